@@ -1,0 +1,31 @@
+//! Compiles the shim over libtorch and makes every linked program find libtorch without an environment variable.
+
+use std::path::PathBuf;
+
+fn main() {
+    println!("cargo:rerun-if-changed=src/torch/shim.cpp");
+    println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
+    // torch-sys has `links = "tch"`: as a direct dependency it tells where it found libtorch.
+    let lib = PathBuf::from(
+        std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys did not say where libtorch is"),
+    );
+    let include = match std::env::var("LIBTORCH_INCLUDE") {
+        Ok(root) => PathBuf::from(root).join("include"),
+        Err(_) => lib.join("../include"),
+    };
+    let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
+    cc::Build::new()
+        .cpp(true)
+        .std("c++20")
+        .flag_if_supported("-w")
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .include(&include)
+        .include(include.join("torch/csrc/api/include"))
+        .file("src/torch/shim.cpp")
+        .compile("tchvision_shim");
+    // Only libtorch_cpu is linked: `torch::device` opens libtorch_cuda by this path when a GPU is asked for,
+    // so a CPU run does not load it.
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    println!("cargo:rustc-env=TCHVISION_LIBTORCH={}", lib.display());
+}

@@ -1,0 +1,44 @@
+//! The verbs of the command line, and what they share: output, exit codes.
+
+pub mod data;
+pub mod doctor;
+pub mod experiment;
+pub mod models;
+pub mod train;
+
+use anyhow::Result;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use tchvision::{Interrupted, Usage};
+
+/// The exit code that asks to run the same command again to go on.
+const TRY_AGAIN: u8 = 75;
+
+/// Turns the outcome of a verb into the exit code of the contract, the error printed on stderr.
+///
+/// A reader of stdout that stopped reading (`| head`) is no error.
+pub fn exit(outcome: Result<()>) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let broken_pipe = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+    if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken_pipe)) {
+        return ExitCode::SUCCESS;
+    }
+    if error.is::<Interrupted>() {
+        eprintln!("{error}");
+        return ExitCode::from(TRY_AGAIN);
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+}
+
+/// Writes a result to stdout.
+pub fn print(text: impl std::fmt::Display) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// Writes one JSON document to stdout.
+pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    print(serde_json::to_string_pretty(value)?)
+}

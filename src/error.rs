@@ -1,0 +1,32 @@
+//! The errors that a program treats apart from a plain failure. Any other error is an [`anyhow::Error`] as it is.
+
+use std::fmt;
+
+/// Wrong usage or configuration: nothing was run. The message names the file, the place and the remedy.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+/// Stopped by a signal with everything saved; the message says how to go on.
+#[derive(Debug)]
+pub struct Interrupted(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+impl std::error::Error for Interrupted {}
+
+/// The candidate most like `word`, for "did you mean".
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = candidates.into_iter().map(|c| (strsim::jaro_winkler(word, c), c));
+    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, c)| c)
+}

@@ -1,0 +1,14 @@
+//! Vision models, pretrained weights, data sets and scaling experiments over libtorch.
+
+pub mod data;
+pub mod experiment;
+pub mod models;
+pub mod nn;
+pub mod report;
+pub mod torch;
+pub mod train;
+
+mod error;
+
+pub(crate) use error::nearest;
+pub use error::{Interrupted, Usage};

@@ -1,0 +1,43 @@
+//! The command line. Each verb's body is one file in `cli/`.
+
+mod cli;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Vision models, pretrained weights, data sets and scaling experiments over libtorch.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 110)]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Versions, linkage, devices, threads, what is wrong and how to mend it
+    Doctor(cli::doctor::Args),
+    /// The models: their names, shapes and costs
+    #[command(subcommand)]
+    Models(cli::models::Verb),
+    /// Train one model from one YAML file; run again to go on after an interruption
+    Train(cli::train::Args),
+    /// Answer a question from one YAML file: plan, run, status, report
+    #[command(subcommand)]
+    Experiment(cli::experiment::Verb),
+    /// The data sets: list, fetch, inspect
+    #[command(subcommand)]
+    Data(cli::data::Verb),
+}
+
+fn main() -> ExitCode {
+    tchvision::torch::keep_allocations();
+    let outcome = match Args::parse().verb {
+        Verb::Doctor(args) => cli::doctor::run(args),
+        Verb::Models(verb) => cli::models::run(verb),
+        Verb::Train(args) => cli::train::run(args),
+        Verb::Experiment(verb) => cli::experiment::run(verb),
+        Verb::Data(verb) => cli::data::run(verb),
+    };
+    cli::exit(outcome)
+}

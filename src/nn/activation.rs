@@ -1,0 +1,49 @@
+//! Activation functions by PyTorch's names.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// An elementwise function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    #[default]
+    Identity,
+    Relu,
+    Relu6,
+    /// x · Φ(x), exact.
+    Gelu,
+    /// GELU by the tanh approximation.
+    GeluTanh,
+    /// x · σ(1.702 x), as CLIP has it.
+    QuickGelu,
+    /// x · σ(x), also called swish.
+    Silu,
+    Sigmoid,
+    Tanh,
+    HardSwish,
+    HardSigmoid,
+}
+
+impl Activation {
+    /// Applies the function to a tensor that the caller gives away: done in place where the gradient allows.
+    pub fn forward(self, mut x: Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Activation::Identity => x,
+            Activation::Relu => x.f_relu_()?,
+            Activation::Relu6 => x.f_clamp_(0.0, 6.0)?,
+            Activation::Gelu => x.f_gelu("none")?,
+            Activation::GeluTanh => x.f_gelu("tanh")?,
+            Activation::QuickGelu => {
+                let gate = x.f_mul_scalar(1.702)?.f_sigmoid_()?;
+                x.f_mul(&gate)?
+            }
+            Activation::Silu => x.f_silu()?,
+            Activation::Sigmoid => x.f_sigmoid_()?,
+            Activation::Tanh => x.f_tanh_()?,
+            Activation::HardSwish => x.f_hardswish()?,
+            Activation::HardSigmoid => x.f_hardsigmoid()?,
+        })
+    }
+}

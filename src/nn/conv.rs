@@ -1,0 +1,159 @@
+//! 2-d convolution, alone and with the batch norm and activation that follow it.
+
+use super::activation::Activation;
+use super::init::{Init, fan_in_bound};
+use super::norm::BatchNorm2d;
+use super::store::Path;
+use super::{Layer, cost};
+use anyhow::{Result, ensure};
+use tch::Tensor;
+
+/// What a convolution is: `Conv::new(64, 128, 3).stride(2).padding(1)`, with `torch.nn.Conv2d`'s defaults.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conv {
+    in_channels: i64,
+    out_channels: i64,
+    kernel: [i64; 2],
+    stride: [i64; 2],
+    padding: [i64; 2],
+    dilation: [i64; 2],
+    groups: i64,
+    bias: bool,
+    init: Init,
+}
+
+impl Conv {
+    /// A square kernel, stride 1, no padding, one group, with bias.
+    pub fn new(in_channels: i64, out_channels: i64, kernel: i64) -> Self {
+        Self {
+            in_channels,
+            out_channels,
+            kernel: [kernel; 2],
+            stride: [1; 2],
+            padding: [0; 2],
+            dilation: [1; 2],
+            groups: 1,
+            bias: true,
+            init: Init::FanIn,
+        }
+    }
+
+    /// Kernel height and width.
+    pub fn kernel(self, kernel: [i64; 2]) -> Self {
+        Self { kernel, ..self }
+    }
+
+    pub fn stride(self, stride: i64) -> Self {
+        Self { stride: [stride; 2], ..self }
+    }
+
+    pub fn padding(self, padding: i64) -> Self {
+        Self { padding: [padding; 2], ..self }
+    }
+
+    /// Padding that keeps the size at stride 1, for odd kernels.
+    pub fn same(self) -> Self {
+        let [h, w] = std::array::from_fn(|i| self.dilation[i] * (self.kernel[i] - 1) / 2);
+        Self { padding: [h, w], ..self }
+    }
+
+    pub fn dilation(self, dilation: i64) -> Self {
+        Self { dilation: [dilation; 2], ..self }
+    }
+
+    /// Cardinality: each output channel sees `in_channels / groups` input channels.
+    pub fn groups(self, groups: i64) -> Self {
+        Self { groups, ..self }
+    }
+
+    pub fn no_bias(self) -> Self {
+        Self { bias: false, ..self }
+    }
+
+    /// How the weight starts; the bias keeps its default.
+    pub fn init(self, init: Init) -> Self {
+        Self { init, ..self }
+    }
+}
+
+/// `torch.nn.Conv2d`: (N, C, H, W) to (N, out_channels, H′, W′). Keys `weight` (out, in/groups, kh, kw) and `bias`.
+pub struct Conv2d {
+    spec: Conv,
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Conv2d {
+    /// # Errors
+    /// Channels that the groups do not divide, or a size or stride that is not positive.
+    pub fn new(path: &Path, spec: Conv) -> Result<Self> {
+        let Conv { in_channels, out_channels, kernel, stride, dilation, groups, .. } = spec;
+        let sizes = [&[in_channels, out_channels, groups][..], &kernel, &stride, &dilation].concat();
+        ensure!(
+            sizes.iter().all(|&n| n > 0),
+            "convolution of {in_channels} to {out_channels} channels, kernel {kernel:?}, stride {stride:?}, \
+             {groups} groups: every number must be positive"
+        );
+        ensure!(
+            in_channels % groups == 0 && out_channels % groups == 0,
+            "convolution of {in_channels} to {out_channels} channels: {groups} groups do not divide both"
+        );
+        let inputs = in_channels / groups;
+        let size = [out_channels, inputs, kernel[0], kernel[1]];
+        let weight = path.parameter("weight", &size, spec.init)?;
+        let bound = fan_in_bound((inputs * kernel[0] * kernel[1]) as f64);
+        let bias = match spec.bias {
+            true => Some(path.parameter("bias", &[out_channels], Init::Uniform(bound))?),
+            false => None,
+        };
+        Ok(Self { spec, weight, bias })
+    }
+}
+
+impl Layer for Conv2d {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        let Conv { stride, padding, dilation, groups, .. } = self.spec;
+        let y = x.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, dilation, groups)?;
+        let outputs = y.numel() as i64;
+        cost::record(outputs * (self.weight.numel() as i64 / self.spec.out_channels), outputs);
+        Ok(y)
+    }
+}
+
+/// A convolution without bias, its batch norm, and what commonly follows: the unit of convolutional nets.
+///
+/// One layer of ours, two in the state_dict; in a frozen model they can become one kernel.
+pub struct ConvNorm {
+    conv: Conv2d,
+    norm: BatchNorm2d,
+}
+
+impl ConvNorm {
+    /// # Errors
+    /// As [`Conv2d::new`].
+    pub fn new(conv_path: &Path, norm_path: &Path, conv: Conv) -> Result<Self> {
+        let channels = conv.out_channels;
+        Ok(Self {
+            conv: Conv2d::new(conv_path, conv.no_bias())?,
+            norm: BatchNorm2d::new(norm_path, channels)?,
+        })
+    }
+
+    /// `activation(norm(conv(x)))`.
+    pub fn forward(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
+        let y = self.conv.forward(x, train)?;
+        activation.forward(self.norm.forward(&y, train)?)
+    }
+
+    /// `activation(norm(conv(x)) + residual)`.
+    pub fn forward_add(
+        &self,
+        x: &Tensor,
+        residual: &Tensor,
+        activation: Activation,
+        train: bool,
+    ) -> Result<Tensor> {
+        let mut y = self.forward(x, Activation::Identity, train)?;
+        activation.forward(y.f_add_(residual)?)
+    }
+}

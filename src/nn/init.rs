@@ -1,0 +1,75 @@
+//! How a parameter starts: the schemes of `torch.nn.init`.
+
+use anyhow::Result;
+use tch::Tensor;
+
+/// A distribution to draw a new parameter from. Fans are those of `torch.nn.init._calculate_fan_in_and_fan_out`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    Constant(f64),
+    /// U(−bound, bound).
+    Uniform(f64),
+    /// N(0, std²).
+    Normal(f64),
+    /// N(0, std²) cut off at ±2 (`trunc_normal_` with its default bounds).
+    TruncatedNormal(f64),
+    /// U(±1/√fan_in): what `torch.nn` gives the weights of convolutions and linear layers
+    /// (`kaiming_uniform_(a=√5)`).
+    FanIn,
+    /// N(0, 2/fan_out): `kaiming_normal_(mode="fan_out", nonlinearity="relu")`.
+    KaimingFanOut,
+    /// U(±√(6/(fan_in + fan_out))).
+    XavierUniform,
+}
+
+impl Init {
+    pub const ZEROS: Init = Init::Constant(0.0);
+    pub const ONES: Init = Init::Constant(1.0);
+
+    /// Writes the initial values into `tensor`.
+    pub(super) fn fill(self, tensor: &mut Tensor) -> Result<()> {
+        let (fan_in, fan_out) = fans(&tensor.size());
+        match self {
+            Init::Constant(value) => tensor.f_fill_(value)?,
+            Init::Uniform(bound) => tensor.f_uniform_(-bound, bound)?,
+            Init::Normal(std) => tensor.f_normal_(0.0, std)?,
+            Init::TruncatedNormal(std) => {
+                // The inverse of the normal distribution function over what lies within ±2.
+                let limit = erf(2.0 / std / std::f64::consts::SQRT_2);
+                let mut drawn = tensor.f_uniform_(-limit, limit)?.f_erfinv_()?;
+                drawn.f_mul_scalar_(std * std::f64::consts::SQRT_2)?.f_clamp_(-2.0, 2.0)?
+            }
+            Init::FanIn => {
+                let bound = fan_in_bound(fan_in);
+                tensor.f_uniform_(-bound, bound)?
+            }
+            Init::KaimingFanOut => tensor.f_normal_(0.0, (2.0 / fan_out).sqrt())?,
+            Init::XavierUniform => {
+                let bound = (6.0 / (fan_in + fan_out)).sqrt();
+                tensor.f_uniform_(-bound, bound)?
+            }
+        };
+        Ok(())
+    }
+}
+
+/// 1/√fan_in, the bound of `torch.nn`'s default weights and biases.
+pub(super) fn fan_in_bound(fan_in: f64) -> f64 {
+    1.0 / fan_in.sqrt()
+}
+
+fn fans(size: &[i64]) -> (f64, f64) {
+    match size {
+        [] => (1.0, 1.0),
+        [n] => (*n as f64, *n as f64),
+        [out, inputs, kernel @ ..] => {
+            let field: i64 = kernel.iter().product();
+            ((inputs * field) as f64, (out * field) as f64)
+        }
+    }
+}
+
+/// The error function, through libtorch: the standard library has none.
+fn erf(x: f64) -> f64 {
+    Tensor::from(x).erf().double_value(&[])
+}

@@ -1,0 +1,40 @@
+//! Layers with PyTorch's names, defaults, initialisation and numerics.
+//!
+//! A model describes which layer follows which; a layer knows the rest: how its parameters start, what it costs
+//! ([`cost`]), and how it runs fast.
+
+pub mod activation;
+pub mod attention;
+pub mod conv;
+pub mod cost;
+pub mod dropout;
+pub mod init;
+pub mod linear;
+pub mod norm;
+pub mod pool;
+pub mod squeeze_excite;
+pub mod store;
+
+pub use activation::Activation;
+pub use attention::{MultiheadAttention, scaled_dot_product_attention};
+pub use conv::{Conv, Conv2d, ConvNorm};
+pub use cost::Cost;
+pub use dropout::{DropPath, Dropout};
+pub use init::Init;
+pub use linear::Linear;
+pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, NormAct};
+pub use pool::{AvgPool2d, MaxPool2d, global_avg_pool};
+pub use squeeze_excite::SqueezeExcite;
+pub use store::{Path, Role, Store};
+
+use anyhow::Result;
+use tch::Tensor;
+
+/// Something that maps one tensor to another.
+pub trait Layer: Send {
+    /// `train` selects batch statistics, dropout and stochastic depth, as `module.train()` does.
+    ///
+    /// # Errors
+    /// A shape that the layer cannot take, with libtorch's message.
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor>;
+}

@@ -1,0 +1,160 @@
+//! Normalisation over the batch, the channels or groups of channels.
+
+use super::Layer;
+use super::activation::Activation;
+use super::init::Init;
+use super::store::Path;
+use anyhow::{Result, ensure};
+use tch::{Kind, Tensor};
+
+/// `torch.nn.BatchNorm2d`. Keys `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
+pub struct BatchNorm2d {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    num_batches_tracked: Tensor,
+    eps: f64,
+    momentum: Option<f64>,
+}
+
+impl BatchNorm2d {
+    /// With eps 1e-5 and momentum 0.1.
+    ///
+    /// # Errors
+    /// A channel count that is not positive.
+    pub fn new(path: &Path, channels: i64) -> Result<Self> {
+        Ok(Self {
+            weight: path.parameter("weight", &[channels], Init::ONES)?,
+            bias: path.parameter("bias", &[channels], Init::ZEROS)?,
+            running_mean: path.buffer("running_mean", &[channels], Kind::Float, Init::ZEROS)?,
+            running_var: path.buffer("running_var", &[channels], Kind::Float, Init::ONES)?,
+            num_batches_tracked: path.buffer("num_batches_tracked", &[], Kind::Int64, Init::ZEROS)?,
+            eps: 1e-5,
+            momentum: Some(0.1),
+        })
+    }
+
+    pub fn eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
+    }
+
+    /// The weight of the new batch in the running statistics; `None` averages over all batches.
+    pub fn momentum(self, momentum: Option<f64>) -> Self {
+        Self { momentum, ..self }
+    }
+}
+
+impl Layer for BatchNorm2d {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if train {
+            let _no_grad = tch::no_grad_guard();
+            self.num_batches_tracked.shallow_clone().f_add_scalar_(1)?;
+        }
+        let momentum = match self.momentum {
+            Some(momentum) => momentum,
+            // Only a training pass of this rare mode reads the count back from the device.
+            None if train => 1.0 / self.num_batches_tracked.f_double_value(&[])?,
+            None => 0.0,
+        };
+        Ok(x.f_batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            momentum,
+            self.eps,
+            true,
+        )?)
+    }
+}
+
+/// Batch norm with the activation after it, as pre-activation nets put before a convolution.
+pub struct NormAct {
+    norm: BatchNorm2d,
+    activation: Activation,
+}
+
+impl NormAct {
+    /// # Errors
+    /// As [`BatchNorm2d::new`].
+    pub fn new(path: &Path, channels: i64, activation: Activation) -> Result<Self> {
+        Ok(Self { norm: BatchNorm2d::new(path, channels)?, activation })
+    }
+}
+
+impl Layer for NormAct {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.activation.forward(self.norm.forward(x, train)?)
+    }
+}
+
+/// `torch.nn.LayerNorm` over the last dimension. Keys `weight` and `bias`.
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// With eps 1e-5.
+    ///
+    /// # Errors
+    /// A size that is not positive.
+    pub fn new(path: &Path, features: i64) -> Result<Self> {
+        Ok(Self {
+            weight: path.parameter("weight", &[features], Init::ONES)?,
+            bias: path.parameter("bias", &[features], Init::ZEROS)?,
+            eps: 1e-5,
+        })
+    }
+
+    pub fn eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
+    }
+}
+
+impl Layer for LayerNorm {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        let size = self.weight.size();
+        Ok(x.f_layer_norm(size, Some(&self.weight), Some(&self.bias), self.eps, true)?)
+    }
+}
+
+/// `torch.nn.GroupNorm` over (N, C, H, W). Keys `weight` and `bias`.
+pub struct GroupNorm {
+    groups: i64,
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl GroupNorm {
+    /// With eps 1e-5.
+    ///
+    /// # Errors
+    /// Groups that do not divide the channels.
+    pub fn new(path: &Path, groups: i64, channels: i64) -> Result<Self> {
+        ensure!(
+            groups > 0 && channels % groups == 0,
+            "group norm: {groups} groups do not divide {channels} channels"
+        );
+        Ok(Self {
+            groups,
+            weight: path.parameter("weight", &[channels], Init::ONES)?,
+            bias: path.parameter("bias", &[channels], Init::ZEROS)?,
+            eps: 1e-5,
+        })
+    }
+
+    pub fn eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
+    }
+}
+
+impl Layer for GroupNorm {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        Ok(x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true)?)
+    }
+}

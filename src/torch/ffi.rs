@@ -1,0 +1,106 @@
+//! The C side of the shim.
+
+use anyhow::{Result, bail};
+use std::ffi::{CStr, c_char, c_double, c_int};
+use tch::{Kind, Tensor};
+use torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn tv_free(text: *mut c_char);
+    fn tv_torch_version() -> *mut c_char;
+    fn tv_show_config() -> *mut c_char;
+    fn tv_cpu_capability() -> *mut c_char;
+    pub(super) fn tv_empty_meta(
+        out: *mut *mut C_tensor,
+        sizes: *const i64,
+        n: usize,
+        dtype: c_int,
+    ) -> *mut c_char;
+    pub(super) fn tv_is_meta(tensor: *const C_tensor, out: *mut c_int) -> *mut c_char;
+    pub(super) fn tv_autocast(
+        cuda: c_int,
+        enabled: c_int,
+        dtype: c_int,
+        was_enabled: *mut c_int,
+        was_dtype: *mut c_int,
+    ) -> *mut c_char;
+    pub(super) fn tv_fused_sgd(
+        params: *const *mut C_tensor,
+        grads: *const *mut C_tensor,
+        momenta: *const *mut C_tensor,
+        n: usize,
+        lr: c_double,
+        momentum: c_double,
+        weight_decay: c_double,
+        nesterov: c_int,
+        first_step: c_int,
+    ) -> *mut c_char;
+    pub(super) fn tv_fused_adamw(
+        params: *const *mut C_tensor,
+        grads: *const *mut C_tensor,
+        exp_avgs: *const *mut C_tensor,
+        exp_avg_sqs: *const *mut C_tensor,
+        steps: *const *mut C_tensor,
+        n: usize,
+        lr: c_double,
+        beta1: c_double,
+        beta2: c_double,
+        eps: c_double,
+        weight_decay: c_double,
+    ) -> *mut c_char;
+    pub(super) fn tv_foreach_lerp(
+        a: *const *mut C_tensor,
+        b: *const *mut C_tensor,
+        n: usize,
+        weight: c_double,
+    ) -> *mut c_char;
+    pub(super) fn tv_clip_grad_norm(
+        out: *mut *mut C_tensor,
+        grads: *const *mut C_tensor,
+        n: usize,
+        max_norm: c_double,
+    ) -> *mut c_char;
+}
+
+/// Takes ownership of a text that the shim allocated.
+fn take(text: *mut c_char) -> String {
+    // SAFETY: the shim returns a NUL-terminated string from `strdup`, freed once, here.
+    unsafe {
+        let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
+        tv_free(text);
+        owned
+    }
+}
+
+/// Turns the shim's answer (null, or a message) into a `Result`.
+pub(super) fn check(message: *mut c_char) -> Result<()> {
+    if message.is_null() {
+        return Ok(());
+    }
+    bail!("libtorch: {}", take(message).trim_end())
+}
+
+/// The pointers that the shim reads as a list of tensors. They live as long as `tensors`.
+pub(super) fn pointers(tensors: &[Tensor]) -> Vec<*mut C_tensor> {
+    tensors.iter().map(|t| t.as_ptr().cast_mut()).collect()
+}
+
+/// The number of a dtype in `c10::ScalarType`: tch lists the kinds in that order up to bfloat16, all that we pass.
+pub(super) fn scalar_type(kind: Kind) -> c_int {
+    kind as c_int
+}
+
+/// The version of the libtorch that is loaded, as `torch.__version__` without the build suffix.
+pub fn version() -> String {
+    take(unsafe { tv_torch_version() })
+}
+
+/// How libtorch was built (`torch.__config__.show()`).
+pub fn show_config() -> String {
+    take(unsafe { tv_show_config() })
+}
+
+/// The instruction set libtorch's own kernels use here, such as `AVX512`.
+pub fn cpu_capability() -> String {
+    take(unsafe { tv_cpu_capability() })
+}

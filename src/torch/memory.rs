@@ -1,0 +1,29 @@
+//! Memory of the process.
+
+/// Tells the allocator to keep freed memory instead of giving it back to the kernel.
+///
+/// Activations are freed and allocated again in every step; without this each step faults its pages in anew, which
+/// costs up to half of the time on the CPU. Called once, at the start of the program.
+pub fn keep_allocations() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: mallopt only sets parameters of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
+        libc::mallopt(libc::M_TOP_PAD, 256 << 20);
+    }
+}
+
+/// The largest resident size that this process has had, in bytes; 0 where the system does not tell.
+pub fn peak_resident_bytes() -> u64 {
+    // SAFETY: getrusage fills the zeroed struct it is given.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        if libc::getrusage(libc::RUSAGE_SELF, &mut usage) != 0 {
+            return 0;
+        }
+        usage
+    };
+    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+    u64::try_from(usage.ru_maxrss).unwrap_or(0) * unit
+}

@@ -1,0 +1,16 @@
+//! What tch lacks: safe wrappers over `shim.cpp`, and the choice of the device.
+//!
+//! A C++ exception behind any function here comes back as an `Err` with libtorch's message.
+
+mod autocast;
+pub mod device;
+mod ffi;
+mod foreach;
+mod memory;
+mod tensor;
+
+pub use autocast::Autocast;
+pub use ffi::{cpu_capability, show_config, version};
+pub use foreach::{AdamWStep, SgdStep, clip_grad_norm, fused_adamw, fused_sgd, lerp};
+pub use memory::{keep_allocations, peak_resident_bytes};
+pub use tensor::{channels_last, empty_meta, is_meta};

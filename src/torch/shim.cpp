@@ -1,0 +1,117 @@
+// What tch does not bind. Every function returns nullptr, or the message of the C++ exception (freed by tv_free).
+// Tensors cross as pointers to at::Tensor, as in torch-sys.
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/autocast_mode.h>
+#include <torch/csrc/api/include/torch/version.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace {
+
+char *copy(const std::string &text) { return strdup(text.c_str()); }
+
+template <typename F> char *guarded(F &&body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const c10::Error &e) {
+    return copy(e.what_without_backtrace());
+  } catch (const std::exception &e) {
+    return copy(e.what());
+  } catch (...) {
+    return copy("unknown C++ exception");
+  }
+}
+
+std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
+  std::vector<at::Tensor> out;
+  out.reserve(n);
+  for (size_t i = 0; i < n; ++i)
+    out.push_back(*tensors[i]);
+  return out;
+}
+
+c10::DeviceType device_type(int cuda) { return cuda ? c10::DeviceType::CUDA : c10::DeviceType::CPU; }
+
+} // namespace
+
+extern "C" {
+
+void tv_free(char *text) { free(text); }
+
+char *tv_torch_version() { return copy(TORCH_VERSION); }
+
+char *tv_show_config() { return copy(at::show_config()); }
+
+char *tv_cpu_capability() { return copy(at::get_cpu_capability()); }
+
+char *tv_empty_meta(at::Tensor **out, const int64_t *sizes, size_t n, int dtype) {
+  return guarded([&] {
+    auto options = at::TensorOptions().device(at::kMeta).dtype(static_cast<at::ScalarType>(dtype));
+    *out = new at::Tensor(at::empty(at::IntArrayRef(sizes, n), options));
+  });
+}
+
+char *tv_is_meta(const at::Tensor *tensor, int *out) {
+  return guarded([&] { *out = tensor->is_meta(); });
+}
+
+// Turns autocast on or off for a device and tells what was set before.
+char *tv_autocast(int cuda, int enabled, int dtype, int *was_enabled, int *was_dtype) {
+  return guarded([&] {
+    auto device = device_type(cuda);
+    *was_enabled = at::autocast::is_autocast_enabled(device);
+    *was_dtype = static_cast<int>(at::autocast::get_autocast_dtype(device));
+    at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(dtype));
+    at::autocast::set_autocast_enabled(device, enabled);
+    // The cache keeps bfloat16 copies of the weights: stale after the next optimizer step.
+    at::autocast::clear_cache();
+  });
+}
+
+char *tv_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *momenta, size_t n, double lr,
+                   double momentum, double weight_decay, int nesterov, int first_step) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    auto buffers = momentum != 0 ? list(momenta, n) : std::vector<at::Tensor>();
+    at::_fused_sgd_(list(params, n), list(grads, n), buffers, weight_decay, momentum, lr, /*dampening=*/0.0, nesterov,
+                    /*maximize=*/false, first_step);
+  });
+}
+
+char *tv_fused_adamw(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *exp_avgs,
+                     at::Tensor *const *exp_avg_sqs, at::Tensor *const *steps, size_t n, double lr, double beta1,
+                     double beta2, double eps, double weight_decay) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    auto counts = list(steps, n);
+    at::_foreach_add_(counts, 1);
+    at::_fused_adamw_(list(params, n), list(grads, n), list(exp_avgs, n), list(exp_avg_sqs, n), {}, counts, lr, beta1,
+                      beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
+  });
+}
+
+// a += weight * (b - a), for every pair.
+char *tv_foreach_lerp(at::Tensor *const *a, at::Tensor *const *b, size_t n, double weight) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    at::_foreach_lerp_(list(a, n), list(b, n), weight);
+  });
+}
+
+// torch.nn.utils.clip_grad_norm_ without reading the norm back to the host.
+char *tv_clip_grad_norm(at::Tensor **out, at::Tensor *const *grads, size_t n, double max_norm) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    auto tensors = list(grads, n);
+    auto norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(tensors)), 2);
+    at::_foreach_mul_(tensors, (max_norm / (norm + 1e-6)).clamp_max(1.0));
+    *out = new at::Tensor(norm);
+  });
+}
+}
