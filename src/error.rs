@@ -25,6 +25,12 @@ impl fmt::Display for Interrupted {
 impl std::error::Error for Usage {}
 impl std::error::Error for Interrupted {}
 
+/// The whole chain of an error on one line, without the C++ stack that libtorch appends to its messages.
+pub fn brief(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.split("\nException raised from").next().unwrap_or_default().trim_end().to_owned()
+}
+
 /// The candidate most like `word`, for "did you mean".
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = candidates.into_iter().map(|c| (strsim::jaro_winkler(word, c), c));

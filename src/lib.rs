@@ -11,4 +11,4 @@ pub mod train;
 mod error;
 
 pub(crate) use error::nearest;
-pub use error::{Interrupted, Usage};
+pub use error::{Interrupted, Usage, brief};

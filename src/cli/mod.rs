@@ -9,7 +9,7 @@ pub mod train;
 use anyhow::Result;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use tchvision::{Interrupted, Usage};
+use tchvision::{Interrupted, Usage, brief};
 
 /// The exit code that asks to run the same command again to go on.
 const TRY_AGAIN: u8 = 75;
@@ -27,7 +27,7 @@ pub fn exit(outcome: Result<()>) -> ExitCode {
         eprintln!("{error}");
         return ExitCode::from(TRY_AGAIN);
     }
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", brief(&error));
     ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
 }
 
@@ -41,4 +41,11 @@ pub fn print(text: impl std::fmt::Display) -> Result<()> {
 /// Writes one JSON document to stdout.
 pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
     print(serde_json::to_string_pretty(value)?)
+}
+
+/// An empty table with these column titles.
+pub fn table(titles: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY).set_header(titles.to_vec());
+    table
 }

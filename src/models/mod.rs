@@ -1,1 +1,110 @@
-//! models
+//! Model definitions and the registry that finds them by name.
+//!
+//! One file a family: its `Config`, its blocks, its network. A [`Model`] is the stages of its features and a head;
+//! everything else (features, cost, freezing, surgery) follows from that.
+
+pub mod registry;
+pub mod residual;
+mod spec;
+
+pub use registry::{Entry, entries, find};
+pub use spec::{Architecture, ModelSpec};
+
+use crate::nn::{self, Cost, Layer, Store};
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tch::Tensor;
+
+/// A network for images: (N, C, H, W) float32 in, logits (N, classes) out.
+pub trait Model: Send {
+    /// The stages of the features in order, by the names of their keys in the state_dict where they have one.
+    fn stages(&self) -> Vec<(&str, &dyn Layer)>;
+
+    /// What turns the last stage's features into logits: pooling and classifier.
+    fn head(&self) -> &dyn Layer;
+
+    /// The logits of a batch.
+    ///
+    /// # Errors
+    /// Images of another shape than the model takes.
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let mut x = x.shallow_clone();
+        for (name, stage) in self.stages() {
+            x = stage.forward(&x, train).with_context(|| format!("stage `{name}`, input {:?}", x.size()))?;
+        }
+        self.head().forward(&x, train).context("head")
+    }
+
+    /// The output of every stage, by name.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    fn features(&self, x: &Tensor, train: bool) -> Result<Vec<(String, Tensor)>> {
+        let mut features: Vec<(String, Tensor)> = Vec::new();
+        for (name, stage) in self.stages() {
+            let x = features.last().map_or(x, |(_, feature)| feature);
+            let y =
+                stage.forward(x, train).with_context(|| format!("stage `{name}`, input {:?}", x.size()))?;
+            features.push((name.to_owned(), y));
+        }
+        Ok(features)
+    }
+}
+
+/// The named fields that spell one architecture of a family. Scaling knobs are fields, so that a YAML file or a flag
+/// can turn them.
+pub trait Config: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Channels, height and width of the input that the papers and libraries state costs for.
+    fn input(&self) -> [i64; 3];
+
+    /// The network with its tensors in `store`.
+    ///
+    /// # Errors
+    /// Fields that do not make a network, by name.
+    fn build(&self, store: &Store) -> Result<Box<dyn Model>>;
+}
+
+/// What one image costs, in all and stage by stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Complexity {
+    pub params: u64,
+    pub macs: u64,
+    pub activations: u64,
+    pub input: [i64; 3],
+    pub stages: Vec<StageComplexity>,
+}
+
+/// The share of one stage, or of the head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StageComplexity {
+    pub name: String,
+    /// Shape of the output for one image, without the batch.
+    pub output: Vec<i64>,
+    pub macs: u64,
+    pub activations: u64,
+}
+
+/// Counts a model by a dry run on the meta device: nothing is allocated.
+///
+/// # Errors
+/// A configuration that makes no network, or an input it cannot take.
+pub(crate) fn complexity(config: &impl Config, input: [i64; 3]) -> Result<Complexity> {
+    ensure!(input.iter().all(|&n| n > 0), "input {input:?}: every number must be positive");
+    let store = Store::meta();
+    let model = config.build(&store)?;
+    let _no_grad = tch::no_grad_guard();
+    let mut x = crate::torch::empty_meta(&[1, input[0], input[1], input[2]], tch::Kind::Float)?;
+    let mut total =
+        Complexity { params: store.count_parameters(), macs: 0, activations: 0, input, stages: Vec::new() };
+    let head: (&str, &dyn Layer) = ("head", model.head());
+    for (name, stage) in model.stages().into_iter().chain([head]) {
+        let (y, Cost { macs, activations }) = nn::cost::measure(|| stage.forward(&x, false));
+        x = y.with_context(|| format!("`{name}` cannot take {:?} (model input {input:?})", x.size()))?;
+        total.macs += macs;
+        total.activations += activations;
+        let output = x.size()[1..].to_vec();
+        total.stages.push(StageComplexity { name: name.to_owned(), output, macs, activations });
+    }
+    Ok(total)
+}

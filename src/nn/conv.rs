@@ -5,7 +5,8 @@ use super::init::{Init, fan_in_bound};
 use super::norm::BatchNorm2d;
 use super::store::Path;
 use super::{Layer, cost};
-use anyhow::{Result, ensure};
+use crate::torch;
+use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 
 /// What a convolution is: `Conv::new(64, 128, 3).stride(2).padding(1)`, with `torch.nn.Conv2d`'s defaults.
@@ -36,6 +37,10 @@ impl Conv {
             bias: true,
             init: Init::FanIn,
         }
+    }
+
+    pub fn in_channels(&self) -> i64 {
+        self.in_channels
     }
 
     /// Kernel height and width.
@@ -73,6 +78,19 @@ impl Conv {
     /// How the weight starts; the bias keeps its default.
     pub fn init(self, init: Init) -> Self {
         Self { init, ..self }
+    }
+
+    /// The shape that a convolution makes of `input`: libtorch's C++ side does not know it on the meta device.
+    fn output_size(&self, input: &[i64]) -> Result<[i64; 4]> {
+        let &[n, c, h, w] = input else { bail!("a convolution takes (N, C, H, W), not {input:?}") };
+        ensure!(c == self.in_channels, "a convolution of {} channels does not take {c}", self.in_channels);
+        let side = |i: usize, size: i64| {
+            let field = self.dilation[i] * (self.kernel[i] - 1) + 1;
+            let room = size + 2 * self.padding[i] - field;
+            ensure!(room >= 0, "a kernel of {} does not fit into {h}×{w}", self.kernel[i]);
+            Ok(room / self.stride[i] + 1)
+        };
+        Ok([n, self.out_channels, side(0, h)?, side(1, w)?])
     }
 }
 
@@ -113,7 +131,10 @@ impl Conv2d {
 impl Layer for Conv2d {
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
         let Conv { stride, padding, dilation, groups, .. } = self.spec;
-        let y = x.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, dilation, groups)?;
+        let y = match torch::is_meta(x)? {
+            true => torch::empty_meta(&self.spec.output_size(&x.size())?, x.kind())?,
+            false => x.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, dilation, groups)?,
+        };
         let outputs = y.numel() as i64;
         cost::record(outputs * (self.weight.numel() as i64 / self.spec.out_channels), outputs);
         Ok(y)

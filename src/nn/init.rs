@@ -29,7 +29,7 @@ impl Init {
     /// Writes the initial values into `tensor`.
     pub(super) fn fill(self, tensor: &mut Tensor) -> Result<()> {
         let (fan_in, fan_out) = fans(&tensor.size());
-        match self {
+        let _filled = match self {
             Init::Constant(value) => tensor.f_fill_(value)?,
             Init::Uniform(bound) => tensor.f_uniform_(-bound, bound)?,
             Init::Normal(std) => tensor.f_normal_(0.0, std)?,

@@ -4,8 +4,16 @@ use super::Layer;
 use super::activation::Activation;
 use super::init::Init;
 use super::store::Path;
+use crate::torch;
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
+
+/// What a norm does to a tensor on the meta device, for which libtorch's C++ side has no norms: nothing but the check.
+fn same_channels(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (size, channels) = (x.size(), weight.size()[0]);
+    ensure!(size.get(1) == Some(&channels), "a norm over {channels} channels does not take {size:?}");
+    Ok(x.shallow_clone())
+}
 
 /// `torch.nn.BatchNorm2d`. Keys `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
 pub struct BatchNorm2d {
@@ -47,9 +55,12 @@ impl BatchNorm2d {
 
 impl Layer for BatchNorm2d {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if torch::is_meta(x)? {
+            return same_channels(x, &self.weight);
+        }
         if train {
             let _no_grad = tch::no_grad_guard();
-            self.num_batches_tracked.shallow_clone().f_add_scalar_(1)?;
+            let _counted = self.num_batches_tracked.shallow_clone().f_add_scalar_(1)?;
         }
         let momentum = match self.momentum {
             Some(momentum) => momentum,
@@ -118,6 +129,10 @@ impl LayerNorm {
 impl Layer for LayerNorm {
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
         let size = self.weight.size();
+        if torch::is_meta(x)? {
+            ensure!(x.size().ends_with(&size), "layer norm over {size:?} does not take {:?}", x.size());
+            return Ok(x.shallow_clone());
+        }
         Ok(x.f_layer_norm(size, Some(&self.weight), Some(&self.bias), self.eps, true)?)
     }
 }
@@ -155,6 +170,9 @@ impl GroupNorm {
 
 impl Layer for GroupNorm {
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        if torch::is_meta(x)? {
+            return same_channels(x, &self.weight);
+        }
         Ok(x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true)?)
     }
 }

@@ -1,1 +1,1 @@
-//! report
+pub mod format;
