@@ -1,0 +1,57 @@
+//! What a run leaves behind: a row an epoch, and the result that says it is done.
+
+use serde::{Deserialize, Serialize};
+
+/// One line of `metrics.jsonl`: an epoch that is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Optimizer steps since the start.
+    pub step: u64,
+    /// Learning rate of the epoch's last step.
+    pub lr: f64,
+    pub train_loss: f64,
+    /// Percent, of the training images as augmented.
+    pub train_top1: f64,
+    /// Cross-entropy on the test images, without label smoothing; absent in epochs without evaluation.
+    pub test_loss: Option<f64>,
+    /// Percent; of the averaged weights where the run has an EMA.
+    pub test_top1: Option<f64>,
+    /// Percent, of the raw weights; only in runs with an EMA.
+    pub raw_top1: Option<f64>,
+    /// Training images per second of the epoch, evaluation left out.
+    pub images_per_second: f64,
+    /// Seconds spent on the run so far, over all its processes.
+    pub seconds: f64,
+    /// Unix time.
+    pub wall_time: f64,
+    pub peak_memory_bytes: u64,
+}
+
+/// `result.json`: written last, it means that the run is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    pub model: String,
+    pub params: u64,
+    pub macs: u64,
+    pub activations: u64,
+    pub seed: u64,
+    pub epochs: u64,
+    pub steps: u64,
+    /// Percent on the test images after the last epoch.
+    pub top1: f64,
+    /// Cross-entropy on the test images after the last epoch.
+    pub loss: f64,
+    /// Percent, of the best evaluated epoch (`best.safetensors`).
+    pub best_top1: f64,
+    pub best_epoch: u64,
+    /// Median over the epochs.
+    pub images_per_second: f64,
+    pub seconds: f64,
+    pub device: String,
+    pub threads: usize,
+    /// Versions of this package and of libtorch.
+    pub version: String,
+    pub libtorch: String,
+}
