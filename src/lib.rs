@@ -7,7 +7,11 @@ pub mod nn;
 pub mod report;
 pub mod torch;
 pub mod train;
+pub mod weights;
 
+pub mod machine;
+
+mod atomic;
 mod error;
 
 pub(crate) use error::nearest;

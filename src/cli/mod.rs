@@ -7,8 +7,12 @@ pub mod models;
 pub mod train;
 
 use anyhow::Result;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tchvision::{Interrupted, Usage, brief};
 
 /// The exit code that asks to run the same command again to go on.
@@ -48,4 +52,15 @@ pub fn table(titles: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY).set_header(titles.to_vec());
     table
+}
+
+/// A flag that Ctrl-C or a termination signal raises; a second signal ends the program at once.
+pub fn signals() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag down, the second finds it raised.
+        flag::register_conditional_shutdown(signal, TRY_AGAIN.into(), Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
 }

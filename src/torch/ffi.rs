@@ -33,7 +33,6 @@ unsafe extern "C" {
         momentum: c_double,
         weight_decay: c_double,
         nesterov: c_int,
-        first_step: c_int,
     ) -> *mut c_char;
     pub(super) fn tv_fused_adamw(
         params: *const *mut C_tensor,
@@ -54,6 +53,7 @@ unsafe extern "C" {
         n: usize,
         weight: c_double,
     ) -> *mut c_char;
+    pub(super) fn tv_clear_grads(params: *const *mut C_tensor, n: usize) -> *mut c_char;
     pub(super) fn tv_clip_grad_norm(
         out: *mut *mut C_tensor,
         grads: *const *mut C_tensor,

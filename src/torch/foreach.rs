@@ -1,6 +1,8 @@
 //! Fused and multi-tensor steps: one call for all parameters of a model.
 
-use super::ffi::{check, pointers, tv_clip_grad_norm, tv_foreach_lerp, tv_fused_adamw, tv_fused_sgd};
+use super::ffi::{
+    check, pointers, tv_clear_grads, tv_clip_grad_norm, tv_foreach_lerp, tv_fused_adamw, tv_fused_sgd,
+};
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
@@ -11,8 +13,6 @@ pub struct SgdStep {
     pub momentum: f64,
     pub weight_decay: f64,
     pub nesterov: bool,
-    /// The first step writes the gradient into the momentum buffer instead of blending it in.
-    pub first: bool,
 }
 
 /// Hyperparameters of one [`fused_adamw`] step, with the meanings of `torch.optim.AdamW`.
@@ -30,7 +30,8 @@ fn same_length(lists: &[&[Tensor]]) -> Result<usize> {
     Ok(n)
 }
 
-/// One step of SGD in place on every parameter. `momenta` are read and written only when `momentum` is not 0.
+/// One step of SGD in place on every parameter. `momenta` start at 0, which is the same as PyTorch's first step; they
+/// are read and written only when `momentum` is not 0.
 pub fn fused_sgd(params: &[Tensor], grads: &[Tensor], momenta: &[Tensor], step: SgdStep) -> Result<()> {
     let n = same_length(&[params, grads])?;
     if step.momentum != 0.0 {
@@ -48,7 +49,6 @@ pub fn fused_sgd(params: &[Tensor], grads: &[Tensor], momenta: &[Tensor], step: 
             step.momentum,
             step.weight_decay,
             i32::from(step.nesterov),
-            i32::from(step.first),
         )
     })
 }
@@ -101,4 +101,12 @@ pub fn clip_grad_norm(grads: &[Tensor], max_norm: f64) -> Result<Tensor> {
         check(tv_clip_grad_norm(&mut out, g.as_ptr(), grads.len(), max_norm))?;
         Ok(Tensor::from_ptr(out))
     }
+}
+
+/// Drops the gradients, so that the next backward pass writes new ones instead of adding
+/// (`optimizer.zero_grad(set_to_none=True)`).
+pub fn clear_grads(params: &[Tensor]) -> Result<()> {
+    let p = pointers(params);
+    // SAFETY: `p` holds live tensors.
+    check(unsafe { tv_clear_grads(p.as_ptr(), p.len()) })
 }

@@ -11,6 +11,6 @@ mod tensor;
 
 pub use autocast::Autocast;
 pub use ffi::{cpu_capability, show_config, version};
-pub use foreach::{AdamWStep, SgdStep, clip_grad_norm, fused_adamw, fused_sgd, lerp};
+pub use foreach::{AdamWStep, SgdStep, clear_grads, clip_grad_norm, fused_adamw, fused_sgd, lerp};
 pub use memory::{keep_allocations, peak_resident_bytes};
 pub use tensor::{channels_last, empty_meta, is_meta};

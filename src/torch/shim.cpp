@@ -75,12 +75,12 @@ char *tv_autocast(int cuda, int enabled, int dtype, int *was_enabled, int *was_d
 }
 
 char *tv_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *momenta, size_t n, double lr,
-                   double momentum, double weight_decay, int nesterov, int first_step) {
+                   double momentum, double weight_decay, int nesterov) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     auto buffers = momentum != 0 ? list(momenta, n) : std::vector<at::Tensor>();
     at::_fused_sgd_(list(params, n), list(grads, n), buffers, weight_decay, momentum, lr, /*dampening=*/0.0, nesterov,
-                    /*maximize=*/false, first_step);
+                    /*maximize=*/false, /*is_first_step=*/false);
   });
 }
 
@@ -101,6 +101,13 @@ char *tv_foreach_lerp(at::Tensor *const *a, at::Tensor *const *b, size_t n, doub
   return guarded([&] {
     at::NoGradGuard no_grad;
     at::_foreach_lerp_(list(a, n), list(b, n), weight);
+  });
+}
+
+char *tv_clear_grads(at::Tensor *const *params, size_t n) {
+  return guarded([&] {
+    for (size_t i = 0; i < n; ++i)
+      params[i]->mutable_grad().reset();
   });
 }
 

@@ -1,0 +1,115 @@
+//! What a run shows while it goes: `metrics.jsonl` and TensorBoard events, both always true to the checkpoint.
+
+use super::checkpoint::{Point, Progress};
+use super::config::RunConfig;
+use super::record::EpochMetrics;
+use crate::atomic;
+use crate::report::tensorboard::{EventWriter, HParam};
+use anyhow::{Context, Result};
+use serde_yaml::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const METRICS: &str = "metrics.jsonl";
+/// What TensorBoard's HParams page compares runs by.
+const METRIC_TAGS: [&str; 3] = ["top1/test", "loss/test", "images_per_second"];
+
+pub(super) struct RunLog {
+    metrics: PathBuf,
+    events: EventWriter,
+}
+
+impl RunLog {
+    /// Writes both anew from what the checkpoint knows, so that steps which a killed process logged after its last
+    /// checkpoint do not stand twice.
+    pub fn new(config: &RunConfig, dir: &Path, progress: &Progress) -> Result<Self> {
+        for entry in fs::read_dir(dir).with_context(|| format!("{}", dir.display()))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("events.out.tfevents.") {
+                fs::remove_file(&path).with_context(|| format!("{}", path.display()))?;
+            }
+        }
+        let mut hparams = Vec::new();
+        flatten("", &serde_yaml::to_value(config)?, &mut hparams);
+        let mut events = EventWriter::create(dir)?;
+        events.hparams(&hparams, &METRIC_TAGS)?;
+        let mut log = Self { metrics: dir.join(METRICS), events };
+        progress.points.iter().try_for_each(|point| log.point(point))?;
+        progress.rows.iter().try_for_each(|row| log.scalars(row))?;
+        log.epoch_lines(progress)?;
+        log.events.flush()?;
+        Ok(log)
+    }
+
+    /// A point of the training curve.
+    pub fn point(&mut self, point: &Point) -> Result<()> {
+        let &Point { step, loss, lr, wall_time } = point;
+        for (tag, value) in [("loss/step", loss), ("lr", lr)] {
+            self.events.scalar(tag, step as i64, wall_time, value as f32)?;
+        }
+        Ok(())
+    }
+
+    /// The epoch that `progress` has just recorded.
+    pub fn epoch(&mut self, progress: &Progress) -> Result<()> {
+        if let Some(row) = progress.rows.last() {
+            self.scalars(row)?;
+        }
+        self.events.flush()?;
+        self.epoch_lines(progress)
+    }
+
+    /// Tells TensorBoard that the run ended well.
+    pub fn finish(&mut self) -> Result<()> {
+        self.events.session_end(true)?;
+        self.events.flush()
+    }
+
+    fn scalars(&mut self, row: &EpochMetrics) -> Result<()> {
+        let values = [
+            ("loss/train", Some(row.train_loss)),
+            ("loss/test", row.test_loss),
+            ("top1/train", Some(row.train_top1)),
+            ("top1/test", row.test_top1),
+            ("top1/test_raw", row.raw_top1),
+            ("images_per_second", Some(row.images_per_second)),
+            ("peak_memory_bytes", Some(row.peak_memory_bytes as f64)),
+        ];
+        for (tag, value) in values {
+            if let Some(value) = value {
+                self.events.scalar(tag, row.epoch as i64, row.wall_time, value as f32)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn epoch_lines(&self, progress: &Progress) -> Result<()> {
+        let mut lines = String::new();
+        for row in &progress.rows {
+            lines += &serde_json::to_string(row)?;
+            lines.push('\n');
+        }
+        atomic::write(&self.metrics, lines.as_bytes())
+    }
+}
+
+/// The leaves of a configuration by their key paths.
+fn flatten(path: &str, value: &Value, out: &mut Vec<(String, HParam)>) {
+    let key = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Mapping(map) => {
+            for (name, value) in map {
+                flatten(&key(name.as_str().unwrap_or_default()), value, out);
+            }
+        }
+        Value::Null => {}
+        Value::Bool(x) => out.push((path.to_owned(), HParam::Bool(*x))),
+        Value::Number(x) => out.push((path.to_owned(), HParam::Number(x.as_f64().unwrap_or(f64::NAN)))),
+        Value::String(x) => out.push((path.to_owned(), HParam::Text(x.clone()))),
+        other => {
+            let text = serde_json::to_string(other).unwrap_or_default();
+            out.push((path.to_owned(), HParam::Text(text)));
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! The training loop.
+
+use super::checkpoint::{Point, Progress, State, Sums, save_weights};
+use super::config::{Precision, RunConfig, TrainConfig};
+use super::ema::Ema;
+use super::log::RunLog;
+use super::optimizer::Optimizer;
+use super::record::{EpochMetrics, RunResult};
+use super::run::{Event, RESULT};
+use super::schedule::Schedule;
+use crate::data::{self, Dataset, Loader, LoaderConfig, Statistics, Stream};
+use crate::models::{Complexity, Model};
+use crate::nn::Store;
+use crate::torch::{self, Autocast, device};
+use crate::{Interrupted, atomic};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tch::{Device, Kind, Reduction, Tensor};
+
+const LAST: &str = "last.safetensors";
+const BEST: &str = "best.safetensors";
+
+/// A run in memory.
+pub(super) struct Trainer<'a> {
+    config: &'a RunConfig,
+    dir: &'a Path,
+    device: Device,
+    complexity: Complexity,
+    store: Store,
+    model: Box<dyn Model>,
+    optimizer: Optimizer,
+    ema: Option<Ema>,
+    schedule: Schedule,
+    statistics: Statistics,
+    train: Loader,
+    test: Loader,
+    progress: Progress,
+    log: RunLog,
+}
+
+impl<'a> Trainer<'a> {
+    pub fn new(config: &'a RunConfig, dir: &'a Path) -> Result<Self> {
+        config.validate()?;
+        // Before anything else asks libtorch about CUDA.
+        let device = device::resolve(&config.device)?;
+        if let Some(threads) = config.threads {
+            device::set_threads(threads)?;
+        }
+        let (train, test, statistics) = config.data.load(config.seed)?;
+        let architecture = config.model.resolve()?;
+        let complexity = architecture.complexity(image_shape(&train))?;
+        check_classes(&complexity, &train)?;
+
+        tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
+        let store = Store::new(device);
+        let model = architecture.build(&store)?;
+        store.channels_last()?;
+
+        let TrainConfig { epochs, batch_size, eval_batch_size, .. } = config.train;
+        let optimizer = Optimizer::new(&config.train, &store.parameters())?;
+        let ema = config.train.ema.map(|decay| Ema::new(decay, &store.state_dict())).transpose()?;
+        let augment = config.data.augment.clone();
+        let train = Loader::new(
+            Arc::new(train),
+            LoaderConfig { batch_size, shuffle: true, augment, drop_last: true, seed: config.seed },
+        )?;
+        let test = Loader::new(
+            Arc::new(test),
+            LoaderConfig {
+                batch_size: eval_batch_size,
+                shuffle: false,
+                augment: Vec::new(),
+                drop_last: false,
+                seed: config.seed,
+            },
+        )?;
+        let steps_per_epoch = train.batches() as u64;
+        ensure!(steps_per_epoch > 0, "`train.batch_size` {batch_size}: more than there are training images");
+        let lr = config.train.optimizer.lr();
+        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, epochs);
+
+        let last = dir.join(LAST);
+        let progress = match last.exists() {
+            false => Progress::default(),
+            true => {
+                let model = store.state_dict();
+                State { model: &model, ema: ema.as_ref(), optimizer: &optimizer }.load(&last)?
+            }
+        };
+        let log = RunLog::new(config, dir, &progress)?;
+        Ok(Self {
+            config,
+            dir,
+            device,
+            complexity,
+            store,
+            model,
+            optimizer,
+            ema,
+            schedule,
+            statistics,
+            train,
+            test,
+            progress,
+            log,
+        })
+    }
+
+    pub fn run(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<RunResult> {
+        let started = Instant::now();
+        let before = self.progress.seconds;
+        let steps_per_epoch = self.train.batches() as u64;
+        let epochs = self.config.train.epochs;
+        observe(Event::Started {
+            steps: steps_per_epoch * epochs,
+            step: self.progress.step,
+            images_per_step: self.config.train.batch_size,
+        });
+        while self.progress.epoch < epochs {
+            let clock = |progress: &mut Progress| progress.seconds = before + started.elapsed().as_secs_f64();
+            let images_per_second = self.train_epoch(stop, observe, &clock)?;
+            self.end_epoch(images_per_second, &clock)?;
+            if let Some(row) = self.progress.rows.last() {
+                observe(Event::Epoch(row));
+            }
+            if stop.load(Ordering::Relaxed) && self.progress.epoch < epochs {
+                return Err(self.interrupted().into());
+            }
+        }
+        self.finish()
+    }
+
+    /// The batches that are left of the running epoch; returns the images per second.
+    fn train_epoch(
+        &mut self,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(Event),
+        clock: &dyn Fn(&mut Progress),
+    ) -> Result<f64> {
+        let RunConfig { seed, train: TrainConfig { log_every, save_every, .. }, .. } = *self.config;
+        let epoch = self.progress.epoch;
+        // Summed on the device, so that no step waits for a number.
+        let mut loss_sum = Tensor::f_full([1], self.progress.sums.loss, (Kind::Double, self.device))?;
+        let mut correct_sum = Tensor::f_full([1], self.progress.sums.correct, (Kind::Double, self.device))?;
+        let read = |sum: &Tensor| sum.f_double_value(&[0]);
+        let (started, mut images) = (Instant::now(), 0.0);
+        for batch in self.train.epoch(epoch, self.progress.batch as usize) {
+            let batch = batch?;
+            // Dropout and its like draw from a stream of this step's own: a resumed run needs no random state.
+            tch::manual_seed(stream_seed(seed, "step", epoch, self.progress.batch));
+            let count = batch.labels.size()[0] as f64;
+            let lr = self.schedule.lr(self.progress.step);
+            let (loss, correct) = self.step(&batch, lr)?;
+            let _summed = loss_sum.f_add_(&loss.f_mul_scalar(count)?)?;
+            let _summed = correct_sum.f_add_(&correct)?;
+            images += count;
+            self.progress.sums.images += count;
+            self.progress.step += 1;
+            self.progress.batch += 1;
+
+            let step = self.progress.step;
+            let logged = log_every > 0 && step.is_multiple_of(log_every);
+            let value = match logged || self.device == Device::Cpu {
+                true => Some(loss.f_double_value(&[])?),
+                false => None,
+            };
+            if let Some(loss) = value {
+                self.check_finite("training loss", loss, lr)?;
+                if logged {
+                    let point = Point { step, loss, lr, wall_time: unix_time() };
+                    self.progress.points.push(point);
+                    self.log.point(&point)?;
+                }
+            }
+            observe(Event::Step { epoch, step, loss: value });
+
+            let stopping = stop.load(Ordering::Relaxed);
+            let saving = save_every > 0 && step.is_multiple_of(save_every);
+            let within = (self.progress.batch as usize) < self.train.batches();
+            if within && (stopping || saving) {
+                self.progress.sums.loss = read(&loss_sum)?;
+                self.progress.sums.correct = read(&correct_sum)?;
+                clock(&mut self.progress);
+                self.save()?;
+                if stopping {
+                    return Err(self.interrupted().into());
+                }
+            }
+        }
+        self.progress.sums.loss = read(&loss_sum)?;
+        self.progress.sums.correct = read(&correct_sum)?;
+        Ok(images / started.elapsed().as_secs_f64())
+    }
+
+    /// Forward, backward, update; returns the mean loss and the number of images classified rightly.
+    fn step(&mut self, batch: &data::Batch, lr: f64) -> Result<(Tensor, Tensor)> {
+        let TrainConfig { label_smoothing, clip_grad_norm, .. } = self.config.train;
+        let (images, labels) = self.to_device(batch)?;
+        self.optimizer.zero_grad()?;
+        let logits = self.forward(&images, true)?;
+        let loss =
+            logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, label_smoothing)?;
+        loss.f_backward()?;
+        if let Some(max_norm) = clip_grad_norm {
+            torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
+        }
+        self.optimizer.step(lr)?;
+        if let Some(ema) = &self.ema {
+            ema.update()?;
+        }
+        Ok((loss.detach(), count_correct(&logits.detach(), &labels)?))
+    }
+
+    /// The logits in float32.
+    fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor> {
+        let _autocast = match self.config.train.precision {
+            Precision::Float32 => None,
+            Precision::Bfloat16 => Some(Autocast::new(self.device, Kind::BFloat16)?),
+        };
+        Ok(self.model.forward(images, train)?.f_to_kind(Kind::Float)?)
+    }
+
+    /// Normalised images in channels_last order, and labels.
+    fn to_device(&self, batch: &data::Batch) -> Result<(Tensor, Tensor)> {
+        let images = data::normalise(&batch.images, &self.statistics, self.device)?;
+        Ok((torch::channels_last(&images)?, batch.labels.f_to_device(self.device)?))
+    }
+
+    /// Mean cross-entropy and percent of right answers on the test images.
+    fn evaluate(&self) -> Result<(f64, f64)> {
+        let _no_grad = tch::no_grad_guard();
+        let (mut loss, mut correct, mut images) = (0.0, 0.0, 0.0);
+        for batch in self.test.epoch(0, 0) {
+            let (pixels, labels) = self.to_device(&batch?)?;
+            let logits = self.forward(&pixels, false)?;
+            let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
+            loss += sum.f_double_value(&[])?;
+            correct += count_correct(&logits, &labels)?.f_double_value(&[])?;
+            images += labels.size()[0] as f64;
+        }
+        Ok((loss / images, 100.0 * correct / images))
+    }
+
+    /// Evaluates, records and saves. Nothing is written before the numbers are known to be finite.
+    fn end_epoch(&mut self, images_per_second: f64, clock: &dyn Fn(&mut Progress)) -> Result<()> {
+        let TrainConfig { epochs, eval_every, .. } = self.config.train;
+        let Sums { loss, correct, images } = self.progress.sums;
+        let lr = self.schedule.lr(self.progress.step - 1);
+        let epoch = self.progress.epoch + 1;
+        self.check_finite("training loss", loss, lr)?;
+        let mut row = EpochMetrics {
+            epoch,
+            step: self.progress.step,
+            lr,
+            train_loss: loss / images,
+            train_top1: 100.0 * correct / images,
+            test_loss: None,
+            test_top1: None,
+            raw_top1: None,
+            images_per_second,
+            seconds: 0.0,
+            wall_time: 0.0,
+            peak_memory_bytes: torch::peak_resident_bytes(),
+        };
+        if epoch.is_multiple_of(eval_every) || epoch == epochs {
+            if let Some(ema) = &self.ema {
+                row.raw_top1 = Some(self.evaluate()?.1);
+                ema.swap()?;
+            }
+            let evaluated = self.evaluate();
+            let improved =
+                evaluated.as_ref().is_ok_and(|(_, top1)| self.progress.best.is_none_or(|best| *top1 > best.1));
+            if let (Ok((loss, top1)), true) = (&evaluated, improved) {
+                self.check_finite("test loss", *loss, lr)?;
+                let about = [("model", self.config.model.name.clone()), ("epoch", epoch.to_string())];
+                save_weights(&self.dir.join(BEST), &self.store.state_dict(), &about)?;
+                self.progress.best = Some((epoch, *top1));
+            }
+            if let Some(ema) = &self.ema {
+                ema.swap()?;
+            }
+            let (loss, top1) = evaluated?;
+            self.check_finite("test loss", loss, lr)?;
+            (row.test_loss, row.test_top1) = (Some(loss), Some(top1));
+        }
+        clock(&mut self.progress);
+        row.seconds = self.progress.seconds;
+        row.wall_time = unix_time();
+        self.progress.rows.push(row);
+        self.progress.epoch = epoch;
+        self.progress.batch = 0;
+        self.progress.sums = Sums::default();
+        self.save()?;
+        self.log.epoch(&self.progress)
+    }
+
+    fn finish(&mut self) -> Result<RunResult> {
+        let rows = &self.progress.rows;
+        let last = rows.last().context("a run without epochs")?;
+        let (best_epoch, best_top1) = self.progress.best.context("a run without evaluation")?;
+        let result = RunResult {
+            model: self.config.model.name.clone(),
+            params: self.complexity.params,
+            macs: self.complexity.macs,
+            activations: self.complexity.activations,
+            seed: self.config.seed,
+            epochs: self.progress.epoch,
+            steps: self.progress.step,
+            top1: last.test_top1.context("the last epoch was not evaluated")?,
+            loss: last.test_loss.context("the last epoch was not evaluated")?,
+            best_top1,
+            best_epoch,
+            images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()),
+            seconds: self.progress.seconds,
+            device: format!("{:?}", self.device),
+            threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: torch::version(),
+        };
+        self.log.finish()?;
+        atomic::write(&self.dir.join(RESULT), &serde_json::to_vec_pretty(&result)?)?;
+        Ok(result)
+    }
+
+    fn save(&self) -> Result<()> {
+        let model = self.store.state_dict();
+        let state = State { model: &model, ema: self.ema.as_ref(), optimizer: &self.optimizer };
+        state.save(&self.dir.join(LAST), &self.progress)
+    }
+
+    fn check_finite(&self, what: &str, value: f64, lr: f64) -> Result<()> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let Progress { epoch, step, .. } = self.progress;
+        let last = self.dir.join(LAST);
+        let kept = match last.exists() {
+            true => format!("the last good checkpoint is {}", last.display()),
+            false => "there is no checkpoint yet".to_owned(),
+        };
+        bail!(
+            "the {what} is {value} in epoch {}, after step {step} (lr {lr:.3e}); {kept}; \
+             lower the learning rate, or set `clip_grad_norm`",
+            epoch + 1
+        )
+    }
+
+    fn interrupted(&self) -> Interrupted {
+        let Progress { epoch, step, .. } = self.progress;
+        let last = self.dir.join(LAST);
+        Interrupted(format!(
+            "interrupted in epoch {} after step {step}, saved in {}; run the same command again to go on",
+            epoch + 1,
+            last.display()
+        ))
+    }
+}
+
+fn image_shape(dataset: &Dataset) -> [i64; 3] {
+    let images = &dataset.images;
+    [images.channels as i64, images.height as i64, images.width as i64]
+}
+
+/// The model must have one output a class.
+fn check_classes(complexity: &Complexity, dataset: &Dataset) -> Result<()> {
+    let outputs = complexity.stages.last().and_then(|head| head.output.last()).copied();
+    let classes = dataset.classes.len() as i64;
+    ensure!(
+        outputs == Some(classes),
+        "the model has {} classes and data set `{}` has {classes}: set `model.num_classes: {classes}`",
+        outputs.unwrap_or(0),
+        dataset.name
+    );
+    Ok(())
+}
+
+/// How many rows of `logits` have their maximum at the label: a float64 scalar on the device.
+fn count_correct(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    Ok(logits.f_argmax(1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Double)?)
+}
+
+/// The seed of libtorch's generator for one purpose at one place of a run.
+fn stream_seed(seed: u64, purpose: &str, epoch: u64, index: u64) -> i64 {
+    Stream::new(seed, purpose, epoch, index).next_u64() as i64
+}
+
+fn unix_time() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
+    values.get(low).zip(values.get(high)).map_or(0.0, |(a, b)| (a + b) / 2.0)
+}
