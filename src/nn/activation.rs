@@ -1,5 +1,6 @@
 //! Activation functions by PyTorch's names.
 
+use crate::torch;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -29,6 +30,10 @@ pub enum Activation {
 impl Activation {
     /// Applies the function to a tensor that the caller gives away: done in place where the gradient allows.
     pub fn forward(self, mut x: Tensor) -> Result<Tensor> {
+        // Not every kernel knows the meta device, and the shape stays.
+        if torch::is_meta(&x)? {
+            return Ok(x);
+        }
         Ok(match self {
             Activation::Identity => x,
             Activation::Relu => x.f_relu_()?,

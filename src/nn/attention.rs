@@ -4,13 +4,19 @@ use super::init::Init;
 use super::linear::{Linear, linear};
 use super::store::Path;
 use super::{Layer, cost};
+use crate::torch;
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
 /// softmax(QKᵀ/√d) V over (N, heads, tokens, d), counted; libtorch picks the kernel (flash, memory-efficient, plain).
 pub fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let out =
-        Tensor::f_scaled_dot_product_attention(q, k, v, None::<Tensor>, 0.0, false, None::<f64>, false)?;
+    let out = match torch::is_meta(q)? {
+        // The shape alone: not every kernel knows the meta device.
+        true => q.f_matmul(&k.f_transpose(-2, -1)?)?.f_matmul(v)?,
+        false => {
+            Tensor::f_scaled_dot_product_attention(q, k, v, None::<Tensor>, 0.0, false, None::<f64>, false)?
+        }
+    };
     let (queries, keys) = (q.numel() as i64, k.size()[2]);
     cost::record(queries * keys + out.numel() as i64 * keys, 0);
     Ok(out)

@@ -1,0 +1,70 @@
+//! What several tests share: values from a hash, as `goldens/make.py` has them, and comparison with goldens.
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+use tch::Tensor;
+use tchvision::nn::Store;
+
+/// A golden file.
+pub fn golden(name: &str) -> serde_json::Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// One number in [0, 1) an index: SplitMix64 of the FNV-1a hash of the name plus the index.
+pub fn uniform(name: &str, numel: usize) -> Vec<f64> {
+    let hash = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
+    let one = |index: u64| {
+        let mut z = seed.wrapping_add(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)
+    };
+    (0..numel as u64).map(one).collect()
+}
+
+/// What a tensor of the state_dict is filled with.
+pub fn value(name: &str, shape: &[i64]) -> Tensor {
+    let u = uniform(name, shape.iter().product::<i64>() as usize);
+    let scale = (3.0 / shape.iter().skip(1).product::<i64>() as f64).sqrt();
+    let x = u.into_iter().map(|u| match shape.len() {
+        _ if name.ends_with("running_var") => 0.5 + u,
+        1 if name.ends_with("weight") => 0.5 + u,
+        0 | 1 => 0.2 * (u - 0.5),
+        _ => (2.0 * u - 1.0) * scale,
+    });
+    Tensor::from_slice(&x.map(|x| x as f32).collect::<Vec<_>>()).reshape(shape)
+}
+
+/// An input of unit scale.
+pub fn images(name: &str, shape: &[i64]) -> Tensor {
+    let u = uniform(name, shape.iter().product::<i64>() as usize);
+    Tensor::from_slice(&u.into_iter().map(|u| (4.0 * u - 2.0) as f32).collect::<Vec<_>>()).reshape(shape)
+}
+
+/// Fills a model's tensors by their keys.
+pub fn fill(store: &Store) {
+    let _no_grad = tch::no_grad_guard();
+    for (name, mut tensor) in store.state_dict() {
+        if tensor.is_floating_point() {
+            tensor.copy_(&value(&name, &tensor.size()));
+        }
+    }
+}
+
+/// The values of a tensor.
+pub fn values(tensor: &Tensor) -> Vec<f64> {
+    let flat = tensor.detach().to_kind(tch::Kind::Double).contiguous().flatten(0, -1);
+    Vec::try_from(&flat).unwrap()
+}
+
+/// All values within `tolerance` of the golden ones, relative to the largest of them.
+pub fn assert_close(what: &str, got: &[f64], want: &serde_json::Value, tolerance: f64) {
+    let want: Vec<f64> = serde_json::from_value(want.clone()).unwrap();
+    assert_eq!(got.len(), want.len(), "{what}");
+    let largest = want.iter().fold(1.0, |max: f64, x| max.max(x.abs()));
+    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        assert!((got - want).abs() <= tolerance * largest, "{what}: value {i} is {got}, PyTorch has {want}");
+    }
+}

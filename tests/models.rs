@@ -1,0 +1,206 @@
+//! The models: parameters and MACs as the papers' tables have them, keys and logits as the references give them.
+
+mod common;
+
+use common::{assert_close, fill, golden, images, uniform, values};
+use tch::Device;
+use tchvision::models::{self, ModelSpec};
+use tchvision::nn::Store;
+
+fn spec(name: &str, set: &[(&str, &str)]) -> ModelSpec {
+    let mut spec = ModelSpec::new(name);
+    set.iter().for_each(|(field, value)| spec.set(field, value).unwrap());
+    spec
+}
+
+/// The ResNet (1512.03385, 1603.05027), Wide ResNet (1605.07146), ResNeXt (1611.05431) tables, recomputed from the
+/// papers' own definitions.
+const PARAMETERS: [(&str, &[(&str, &str)], u64); 46] = [
+    ("plain20", &[], 269722),
+    ("plain56", &[], 853018),
+    ("resnet20", &[], 269722),
+    ("resnet32", &[], 464154),
+    ("resnet44", &[], 658586),
+    ("resnet56", &[], 853018),
+    ("resnet110", &[], 1727962),
+    ("resnet1202", &[], 19421274),
+    ("preact_resnet110", &[], 1730522),
+    ("preact_resnet164", &[], 1703258),
+    ("preact_resnet1001", &[], 10327706),
+    // WRN, Table 2: block types at k = 2, the depth label 6n+4 whatever the number of convolutions.
+    ("wrn_40_2", &[("kernels", "[1, 3, 1]")], 1429082),
+    ("wrn_40_2", &[("kernels", "[3, 1]")], 1211354),
+    ("wrn_40_2", &[("kernels", "[1, 3]")], 1297370),
+    ("wrn_40_2", &[("kernels", "[3, 1, 1]")], 1343066),
+    ("wrn_40_2", &[("depth", "28")], 1467610),
+    ("wrn_40_2", &[("depth", "22"), ("kernels", "[3, 1, 3]")], 1145498),
+    // WRN, Table 3: l convolutions a block, as many blocks as keep the count.
+    ("wrn_40_2", &[("depth", "76"), ("kernels", "[3]")], 2243546),
+    ("wrn_40_2", &[], 2243546),
+    ("wrn_40_2", &[("depth", "28"), ("kernels", "[3, 3, 3]")], 2243546),
+    ("wrn_40_2", &[("depth", "22"), ("kernels", "[3, 3, 3, 3]")], 2243546),
+    ("wrn_40_1", &[], 563930),
+    ("wrn_40_4", &[], 8949210),
+    ("wrn_40_8", &[], 35748314),
+    ("wrn_40_10", &[], 55841754),
+    ("wrn_28_10", &[], 36479194),
+    ("wrn_28_12", &[], 52517850),
+    ("wrn_22_8", &[], 17158106),
+    ("wrn_22_10", &[], 26797914),
+    ("wrn_16_4", &[], 2748890),
+    ("wrn_16_8", &[], 10961370),
+    ("wrn_16_10", &[], 17116634),
+    ("wrn_52_1", &[], 758362),
+    ("wrn_16_4", &[("dropout", "0.3")], 2748890),
+    ("resnext29", &[], 34426698),
+    ("resnext29_8x64d", &[], 34426698),
+    ("resnext29_16x64d", &[], 68155210),
+    ("resnext29_1x64d", &[], 4914250),
+    ("resnext29_2x64d", &[], 9130314),
+    ("resnext29_4x64d", &[], 17562442),
+    ("resnext29_1x96d", &[], 8764106),
+    ("resnext29_1x128d", &[], 13775178),
+    ("resnext29_1x192d", &[], 27280970),
+    ("resnext29_1x256d", &[], 45431626),
+    ("resnext29", &[("cardinality", "16")], 68155210),
+    ("wrn_40_2", &[("width", "4")], 8949210),
+];
+
+#[test]
+fn parameters_are_the_papers() {
+    for (name, set, params) in PARAMETERS {
+        let model = spec(name, set).resolve().unwrap();
+        assert_eq!(model.count_parameters().unwrap(), params, "{name} {set:?}");
+    }
+}
+
+/// In the units of the tables: millions with one decimal, thousands of millions with three.
+#[test]
+fn macs_are_the_papers() {
+    let macs = |name: &str| {
+        let model = ModelSpec::new(name).resolve().unwrap();
+        model.complexity(model.input()).unwrap().macs as f64
+    };
+    for (depth, mega) in [(20, 40.6), (32, 68.9), (44, 97.2), (56, 125.5), (110, 252.9), (1202, 2829.2)] {
+        let got = macs(&format!("paper/resnet{depth}")) / 1e6;
+        assert_eq!((got * 10.0).round() / 10.0, mega, "resnet{depth}");
+        assert_eq!(got, macs(&format!("paper/resnet{depth}")) / 1e6);
+    }
+    assert_eq!((macs("paper/wrn_28_10") / 1e6).round(), 5243.0);
+}
+
+#[test]
+fn plain_nets_cost_as_much_as_residual_ones() {
+    for depth in [20, 32, 44, 56, 110] {
+        let cost = |kind: &str| {
+            let model = ModelSpec::new(&format!("paper/{kind}{depth}")).resolve().unwrap();
+            let cost = model.complexity([3, 32, 32]).unwrap();
+            (cost.params, cost.macs)
+        };
+        assert_eq!(cost("plain"), cost("resnet"), "depth {depth}");
+    }
+}
+
+#[test]
+fn logits_and_keys_equal_the_reference() {
+    for case in golden("residual.json").as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let mut spec = ModelSpec::new(name);
+        for (field, value) in case["set"].as_object().unwrap() {
+            spec.set(field, &value.to_string()).unwrap();
+        }
+        let what = format!("{name} {}", case["set"]);
+        let store = Store::new(Device::Cpu);
+        let model = spec.resolve().unwrap().build(&store).unwrap();
+        let state = store.state_dict();
+        let mut keys: Vec<String> = state.iter().map(|(key, t)| format!("{key}{:?}", t.size())).collect();
+        keys.sort();
+        assert_eq!(keys.len(), case["tensors"], "{what}");
+        assert_eq!(uniform(&keys.join("\n"), 1)[0], case["keys"], "{what}: other keys or shapes");
+        fill(&store);
+        let x = images("images", &[2, 3, 32, 32]);
+        let logits = tch::no_grad(|| model.forward(&x, false)).unwrap();
+        assert_close(&what, &values(&logits), &case["logits"], 1e-4);
+    }
+}
+
+#[test]
+fn every_registered_model_runs_and_counts_on_meta() {
+    let entries = models::entries();
+    assert!(entries.len() > 35);
+    for entry in entries {
+        let model = entry.architecture().unwrap();
+        let cost = model.complexity(model.input()).unwrap();
+        assert_eq!(cost.params, model.count_parameters().unwrap(), "{}", entry.name);
+        assert_eq!(cost.macs, cost.stages.iter().map(|stage| stage.macs).sum::<u64>(), "{}", entry.name);
+        assert_eq!(cost.stages.last().unwrap().output, [10], "{}", entry.name);
+    }
+}
+
+/// A dry run and a real one count and shape alike; a training pass gives every parameter a gradient.
+#[test]
+fn small_models_of_every_kind_train() {
+    tch::manual_seed(0);
+    let kinds: [(&str, &[(&str, &str)]); 6] = [
+        ("plain20", &[]),
+        ("resnet20", &[("shortcut", "c")]),
+        ("wrn_16_4", &[("width", "1"), ("dropout", "0.3"), ("in_chans", "1")]),
+        ("resnext29", &[("cardinality", "4"), ("base_width", "4"), ("planes", "[16, 32, 64]")]),
+        ("preact_resnet164", &[("depth", "20"), ("se_reduction", "4")]),
+        ("resnet20", &[("shortcut", "a"), ("se_reduction", "8"), ("dropout", "0.1")]),
+    ];
+    for (name, set) in kinds {
+        let model = spec(name, set).resolve().unwrap();
+        let store = Store::new(Device::Cpu);
+        let net = model.build(&store).unwrap();
+        let [c, h, w] = model.input();
+        let x = images("train", &[2, c, h, w]);
+        let features = net.features(&x, false).unwrap();
+        let counted = model.complexity([c, h, w]).unwrap();
+        for ((name, feature), stage) in features.iter().zip(&counted.stages) {
+            assert_eq!((name, &feature.size()[1..]), (&stage.name, stage.output.as_slice()));
+        }
+        let logits = net.forward(&x, true).unwrap();
+        assert_eq!(logits.size(), [2, 10]);
+        logits.cross_entropy_for_logits(&tch::Tensor::from_slice(&[1i64, 2])).backward();
+        for (key, parameter) in store.parameters() {
+            let grad = parameter.grad();
+            assert!(
+                grad.defined() && grad.abs().sum(tch::Kind::Float).double_value(&[]) > 0.0,
+                "{name}: {key}"
+            );
+        }
+    }
+}
+
+#[test]
+fn dropout_acts_in_training_alone() {
+    let store = Store::new(Device::Cpu);
+    let net =
+        spec("wrn_16_4", &[("width", "1"), ("dropout", "0.5")]).resolve().unwrap().build(&store).unwrap();
+    let x = images("dropout", &[2, 3, 32, 32]);
+    let _no_grad = tch::no_grad_guard();
+    assert_eq!(net.forward(&x, false).unwrap(), net.forward(&x, false).unwrap());
+    assert_ne!(net.forward(&x, true).unwrap(), net.forward(&x, true).unwrap());
+}
+
+#[test]
+fn unknown_names_and_fields_name_the_nearest() {
+    let message = |spec: ModelSpec| format!("{:#}", spec.resolve().err().unwrap());
+    let name = message(ModelSpec::new("paper/wrn_28_11"));
+    assert!(name.contains("unknown model `paper/wrn_28_11`; did you mean `paper/wrn_28_1"), "{name}");
+    let field = message(spec("resnet20", &[("widht", "2")]));
+    assert!(field.contains("unknown field `widht`; did you mean `width`?"), "{field}");
+    let kind = message(spec("resnet20", &[("shortcut", "d")]));
+    assert!(
+        kind.contains("field `shortcut`") && kind.contains("expected one of `none`, `a`, `b`, `c`"),
+        "{kind}"
+    );
+    let built =
+        |set| format!("{:#}", spec("resnet20", set).resolve().unwrap().count_parameters().err().unwrap());
+    assert!(built(&[("depth", "21")]).contains("`depth` 21 does not fit 6n+2"));
+    assert!(built(&[("kernels", "[2]")]).contains("`kernels` [2] must be odd"));
+    assert!(built(&[("cardinality", "4")]).contains("`block: bottleneck`"));
+    let input = spec("resnet20", &[]).resolve().unwrap().complexity([1, 32, 32]).err().unwrap();
+    assert!(format!("{input:#}").contains("a convolution of 3 channels does not take 1"));
+}

@@ -1,0 +1,261 @@
+//! Layers against `torch.nn`: numbers, initialisation, costs.
+
+mod common;
+
+use common::{assert_close, fill, golden, images, values};
+use tch::{Device, Tensor};
+use tchvision::nn::{
+    Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, DropPath, Dropout, GroupNorm, Init, Layer, LayerNorm,
+    Linear, MaxPool2d, MultiheadAttention, Path, SqueezeExcite, Store, cost, global_avg_pool,
+};
+
+const TOLERANCE: f64 = 1e-5;
+
+/// The shape, the sum and some values of the tensor, as `summary` in make.py takes them.
+fn check(name: &str, y: &Tensor) {
+    let want = &golden("layers.json")[name];
+    let size: Vec<i64> = serde_json::from_value(want["shape"].clone()).unwrap();
+    assert_eq!(y.size(), size, "{name}");
+    let flat = values(y);
+    let step = (flat.len() / 16).max(1);
+    let some: Vec<f64> = flat.iter().step_by(step).take(16).copied().collect();
+    assert_close(name, &some, &want["values"], TOLERANCE);
+    assert_close(name, &[flat.iter().sum::<f64>()], &serde_json::json!([want["sum"]]), 1e-4);
+}
+
+/// Builds a layer with hashed weights.
+fn layer<L>(build: impl FnOnce(&Path) -> anyhow::Result<L>) -> (L, Store) {
+    let store = Store::new(Device::Cpu);
+    let layer = build(&store.root()).unwrap();
+    fill(&store);
+    (layer, store)
+}
+
+fn check_layer<L: Layer>(name: &str, x: &Tensor, build: impl FnOnce(&Path) -> anyhow::Result<L>) {
+    check(name, &layer(build).0.forward(x, false).unwrap());
+}
+
+fn x() -> Tensor {
+    images("x", &[2, 8, 7, 9])
+}
+
+fn tokens() -> Tensor {
+    images("tokens", &[2, 5, 16])
+}
+
+#[test]
+fn layers_equal_pytorch() {
+    let conv = Conv::new(8, 12, 3).stride(2).padding(1);
+    check_layer("conv", &x(), |p| Conv2d::new(p, conv));
+    let grouped = Conv::new(8, 16, 3).dilation(2).same().groups(4).no_bias();
+    check_layer("conv_groups_dilation", &x(), |p| Conv2d::new(p, grouped));
+    check_layer("conv_asymmetric", &x(), |p| Conv2d::new(p, Conv::new(8, 4, 1).kernel([1, 7]).same()));
+    check_layer("linear", &tokens(), |p| Linear::new(p, 16, 10));
+    check_layer("batch_norm_eval", &x(), |p| BatchNorm2d::new(p, 8));
+    check_layer("layer_norm", &tokens(), |p| LayerNorm::new(p, 16));
+    check_layer("group_norm", &x(), |p| GroupNorm::new(p, 4, 8));
+    check_layer("squeeze_excite", &x(), |p| SqueezeExcite::new(p, 8, 4));
+    check_layer("multihead_attention", &tokens(), |p| MultiheadAttention::new(p, 16, 4));
+}
+
+#[test]
+fn pools_equal_pytorch() {
+    let max = MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) };
+    check("max_pool", &max.forward(&x(), false).unwrap());
+    let ceil = MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(3) };
+    check("max_pool_ceil", &ceil.forward(&x(), false).unwrap());
+    check("avg_pool", &AvgPool2d::new(2).forward(&x(), false).unwrap());
+    let excluded = AvgPool2d { stride: 2, padding: 1, count_include_pad: false, ..AvgPool2d::new(3) };
+    check("avg_pool_exclude_pad", &excluded.forward(&x(), false).unwrap());
+    check("global_avg_pool", &global_avg_pool(&x()).unwrap());
+}
+
+#[test]
+fn activations_equal_pytorch() {
+    use Activation::*;
+    let all = [
+        (Identity, "identity"),
+        (Relu, "relu"),
+        (Relu6, "relu6"),
+        (Gelu, "gelu"),
+        (GeluTanh, "gelu_tanh"),
+        (QuickGelu, "quick_gelu"),
+        (Silu, "silu"),
+        (Sigmoid, "sigmoid"),
+        (Tanh, "tanh"),
+        (HardSwish, "hard_swish"),
+        (HardSigmoid, "hard_sigmoid"),
+    ];
+    for (activation, name) in all {
+        check(name, &activation.forward(4.0 * x()).unwrap());
+    }
+}
+
+#[test]
+fn batch_norm_keeps_running_statistics() {
+    let (norm, store) = layer(|p| BatchNorm2d::new(p, 8));
+    check("batch_norm_train", &norm.forward(&x(), true).unwrap());
+    let state = store.state_dict();
+    let get = |key: &str| &state.iter().find(|(name, _)| name == key).unwrap().1;
+    check("batch_norm_running_mean", get("running_mean"));
+    check("batch_norm_running_var", get("running_var"));
+    assert_eq!(get("num_batches_tracked").int64_value(&[]), 1);
+
+    let (average, store) = layer(|p| Ok(BatchNorm2d::new(p, 8)?.momentum(None)));
+    average.forward(&x(), true).unwrap();
+    average.forward(&images("x2", &[2, 8, 7, 9]), true).unwrap();
+    let state = store.state_dict();
+    check(
+        "batch_norm_cumulative_running_var",
+        &state.iter().find(|(name, _)| name == "running_var").unwrap().1,
+    );
+}
+
+/// Standard deviation and mean of what `torch.nn` draws, for enough values to tell.
+#[test]
+fn layers_start_as_pytorchs() {
+    tch::manual_seed(1);
+    let std = |t: &Tensor| t.std(true).double_value(&[]);
+    let store = Store::new(Device::Cpu);
+    let root = store.root();
+    let conv = Conv::new(64, 256, 3);
+    Conv2d::new(&(&root / "conv"), conv).unwrap();
+    Conv2d::new(&(&root / "grouped"), conv.groups(4)).unwrap();
+    Conv2d::new(&(&root / "he"), conv.no_bias().init(Init::KaimingFanOut)).unwrap();
+    Linear::new(&(&root / "fc"), 512, 1000).unwrap();
+    BatchNorm2d::new(&(&root / "bn"), 64).unwrap();
+    MultiheadAttention::new(&(&root / "attn"), 256, 4).unwrap();
+    Linear::no_bias(&(&root / "vit"), 512, 512).unwrap();
+    root.parameter("trunc", &[1000, 100], Init::TruncatedNormal(0.02)).unwrap();
+    root.parameter("wide", &[1000, 100], Init::TruncatedNormal(2.0)).unwrap();
+    let state = store.state_dict();
+    let get = |key: &str| &state.iter().find(|(name, _)| name == key).unwrap_or_else(|| panic!("{key}")).1;
+    // Uniform within ±1/√fan_in has the standard deviation 1/√(3 fan_in).
+    let uniform = |fan_in: f64| 1.0 / (3.0 * fan_in).sqrt();
+    let wants = [
+        ("conv.weight", uniform(576.0)),
+        ("conv.bias", uniform(576.0)),
+        ("grouped.weight", uniform(144.0)),
+        ("he.weight", (2.0_f64 / (256.0 * 9.0)).sqrt()),
+        ("fc.weight", uniform(512.0)),
+        ("fc.bias", uniform(512.0)),
+        ("vit.weight", uniform(512.0)),
+        ("attn.in_proj_weight", (2.0_f64 / (256.0 + 768.0)).sqrt()),
+        ("attn.out_proj.weight", uniform(256.0)),
+        ("trunc", 0.02),
+        // N(0, 4) cut at ±2, one standard deviation: 2 · 0.5396.
+        ("wide", 1.0792),
+    ];
+    for (key, want) in wants {
+        let (got, n) = (std(get(key)), get(key).numel() as f64);
+        // Four standard errors, and never less than half a percent.
+        assert!(
+            (got / want - 1.0).abs() < (4.0 / n.sqrt()).max(0.005),
+            "{key}: std {got}, PyTorch has {want}"
+        );
+        let mean = get(key).mean(tch::Kind::Double).double_value(&[]);
+        assert!(mean.abs() < 4.0 * want / n.sqrt(), "{key}: mean {mean}");
+    }
+    for (key, want) in
+        [("bn.weight", 1.0), ("bn.bias", 0.0), ("bn.running_mean", 0.0), ("bn.running_var", 1.0)]
+    {
+        assert_eq!(values(get(key)), vec![want; 64], "{key}");
+    }
+    for key in ["attn.in_proj_bias", "attn.out_proj.bias"] {
+        assert!(values(get(key)).iter().all(|&x| x == 0.0), "{key}");
+    }
+    let bound = 1.0 / 576.0_f64.sqrt();
+    assert!(get("conv.weight").abs().max().double_value(&[]) <= bound + 1e-9);
+}
+
+#[test]
+fn dropout_and_drop_path_keep_the_mean() {
+    tch::manual_seed(2);
+    let ones = Tensor::ones([2000, 10, 2, 2], (tch::Kind::Float, Device::Cpu));
+    for p in [0.1, 0.5] {
+        let dropped = Dropout::new(p).unwrap().forward(&ones, true).unwrap();
+        let paths = DropPath::new(p).unwrap().forward(&ones, true).unwrap();
+        for y in [&dropped, &paths] {
+            assert!((y.mean(tch::Kind::Double).double_value(&[]) - 1.0).abs() < 0.1);
+            let distinct = y.flatten(0, -1).unique_dim(0, true, false, false).0;
+            assert_close(
+                "kept or dropped",
+                &values(&distinct),
+                &serde_json::json!([0.0, 1.0 / (1.0 - p)]),
+                1e-6,
+            );
+        }
+        // A path is dropped for a whole sample.
+        let per_sample = paths.flatten(1, -1).std_dim(Some([1i64].as_slice()), false, false);
+        assert_eq!(per_sample.max().double_value(&[]), 0.0);
+        assert!(
+            dropped.flatten(1, -1).std_dim(Some([1i64].as_slice()), false, false).max().double_value(&[])
+                > 0.0
+        );
+        assert_eq!(DropPath::new(p).unwrap().forward(&ones, false).unwrap(), ones);
+    }
+    assert!(Dropout::new(1.0).is_err());
+    assert!(DropPath::new(-0.1).is_err());
+}
+
+#[test]
+fn costs_are_counted_on_meta_as_on_real_tensors() {
+    let net = |store: &Store, x: &Tensor| -> anyhow::Result<Vec<i64>> {
+        let root = store.root();
+        let conv = Conv2d::new(&(&root / "conv"), Conv::new(8, 16, 3).stride(2).padding(1).groups(4))?;
+        let norm = BatchNorm2d::new(&(&root / "bn"), 16)?;
+        let se = SqueezeExcite::new(&(&root / "se"), 16, 4)?;
+        let attention = MultiheadAttention::new(&(&root / "attn"), 16, 4)?;
+        let group = GroupNorm::new(&(&root / "gn"), 4, 16)?;
+        let layer_norm = LayerNorm::new(&(&root / "ln"), 16)?;
+        let y = se.forward(&norm.forward(&conv.forward(x, false)?, false)?, false)?;
+        let y = MaxPool2d::new(2)
+            .forward(&AvgPool2d::new(2).forward(&group.forward(&y, false)?, false)?, false)?;
+        let y = y.f_flatten(2, -1)?.f_transpose(1, 2)?;
+        Ok(attention.forward(&layer_norm.forward(&y, false)?, false)?.size())
+    };
+    let _no_grad = tch::no_grad_guard();
+    let real = Store::new(Device::Cpu);
+    let (real_size, real_cost) = cost::measure(|| net(&real, &images("cost", &[1, 8, 16, 16])).unwrap());
+    let meta = Store::meta();
+    let input = tchvision::torch::empty_meta(&[1, 8, 16, 16], tch::Kind::Float).unwrap();
+    let (meta_size, meta_cost) = cost::measure(|| net(&meta, &input).unwrap());
+    assert_eq!((&real_size, real_cost), (&meta_size, meta_cost));
+    assert_eq!(real_size, [1, 4, 16]);
+    assert_eq!(real.count_parameters(), meta.count_parameters());
+    // 8×8 outputs of 16 channels over 2 inputs and 3×3; 16→4→16; 4 tokens through 16→48, QKᵀ and AV, 16→16.
+    let macs = 64 * 16 * 18 + 2 * 64 + 4 * 16 * 48 + 2 * 4 * 4 * 16 + 4 * 16 * 16;
+    let activations = 64 * 16 + 4 + 16 + 4 * 48 + 4 * 16;
+    assert_eq!((real_cost.macs, real_cost.activations), (macs, activations));
+}
+
+#[test]
+fn wrong_layers_are_refused() {
+    let store = Store::new(Device::Cpu);
+    let p = store.root();
+    let message = |r: anyhow::Result<Conv2d>| format!("{:#}", r.err().unwrap());
+    let groups = message(Conv2d::new(&p, Conv::new(6, 8, 3).groups(4)));
+    assert!(groups.contains("4 groups do not divide both"), "{groups}");
+    assert!(message(Conv2d::new(&p, Conv::new(6, 0, 3))).contains("must be positive"));
+    assert!(MultiheadAttention::new(&p, 10, 4).is_err());
+    assert!(GroupNorm::new(&p, 3, 8).is_err());
+    assert!(SqueezeExcite::new(&p, 4, 8).is_err());
+    Linear::new(&(&p / "fc"), 2, 2).unwrap();
+    let twice = format!("{:#}", Linear::new(&(&p / "fc"), 2, 2).err().unwrap());
+    assert!(twice.contains("`fc.weight`: two tensors of one name"), "{twice}");
+    let conv = Conv2d::new(&(&p / "conv"), Conv::new(3, 4, 3)).unwrap();
+    assert!(conv.forward(&images("wrong", &[1, 5, 8, 8]), false).is_err());
+}
+
+#[test]
+fn channels_last_changes_the_order_and_not_the_values() {
+    let (conv, store) = layer(|p| Conv2d::new(p, Conv::new(8, 12, 3).stride(2).padding(1)));
+    let before: Vec<_> = store.state_dict().iter().map(|(_, t)| values(t)).collect();
+    store.channels_last().unwrap();
+    let after: Vec<_> = store.state_dict().iter().map(|(_, t)| values(t)).collect();
+    assert_eq!(before, after);
+    assert_eq!(store.state_dict()[0].1.stride(), [72, 1, 24, 8]);
+    let y = conv.forward(&tchvision::torch::channels_last(&x()).unwrap(), false).unwrap();
+    assert_eq!(y.stride()[1], 1, "the output stays in channels_last order");
+    check("conv", &y);
+}

@@ -1,0 +1,91 @@
+//! The shim: what it computes, and that a C++ exception becomes an `Err`.
+
+mod common;
+
+use common::{images, values};
+use std::process::Command;
+use tch::{Device, Kind, Tensor};
+use tchvision::torch::{self, Autocast, SgdStep, device};
+
+#[test]
+fn exceptions_become_errors() {
+    let step = SgdStep { lr: 0.1, momentum: 0.0, weight_decay: 0.0, nesterov: false };
+    let lengths = torch::fused_sgd(&[images("p", &[3])], &[], &[], step).unwrap_err();
+    assert!(lengths.to_string().contains("different lengths"));
+    let shapes = torch::lerp(&[images("a", &[3])], &[images("b", &[4])], 0.5).unwrap_err();
+    assert!(shapes.to_string().starts_with("libtorch: "), "{shapes}");
+    assert!(!shapes.to_string().contains("frame #"), "no C++ stack in a message");
+    assert!(torch::clip_grad_norm(&[], 1.0).is_err());
+    assert!(torch::empty_meta(&[-1], Kind::Float).is_err());
+}
+
+#[test]
+fn autocast_computes_in_bfloat16_on_the_cpu_until_it_is_dropped() {
+    let (a, b) = (images("a", &[8, 8]), images("b", &[8, 8]));
+    {
+        let _outer = Autocast::new(Device::Cpu, Kind::BFloat16).unwrap();
+        assert_eq!(a.matmul(&b).kind(), Kind::BFloat16);
+        drop(Autocast::new(Device::Cpu, Kind::BFloat16).unwrap());
+        assert_eq!(a.matmul(&b).kind(), Kind::BFloat16, "the inner guard puts back what was there");
+    }
+    assert_eq!(a.matmul(&b).kind(), Kind::Float);
+}
+
+#[test]
+fn gradients_are_dropped_not_zeroed() {
+    let w = images("w", &[3]).set_requires_grad(true);
+    (&w * 2.0).sum(Kind::Float).backward();
+    assert_eq!(values(&w.grad()), [2.0; 3]);
+    torch::clear_grads(&[w.shallow_clone()]).unwrap();
+    assert!(!w.grad().defined());
+    (&w * 3.0).sum(Kind::Float).backward();
+    assert_eq!(values(&w.grad()), [3.0; 3]);
+}
+
+#[test]
+fn clipping_scales_to_the_norm_and_no_further() {
+    let grads = [Tensor::from_slice(&[3.0f32, 0.0]), Tensor::from_slice(&[4.0f32])];
+    let norm = torch::clip_grad_norm(&grads, 10.0).unwrap();
+    assert_eq!((norm.double_value(&[]), values(&grads[1])), (5.0, vec![4.0]));
+    torch::clip_grad_norm(&grads, 1.0).unwrap();
+    assert!((values(&grads[0])[0] - 0.6).abs() < 1e-5 && (values(&grads[1])[0] - 0.8).abs() < 1e-5);
+}
+
+#[test]
+fn meta_tensors_have_shapes_and_no_memory() {
+    let huge = torch::empty_meta(&[1 << 20, 1 << 20, 64], Kind::Float).unwrap();
+    assert!(torch::is_meta(&huge).unwrap() && !torch::is_meta(&images("real", &[1])).unwrap());
+    assert_eq!((&huge + 1.0).size(), [1 << 20, 1 << 20, 64]);
+}
+
+#[test]
+fn devices_by_name() {
+    assert_eq!(device::resolve("cpu").unwrap(), Device::Cpu);
+    let unknown = device::resolve("tpu").unwrap_err().to_string();
+    assert!(unknown.contains("`tpu`: use `auto`, `cpu`, `cuda` or `cuda:N`"), "{unknown}");
+    if !device::has_driver() {
+        assert_eq!(device::resolve("auto").unwrap(), Device::Cpu);
+        let cuda = device::resolve("cuda:1").unwrap_err().to_string();
+        assert!(cuda.contains("no NVIDIA driver"), "{cuda}");
+    }
+    assert!(device::set_threads(0).is_err());
+}
+
+/// A program that finds libtorch without any help from the environment, and a CPU run without CUDA code in memory.
+#[test]
+fn doctor_needs_no_environment_and_loads_no_cuda() {
+    let out = Command::new(env!("CARGO_BIN_EXE_tchvision"))
+        .args(["doctor", "--json"])
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(report["libtorch_loaded"], report["libtorch_built"]);
+    assert_eq!(report["problems"], serde_json::json!([]));
+    let loaded = report["loaded_libraries"].to_string();
+    assert!(loaded.contains("libtorch_cpu"), "{loaded}");
+    if !device::has_driver() {
+        assert!(!loaded.contains("cuda"), "{loaded}");
+    }
+}
