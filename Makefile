@@ -1,0 +1,56 @@
+# Everything from a clean clone: `make demo` and `make test` need cargo, python3 and a C++ compiler, nothing else.
+# A step that is done is skipped. A libtorch of your own (LIBTORCH, LIBTORCH_USE_PYTORCH) is used as it is.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+PROGRAM := target/release/tchvision
+
+ifdef LIBTORCH
+LINKED :=
+else ifdef LIBTORCH_USE_PYTORCH
+LINKED :=
+else
+LINKED := libtorch
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint goldens clean tools
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+build: tools $(LINKED) ## the release build: target/release/tchvision
+	cargo build --release
+
+demo: build ## ResNeXt cardinality at equal cost on Fashion-MNIST: table, report, TensorBoard
+	$(PROGRAM) data fetch fashion-mnist
+	$(PROGRAM) experiment run experiments/demo.yaml
+
+test: tools $(LINKED) $(READY) ## all tests
+	cargo test --release
+
+lint: tools $(LINKED) ## formatting, and clippy with warnings as errors
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+
+goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, torchvision and timm
+	$(VENV)/bin/python tests/goldens/make.py
+
+clean: ## removes the build, the virtual environment and its link; data sets and runs stay
+	rm -rf target $(VENV) libtorch
+
+# The torch package of the virtual environment, where .cargo/config.toml looks for libtorch.
+libtorch: | $(READY)
+	ln -sfn "$$(cd $(VENV) && echo lib/python3*/site-packages/torch | sed 's|^|$(VENV)/|')" libtorch
+
+$(READY): requirements.txt | tools
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+tools:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.89 or newer (https://rustup.rs)" >&2; exit 1; }
+	@command -v c++ >/dev/null || { echo "c++ is missing: apt install g++" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "python's venv is missing: apt install python3-venv" >&2; exit 1; }
