@@ -16,3 +16,8 @@ mod error;
 
 pub(crate) use error::nearest;
 pub use error::{Interrupted, Usage, brief};
+
+/// Compiles and runs the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,71 @@
+//! Which data a run trains and tests on.
+
+use super::{Augment, Dataset, Splits, Statistics, load, root};
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_yaml::with::singleton_map_recursive;
+use std::path::PathBuf;
+
+/// `data: {dataset: fashion-mnist, train: 20000, augment: [pad_crop: 4, flip]}`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A known name (`tchvision data list`), or `idx:DIR` for a folder of MNIST-like files.
+    pub dataset: String,
+    /// Where data sets are kept; `$TCHVISION_DATA`, else `datasets`, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Number of training images, drawn by the seed; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<usize>,
+    /// Number of test images, always the same ones; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<usize>,
+    #[serde(default, with = "singleton_map_recursive")]
+    pub augment: Vec<Augment>,
+    /// A channel each, in [0, 1]; those of the training set when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<Vec<f32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub std: Option<Vec<f32>>,
+}
+
+impl DataConfig {
+    /// Reads training and test set, and how to normalise both.
+    ///
+    /// # Errors
+    /// A data set that is unknown, missing or damaged, or numbers that do not fit it.
+    pub fn load(&self, seed: u64) -> Result<(Dataset, Dataset, Statistics)> {
+        let root = self.root.clone().unwrap_or_else(root);
+        let Splits { mut train, mut test } = load(&self.dataset, &root)?;
+        let mut statistics = train.images.statistics();
+        let channels = train.images.channels;
+        for (key, given, used) in
+            [("mean", &self.mean, &mut statistics.mean), ("std", &self.std, &mut statistics.std)]
+        {
+            if let Some(values) = given {
+                ensure!(
+                    values.len() == channels,
+                    "`data.{key}`: {} values for {channels} channels",
+                    values.len()
+                );
+                used.clone_from(values);
+            }
+        }
+        ensure!(
+            statistics.std.iter().all(|&std| std > 0.0),
+            "`data.std`: {:?} must be positive",
+            statistics.std
+        );
+        for (key, count, set, seed) in
+            [("train", self.train, &mut train, seed), ("test", self.test, &mut test, 0)]
+        {
+            if let Some(count) = count {
+                let has = set.images.count;
+                ensure!((1..=has).contains(&count), "`data.{key}`: {count} is not between 1 and {has}");
+                *set = set.sample(count, seed);
+            }
+        }
+        Ok((train, test, statistics))
+    }
+}

@@ -1,0 +1,54 @@
+//! Named random streams: the same numbers for the same (seed, purpose, epoch, index), in any order and on any thread.
+
+/// SplitMix64 (Steele, Lea, Flood 2014) from a state that is a hash of the stream's name.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    state: u64,
+}
+
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl Stream {
+    /// The stream of this name.
+    pub fn new(seed: u64, purpose: &str, epoch: u64, index: u64) -> Self {
+        let name = purpose
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let state = [name, epoch, index]
+            .iter()
+            .fold(mix(seed), |h, x| mix(h.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ x));
+        Self { state }
+    }
+
+    pub fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.state)
+    }
+
+    /// Below `n`, without bias (Lemire 2019); 0 for `n` = 0.
+    pub fn below(&mut self, n: u64) -> u64 {
+        let threshold = n.wrapping_neg().checked_rem(n).unwrap_or(0);
+        loop {
+            let wide = u128::from(self.next_u64()) * u128::from(n);
+            if wide as u64 >= threshold {
+                return (wide >> 64) as u64;
+            }
+        }
+    }
+
+    /// In [0, 1).
+    pub fn uniform(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Fisher–Yates.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i as u64 + 1) as usize);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The data sets that are known by name.
+
+use super::cifar::{self, CIFAR10, CIFAR100};
+use super::{Splits, idx};
+use crate::nearest;
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+
+/// A data set that can be named, fetched and read.
+pub struct Known {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// Channels, height, width.
+    pub shape: [i64; 3],
+    pub classes: i64,
+    pub train: usize,
+    pub test: usize,
+    /// The files as published, kept in the folder `name` below the root.
+    pub files: &'static [KnownFile],
+    /// Where they are published, best first; the file's name is appended.
+    pub(super) urls: &'static [&'static str],
+    /// A Debian package that has them, and its folder.
+    pub(super) debian: Option<(&'static str, &'static str)>,
+    format: Format,
+}
+
+/// One file and how to tell that it is whole.
+pub struct KnownFile {
+    pub name: &'static str,
+    pub checksum: Checksum,
+}
+
+/// What a file must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// Of the content after gunzip: the same whoever compressed it.
+    Sha256OfContent(&'static str),
+    /// Of the file as its authors publish it.
+    Md5(&'static str),
+}
+
+enum Format {
+    Idx(&'static [&'static str]),
+    Cifar(&'static cifar::Version),
+}
+
+const fn sha256(name: &'static str, sum: &'static str) -> KnownFile {
+    KnownFile { name, checksum: Checksum::Sha256OfContent(sum) }
+}
+
+const fn md5(name: &'static str, sum: &'static str) -> KnownFile {
+    KnownFile { name, checksum: Checksum::Md5(sum) }
+}
+
+const FASHION: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
+const KNOWN: [Known; 5] = [
+    Known {
+        name: "fashion-mnist",
+        about: "Clothes in Zalando's catalogue (1708.07747)",
+        shape: [1, 28, 28],
+        classes: 10,
+        train: 60_000,
+        test: 10_000,
+        files: &[
+            sha256(
+                "train-images-idx3-ubyte.gz",
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            ),
+            sha256(
+                "train-labels-idx1-ubyte.gz",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            ),
+            sha256(
+                "t10k-images-idx3-ubyte.gz",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            ),
+            sha256(
+                "t10k-labels-idx1-ubyte.gz",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            ),
+        ],
+        urls: &[
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ],
+        debian: Some(("dataset-fashion-mnist", "/usr/share/datasets/fashion-mnist")),
+        format: Format::Idx(&FASHION),
+    },
+    Known {
+        name: "mnist",
+        about: "Handwritten digits (LeCun, Cortes, Burges)",
+        shape: [1, 28, 28],
+        classes: 10,
+        train: 60_000,
+        test: 10_000,
+        files: &[
+            md5("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+            md5("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+            md5("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
+            md5("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+        ],
+        urls: &["https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"],
+        debian: None,
+        format: Format::Idx(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
+    },
+    Known {
+        name: "kmnist",
+        about: "Cursive Japanese characters (1812.01718)",
+        shape: [1, 28, 28],
+        classes: 10,
+        train: 60_000,
+        test: 10_000,
+        files: &[
+            md5("train-images-idx3-ubyte.gz", "bdb82020997e1d708af4cf47b453dcf7"),
+            md5("train-labels-idx1-ubyte.gz", "e144d726b3acfaa3e44228e80efcd344"),
+            md5("t10k-images-idx3-ubyte.gz", "5c965bf0a639b31b8f53240b1b52f4d7"),
+            md5("t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
+        ],
+        urls: &["http://codh.rois.ac.jp/kmnist/dataset/kmnist/"],
+        debian: None,
+        format: Format::Idx(&["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]),
+    },
+    Known {
+        name: "cifar10",
+        about: "Tiny photographs of 10 things (Krizhevsky 2009)",
+        shape: [3, 32, 32],
+        classes: 10,
+        train: 50_000,
+        test: 10_000,
+        files: &[md5("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")],
+        urls: &["https://www.cs.toronto.edu/~kriz/"],
+        debian: None,
+        format: Format::Cifar(&CIFAR10),
+    },
+    Known {
+        name: "cifar100",
+        about: "Tiny photographs of 100 things, fine labels (Krizhevsky 2009)",
+        shape: [3, 32, 32],
+        classes: 100,
+        train: 50_000,
+        test: 10_000,
+        files: &[md5("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8")],
+        urls: &["https://www.cs.toronto.edu/~kriz/"],
+        debian: None,
+        format: Format::Cifar(&CIFAR100),
+    },
+];
+
+/// Every known data set.
+pub fn known() -> &'static [Known] {
+    &KNOWN
+}
+
+/// The known data set of this name.
+///
+/// # Errors
+/// An unknown name; the message has the nearest.
+pub(super) fn find(name: &str) -> Result<&'static Known> {
+    let Some(found) = KNOWN.iter().find(|known| known.name == name) else {
+        let like = nearest(name, KNOWN.iter().map(|known| known.name)).unwrap_or_default();
+        bail!(
+            "unknown data set `{name}`; did you mean `{like}`? `tchvision data list` has them all, `idx:DIR` reads a \
+             folder of MNIST-like files"
+        );
+    };
+    Ok(found)
+}
+
+/// Where data sets are kept: `$TCHVISION_DATA`, else `datasets` in the current folder.
+pub fn root() -> PathBuf {
+    std::env::var_os("TCHVISION_DATA").map_or_else(|| PathBuf::from("datasets"), PathBuf::from)
+}
+
+/// Reads a data set, training and test half: a known name below `root`, or `idx:DIR`.
+///
+/// # Errors
+/// An unknown name, or files that are missing or damaged; the message says how to get them.
+pub fn load(name: &str, root: &Path) -> Result<Splits> {
+    let idx = |name: &str, folder: &Path, classes: &[&str]| {
+        let half =
+            |prefix| idx::read(name, folder, prefix, classes.iter().map(ToString::to_string).collect());
+        let (train, mut test) = (half("train")?, half("t10k")?);
+        // A folder without class names may lack a class in one half.
+        let classes =
+            if train.classes.len() >= test.classes.len() { &train.classes } else { &test.classes }.clone();
+        test.classes.clone_from(&classes);
+        anyhow::Ok(Splits { train: super::Dataset { classes, ..train }, test })
+    };
+    if let Some(folder) = name.strip_prefix("idx:") {
+        return idx(name, Path::new(folder), &[]);
+    }
+    let known = find(name)?;
+    let folder = root.join(known.name);
+    match &known.format {
+        Format::Idx(classes) => idx(name, &folder, *classes),
+        Format::Cifar(version) => cifar::read(version, &folder),
+    }
+}
+
+/// Channels, height and width of a data set's images, and its number of classes; read from the files only where the
+/// name does not tell.
+///
+/// # Errors
+/// As [`load`].
+pub fn shape(name: &str, root: &Path) -> Result<([i64; 3], i64)> {
+    if name.starts_with("idx:") {
+        let train = load(name, root)?.train;
+        let images = &train.images;
+        let shape = [images.channels, images.height, images.width].map(|n| n as i64);
+        return Ok((shape, train.classes.len() as i64));
+    }
+    find(name).map(|known| (known.shape, known.classes))
+}
