@@ -8,6 +8,7 @@ pub mod report;
 pub mod torch;
 pub mod train;
 pub mod weights;
+pub mod yaml;
 
 pub mod machine;
 

@@ -7,6 +7,9 @@ use tch::Device;
 use tchvision::models::{self, ModelSpec};
 use tchvision::nn::Store;
 
+/// Fields of a `Config` with values in YAML.
+type Fields = &'static [(&'static str, &'static str)];
+
 fn spec(name: &str, set: &[(&str, &str)]) -> ModelSpec {
     let mut spec = ModelSpec::new(name);
     set.iter().for_each(|(field, value)| spec.set(field, value).unwrap());
@@ -15,7 +18,7 @@ fn spec(name: &str, set: &[(&str, &str)]) -> ModelSpec {
 
 /// The ResNet (1512.03385, 1603.05027), Wide ResNet (1605.07146), ResNeXt (1611.05431) tables, recomputed from the
 /// papers' own definitions.
-const PARAMETERS: [(&str, &[(&str, &str)], u64); 46] = [
+const PARAMETERS: [(&str, Fields, u64); 46] = [
     ("plain20", &[], 269722),
     ("plain56", &[], 853018),
     ("resnet20", &[], 269722),
@@ -140,19 +143,20 @@ fn every_registered_model_runs_and_counts_on_meta() {
 /// A dry run and a real one count and shape alike; a training pass gives every parameter a gradient.
 #[test]
 fn small_models_of_every_kind_train() {
-    tch::manual_seed(0);
-    let kinds: [(&str, &[(&str, &str)]); 6] = [
+    let kinds: [(&str, Fields); 6] = [
         ("plain20", &[]),
         ("resnet20", &[("shortcut", "c")]),
         ("wrn_16_4", &[("width", "1"), ("dropout", "0.3"), ("in_chans", "1")]),
         ("resnext29", &[("cardinality", "4"), ("base_width", "4"), ("planes", "[16, 32, 64]")]),
         ("preact_resnet164", &[("depth", "20"), ("se_reduction", "4")]),
-        ("resnet20", &[("shortcut", "a"), ("se_reduction", "8"), ("dropout", "0.1")]),
+        ("resnet20", &[("shortcut", "a"), ("se_reduction", "2"), ("dropout", "0.1")]),
     ];
     for (name, set) in kinds {
         let model = spec(name, set).resolve().unwrap();
         let store = Store::new(Device::Cpu);
         let net = model.build(&store).unwrap();
+        // Drawn weights may kill a ReLU of few channels for good, and tests share the generator.
+        fill(&store);
         let [c, h, w] = model.input();
         let x = images("train", &[2, c, h, w]);
         let features = net.features(&x, false).unwrap();

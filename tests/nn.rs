@@ -102,8 +102,8 @@ fn batch_norm_keeps_running_statistics() {
     assert_eq!(get("num_batches_tracked").int64_value(&[]), 1);
 
     let (average, store) = layer(|p| Ok(BatchNorm2d::new(p, 8)?.momentum(None)));
-    average.forward(&x(), true).unwrap();
-    average.forward(&images("x2", &[2, 8, 7, 9]), true).unwrap();
+    let _y = average.forward(&x(), true).unwrap();
+    let _y = average.forward(&images("x2", &[2, 8, 7, 9]), true).unwrap();
     let state = store.state_dict();
     check(
         "batch_norm_cumulative_running_var",
@@ -126,8 +126,8 @@ fn layers_start_as_pytorchs() {
     BatchNorm2d::new(&(&root / "bn"), 64).unwrap();
     MultiheadAttention::new(&(&root / "attn"), 256, 4).unwrap();
     Linear::no_bias(&(&root / "vit"), 512, 512).unwrap();
-    root.parameter("trunc", &[1000, 100], Init::TruncatedNormal(0.02)).unwrap();
-    root.parameter("wide", &[1000, 100], Init::TruncatedNormal(2.0)).unwrap();
+    let _y = root.parameter("trunc", &[1000, 100], Init::TruncatedNormal(0.02)).unwrap();
+    let _y = root.parameter("wide", &[1000, 100], Init::TruncatedNormal(2.0)).unwrap();
     let state = store.state_dict();
     let get = |key: &str| &state.iter().find(|(name, _)| name == key).unwrap_or_else(|| panic!("{key}")).1;
     // Uniform within ±1/√fan_in has the standard deviation 1/√(3 fan_in).

@@ -204,7 +204,7 @@ pub fn load(name: &str, root: &Path) -> Result<Splits> {
     let known = find(name)?;
     let folder = root.join(known.name);
     match &known.format {
-        Format::Idx(classes) => idx(name, &folder, *classes),
+        Format::Idx(classes) => idx(name, &folder, classes),
         Format::Cifar(version) => cifar::read(version, &folder),
     }
 }

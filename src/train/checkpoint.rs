@@ -79,7 +79,11 @@ impl State<'_> {
     pub fn save(&self, path: &Path, progress: &Progress) -> Result<()> {
         for (name, tensor) in self.model.iter().filter(|(_, tensor)| tensor.is_floating_point()) {
             if tensor.detach().f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-                bail!("`{name}` is not finite after step {}; {} is kept as it was", progress.step, path.display());
+                bail!(
+                    "`{name}` is not finite after step {}; {} is kept as it was",
+                    progress.step,
+                    path.display()
+                );
             }
         }
         let metadata = HashMap::from([(PROGRESS.to_owned(), serde_json::to_string(progress)?)]);
@@ -92,7 +96,8 @@ impl State<'_> {
     /// A file that is not a checkpoint of this run.
     pub fn load(&self, path: &Path) -> Result<Progress> {
         let file = StateFile::open(path)?;
-        let remedy = || format!("{}: not a checkpoint of this run; move it away to start afresh", path.display());
+        let remedy =
+            || format!("{}: not a checkpoint of this run; move it away to start afresh", path.display());
         let progress = file.metadata(PROGRESS).with_context(remedy)?;
         let progress = serde_json::from_str(progress).with_context(remedy)?;
         weights::load(&file, &self.tensors()).with_context(remedy)?;
@@ -101,7 +106,11 @@ impl State<'_> {
 }
 
 /// Writes a model's weights alone, under its own keys.
-pub(super) fn save_weights(path: &Path, state_dict: &[(String, Tensor)], about: &[(&str, String)]) -> Result<()> {
+pub(super) fn save_weights(
+    path: &Path,
+    state_dict: &[(String, Tensor)],
+    about: &[(&str, String)],
+) -> Result<()> {
     let metadata = about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     weights::save(path, state_dict, metadata)
 }

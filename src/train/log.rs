@@ -62,7 +62,7 @@ impl RunLog {
 
     /// Tells TensorBoard that the run ended well.
     pub fn finish(&mut self) -> Result<()> {
-        self.events.session_end(true)?;
+        self.events.session_end()?;
         self.events.flush()
     }
 

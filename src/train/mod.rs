@@ -1,10 +1,19 @@
 //! Training: optimizer, schedule, moving average, checkpoint, loop.
 
+mod checkpoint;
 mod config;
+mod ema;
+mod log;
+mod optimizer;
 mod record;
+mod run;
+mod schedule;
+mod trainer;
 
 pub use config::{
     AdamW, Cosine, MultiStep, OptimizerConfig, Precision, RmsProp, RunConfig, ScheduleConfig, Sgd, Step,
     TrainConfig, Warmup,
 };
+pub use optimizer::Optimizer;
 pub use record::{EpochMetrics, RunResult};
+pub use run::{Event, run};

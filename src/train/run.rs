@@ -16,9 +16,17 @@ const FAILED: &str = "failed.txt";
 /// What a run tells while it goes.
 pub enum Event<'a> {
     /// Training begins, or goes on after `step`.
-    Started { steps: u64, step: u64, images_per_step: usize },
+    Started {
+        steps: u64,
+        step: u64,
+        images_per_step: usize,
+    },
     /// A step is over; the loss is there where it was read.
-    Step { epoch: u64, step: u64, loss: Option<f64> },
+    Step {
+        epoch: u64,
+        step: u64,
+        loss: Option<f64>,
+    },
     Epoch(&'a EpochMetrics),
 }
 
@@ -79,8 +87,9 @@ fn claim(config: &RunConfig, dir: &Path) -> Result<()> {
     if there != *config {
         let remedy = "choose another directory (--out), or remove this one";
         let path = path.display();
-        return Err(Usage(format!("{path}: the directory holds a run of another configuration; {remedy}")).into());
+        return Err(
+            Usage(format!("{path}: the directory holds a run of another configuration; {remedy}")).into()
+        );
     }
     Ok(())
 }
-

@@ -66,7 +66,8 @@ mod tests {
         let step = rates(ScheduleConfig::Step(Step { every: 2, gamma: 0.5, warmup_epochs: 0.0 }));
         assert_eq!([step[0], step[7], step[8], step[15]], [0.4, 0.4, 0.2, 0.2]);
         let milestones = vec![1, 3];
-        let multi = rates(ScheduleConfig::MultiStep(MultiStep { milestones, gamma: 0.1, warmup_epochs: 0.0 }));
+        let multi =
+            rates(ScheduleConfig::MultiStep(MultiStep { milestones, gamma: 0.1, warmup_epochs: 0.0 }));
         assert_eq!([multi[3], multi[4], multi[11], multi[12]], [0.4, 0.04, 0.04, 0.004]);
     }
 

@@ -205,7 +205,7 @@ impl<'a> Trainer<'a> {
             logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, label_smoothing)?;
         loss.f_backward()?;
         if let Some(max_norm) = clip_grad_norm {
-            torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
+            let _norm = torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
         }
         self.optimizer.step(lr)?;
         if let Some(ema) = &self.ema {
@@ -271,8 +271,9 @@ impl<'a> Trainer<'a> {
                 ema.swap()?;
             }
             let evaluated = self.evaluate();
-            let improved =
-                evaluated.as_ref().is_ok_and(|(_, top1)| self.progress.best.is_none_or(|best| *top1 > best.1));
+            let improved = evaluated
+                .as_ref()
+                .is_ok_and(|(_, top1)| self.progress.best.is_none_or(|best| *top1 > best.1));
             if let (Ok((loss, top1)), true) = (&evaluated, improved) {
                 self.check_finite("test loss", *loss, lr)?;
                 let about = [("model", self.config.model.name.clone()), ("epoch", epoch.to_string())];

@@ -1,0 +1,375 @@
+//! Training: optimizers against PyTorch's numbers, and runs that are killed, stopped, broken and started again.
+
+mod common;
+
+use common::{assert_close, golden, images, value, values};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tch::{Kind, Tensor};
+use tchvision::torch;
+use tchvision::train::{AdamW, Optimizer, OptimizerConfig, RmsProp, Sgd, TrainConfig};
+use tchvision::weights::StateFile;
+
+#[test]
+fn optimizers_equal_pytorchs() {
+    let sgd = |momentum, nesterov, weight_decay| {
+        OptimizerConfig::Sgd(Sgd { lr: 0.05, momentum, nesterov, weight_decay })
+    };
+    let rms = |tf, eps| {
+        OptimizerConfig::RmsProp(RmsProp { lr: 0.01, alpha: 0.9, momentum: 0.9, eps, weight_decay: 0.1, tf })
+    };
+    let adamw = AdamW { lr: 0.02, betas: [0.9, 0.99], eps: 1e-8, weight_decay: 0.1 };
+    let rules = [
+        ("sgd", sgd(0.0, false, 0.1)),
+        ("sgd_nesterov", sgd(0.9, true, 5e-4)),
+        ("adamw", OptimizerConfig::AdamW(adamw)),
+        ("rmsprop", rms(false, 1e-8)),
+        ("rmsprop_tf", rms(true, 1e-3)),
+        ("clipped", sgd(0.9, false, 0.0)),
+    ];
+    for (name, optimizer) in rules {
+        let lr = optimizer.lr();
+        let config = TrainConfig { optimizer, ..TrainConfig::default() };
+        let params: Vec<(String, Tensor)> = [("a", &[4i64, 3][..]), ("b", &[5])]
+            .map(|(key, shape)| (key.to_owned(), value(key, shape).set_requires_grad(true)))
+            .into();
+        let targets = [images("target.a", &[4, 3]), images("target.b", &[5])];
+        let mut optimizer = Optimizer::new(&config, &params).unwrap();
+        for _ in 0..5 {
+            optimizer.zero_grad().unwrap();
+            let parts: Vec<Tensor> =
+                params.iter().zip(&targets).map(|((_, p), t)| (p - t).square().sum(Kind::Float)).collect();
+            (&parts[0] + &parts[1]).backward();
+            if name == "clipped" {
+                let _norm = torch::clip_grad_norm(&optimizer.grads(), 0.5).unwrap();
+            }
+            optimizer.step(lr).unwrap();
+        }
+        for (i, (key, param)) in params.iter().enumerate() {
+            let want = &golden("optimizers.json")[name][i];
+            assert_close(&format!("{name}: {key}"), &values(param), want, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn weight_decay_can_spare_norms_and_biases() {
+    let params = vec![
+        ("conv.weight".to_owned(), value("w", &[4, 3]).set_requires_grad(true)),
+        ("conv.bias".to_owned(), value("b", &[4]).set_requires_grad(true)),
+    ];
+    let optimizer = OptimizerConfig::Sgd(Sgd { lr: 1.0, momentum: 0.0, nesterov: false, weight_decay: 0.5 });
+    let config = TrainConfig { optimizer, decay_norm_and_bias: false, ..TrainConfig::default() };
+    let mut optimizer = Optimizer::new(&config, &params).unwrap();
+    let before: Vec<Vec<f64>> = params.iter().map(|(_, p)| values(p)).collect();
+    params.iter().map(|(_, p)| (p * 0.0).sum(Kind::Float)).reduce(|a, b| a + b).unwrap().backward();
+    optimizer.step(1.0).unwrap();
+    let halved: Vec<f64> = before[0].iter().map(|x| x / 2.0).collect();
+    assert_close("decayed", &values(&params[0].1), &serde_json::json!(halved), 1e-7);
+    assert_eq!(values(&params[1].1), before[1]);
+}
+
+/// A folder with a data set, a YAML file and run directories.
+struct Lab {
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Images of four classes: a bright quadrant on noise.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (split, count) in [("train", 320), ("t10k", 100)] {
+            let noise = common::uniform(split, count * 144);
+            let label = |i: usize| i % 4;
+            let pixel = |i: usize, j: usize| {
+                let quadrant = usize::from(j / 12 >= 6) * 2 + usize::from(j % 12 >= 6);
+                (noise[i * 144 + j] * 100.0) as u8 + if quadrant == label(i) { 120 } else { 0 }
+            };
+            let pixels = (0..count).flat_map(|i| (0..144).map(move |j| (i, j))).map(|(i, j)| pixel(i, j));
+            let header = |magic: u8, dims: &[u32]| {
+                let mut bytes = vec![0, 0, 8, magic];
+                dims.iter().for_each(|n| bytes.extend(n.to_be_bytes()));
+                bytes
+            };
+            let mut file = header(3, &[count as u32, 12, 12]);
+            file.extend(pixels);
+            fs::write(folder.path().join(format!("{split}-images-idx3-ubyte")), file).unwrap();
+            let mut file = header(1, &[count as u32]);
+            file.extend((0..count).map(|i| label(i) as u8));
+            fs::write(folder.path().join(format!("{split}-labels-idx1-ubyte")), file).unwrap();
+        }
+        Self { folder }
+    }
+
+    /// The path of a YAML file with a small net, these `train` keys and data keys.
+    fn yaml(&self, name: &str, train: &str) -> PathBuf {
+        let path = self.folder.path().join(format!("{name}.yaml"));
+        let text = format!(
+            "model: {{name: paper/wrn_16_4, depth: 10, width: 0.5, dropout: 0.2, in_chans: 1, num_classes: 4}}\n\
+             data: {{dataset: 'idx:{}', augment: [pad_crop: 1]}}\n\
+             train: {{batch_size: 32, log_every: 3, {train}}}\n\
+             seed: 5\nthreads: 1\n",
+            self.folder.path().display()
+        );
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn dir(&self, name: &str) -> PathBuf {
+        self.folder.path().join("runs").join(name)
+    }
+
+    fn command(&self, yaml: &Path, dir: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tchvision"));
+        command.arg("train").arg(yaml).arg("--out").arg(dir).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn train(&self, yaml: &Path, dir: &Path) -> Output {
+        self.command(yaml, dir).output().unwrap()
+    }
+
+    fn start(&self, yaml: &Path, dir: &Path) -> Child {
+        self.command(yaml, dir).spawn().unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Every tensor of a file, bit for bit.
+fn bits(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let file = StateFile::open(path).unwrap();
+    let bytes = |name: &String| {
+        let tensor = file.get(name).unwrap();
+        let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        (name.clone(), bytes)
+    };
+    let mut all: Vec<_> = file.names().iter().map(bytes).collect();
+    all.sort();
+    assert!(all.len() > 30);
+    all
+}
+
+fn rows(dir: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn result(dir: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(dir.join("result.json")).unwrap()).unwrap()
+}
+
+/// The numbers of two runs are the same, whatever the clock said.
+fn assert_same_run(a: &Path, b: &Path) {
+    assert!(bits(&a.join("last.safetensors")) == bits(&b.join("last.safetensors")), "other final state");
+    assert!(bits(&a.join("best.safetensors")) == bits(&b.join("best.safetensors")), "other best weights");
+    let numbers = |dir: &Path| {
+        let keys = ["epoch", "step", "lr", "train_loss", "train_top1", "test_loss", "test_top1", "raw_top1"];
+        rows(dir).iter().map(|row| keys.map(|key| row[key].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(a), numbers(b));
+}
+
+const LONG: &str = "epochs: 6, ema: 0.9, save_every: 4, clip_grad_norm: 1.0, label_smoothing: 0.1, \
+                    optimizer: {sgd: {lr: 0.05, momentum: 0.9, nesterov: true, weight_decay: 5.0e-4}}, \
+                    schedule: {cosine: {warmup_epochs: 1}}";
+
+#[test]
+fn killed_at_any_moment_a_run_ends_with_the_same_bits() {
+    let lab = Lab::new();
+    let yaml = lab.yaml("killed", LONG);
+    let (whole, killed) = (lab.dir("whole"), lab.dir("killed"));
+    let started = Instant::now();
+    let out = lab.train(&yaml, &whole);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let duration = started.elapsed();
+    // Kills at moments spread over a run, the last ones past where the first checkpoints are.
+    let mut kills = 0;
+    for attempt in 1.. {
+        assert!(attempt < 100, "the run does not get on");
+        let mut child = lab.start(&yaml, &killed);
+        sleep(duration.mul_f64(0.35 + 0.07 * f64::from(attempt)));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    }
+    assert!(kills >= 2, "the run was killed {kills} times only");
+    assert_same_run(&whole, &killed);
+    assert_eq!(result(&whole)["steps"], 60);
+    assert_eq!(result(&whole)["top1"], result(&killed)["top1"]);
+    let left: Vec<_> = fs::read_dir(&killed).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let events = left.iter().filter(|name| name.to_string_lossy().contains("tfevents")).count();
+    assert_eq!(events, 1, "{left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_a_run_saves_says_how_to_go_on_and_goes_on() {
+    let lab = Lab::new();
+    // No saving within an epoch but for the signal's.
+    let yaml = lab.yaml("stopped", &LONG.replace("save_every: 4, ", ""));
+    let (whole, stopped) = (lab.dir("whole"), lab.dir("stopped"));
+    assert!(lab.train(&yaml, &whole).status.success());
+    let mut interruptions = 0;
+    for signal in ["-INT", "-TERM", "-INT"] {
+        // Each process writes the metrics anew once it is ready to train.
+        let written = || fs::metadata(stopped.join("metrics.jsonl")).and_then(|m| m.modified()).ok();
+        let before = written();
+        let mut child = lab.start(&yaml, &stopped);
+        while written() == before && child.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(5));
+        }
+        sleep(Duration::from_millis(60));
+        Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+        let out = child.wait_with_output().unwrap();
+        if out.status.success() {
+            break;
+        }
+        assert_eq!(out.status.code(), Some(75), "{}", text(&out.stderr));
+        assert!(text(&out.stderr).contains("run the same command again to go on"), "{}", text(&out.stderr));
+        assert!(!stopped.join("result.json").exists() && !stopped.join("failed.txt").exists());
+        interruptions += 1;
+    }
+    assert!(interruptions >= 1);
+    assert!(lab.train(&yaml, &stopped).status.success());
+    assert_same_run(&whole, &stopped);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint() {
+    let lab = Lab::new();
+    let train =
+        "epochs: 3, optimizer: {sgd: {lr: 0.01}}, schedule: {multi_step: {milestones: [1], gamma: 1.0e+30}}";
+    let (yaml, dir) = (lab.yaml("nan", train), lab.dir("nan"));
+    let out = lab.train(&yaml, &dir);
+    assert_eq!(out.status.code(), Some(1));
+    let reason = fs::read_to_string(dir.join("failed.txt")).unwrap();
+    for part in ["in epoch 2, after step 1", "lr 1.000e28", "last good checkpoint is", "clip_grad_norm"] {
+        assert!(reason.contains(part), "{part:?} is not in {reason:?}");
+    }
+    assert!(text(&out.stderr).contains(&reason));
+    for (name, bytes) in bits(&dir.join("last.safetensors")) {
+        let finite = |chunk: &[u8]| f32::from_le_bytes(chunk.try_into().unwrap()).is_finite();
+        assert!(bytes.chunks_exact(4).all(finite), "{name}");
+    }
+    assert_eq!(rows(&dir).len(), 1);
+    assert!(!dir.join("result.json").exists());
+}
+
+#[test]
+fn every_rule_and_schedule_learns() {
+    let lab = Lab::new();
+    let variants = [
+        "optimizer: {sgd: {lr: 0.1, nesterov: true}}, schedule: {cosine: {warmup_epochs: 0.5}}",
+        "optimizer: {adamw: {lr: 0.01}}, schedule: {constant: {}}, precision: bfloat16",
+        "optimizer: {rmsprop: {lr: 0.02, momentum: 0.9, tf: true}}, schedule: {step: {every: 2}}, ema: 0.8",
+        "optimizer: {rmsprop: {lr: 0.003}}, schedule: {multi_step: {milestones: [2, 3]}}, eval_every: 4",
+    ];
+    for (i, variant) in variants.iter().enumerate() {
+        let (yaml, dir) = (lab.yaml("learns", &format!("epochs: 4, {variant}")), lab.dir(&i.to_string()));
+        let out = lab.train(&yaml, &dir);
+        assert!(out.status.success(), "{variant}: {}", text(&out.stderr));
+        let top1 = result(&dir)["top1"].as_f64().unwrap();
+        assert!(top1 > 80.0, "{variant}: top-1 {top1} %");
+        assert!(text(&out.stdout).contains("top-1"), "{}", text(&out.stdout));
+        assert_eq!(text(&out.stderr).lines().count(), 4, "one line an epoch, no bar: {}", text(&out.stderr));
+        let evaluated = rows(&dir).iter().filter(|row| !row["test_top1"].is_null()).count();
+        assert_eq!(evaluated, if variant.contains("eval_every") { 1 } else { 4 });
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
+    let lab = Lab::new();
+    let yaml = lab.yaml("seeded", "epochs: 1");
+    let [a, b, c] = ["a", "b", "c"].map(|name| lab.dir(name));
+    assert!(lab.train(&yaml, &a).status.success());
+    assert!(lab.train(&yaml, &b).status.success());
+    assert!(lab.command(&yaml, &c).arg("seed=6").output().unwrap().status.success());
+    assert_same_run(&a, &b);
+    assert!(bits(&a.join("last.safetensors")) != bits(&c.join("last.safetensors")));
+}
+
+#[test]
+fn a_finished_run_is_not_run_again_and_another_configuration_is_refused() {
+    let lab = Lab::new();
+    let (yaml, dir) = (lab.yaml("done", "epochs: 1"), lab.dir("done"));
+    assert!(lab.train(&yaml, &dir).status.success());
+    let written = |name: &str| fs::metadata(dir.join(name)).unwrap().modified().unwrap();
+    let before = written("last.safetensors");
+    let again = lab.train(&yaml, &dir);
+    assert!(again.status.success());
+    assert_eq!((written("last.safetensors"), text(&again.stderr)), (before, String::new()));
+    let other = lab.command(&yaml, &dir).arg("train.epochs=2").output().unwrap();
+    assert_eq!(other.status.code(), Some(2));
+    assert!(text(&other.stderr).contains("another configuration"), "{}", text(&other.stderr));
+    assert!(dir.join("result.json").exists(), "nothing is lost");
+}
+
+#[test]
+fn two_processes_do_not_train_in_one_directory() {
+    let lab = Lab::new();
+    let (yaml, dir) = (lab.yaml("locked", "epochs: 1"), lab.dir("locked"));
+    fs::create_dir_all(&dir).unwrap();
+    let lock = File::create(dir.join("run.lock")).unwrap();
+    lock.lock().unwrap();
+    let out = lab.train(&yaml, &dir);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("another process trains there"), "{}", text(&out.stderr));
+    drop(lock);
+    assert!(lab.train(&yaml, &dir).status.success());
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_training() {
+    let lab = Lab::new();
+    let yaml = lab.yaml("wrong", "epochs: 1");
+    let refused = |change: &str| {
+        let dir = lab.dir(&change.replace(['.', '=', '/'], "_"));
+        let out = lab.command(&yaml, &dir).arg(change).output().unwrap();
+        assert!(!out.status.success(), "{change}");
+        assert!(!dir.join("last.safetensors").exists());
+        text(&out.stderr)
+    };
+    for (change, message) in [
+        ("model.num_classes=7", "set `model.num_classes: 4`"),
+        ("model.in_chans=3", "a convolution of 3 channels does not take 1"),
+        ("model.name=paper/resnet21", "did you mean"),
+        ("model.widht=2", "did you mean `width`"),
+        ("train.epochs=0", "`train.epochs`"),
+        ("train.batch_size=1000", "more than there are training images"),
+        ("train.optimizer.sgd.momentun=0.5", "did you mean `momentum`"),
+        ("train.label_smoothing=1.5", "not in [0, 1)"),
+        ("device=tpu", "`tpu`"),
+        ("data.dataset=fashion-mnits", "fashion-mnist"),
+    ] {
+        let got = refused(change);
+        assert!(got.contains(message), "{change}: {message:?} is not in {got:?}");
+    }
+    // A checkpoint that is damaged is named, and stays.
+    let dir = lab.dir("damaged");
+    assert!(lab.train(&yaml, &dir).status.success());
+    fs::remove_file(dir.join("result.json")).unwrap();
+    let last = dir.join("last.safetensors");
+    let whole = fs::read(&last).unwrap();
+    File::create(&last).unwrap().write_all(&whole[..whole.len() / 2]).unwrap();
+    let out = lab.train(&yaml, &dir);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(
+        text(&out.stderr).contains("last.safetensors: not a sound safetensors file"),
+        "{}",
+        text(&out.stderr)
+    );
+    assert_eq!(fs::read(&last).unwrap().len(), whole.len() / 2);
+}
