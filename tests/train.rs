@@ -2,17 +2,17 @@
 
 mod common;
 
+use common::lab::{Lab, bits, text};
 use common::{assert_close, golden, images, value, values};
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tch::{Kind, Tensor};
 use tchvision::torch;
 use tchvision::train::{AdamW, Optimizer, OptimizerConfig, RmsProp, Sgd, TrainConfig};
-use tchvision::weights::StateFile;
 
 #[test]
 fn optimizers_equal_pytorchs() {
@@ -71,90 +71,6 @@ fn weight_decay_can_spare_norms_and_biases() {
     let halved: Vec<f64> = before[0].iter().map(|x| x / 2.0).collect();
     assert_close("decayed", &values(&params[0].1), &serde_json::json!(halved), 1e-7);
     assert_eq!(values(&params[1].1), before[1]);
-}
-
-/// A folder with a data set, a YAML file and run directories.
-struct Lab {
-    folder: tempfile::TempDir,
-}
-
-impl Lab {
-    /// Images of four classes: a bright quadrant on noise.
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for (split, count) in [("train", 320), ("t10k", 100)] {
-            let noise = common::uniform(split, count * 144);
-            let label = |i: usize| i % 4;
-            let pixel = |i: usize, j: usize| {
-                let quadrant = usize::from(j / 12 >= 6) * 2 + usize::from(j % 12 >= 6);
-                (noise[i * 144 + j] * 100.0) as u8 + if quadrant == label(i) { 120 } else { 0 }
-            };
-            let pixels = (0..count).flat_map(|i| (0..144).map(move |j| (i, j))).map(|(i, j)| pixel(i, j));
-            let header = |magic: u8, dims: &[u32]| {
-                let mut bytes = vec![0, 0, 8, magic];
-                dims.iter().for_each(|n| bytes.extend(n.to_be_bytes()));
-                bytes
-            };
-            let mut file = header(3, &[count as u32, 12, 12]);
-            file.extend(pixels);
-            fs::write(folder.path().join(format!("{split}-images-idx3-ubyte")), file).unwrap();
-            let mut file = header(1, &[count as u32]);
-            file.extend((0..count).map(|i| label(i) as u8));
-            fs::write(folder.path().join(format!("{split}-labels-idx1-ubyte")), file).unwrap();
-        }
-        Self { folder }
-    }
-
-    /// The path of a YAML file with a small net, these `train` keys and data keys.
-    fn yaml(&self, name: &str, train: &str) -> PathBuf {
-        let path = self.folder.path().join(format!("{name}.yaml"));
-        let text = format!(
-            "model: {{name: paper/wrn_16_4, depth: 10, width: 0.5, dropout: 0.2, in_chans: 1, num_classes: 4}}\n\
-             data: {{dataset: 'idx:{}', augment: [pad_crop: 1]}}\n\
-             train: {{batch_size: 32, log_every: 3, {train}}}\n\
-             seed: 5\nthreads: 1\n",
-            self.folder.path().display()
-        );
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn dir(&self, name: &str) -> PathBuf {
-        self.folder.path().join("runs").join(name)
-    }
-
-    fn command(&self, yaml: &Path, dir: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tchvision"));
-        command.arg("train").arg(yaml).arg("--out").arg(dir).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn train(&self, yaml: &Path, dir: &Path) -> Output {
-        self.command(yaml, dir).output().unwrap()
-    }
-
-    fn start(&self, yaml: &Path, dir: &Path) -> Child {
-        self.command(yaml, dir).spawn().unwrap()
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Every tensor of a file, bit for bit.
-fn bits(path: &Path) -> Vec<(String, Vec<u8>)> {
-    let file = StateFile::open(path).unwrap();
-    let bytes = |name: &String| {
-        let tensor = file.get(name).unwrap();
-        let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-        tensor.copy_data_u8(&mut bytes, tensor.numel());
-        (name.clone(), bytes)
-    };
-    let mut all: Vec<_> = file.names().iter().map(bytes).collect();
-    all.sort();
-    assert!(all.len() > 30);
-    all
 }
 
 fn rows(dir: &Path) -> Vec<serde_json::Value> {

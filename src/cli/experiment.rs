@@ -1,8 +1,184 @@
-use anyhow::Result;
+//! `tchvision experiment`: plan, run, status, report.
 
-#[derive(clap::Subcommand)]
-pub enum Verb {}
+use super::progress::{RunBar, log_line};
+use super::{print, print_json, signals, table};
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use indicatif::MultiProgress;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+use tchvision::experiment::{self, Answer, Experiment, Plan, RunOptions, State, TrialEvent};
+use tchvision::report::{self, format::count};
+
+/// Which experiment, and where it runs.
+#[derive(clap::Args)]
+pub struct Which {
+    /// The experiment's YAML file, or its run directory
+    #[arg(value_name = "FILE|DIR")]
+    path: PathBuf,
+    /// Values in place of the file's, such as train.epochs=3 or seeds=1
+    #[arg(value_name = "KEY.PATH=VALUE")]
+    overrides: Vec<String>,
+    /// The run directory; runs/NAME when absent
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// The trials, checked and costed; nothing runs
+    Plan(Which),
+    /// Run the trials that are missing, then report; run again to go on after an interruption
+    Run {
+        #[command(flatten)]
+        which: Which,
+        /// Only these trials: an ID, or KEY=VALUE[,KEY=VALUE] of axes and seed
+        #[arg(long, value_name = "TRIAL")]
+        only: Vec<String>,
+        /// Trials side by side, the cores divided among them; one a core when absent
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        jobs: Option<u16>,
+    },
+    /// How far each trial is, also while the experiment runs
+    Status(Which),
+    /// The report anew from what the trials have left
+    Report(Which),
+}
 
 pub fn run(verb: Verb) -> Result<()> {
-    match verb {}
+    match verb {
+        Verb::Plan(which) => plan(&which),
+        Verb::Run { which, only, jobs } => run_trials(&which, only, jobs),
+        Verb::Status(which) => status(&which),
+        Verb::Report(which) => {
+            let experiment = which.experiment()?;
+            report(&which, &experiment, &experiment.plan()?)
+        }
+    }
+}
+
+impl Which {
+    fn experiment(&self) -> Result<Experiment> {
+        Experiment::read(&self.path, &self.overrides)
+    }
+
+    fn dir(&self, experiment: &Experiment) -> PathBuf {
+        match &self.out {
+            Some(out) => out.clone(),
+            None if self.path.is_dir() => self.path.clone(),
+            None => Path::new("runs").join(&experiment.name),
+        }
+    }
+}
+
+fn plan(which: &Which) -> Result<()> {
+    let plan = which.experiment()?.plan()?;
+    if which.json {
+        return print_json(&plan);
+    }
+    let mut out = table(&["trial", "setting", "model", "params", "MACs", "activations"]);
+    for trial in &plan.trials {
+        let costs = [trial.params, trial.macs, trial.activations].map(count);
+        out.add_row([trial.id.clone(), trial.label(), trial.model.clone()].into_iter().chain(costs));
+    }
+    print(out)
+}
+
+fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()> {
+    let experiment = which.experiment()?;
+    let dir = which.dir(&experiment);
+    let cores = || available_parallelism().map_or(1, usize::from);
+    let options =
+        RunOptions { program: std::env::current_exe()?, jobs: jobs.map_or_else(cores, usize::from), only };
+    let stop = signals()?;
+    let bars = MultiProgress::new();
+    let mut running: HashMap<String, RunBar> = HashMap::new();
+    let outcome = experiment::run(&experiment, &dir, &options, &stop, &mut |trial, event| match event {
+        TrialEvent::Event(event) => {
+            let epochs = trial.config.train.epochs;
+            let bar = || RunBar::new(&bars, &trial.id, epochs);
+            running.entry(trial.id.clone()).or_insert_with(bar).show(&event);
+        }
+        TrialEvent::Over(over) => {
+            if let Some(bar) = running.remove(&trial.id) {
+                bar.finish();
+            }
+            match over {
+                Some(Ok(result)) => log_line(
+                    &bars,
+                    &format!(
+                        "{}: top-1 {:.2} %, loss {:.4}, {:.0} images/s",
+                        trial.id, result.top1, result.loss, result.images_per_second
+                    ),
+                ),
+                Some(Err(reason)) => log_line(&bars, &format!("{}: failed: {reason}", trial.id)),
+                None => log_line(&bars, &format!("{}: interrupted, saved", trial.id)),
+            }
+        }
+    })?;
+    report(which, &experiment, &experiment.plan()?)?;
+    match outcome.failures.as_slice() {
+        [] => Ok(()),
+        failures => {
+            let names: Vec<&str> = failures.iter().map(|failure| failure.id.as_str()).collect();
+            bail!("{} trial(s) failed: {}; run again to try them once more", names.len(), names.join(", "))
+        }
+    }
+}
+
+fn status(which: &Which) -> Result<()> {
+    let experiment = which.experiment()?;
+    let trials = experiment::status(&experiment.plan()?, &which.dir(&experiment))?;
+    if which.json {
+        return print_json(&trials);
+    }
+    let mut out = table(&["trial", "state", "epoch", "top-1 %", "reason"]);
+    for trial in &trials {
+        out.add_row([
+            trial.id.clone(),
+            format!("{:?}", trial.state).to_lowercase(),
+            format!("{}/{}", trial.epoch, trial.epochs),
+            trial.top1.map_or("–".into(), |top1| format!("{top1:.2}")),
+            trial.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    print(out)?;
+    let done = trials.iter().filter(|trial| trial.state == State::Done).count();
+    print(format_args!("{done} of {} trials are done", trials.len()))
+}
+
+fn report(which: &Which, experiment: &Experiment, plan: &Plan) -> Result<()> {
+    let dir = which.dir(experiment);
+    if !dir.is_dir() {
+        bail!("{}: there is no such run directory; `tchvision experiment run` makes it", dir.display());
+    }
+    let answer = experiment::collect(experiment, plan, &dir)?;
+    report::write(&answer, &dir)?;
+    if which.json {
+        return print_json(&answer);
+    }
+    show(&answer, &dir)
+}
+
+fn show(answer: &Answer, dir: &Path) -> Result<()> {
+    let report::Table { titles, rows } = report::answer_table(answer);
+    let mut out = table(&titles.iter().map(String::as_str).collect::<Vec<_>>());
+    out.add_rows(rows);
+    print(&answer.question)?;
+    print(out)?;
+    print(report::verdict(answer))?;
+    if !answer.missing.is_empty() {
+        let dir = dir.display();
+        print(format_args!(
+            "{} trial(s) are not done: tchvision experiment status {dir}",
+            answer.missing.len()
+        ))?;
+    }
+    print(format_args!("report       {}", dir.join("report.html").display()))?;
+    let program = Path::new(".venv/bin/tensorboard");
+    let program = if program.exists() { program } else { Path::new("tensorboard") };
+    print(format_args!("TensorBoard  {} --logdir {}", program.display(), dir.join("trials").display()))
 }

@@ -4,6 +4,7 @@ pub mod data;
 pub mod doctor;
 pub mod experiment;
 pub mod models;
+pub mod progress;
 pub mod train;
 
 use anyhow::Result;

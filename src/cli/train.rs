@@ -1,12 +1,12 @@
 //! `tchvision train`: one run from one YAML file.
 
+use super::progress::{RunBar, epoch_line, log_line};
 use super::{print, print_json, signals};
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{self, IsTerminal};
+use indicatif::MultiProgress;
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Instant;
-use tchvision::train::{self, EpochMetrics, Event, RunConfig};
+use tchvision::train::{self, Event, RunConfig};
 use tchvision::yaml::{Document, Override};
 
 #[derive(clap::Args)]
@@ -21,6 +21,9 @@ pub struct Args {
     out: Option<PathBuf>,
     #[arg(long)]
     json: bool,
+    /// Progress as JSON lines on stdout, for a program that watches
+    #[arg(long, hide = true, conflicts_with = "json")]
+    events: bool,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -32,9 +35,23 @@ pub fn run(args: Args) -> Result<()> {
     let name = args.run.file_stem().unwrap_or_default();
     let dir = args.out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     let stop = signals()?;
-    let mut progress = Progress::new(config.train.epochs);
-    let result = train::run(&config, &dir, &stop, &mut |event| progress.show(event));
-    progress.bar.finish_and_clear();
+    if args.events {
+        // A watcher that has gone is no reason to stop.
+        let mut tell = |event: Event| {
+            let line = serde_json::to_string(&event).unwrap_or_default();
+            let _ = writeln!(io::stdout().lock(), "{line}");
+        };
+        return train::run(&config, &dir, &stop, &mut tell).map(|_| ());
+    }
+    let bars = MultiProgress::new();
+    let mut bar = RunBar::new(&bars, "", config.train.epochs);
+    let result = train::run(&config, &dir, &stop, &mut |event| {
+        bar.show(&event);
+        if let Event::Epoch(row) = &event {
+            log_line(&bars, &epoch_line(row, config.train.epochs));
+        }
+    });
+    bar.finish();
     let result = result?;
     if args.json {
         return print_json(&result);
@@ -49,61 +66,4 @@ pub fn run(args: Args) -> Result<()> {
         result.images_per_second,
         dir.display()
     ))
-}
-
-/// One bar on a terminal, one line an epoch elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    epochs: u64,
-    images_per_step: usize,
-    since: Option<(Instant, u64)>,
-    loss: f64,
-}
-
-impl Progress {
-    fn new(epochs: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-        Self { bar, epochs, images_per_step: 0, since: None, loss: f64::NAN }
-    }
-
-    fn show(&mut self, event: Event) {
-        match event {
-            Event::Started { steps, step, images_per_step } => {
-                let style = ProgressStyle::with_template("{msg} {wide_bar} step {pos}/{len} ETA {eta}");
-                self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-                self.bar.set_length(steps);
-                self.bar.set_position(step);
-                self.bar.reset_eta();
-                self.images_per_step = images_per_step;
-            }
-            Event::Step { epoch, step, loss } => {
-                let (since, from) = *self.since.get_or_insert((Instant::now(), step));
-                self.loss = loss.unwrap_or(self.loss);
-                let images = (step - from) as f64 * self.images_per_step as f64;
-                let rate = images / since.elapsed().as_secs_f64().max(1e-9);
-                self.bar.set_position(step);
-                let (epochs, loss) = (self.epochs, self.loss);
-                self.bar.set_message(format!("epoch {}/{epochs} {rate:.0} img/s loss {loss:.3}", epoch + 1));
-            }
-            Event::Epoch(row) => {
-                self.since = None;
-                let line = epoch_line(row, self.epochs);
-                match io::stderr().is_terminal() {
-                    true => self.bar.println(line),
-                    false => eprintln!("{line}"),
-                }
-            }
-        }
-    }
-}
-
-fn epoch_line(row: &EpochMetrics, epochs: u64) -> String {
-    let tested = match (row.test_loss, row.test_top1) {
-        (Some(loss), Some(top1)) => format!(", test loss {loss:.4} top-1 {top1:.2} %"),
-        _ => String::new(),
-    };
-    format!(
-        "epoch {}/{epochs}: train loss {:.4} top-1 {:.2} %{tested}, {:.0} img/s",
-        row.epoch, row.train_loss, row.train_top1, row.images_per_second
-    )
 }

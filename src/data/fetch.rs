@@ -33,13 +33,14 @@ pub fn fetch(
     from: Option<&Path>,
     progress: &mut dyn FnMut(&str, u64, u64),
 ) -> Result<Vec<Fetched>> {
-    fetch_from(registry::find(name)?, None, root, from, progress)
+    let known = registry::find(name)?;
+    fetch_from(known, known.urls, root, from, progress)
 }
 
-/// [`fetch`] with other addresses than the official ones, as tests have them.
-pub(super) fn fetch_from(
+/// [`fetch`] from addresses of one's own.
+fn fetch_from(
     known: &Known,
-    urls: Option<&[&str]>,
+    urls: &[&str],
     root: &Path,
     from: Option<&Path>,
     progress: &mut dyn FnMut(&str, u64, u64),
@@ -60,7 +61,7 @@ pub(super) fn fetch_from(
     for local in from.map(Path::to_owned).into_iter().chain(system) {
         job.copy_from(&local, &local.display().to_string());
     }
-    for url in urls.unwrap_or(known.urls) {
+    for url in urls {
         job.download_from(url, progress);
     }
     if let (Some((package, inside)), false) = (known.debian, job.missing().is_empty()) {
@@ -194,4 +195,130 @@ fn unpack_debian(package: &str, inside: &str) -> Result<(tempfile::TempDir, Path
     run("dpkg", &["-x", &deb.to_string_lossy(), "unpacked"])?;
     let unpacked = temporary.path().join("unpacked").join(inside.trim_start_matches('/'));
     Ok((temporary, unpacked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    const NAMES: [&str; 4] = [
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz",
+    ];
+
+    /// A known set whose files are the bytes 0, 1, 2, … of these lengths.
+    fn known() -> Known {
+        let files: Vec<_> = NAMES.iter().map(|name| (*name, content(name))).collect();
+        let file = |(name, bytes): (&'static str, Vec<u8>)| {
+            let sum: &'static str = digest::<Md5>(bytes.as_slice()).unwrap().leak();
+            registry::KnownFile { name, checksum: Checksum::Md5(sum) }
+        };
+        let files: Vec<_> = files.into_iter().map(file).collect();
+        Known { files: files.leak(), ..*registry::find("mnist").unwrap() }
+    }
+
+    fn content(name: &str) -> Vec<u8> {
+        (0..100_000 + name.len()).map(|i| (i * i) as u8).collect()
+    }
+
+    /// What the server does with its n-th request.
+    #[derive(Clone, Copy)]
+    enum Answer {
+        /// Breaks off after so many bytes of what was asked for.
+        Break(usize),
+        Whole,
+        WrongBytes,
+        Status(u16),
+    }
+
+    /// A server on the loopback that answers as told and then whole; gives its address.
+    fn serve(answers: Vec<Answer>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let mut answers = answers.into_iter();
+            for stream in listener.incoming().take(50) {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let request = lines.next().unwrap_or_default();
+                let name = request.split(['/', ' ']).nth(2).unwrap_or_default().to_owned();
+                let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                let from = headers.iter().find_map(|line| {
+                    line.to_lowercase()
+                        .strip_prefix("range: bytes=")?
+                        .strip_suffix('-')?
+                        .parse::<usize>()
+                        .ok()
+                });
+                let answer = answers.next().unwrap_or(Answer::Whole);
+                let mut body = content(&name).split_off(from.unwrap_or(0));
+                let status = match answer {
+                    Answer::Status(status) => status,
+                    _ if from.is_some() => 206,
+                    _ => 200,
+                };
+                if let Answer::WrongBytes = answer {
+                    body.fill(7);
+                }
+                let sent = if let Answer::Break(n) = answer { n } else { body.len() };
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[..sent]));
+            }
+        });
+        address
+    }
+
+    fn fetch_all(urls: &[&str], root: &Path) -> Result<Vec<Fetched>> {
+        fetch_from(&known(), urls, root, None, &mut |_, _, _| {})
+    }
+
+    #[test]
+    fn a_download_that_breaks_off_is_resumed_and_can_be_repeated() {
+        let root = tempfile::tempdir().unwrap();
+        let server = serve(vec![Answer::Break(40_000), Answer::Break(1), Answer::Whole, Answer::Break(0)]);
+        let fetched = fetch_all(&[&server], root.path()).unwrap();
+        assert_eq!(fetched.len(), 4);
+        for (file, name) in fetched.iter().zip(NAMES) {
+            assert_eq!(fs::read(&file.path).unwrap(), content(name));
+            assert!(file.source.as_deref().is_some_and(|source| source.starts_with("http://127.0.0.1")));
+        }
+        let again = fetch_all(&["http://127.0.0.1:1/"], root.path()).unwrap();
+        assert!(again.iter().all(|file| file.source.is_none()), "files that are right are not fetched again");
+        assert_eq!(fs::read_dir(root.path().join("mnist")).unwrap().count(), 4, "no part is left");
+    }
+
+    #[test]
+    fn wrong_bytes_are_refused_and_the_next_address_is_tried() {
+        let root = tempfile::tempdir().unwrap();
+        let wrong = serve(vec![Answer::WrongBytes; 4]);
+        let missing = serve(vec![Answer::Status(404); 4]);
+        let error = format!("{:#}", fetch_all(&[&wrong, &missing], root.path()).unwrap_err());
+        for part in ["its checksum is", "status 404", "by hand, or name their folder with --from"] {
+            assert!(error.contains(part), "{part:?} is not in {error:?}");
+        }
+        assert_eq!(fs::read_dir(root.path().join("mnist")).unwrap().count(), 0);
+        let right = serve(Vec::new());
+        assert_eq!(fetch_all(&[&missing, &right], root.path()).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_folder_that_has_the_files_is_taken_before_any_address() {
+        let (root, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        NAMES.iter().for_each(|name| fs::write(local.path().join(name), content(name)).unwrap());
+        // A file that is there and damaged is replaced.
+        fs::create_dir(root.path().join("mnist")).unwrap();
+        fs::write(root.path().join("mnist").join(NAMES[0]), b"damaged").unwrap();
+        let fetched = fetch_from(&known(), &[], root.path(), Some(local.path()), &mut |_, _, _| {}).unwrap();
+        let source = local.path().display().to_string();
+        assert!(fetched.iter().all(|file| file.source.as_ref() == Some(&source)));
+        assert_eq!(fs::read(root.path().join("mnist").join(NAMES[0])).unwrap(), content(NAMES[0]));
+    }
 }

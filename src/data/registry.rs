@@ -21,7 +21,7 @@ pub struct Known {
     pub(super) urls: &'static [&'static str],
     /// A Debian package that has them, and its folder.
     pub(super) debian: Option<(&'static str, &'static str)>,
-    format: Format,
+    pub(super) format: Format,
 }
 
 /// One file and how to tell that it is whole.
@@ -39,7 +39,8 @@ pub enum Checksum {
     Md5(&'static str),
 }
 
-enum Format {
+#[derive(Clone, Copy)]
+pub(super) enum Format {
     Idx(&'static [&'static str]),
     Cifar(&'static cifar::Version),
 }

@@ -39,7 +39,7 @@ impl ModelSpec {
     /// An unknown name or field (the nearest is named), or a value of the wrong type.
     pub fn resolve(&self) -> Result<Architecture> {
         let entry = registry::find(&self.name)?;
-        let config = entry.config.with(&self.set).with_context(|| format!("model `{}`", entry.name))?;
+        let config = entry.config.with(&self.set).with_context(|| format!("`model` {}", entry.name))?;
         Ok(Architecture { name: &entry.name, family: entry.family, config })
     }
 }
@@ -78,7 +78,7 @@ impl Architecture {
     /// # Errors
     /// Fields that do not make a network.
     pub fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
-        self.config.build(store).with_context(|| format!("model `{}`", self.name))
+        self.config.build(store).with_context(|| format!("`model` {}", self.name))
     }
 
     /// Channels, height and width of the input at which the model's cost is stated.
@@ -91,7 +91,7 @@ impl Architecture {
     /// # Errors
     /// Fields that do not make a network, or an input that it cannot take.
     pub fn complexity(&self, input: [i64; 3]) -> Result<Complexity> {
-        self.config.complexity(input).with_context(|| format!("model `{}`", self.name))
+        self.config.complexity(input).with_context(|| format!("`model` {}", self.name))
     }
 
     /// The number of trained values; allocates nothing.

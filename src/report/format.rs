@@ -10,3 +10,12 @@ pub fn count(n: u64) -> String {
     };
     format!("{value:.2} {unit}")
 }
+
+/// `88.31 ± 0.12`, or the mean alone where there is no deviation, or a dash where there is nothing.
+pub fn mean_std(mean: Option<f64>, std: Option<f64>, decimals: usize) -> String {
+    match (mean, std) {
+        (Some(mean), Some(std)) => format!("{mean:.decimals$} ± {std:.decimals$}"),
+        (Some(mean), None) => format!("{mean:.decimals$}"),
+        (None, _) => "–".to_owned(),
+    }
+}

@@ -1,7 +1,7 @@
 //! One training run as a YAML file spells it.
 
 use crate::data::DataConfig;
-use crate::models::ModelSpec;
+use crate::models::{Complexity, ModelSpec};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map;
@@ -37,6 +37,21 @@ impl RunConfig {
     pub fn validate(&self) -> Result<()> {
         ensure!(self.threads != Some(0), "`threads`: 0 is not possible; use 1 or more");
         self.train.validate()
+    }
+
+    /// What the model costs on images of shape `input` (C, H, W).
+    ///
+    /// # Errors
+    /// A model that cannot be built, does not take such images, or has another number of outputs than `classes`.
+    pub fn complexity(&self, input: [i64; 3], classes: i64) -> Result<Complexity> {
+        let complexity = self.model.resolve()?.complexity(input)?;
+        let outputs = complexity.stages.last().and_then(|head| head.output.last()).copied().unwrap_or(0);
+        ensure!(
+            outputs == classes,
+            "the model has {outputs} classes and data set `{}` has {classes}: set `model.num_classes: {classes}`",
+            self.data.dataset
+        );
+        Ok(complexity)
     }
 }
 

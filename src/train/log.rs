@@ -10,7 +10,8 @@ use serde_yaml::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const METRICS: &str = "metrics.jsonl";
+/// One [`EpochMetrics`] a line.
+pub(crate) const METRICS: &str = "metrics.jsonl";
 /// What TensorBoard's HParams page compares runs by.
 const METRIC_TAGS: [&str; 3] = ["top1/test", "loss/test", "images_per_second"];
 

@@ -17,3 +17,6 @@ pub use config::{
 pub use optimizer::Optimizer;
 pub use record::{EpochMetrics, RunResult};
 pub use run::{Event, run};
+
+pub(crate) use log::METRICS;
+pub(crate) use run::{CONFIG, FAILED, RESULT, is_running, lock};

@@ -3,18 +3,30 @@
 use super::config::RunConfig;
 use super::record::{EpochMetrics, RunResult};
 use super::trainer::Trainer;
-use crate::{Interrupted, Usage, atomic};
+use crate::{Interrupted, Usage, atomic, yaml};
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-const CONFIG: &str = "config.yaml";
-pub(super) const RESULT: &str = "result.json";
-const FAILED: &str = "failed.txt";
+/// The configuration, as given.
+pub(crate) const CONFIG: &str = "config.yaml";
+/// The result; it is there once the run is done.
+pub(crate) const RESULT: &str = "result.json";
+/// Why the run failed.
+pub(crate) const FAILED: &str = "failed.txt";
+/// Held by the process at work.
+const LOCK: &str = "run.lock";
+/// How long a lock that is held is waited for: its owner may be ending.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a run tells while it goes.
-pub enum Event<'a> {
+/// What a run tells while it goes; one JSON object a line between processes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
     /// Training begins, or goes on after `step`.
     Started {
         steps: u64,
@@ -27,7 +39,7 @@ pub enum Event<'a> {
         step: u64,
         loss: Option<f64>,
     },
-    Epoch(&'a EpochMetrics),
+    Epoch(EpochMetrics),
 }
 
 /// Trains as `config` says, in `dir`, and returns the result; a run that is done is not run again.
@@ -64,26 +76,42 @@ pub fn run(
     outcome
 }
 
-/// Makes sure that no other process trains in the same directory.
-fn lock(dir: &Path) -> Result<File> {
-    let path = dir.join("run.lock");
+/// Makes sure that no other process works in the same directory.
+///
+/// # Errors
+/// Another process does.
+pub(crate) fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK);
     let file = File::create(&path).with_context(|| format!("{}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("{}: another process trains there; wait for it, or choose another directory", dir.display())
+    let since = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if since.elapsed() < PATIENCE => sleep(Duration::from_millis(50)),
+            Err(TryLockError::WouldBlock) => {
+                bail!(
+                    "{}: another process trains there; wait for it, or choose another directory",
+                    dir.display()
+                )
+            }
+            Err(TryLockError::Error(e)) => return Err(e).with_context(|| format!("{}", path.display())),
         }
-        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("{}", path.display())),
     }
+}
+
+/// Whether a process works in the directory now.
+pub(crate) fn is_running(dir: &Path) -> bool {
+    let held = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    File::open(dir.join(LOCK)).is_ok_and(held)
 }
 
 /// Writes the configuration down, or checks that the directory's is the same.
 fn claim(config: &RunConfig, dir: &Path) -> Result<()> {
     let path = dir.join(CONFIG);
     let Ok(text) = fs::read_to_string(&path) else {
-        return atomic::write(&path, serde_yaml::to_string(config)?.as_bytes());
+        return atomic::write(&path, yaml::to_string(config)?.as_bytes());
     };
-    let there: RunConfig = serde_yaml::from_str(&text).with_context(|| format!("{}", path.display()))?;
+    let there: RunConfig = yaml::parse(&text, &path.display().to_string())?;
     if there != *config {
         let remedy = "choose another directory (--out), or remove this one";
         let path = path.display();

@@ -50,13 +50,11 @@ impl<'a> Trainer<'a> {
             device::set_threads(threads)?;
         }
         let (train, test, statistics) = config.data.load(config.seed)?;
-        let architecture = config.model.resolve()?;
-        let complexity = architecture.complexity(image_shape(&train))?;
-        check_classes(&complexity, &train)?;
+        let complexity = config.complexity(image_shape(&train), train.classes.len() as i64)?;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
-        let model = architecture.build(&store)?;
+        let model = config.model.resolve()?.build(&store)?;
         store.channels_last()?;
 
         let TrainConfig { epochs, batch_size, eval_batch_size, .. } = config.train;
@@ -124,7 +122,7 @@ impl<'a> Trainer<'a> {
             let images_per_second = self.train_epoch(stop, observe, &clock)?;
             self.end_epoch(images_per_second, &clock)?;
             if let Some(row) = self.progress.rows.last() {
-                observe(Event::Epoch(row));
+                observe(Event::Epoch(row.clone()));
             }
             if stop.load(Ordering::Relaxed) && self.progress.epoch < epochs {
                 return Err(self.interrupted().into());
@@ -363,19 +361,6 @@ impl<'a> Trainer<'a> {
 fn image_shape(dataset: &Dataset) -> [i64; 3] {
     let images = &dataset.images;
     [images.channels as i64, images.height as i64, images.width as i64]
-}
-
-/// The model must have one output a class.
-fn check_classes(complexity: &Complexity, dataset: &Dataset) -> Result<()> {
-    let outputs = complexity.stages.last().and_then(|head| head.output.last()).copied();
-    let classes = dataset.classes.len() as i64;
-    ensure!(
-        outputs == Some(classes),
-        "the model has {} classes and data set `{}` has {classes}: set `model.num_classes: {classes}`",
-        outputs.unwrap_or(0),
-        dataset.name
-    );
-    Ok(())
 }
 
 /// How many rows of `logits` have their maximum at the label: a float64 scalar on the device.

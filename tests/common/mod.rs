@@ -1,6 +1,8 @@
 //! What several tests share: values from a hash, as `goldens/make.py` has them, and comparison with goldens.
 #![allow(dead_code)]
 
+pub mod lab;
+
 use std::path::PathBuf;
 use tch::Tensor;
 use tchvision::nn::Store;

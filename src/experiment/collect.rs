@@ -1,0 +1,112 @@
+//! The results of an experiment, one row a variant.
+
+use super::plan::{Experiment, Plan, Trial};
+use super::run::trial_dir;
+use super::spec::{Metric, ReportSpec};
+use super::status::{State, TrialStatus, epochs, result, status};
+use crate::train::{EpochMetrics, RunResult};
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// Everything a report says.
+#[derive(Serialize)]
+pub struct Answer {
+    pub experiment: String,
+    pub question: String,
+    pub paper: Option<String>,
+    /// The key paths of the axes, as columns.
+    pub columns: Vec<String>,
+    #[serde(skip)]
+    pub report: ReportSpec,
+    /// In the order of the plan; variants without a finished trial too.
+    pub rows: Vec<Row>,
+    /// Trials that are not done.
+    pub missing: Vec<TrialStatus>,
+}
+
+/// One variant and its finished trials, a seed each.
+#[derive(Serialize)]
+pub struct Row {
+    /// For people, such as `cardinality 4, base_width 12`.
+    pub label: String,
+    pub variant: Map<String, Value>,
+    pub matched: Map<String, Value>,
+    pub params: u64,
+    pub macs: u64,
+    pub activations: u64,
+    pub results: Vec<RunResult>,
+    /// The epochs of every finished trial.
+    #[serde(skip)]
+    pub curves: Vec<Vec<EpochMetrics>>,
+}
+
+/// Reads what the trials in `dir` have left.
+///
+/// # Errors
+/// Records that cannot be read.
+pub fn collect(experiment: &Experiment, plan: &Plan, dir: &Path) -> Result<Answer> {
+    let rows = plan.trials.chunk_by(|a, b| a.variant == b.variant).map(|trials| row(trials, dir));
+    Ok(Answer {
+        experiment: plan.experiment.clone(),
+        question: experiment.spec.question.clone(),
+        paper: experiment.spec.paper.clone(),
+        columns: plan.columns().into_iter().map(str::to_owned).collect(),
+        report: experiment.spec.report.clone(),
+        rows: rows.collect::<Result<_>>()?,
+        missing: status(plan, dir)?.into_iter().filter(|trial| trial.state != State::Done).collect(),
+    })
+}
+
+fn row(trials: &[Trial], dir: &Path) -> Result<Row> {
+    let first = &trials[0];
+    let (mut results, mut curves) = (Vec::new(), Vec::new());
+    for trial in trials {
+        let dir = trial_dir(dir, trial);
+        if let Some(result) = result(&dir)? {
+            results.push(result);
+            curves.push(epochs(&dir)?);
+        }
+    }
+    Ok(Row {
+        label: first.label(),
+        variant: first.variant.clone(),
+        matched: first.matched.clone(),
+        params: first.params,
+        macs: first.macs,
+        activations: first.activations,
+        results,
+        curves,
+    })
+}
+
+impl Row {
+    /// A metric of every finished trial.
+    pub fn values(&self, metric: Metric) -> Vec<f64> {
+        let value = |result: &RunResult| match metric {
+            Metric::Top1 => result.top1,
+            Metric::Loss => result.loss,
+            Metric::ImagesPerSecond => result.images_per_second,
+        };
+        self.results.iter().map(value).collect()
+    }
+
+    /// The mean over the seeds; `None` without a finished trial.
+    pub fn mean(&self, metric: Metric) -> Option<f64> {
+        mean(&self.values(metric))
+    }
+
+    /// The standard deviation of a sample over the seeds (n − 1); `None` below two trials.
+    pub fn std(&self, metric: Metric) -> Option<f64> {
+        let values = self.values(metric);
+        let mean = mean(&values).filter(|_| values.len() > 1)?;
+        let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
+        Some((squares / (values.len() - 1) as f64).sqrt())
+    }
+}
+
+/// The mean; `None` of nothing.
+pub(crate) fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}

@@ -1,0 +1,138 @@
+//! Solving one knob of a model for a given cost.
+
+use serde_yaml::Value;
+
+/// The setting of a knob that comes nearest to the target.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Solution {
+    pub value: Value,
+    pub cost: u64,
+}
+
+impl Solution {
+    /// The relative difference from `target`.
+    pub fn distance(&self, target: u64) -> f64 {
+        (self.cost as f64 - target as f64).abs() / target as f64
+    }
+}
+
+/// No knob is searched beyond this.
+const LARGEST: f64 = (1u64 << 24) as f64;
+/// How close a fractional knob is solved before it is rounded.
+const RESOLUTION: f64 = 1e-7;
+
+/// Finds the knob at which `cost` is nearest to `target`, from a start of the knob's own type (an integer stays one).
+///
+/// The cost is taken to rise or fall with the knob throughout; `None` from `cost` is a setting that makes no model,
+/// and its neighbours are tried. `None` is returned when no setting makes a model, or `start` is no number.
+pub(super) fn solve(
+    start: &Value,
+    target: u64,
+    mut cost: impl FnMut(&Value) -> Option<u64>,
+) -> Option<Solution> {
+    let integer = start.is_i64() || start.is_u64();
+    let start = start.as_f64()?.clamp(if integer { 1.0 } else { RESOLUTION }, LARGEST);
+    let value = |x: f64| if integer { Value::from(x as i64) } else { Value::from(x) };
+    let mut best: Option<Solution> = None;
+    let mut at = |x: f64| {
+        let value = value(x);
+        let cost = cost(&value)?;
+        let solution = Solution { value, cost };
+        if best.as_ref().is_none_or(|best| solution.distance(target) < best.distance(target)) {
+            best = Some(solution);
+        }
+        Some(cost)
+    };
+    // The nearest setting upwards that makes a model.
+    let step = |x: f64| if integer { x + 1.0 } else { x * 1.01 };
+    let mut near = |x: f64| {
+        let candidates = std::iter::successors(Some(x), |&x| Some(step(x))).take(64);
+        candidates.take_while(|&x| x <= LARGEST).find_map(|x| Some((x, at(x)?)))
+    };
+    let first = near(start)?;
+    let up = near(step(first.0));
+    let rises = up.is_none_or(|(_, cost)| cost >= first.1);
+    let over = |cost: u64| (cost > target) == rises;
+    // A setting on each side of the target, as far as there is one.
+    let (mut low, mut high) = (first.0, first.0);
+    while let Some((x, cost)) = near(high) {
+        high = x;
+        if over(cost) || cost == target {
+            break;
+        }
+        high *= 2.0;
+    }
+    let smallest = if integer { 1.0 } else { RESOLUTION };
+    while low > smallest {
+        match near(low) {
+            Some((_, cost)) if !over(cost) => break,
+            _ => low = if integer { (low / 2.0).floor() } else { low / 2.0 }.max(smallest),
+        }
+    }
+    let close = |low: f64, high: f64| {
+        if integer { high - low <= 1.0 } else { high - low <= RESOLUTION * high }
+    };
+    high = high.min(LARGEST);
+    while !close(low, high) {
+        let middle = (low + high) / 2.0;
+        let middle = if integer { middle.floor() } else { middle };
+        match near(middle) {
+            Some((x, cost)) if !over(cost) && x < high => low = x,
+            _ => high = middle,
+        }
+    }
+    let _ = (near(low), near(high));
+    let best = best?;
+    if integer {
+        return Some(best);
+    }
+    // The shortest number that costs as little more as makes no difference.
+    let x = best.value.as_f64()?;
+    let rounded = (2..7).find_map(|digits| {
+        let scale = 10f64.powi(digits - 1 - x.log10().floor() as i32);
+        let value = Value::from((x * scale).round() / scale);
+        let solution = Solution { cost: cost(&value)?, value };
+        (solution.distance(target) <= best.distance(target) + 1e-3).then_some(solution)
+    });
+    Some(rounded.unwrap_or(best))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn integer(start: i64, target: u64, cost: impl Fn(i64) -> Option<u64>) -> Option<(i64, u64)> {
+        let solved = solve(&start.into(), target, |value| cost(value.as_i64()?))?;
+        Some((solved.value.as_i64()?, solved.cost))
+    }
+
+    #[test]
+    fn integers_are_solved_from_any_start() {
+        for start in [1, 2, 7, 31, 100, 5000] {
+            for target in [1, 2, 90, 1000, 123_456] {
+                let (x, cost) = integer(start, target, |x| Some((x * x) as u64)).unwrap();
+                let off = |x: i64| (x * x).abs_diff(target as i64);
+                assert!(off(x) <= off(x + 1) && (x == 1 || off(x) <= off(x - 1)), "{start} {target}: {x}");
+                assert_eq!(cost, (x * x) as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn falling_costs_and_gaps_are_solved() {
+        let (x, _) = integer(1, 250, |x| Some(10_000 / x as u64)).unwrap();
+        assert_eq!(x, 40);
+        // Only multiples of 8 make a model.
+        let (x, cost) = integer(8, 1000, |x| (x % 8 == 0).then_some(10 * x as u64)).unwrap();
+        assert_eq!((x, cost), (104, 1040));
+        assert_eq!(integer(3, 10, |_| None), None);
+        assert_eq!(integer(3, 1_000_000, |_| Some(5)), Some((3, 5)));
+    }
+
+    #[test]
+    fn fractions_are_solved_and_short() {
+        let solved = solve(&1.0.into(), 20_000, |v| Some((v.as_f64()?.powi(2) * 10_000.0) as u64)).unwrap();
+        assert_eq!(solved.value, Value::from(1.414));
+        assert!(solve(&"text".into(), 1, |_| Some(1)).is_none());
+    }
+}

@@ -1,0 +1,273 @@
+//! An experiment as its YAML file spells it.
+
+use crate::models::Complexity;
+use crate::train::RunConfig;
+use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_yaml::Value;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A question, the run that all trials start from, and what varies.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    pub question: String,
+    /// Where the question was asked first.
+    #[serde(default)]
+    pub paper: Option<String>,
+    /// One run, with every key of a `train` file.
+    pub base: RunConfig,
+    /// Key paths with lists of values; their product is run.
+    #[serde(default)]
+    pub axes: Ordered<Vec<Value>>,
+    /// Key paths with lists of one length, gone through together; times the product.
+    #[serde(default)]
+    pub zip: Ordered<Vec<Value>>,
+    /// Named settings of key paths; times the others.
+    #[serde(default)]
+    pub variants: Ordered<Ordered<Value>>,
+    #[serde(default, rename = "match")]
+    pub matching: Option<Match>,
+    #[serde(default)]
+    pub seeds: Seeds,
+    #[serde(default)]
+    pub report: ReportSpec,
+}
+
+/// `{macs: base, by: model.base_width, tolerance: 0.03}`: a knob is solved so that every variant costs the same.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    #[serde(default)]
+    pub macs: Option<Target>,
+    #[serde(default)]
+    pub params: Option<Target>,
+    #[serde(default)]
+    pub activations: Option<Target>,
+    /// The key path of a number of the model.
+    pub by: String,
+    /// Largest relative difference from the target.
+    #[serde(default = "three_percent")]
+    pub tolerance: f64,
+}
+
+fn three_percent() -> f64 {
+    0.03
+}
+
+impl Match {
+    /// Which cost is matched, and to what; `None` unless exactly one is given.
+    pub fn target(&self) -> Option<(Cost, Target)> {
+        let given =
+            [(Cost::Macs, self.macs), (Cost::Params, self.params), (Cost::Activations, self.activations)];
+        let mut given = given.into_iter().filter_map(|(cost, target)| Some((cost, target?)));
+        given.next().filter(|_| given.next().is_none())
+    }
+}
+
+/// What a model costs for one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cost {
+    Params,
+    Macs,
+    Activations,
+}
+
+impl Cost {
+    pub fn of(self, complexity: &Complexity) -> u64 {
+        match self {
+            Cost::Params => complexity.params,
+            Cost::Macs => complexity.macs,
+            Cost::Activations => complexity.activations,
+        }
+    }
+
+    /// The name in YAML, JSON and CSV.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cost::Params => "params",
+            Cost::Macs => "macs",
+            Cost::Activations => "activations",
+        }
+    }
+}
+
+/// What a matched cost shall be: that of the base, or a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Base,
+    Number(u64),
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Target;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("`base` or a positive number")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Target, E> {
+                match text {
+                    "base" => Ok(Target::Base),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Target, E> {
+                match n {
+                    0 => Err(E::invalid_value(de::Unexpected::Unsigned(0), &self)),
+                    _ => Ok(Target::Number(n)),
+                }
+            }
+            fn visit_f64<E: de::Error>(self, x: f64) -> Result<Target, E> {
+                match x >= 1.0 && x < 2f64.powi(63) {
+                    true => Ok(Target::Number(x.round() as u64)),
+                    false => Err(E::invalid_value(de::Unexpected::Float(x), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// `3`: the base's seed and the two after it; `[1, 5]`: these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seeds {
+    Count(u64),
+    List(Vec<u64>),
+}
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Self::Count(1)
+    }
+}
+
+impl Seeds {
+    /// The seeds of a run whose own is `first`.
+    pub fn from(&self, first: u64) -> Vec<u64> {
+        match self {
+            Seeds::Count(n) => (0..*n).map(|i| first.wrapping_add(i)).collect(),
+            Seeds::List(list) => list.clone(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Seeds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Seeds;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a number of seeds from 1 to 1000, or a list of different seeds")
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Seeds, E> {
+                match n {
+                    1..=1000 => Ok(Seeds::Count(n)),
+                    _ => Err(E::invalid_value(de::Unexpected::Unsigned(n), &self)),
+                }
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Seeds, A::Error> {
+                let mut list = Vec::new();
+                while let Some(seed) = items.next_element()? {
+                    match list.contains(&seed) {
+                        true => return Err(de::Error::custom(format!("seed {seed} twice"))),
+                        false => list.push(seed),
+                    }
+                }
+                match list.is_empty() {
+                    true => Err(de::Error::invalid_length(0, &self)),
+                    false => Ok(Seeds::List(list)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// What the report plots: `{x: macs, y: top1}`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportSpec {
+    pub x: X,
+    pub y: Metric,
+}
+
+impl Default for ReportSpec {
+    fn default() -> Self {
+        Self { x: X::Cost(Cost::Macs), y: Metric::Top1 }
+    }
+}
+
+/// What stands on the horizontal axis: a cost, or the key path of an axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum X {
+    Cost(Cost),
+    Axis(String),
+}
+
+impl<'de> Deserialize<'de> for X {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let costs = [Cost::Params, Cost::Macs, Cost::Activations];
+        let cost = costs.into_iter().find(|cost| cost.name() == text);
+        Ok(cost.map_or(X::Axis(text), X::Cost))
+    }
+}
+
+/// A result of a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    Top1,
+    Loss,
+    ImagesPerSecond,
+}
+
+impl Metric {
+    /// The name with its unit, for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Metric::Top1 => "top-1 on the test images (%)",
+            Metric::Loss => "cross-entropy on the test images",
+            Metric::ImagesPerSecond => "training images per second",
+        }
+    }
+
+    /// Whether more is better.
+    pub fn rises(self) -> bool {
+        self != Metric::Loss
+    }
+}
+
+/// A mapping in the order of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ordered<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Ordered<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Ordered<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: DeserializeOwned> Visitor<'de> for Reader<T> {
+            type Value = Ordered<T>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered<T>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = map.next_entry()? {
+                    items.push(item);
+                }
+                Ok(Ordered(items))
+            }
+        }
+        deserializer.deserialize_map(Reader(PhantomData))
+    }
+}

@@ -1,0 +1,67 @@
+//! `report.html`: one page that needs no network.
+
+use super::plot::Picture;
+use super::table::{Table, answer_table, verdict};
+use crate::experiment::Answer;
+
+const STYLE: &str = include_str!("report.css");
+/// A click on a title sorts the rows by that column.
+const SCRIPT: &str = include_str!("report.js");
+
+pub(super) fn page(answer: &Answer, pictures: &[Picture]) -> String {
+    let Table { titles, rows } = answer_table(answer);
+    let cells = |tag: &str, cells: &[String]| {
+        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    let rows: String = rows.iter().map(|row| cells("td", row)).collect();
+    let pictures: String =
+        pictures.iter().map(|picture| format!("<figure>{}</figure>\n", inline(&picture.svg))).collect();
+    let paper =
+        answer.paper.as_deref().map_or(String::new(), |paper| format!("<p>Source: {}</p>\n", escape(paper)));
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{name}</title>\n<style>\n{STYLE}</style>\n\
+         </head>\n<body>\n<h1>{question}</h1>\n{paper}<p class=\"verdict\">{verdict}</p>\n\
+         <div class=\"wide\"><table>\n<thead>\n{titles}</thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
+         <p class=\"note\">Experiment <b>{name}</b>. Mean ± standard deviation over the seeds, on the test images after \
+         the last epoch. A click on a title sorts.</p>\n{missing}{pictures}<p class=\"note\">{machine}</p>\n\
+         <script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+        name = escape(&answer.experiment),
+        question = escape(&answer.question),
+        verdict = escape(&verdict(answer)),
+        titles = cells("th", &titles),
+        missing = missing(answer),
+        machine = escape(&machine(answer)),
+    )
+}
+
+/// An SVG picture as an element of the page.
+fn inline(svg: &str) -> &str {
+    svg.find("<svg").map_or(svg, |start| &svg[start..])
+}
+
+fn missing(answer: &Answer) -> String {
+    let item = |trial: &crate::experiment::TrialStatus| {
+        let reason = trial.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+        let state = format!("{:?}", trial.state).to_lowercase();
+        format!("<li>{}, {state}{}</li>\n", escape(&trial.id), escape(&reason))
+    };
+    let items: String = answer.missing.iter().map(item).collect();
+    if items.is_empty() { items } else { format!("<h2>Trials that are not done</h2>\n<ul>\n{items}</ul>\n") }
+}
+
+/// What the trials ran on.
+fn machine(answer: &Answer) -> String {
+    let results = answer.rows.iter().flat_map(|row| &row.results);
+    let Some(first) = results.clone().next() else { return String::new() };
+    let seconds: f64 = results.map(|result| result.seconds).sum();
+    format!(
+        "tchvision {}, libtorch {}, device {}, {} thread(s) a trial, {:.0} s of training in all.",
+        first.version, first.libtorch, first.device, first.threads, seconds
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

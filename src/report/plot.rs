@@ -1,0 +1,229 @@
+//! The pictures of an experiment, as SVG.
+
+use crate::experiment::{Answer, Cost, Metric, Row, X, last, mean, text};
+use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat, VolcanoLabelStyle};
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// A picture and what it is called.
+pub(super) struct Picture {
+    pub file: &'static str,
+    pub title: String,
+    pub svg: String,
+}
+
+/// Colours that also colour-blind readers tell apart (Okabe and Ito).
+const COLOURS: [&str; 8] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#444444"];
+/// Beyond this ratio of the largest to the smallest, an axis is logarithmic.
+const LOGARITHMIC: f64 = 7.0;
+
+fn colour(i: usize) -> &'static str {
+    COLOURS[i % COLOURS.len()]
+}
+
+/// The metric over the axis of the report (where that is no cost), the Pareto front, the learning curves.
+pub(super) fn pictures(answer: &Answer) -> Vec<Picture> {
+    let done = answer.rows.iter().any(|row| !row.results.is_empty());
+    if !done {
+        return Vec::new();
+    }
+    let (axis, cost) = match &answer.report.x {
+        X::Cost(cost) => (None, *cost),
+        X::Axis(path) => (Some(over_axis(answer, path)), Cost::Macs),
+    };
+    axis.into_iter().chain([pareto(answer, cost), curves(answer)]).collect()
+}
+
+fn picture(
+    file: &'static str,
+    title: String,
+    plots: Vec<Plot>,
+    layout: impl Fn(Layout) -> Layout,
+) -> Picture {
+    let base = Layout::auto_from_plots(&plots).with_title(title.clone()).with_width(760.0).with_height(430.0);
+    Picture { file, svg: kuva::render_to_svg(plots, layout(base)), title }
+}
+
+/// A variant's mean, and its deviation for the error bar.
+#[derive(Clone, Copy)]
+struct Point {
+    x: f64,
+    y: f64,
+    std: f64,
+}
+
+impl Point {
+    /// `None` without a finished trial.
+    fn new(x: f64, row: &Row, metric: Metric) -> Option<Self> {
+        Some(Self { x, y: row.mean(metric)?, std: row.std(metric).unwrap_or(0.0) })
+    }
+}
+
+/// Points with error bars, and a line through them.
+fn series(points: &[Point], colour: &str, legend: Option<String>) -> Vec<Plot> {
+    let xy: Vec<(f64, f64)> = points.iter().map(|p| (p.x, p.y)).collect();
+    let line = LinePlot::new().with_data(xy.clone()).with_color(colour);
+    let dots = ScatterPlot::new().with_data(xy).with_color(colour).with_size(5.0);
+    let dots = dots.with_y_err(points.iter().map(|p| p.std));
+    let line = match legend {
+        Some(legend) => line.with_legend(legend),
+        None => line,
+    };
+    vec![Plot::Line(line), Plot::Scatter(dots)]
+}
+
+fn over_axis(answer: &Answer, path: &str) -> Picture {
+    let metric = answer.report.y;
+    let values: Vec<_> = answer.rows.iter().filter_map(|row| row.variant.get(path)).collect();
+    let mut names: Vec<String> = Vec::new();
+    for value in &values {
+        let name = text(value);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let numeric = values.iter().all(|value| value.is_number());
+    let x = |row: &Row| {
+        let value = row.variant.get(path)?;
+        match numeric {
+            true => value.as_f64(),
+            false => names.iter().position(|name| *name == text(value)).map(|i| i as f64),
+        }
+    };
+    // One line for each setting of the other axes.
+    let others = |row: &Row| {
+        let others = row.variant.iter().filter(|(key, _)| *key != path);
+        others.map(|(key, value)| format!("{} {}", last(key), text(value))).collect::<Vec<_>>().join(", ")
+    };
+    let mut lines: Vec<(String, Vec<Point>)> = Vec::new();
+    for row in &answer.rows {
+        let Some(point) = x(row).and_then(|x| Point::new(x, row, metric)) else { continue };
+        let name = others(row);
+        match lines.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, points)) => points.push(point),
+            None => lines.push((name, vec![point])),
+        }
+    }
+    let several = lines.len() > 1;
+    let xs: Vec<f64> = lines.iter().flat_map(|(_, points)| points.iter().map(|p| p.x)).collect();
+    let plots = lines
+        .into_iter()
+        .enumerate()
+        .flat_map(|(i, (name, mut points))| {
+            points.sort_by(|a, b| a.x.total_cmp(&b.x));
+            series(&points, colour(i), several.then_some(name))
+        })
+        .collect();
+    let title = format!("{} over {}", short(metric), last(path));
+    picture("over_axis.svg", title, plots, |layout| {
+        let layout = layout.with_x_label(last(path)).with_y_label(metric.label());
+        match numeric {
+            true => scaled(layout, &xs),
+            false => {
+                let names = names.clone();
+                let name = move |x: f64| {
+                    let whole = (x - x.round()).abs() < 1e-6 && x > -0.5;
+                    if whole {
+                        names.get(x.round() as usize).cloned().unwrap_or_default()
+                    } else {
+                        String::new()
+                    }
+                };
+                layout.with_x_tick_step(1.0).with_x_tick_format(TickFormat::Custom(Arc::new(name)))
+            }
+        }
+    })
+}
+
+fn pareto(answer: &Answer, cost: Cost) -> Picture {
+    let metric = answer.report.y;
+    let at = |row: &Row| match cost {
+        Cost::Params => row.params,
+        Cost::Macs => row.macs,
+        Cost::Activations => row.activations,
+    };
+    let points = answer.rows.iter().filter_map(|row| Some((Point::new(at(row) as f64, row, metric)?, row)));
+    let (points, rows): (Vec<Point>, Vec<&Row>) = points.unzip();
+    let xs: Vec<f64> = points.iter().map(|p| p.x).collect();
+    let dots = ScatterPlot::new()
+        .with_data(points.iter().map(|p| (p.x, p.y)))
+        .with_y_err(points.iter().map(|p| p.std))
+        .with_labels(rows.iter().map(|row| row.label.as_str()))
+        .with_label_style(VolcanoLabelStyle::Nudge)
+        .with_color(COLOURS[0])
+        .with_size(5.0)
+        .with_legend("variant");
+    let front = LinePlot::new()
+        .with_data(front(&points, metric))
+        .with_color(COLOURS[1])
+        .with_dashed()
+        .with_legend("Pareto front");
+    let title = format!("{} over {}", short(metric), cost_label(cost));
+    picture("pareto.svg", title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
+        let format = TickFormat::Custom(Arc::new(|x| super::format::count(x.max(0.0).round() as u64)));
+        let layout =
+            layout.with_x_label(format!("{} of one image", cost_label(cost))).with_y_label(metric.label());
+        scaled(layout.with_x_tick_format(format), &xs)
+    })
+}
+
+/// The points that none beats in cost and metric, from cheap to dear.
+fn front(points: &[Point], metric: Metric) -> Vec<(f64, f64)> {
+    let better = |a: f64, b: f64| if metric.rises() { a > b } else { a < b };
+    let mut sorted: Vec<(f64, f64)> = points.iter().map(|p| (p.x, p.y)).collect();
+    sorted.sort_by(|a, b| {
+        a.0.total_cmp(&b.0).then(if better(a.1, b.1) { Ordering::Less } else { Ordering::Greater })
+    });
+    let mut front: Vec<(f64, f64)> = Vec::new();
+    for (x, y) in sorted {
+        if front.last().is_none_or(|&(_, best)| better(y, best)) {
+            front.push((x, y));
+        }
+    }
+    front
+}
+
+fn curves(answer: &Answer) -> Picture {
+    let mut plots = Vec::new();
+    for (i, row) in answer.rows.iter().enumerate() {
+        let epochs = row.curves.iter().flatten().map(|epoch| epoch.epoch).max().unwrap_or(0);
+        let points = (1..=epochs).filter_map(|number| {
+            let same = row.curves.iter().flatten().filter(|epoch| epoch.epoch == number);
+            let values: Vec<f64> = same.filter_map(|epoch| epoch.test_top1).collect();
+            Some((number as f64, mean(&values)?))
+        });
+        let points: Vec<(f64, f64)> = points.collect();
+        if !points.is_empty() {
+            let line = LinePlot::new().with_data(points).with_color(colour(i)).with_legend(row.label.clone());
+            plots.push(Plot::Line(line));
+        }
+    }
+    picture("curves.svg", "Learning curves, mean over the seeds".to_owned(), plots, |layout| {
+        layout
+            .with_x_label("epoch")
+            .with_y_label(Metric::Top1.label())
+            .with_x_tick_format(TickFormat::Integer)
+    })
+}
+
+fn scaled(layout: Layout, xs: &[f64]) -> Layout {
+    let (low, high) = xs.iter().fold((f64::MAX, f64::MIN), |(low, high), &x| (low.min(x), high.max(x)));
+    if low > 0.0 && high / low > LOGARITHMIC { layout.with_log_x() } else { layout }
+}
+
+fn short(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Top1 => "Top-1",
+        Metric::Loss => "Loss",
+        Metric::ImagesPerSecond => "Images per second",
+    }
+}
+
+fn cost_label(cost: Cost) -> &'static str {
+    match cost {
+        Cost::Params => "parameters",
+        Cost::Macs => "MACs",
+        Cost::Activations => "activations",
+    }
+}
