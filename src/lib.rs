@@ -1,13 +1,40 @@
 //! Vision models, pretrained weights, data sets and scaling experiments over libtorch.
+//!
+//! A YAML file ([`yaml`]) spells a run or an [`experiment`]: [`models`] made of [`nn`] layers, with [`weights`] from
+//! files, meet [`data`]; [`train`] leaves a run directory, and [`report`] tells what came out. Below all of it,
+//! [`torch`] has what tch lacks.
+//!
+//! ```
+//! use tch::{Device, Kind, Tensor};
+//! use tchvision::{models::ModelSpec, nn::Store};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let model = ModelSpec::new("paper/resnet20").resolve()?;
+//! assert_eq!(model.complexity([3, 32, 32])?.macs, 40_551_040); // a dry run: no memory, no compute
+//! let store = Store::new(Device::Cpu);
+//! let net = model.build(&store)?; // initialised as PyTorch does
+//! let images = Tensor::rand([8, 3, 32, 32], (Kind::Float, Device::Cpu));
+//! assert_eq!(net.forward(&images, false)?.size(), [8, 10]); // logits
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod torch;
+
+pub mod nn;
+
+pub mod models;
+
+pub mod weights;
 
 pub mod data;
-pub mod experiment;
-pub mod models;
-pub mod nn;
-pub mod report;
-pub mod torch;
+
 pub mod train;
-pub mod weights;
+
+pub mod experiment;
+
+pub mod report;
+
 pub mod yaml;
 
 pub mod machine;
