@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use tchvision::experiment::{self, Answer, Experiment, Plan, RunOptions, State, TrialEvent};
 use tchvision::report::{self, format::count};
+use tchvision::torch::device;
 
 /// Which experiment, and where it runs.
 #[derive(clap::Args)]
@@ -38,7 +39,7 @@ pub enum Verb {
         /// Only these trials: an ID, or KEY=VALUE[,KEY=VALUE] of axes and seed
         #[arg(long, value_name = "TRIAL")]
         only: Vec<String>,
-        /// Trials side by side, the cores divided among them; one a core when absent
+        /// Trials side by side, the cores divided among them; one a core, or one on a GPU, when absent
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         jobs: Option<u16>,
     },
@@ -79,10 +80,11 @@ fn plan(which: &Which) -> Result<()> {
     if which.json {
         return print_json(&plan);
     }
-    let mut out = table(&["trial", "setting", "model", "params", "MACs", "activations"]);
+    let mut out = table(&["trial", "setting", "solved", "model", "params", "MACs", "activations"]);
     for trial in &plan.trials {
         let costs = [trial.params, trial.macs, trial.activations].map(count);
-        out.add_row([trial.id.clone(), trial.label(), trial.model.clone()].into_iter().chain(costs));
+        let names = [trial.id.clone(), trial.label(), trial.solved(), trial.model.clone()];
+        out.add_row(names.into_iter().chain(costs));
     }
     print(out)
 }
@@ -126,6 +128,14 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
             let names: Vec<&str> = failures.iter().map(|failure| failure.id.as_str()).collect();
             bail!("{} trial(s) failed: {}; run again to try them once more", names.len(), names.join(", "))
         }
+    }
+}
+
+/// One trial a core: small nets gain more from that than from threads. A GPU takes one at a time.
+fn default_jobs(experiment: &Experiment) -> usize {
+    match experiment.spec.base.device != "cpu" && device::has_driver() {
+        true => 1,
+        false => available_parallelism().map_or(1, usize::from),
     }
 }
 

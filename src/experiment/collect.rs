@@ -29,7 +29,7 @@ pub struct Answer {
 /// One variant and its finished trials, a seed each.
 #[derive(Serialize)]
 pub struct Row {
-    /// For people, such as `cardinality 4, base_width 12`.
+    /// For people, such as `cardinality 4`.
     pub label: String,
     pub variant: Map<String, Value>,
     pub matched: Map<String, Value>,

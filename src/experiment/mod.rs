@@ -12,7 +12,7 @@ mod status;
 pub(crate) use collect::mean;
 pub use collect::{Answer, Row, collect};
 pub use plan::{Experiment, Plan, Trial};
-pub(crate) use plan::{last, text};
+pub(crate) use plan::{label, last, text};
 pub use run::{Failure, Outcome, RunOptions, TrialEvent, run};
 pub use spec::{Cost, Match, Metric, ReportSpec, Spec, Target, X};
 pub use status::{State, TrialStatus, status};

@@ -49,15 +49,24 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The settings of the variant and what was solved for it, for people: `cardinality 4, base_width 12`.
+    /// The settings of the variant, for people: `cardinality 4, depth 20`.
     pub fn label(&self) -> String {
-        let settings = self.variant.iter().chain(&self.matched);
-        let words = settings.map(|(key, value)| match key.as_str() {
-            "variant" => text(value),
-            path => format!("{} {}", last(path), text(value)),
-        });
-        words.collect::<Vec<_>>().join(", ")
+        label(&self.variant)
     }
+
+    /// The knob that was solved, for people: `base_width 12`.
+    pub fn solved(&self) -> String {
+        label(&self.matched)
+    }
+}
+
+/// Settings by their key paths, for people.
+pub(crate) fn label<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Json)>) -> String {
+    let words = settings.into_iter().map(|(key, value)| match key.as_str() {
+        "variant" => text(value),
+        path => format!("{} {}", last(path), text(value)),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// The last key of a path.

@@ -1,6 +1,6 @@
 //! The pictures of an experiment, as SVG.
 
-use crate::experiment::{Answer, Cost, Metric, Row, X, last, mean, text};
+use crate::experiment::{Answer, Cost, Metric, Row, X, label, last, mean, text};
 use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat, VolcanoLabelStyle};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -92,10 +92,7 @@ fn over_axis(answer: &Answer, path: &str) -> Picture {
         }
     };
     // One line for each setting of the other axes.
-    let others = |row: &Row| {
-        let others = row.variant.iter().filter(|(key, _)| *key != path);
-        others.map(|(key, value)| format!("{} {}", last(key), text(value))).collect::<Vec<_>>().join(", ")
-    };
+    let others = |row: &Row| label(row.variant.iter().filter(|(key, _)| *key != path));
     let mut lines: Vec<(String, Vec<Point>)> = Vec::new();
     for row in &answer.rows {
         let Some(point) = x(row).and_then(|x| Point::new(x, row, metric)) else { continue };
@@ -121,16 +118,10 @@ fn over_axis(answer: &Answer, path: &str) -> Picture {
         match numeric {
             true => scaled(layout, &xs),
             false => {
+                let layout = layout.with_x_axis_min(-0.4).with_x_axis_max(names.len() as f64 - 0.6);
                 let names = names.clone();
-                let name = move |x: f64| {
-                    let whole = (x - x.round()).abs() < 1e-6 && x > -0.5;
-                    if whole {
-                        names.get(x.round() as usize).cloned().unwrap_or_default()
-                    } else {
-                        String::new()
-                    }
-                };
-                layout.with_x_tick_step(1.0).with_x_tick_format(TickFormat::Custom(Arc::new(name)))
+                let name = move |n: usize| names.get(n).cloned().unwrap_or_default();
+                layout.with_x_tick_step(1.0).with_x_tick_format(at_whole_numbers(name))
             }
         }
     })
@@ -203,13 +194,27 @@ fn curves(answer: &Answer) -> Picture {
         layout
             .with_x_label("epoch")
             .with_y_label(Metric::Top1.label())
-            .with_x_tick_format(TickFormat::Integer)
+            .with_x_tick_format(at_whole_numbers(|n| n.to_string()))
     })
 }
 
+/// An axis for these values, with room at both ends for points, error bars and labels.
 fn scaled(layout: Layout, xs: &[f64]) -> Layout {
     let (low, high) = xs.iter().fold((f64::MAX, f64::MIN), |(low, high), &x| (low.min(x), high.max(x)));
-    if low > 0.0 && high / low > LOGARITHMIC { layout.with_log_x() } else { layout }
+    if low > 0.0 && high / low > LOGARITHMIC {
+        let room = (high / low).powf(0.12);
+        return layout.with_log_x().with_x_axis_min(low / room).with_x_axis_max(high * room);
+    }
+    let room = if high > low { 0.15 * (high - low) } else { 0.1 * high.abs().max(1.0) };
+    layout.with_x_axis_min(low - room).with_x_axis_max(high + room)
+}
+
+/// A text for each whole number, nothing for the ticks between.
+fn at_whole_numbers(text: impl Fn(usize) -> String + Send + Sync + 'static) -> TickFormat {
+    TickFormat::Custom(Arc::new(move |x| {
+        let whole = (x - x.round()).abs() < 1e-6 && x > -0.5;
+        if whole { text(x.round() as usize) } else { String::new() }
+    }))
 }
 
 fn short(metric: Metric) -> &'static str {
