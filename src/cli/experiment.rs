@@ -92,9 +92,8 @@ fn plan(which: &Which) -> Result<()> {
 fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()> {
     let experiment = which.experiment()?;
     let dir = which.dir(&experiment);
-    let cores = || available_parallelism().map_or(1, usize::from);
-    let options =
-        RunOptions { program: std::env::current_exe()?, jobs: jobs.map_or_else(cores, usize::from), only };
+    let jobs = jobs.map_or_else(|| default_jobs(&experiment), usize::from);
+    let options = RunOptions { program: std::env::current_exe()?, jobs, only };
     let stop = signals()?;
     let bars = MultiProgress::new();
     let mut running: HashMap<String, RunBar> = HashMap::new();
