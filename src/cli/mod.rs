@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod experiment;
 pub mod models;
 pub mod train;
+pub mod weights;
 
 use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM};
