@@ -236,7 +236,7 @@ fn damaged_files_are_errors() {
         let whole = std::fs::read(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         open_bytes(&whole).ok();
-        let step = 1 + whole.len() / 300;
+        let step = 1 + whole.len() / 100;
         let cuts = (0..whole.len()).step_by(step);
         for cut in cuts.clone() {
             let read = open_bytes(&whole[..cut]);

@@ -56,7 +56,14 @@ pub(super) const NAMINGS: &[Naming] = &[
     Naming { models: VIT_MODELS, from: "torchvision", to: "timm", rules: VIT },
     Naming { models: VIT_MODELS, from: "torchvision 0.12", to: "torchvision", rules: OLD_VIT },
     Naming {
-        models: &["torchvision/swin_t", "torchvision/swin_s", "torchvision/swin_b"],
+        models: &[
+            "torchvision/swin_t",
+            "torchvision/swin_s",
+            "torchvision/swin_b",
+            "timm/swin_tiny",
+            "timm/swin_small",
+            "timm/swin_base",
+        ],
         from: "torchvision",
         to: "timm",
         rules: SWIN,

@@ -43,10 +43,10 @@ pub(super) fn prefix(members: &[Member]) -> Option<&str> {
 pub(super) fn read_zip(file: &[u8], members: &[Member], prefix: &str) -> Result<(Format, Vec<Group>)> {
     let mut places = HashMap::new();
     for member in members {
-        if let Some(name) = member.name.strip_prefix(prefix) {
-            ensure!(!member.deflated, "`{}` is packed; zip it again without packing", member.name);
-            places.insert(name, member.bytes.clone());
-        }
+        let Some(name) = member.name.strip_prefix(prefix) else { continue };
+        // PyTorch packs the code of TorchScript alone.
+        ensure!(!member.deflated || name.starts_with("code/"), "`{}` is packed; zip it stored", member.name);
+        places.insert(name, member.bytes.clone());
     }
     let stored = |name: &str| places.get(name).and_then(|range| file.get(range.clone()));
     ensure!(
