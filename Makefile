@@ -36,6 +36,8 @@ lint: tools $(LINKED) ## formatting, and clippy with warnings as errors
 
 goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, torchvision and timm
 	$(VENV)/bin/python tests/goldens/make.py
+	$(VENV)/bin/python tests/goldens/names.py
+	$(VENV)/bin/python tests/fixtures/weights/make.py
 
 clean: ## removes the build, the virtual environment and its link; data sets and runs stay
 	rm -rf target $(VENV) libtorch

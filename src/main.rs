@@ -20,6 +20,9 @@ enum Verb {
     /// The models: their names, shapes and costs
     #[command(subcommand)]
     Models(cli::models::Verb),
+    /// Files of weights: inspect, convert, verify
+    #[command(subcommand)]
+    Weights(cli::weights::Verb),
     /// Train one model from one YAML file; run again to go on after an interruption
     Train(cli::train::Args),
     /// Answer a question from one YAML file: plan, run, status, report
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().verb {
         Verb::Doctor(args) => cli::doctor::run(args),
         Verb::Models(verb) => cli::models::run(verb),
+        Verb::Weights(verb) => cli::weights::run(verb),
         Verb::Train(args) => cli::train::run(args),
         Verb::Experiment(verb) => cli::experiment::run(verb),
         Verb::Data(verb) => cli::data::run(verb),

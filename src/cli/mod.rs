@@ -6,6 +6,7 @@ pub mod experiment;
 pub mod models;
 pub mod progress;
 pub mod train;
+pub mod weights;
 
 use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM};

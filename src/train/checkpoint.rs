@@ -100,7 +100,7 @@ impl State<'_> {
             || format!("{}: not a checkpoint of this run; move it away to start afresh", path.display());
         let progress = file.metadata(PROGRESS).with_context(remedy)?;
         let progress = serde_json::from_str(progress).with_context(remedy)?;
-        weights::load(&file, &self.tensors()).with_context(remedy)?;
+        weights::load(&file.state_dict()?, &self.tensors()).with_context(remedy)?;
         Ok(progress)
     }
 }

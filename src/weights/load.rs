@@ -1,37 +1,116 @@
 //! Strict loading: every tensor of the model, no other, in its shape.
 
-use super::StateFile;
-use anyhow::{Result, bail};
-use std::collections::HashSet;
+use super::{StateFile, TensorView, dtype_name};
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::path::PathBuf;
 use tch::Tensor;
 
-/// Copies a file's tensors into the tensors of a model, in the model's dtype and memory order.
+/// Buffers that count or index: files of older or newer versions may have them where the model works them out itself.
+const WORKED_OUT: [&str; 5] =
+    ["num_batches_tracked", "relative_position_index", "relative_coords_table", "attn_mask", "n_averaged"];
+
+fn is_worked_out(name: &str) -> bool {
+    WORKED_OUT.contains(&name.rsplit('.').next().unwrap_or(name))
+}
+
+/// The named tensors of a file on their way into a model: renamed, reshaped, adapted, not yet copied.
+pub struct StateDict<'a> {
+    /// Where they come from, for messages.
+    pub path: PathBuf,
+    pub tensors: Vec<(String, TensorView<'a>)>,
+}
+
+impl StateFile {
+    /// All tensors under the names of the file.
+    ///
+    /// # Errors
+    /// As [`StateFile::get`].
+    pub fn state_dict(&self) -> Result<StateDict<'_>> {
+        let named = |name: &String| Ok((name.clone(), self.get(name)?));
+        let tensors = self.names().iter().map(named).collect::<Result<_>>()?;
+        Ok(StateDict { path: self.path().to_owned(), tensors })
+    }
+}
+
+/// How a file's tensors differ from a model's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Differences {
+    /// Tensors of the model that the file does not have.
+    pub missing: Vec<String>,
+    /// Tensors of the file that the model does not have.
+    pub unexpected: Vec<String>,
+    /// Tensors of both whose shape or sort of dtype differs, with what differs.
+    pub unlike: Vec<String>,
+}
+
+impl Differences {
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.unlike.is_empty()
+    }
+}
+
+impl std::fmt::Display for Differences {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let missing = self.missing.iter().map(|name| format!("missing `{name}`"));
+        let unexpected = self.unexpected.iter().map(|name| format!("unexpected `{name}`"));
+        let all: Vec<String> = missing.chain(self.unlike.iter().cloned()).chain(unexpected).collect();
+        f.write_str(&all.join("; "))
+    }
+}
+
+/// Compares names, shapes and dtypes. A file may lack `num_batches_tracked`, and may have counters and index buffers
+/// that the model works out itself.
+pub fn compare(state: &StateDict, model: &[(String, Tensor)]) -> Differences {
+    let has: HashMap<&str, &TensorView> = state.tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
+    let mut differences = Differences::default();
+    for (name, wanted) in model {
+        match has.get(name.as_str()) {
+            None if name.ends_with("num_batches_tracked") => {}
+            None => differences.missing.push(name.clone()),
+            Some(tensor) => {
+                let (shape, wanted_shape) = (tensor.size(), wanted.size());
+                let (kind, wanted_kind) = (tensor.kind(), wanted.kind());
+                if shape != wanted_shape {
+                    let text = format!("`{name}` has shape {shape:?}, the model wants {wanted_shape:?}");
+                    differences.unlike.push(text);
+                } else if tensor.is_complex() != wanted.is_complex()
+                    || (tensor.is_floating_point() && !wanted.is_floating_point())
+                {
+                    let (kind, wanted) = (dtype_name(kind), dtype_name(wanted_kind));
+                    differences.unlike.push(format!("`{name}` is {kind}, the model wants {wanted}"));
+                }
+            }
+        }
+    }
+    let known: std::collections::HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
+    let unexpected = state.tensors.iter().map(|(name, _)| name);
+    let unexpected = unexpected.filter(|name| !known.contains(name.as_str()) && !is_worked_out(name));
+    differences.unexpected.extend(unexpected.cloned());
+    differences
+}
+
+/// Copies tensors into those of a model, in the model's dtype and memory order. Counts of batches that an older file does
+/// not have start at zero.
 ///
 /// # Errors
 /// Missing, unexpected or wrongly shaped tensors, all of them listed; the model is then as it was.
-pub fn load(file: &StateFile, model: &[(String, Tensor)]) -> Result<()> {
-    let names: HashSet<&str> = file.names().iter().map(String::as_str).collect();
-    let known: HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
-    let mut wrong = Vec::new();
-    for (name, tensor) in model {
-        if !names.contains(name.as_str()) {
-            wrong.push(format!("missing `{name}`"));
-            continue;
-        }
-        let (has, wants) = (file.get(name)?.size(), tensor.size());
-        if has != wants {
-            wrong.push(format!("`{name}` has shape {has:?}, the model wants {wants:?}"));
-        }
-    }
-    let unexpected = file.names().iter().filter(|name| !known.contains(name.as_str()));
-    wrong.extend(unexpected.map(|name| format!("unexpected `{name}`")));
-    if !wrong.is_empty() {
-        bail!("{}: the weights are not this model's: {}", file.path().display(), wrong.join("; "));
-    }
+pub fn load(state: &StateDict, model: &[(String, Tensor)]) -> Result<()> {
+    let differences = compare(state, model);
+    ensure!(
+        differences.is_empty(),
+        "{}: the weights are not this model's: {differences}",
+        state.path.display()
+    );
+    let has: HashMap<&str, &TensorView> = state.tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
     let _no_grad = tch::no_grad_guard();
     for (name, tensor) in model {
-        let source = file.get(name)?;
-        tensor.shallow_clone().f_copy_(&source)?;
+        let mut tensor = tensor.shallow_clone();
+        match has.get(name.as_str()) {
+            Some(source) => tensor.f_copy_(source)?,
+            None => drop(tensor.f_zero_()?),
+        }
     }
     Ok(())
 }

@@ -1,7 +1,25 @@
-//! Weights in files: named tensors, read and written, and loaded strictly into a model.
+//! Weights in files: any file's named tensors, read without executing anything, and loaded strictly into a model.
+//!
+//! [`StateFile`] reads, [`recognise`] translates names, [`adapt`] fits other classes and inputs, [`load`] copies;
+//! [`pretrained`] does all of it. [`save`] writes safetensors.
 
+mod adapt;
+mod dtype;
+mod file;
 mod load;
+mod naming;
+mod npy;
+mod pickle;
+mod pretrained;
+mod rules;
 mod safetensors;
+mod torch;
+mod zip;
 
-pub use load::load;
-pub use safetensors::{StateFile, TensorView, save};
+pub use adapt::{Classes, adapt, input_conv, position_embedding, relative_position_table, select_classes};
+pub use dtype::dtype_name;
+pub use file::{Archive, Format, Group, StateFile, TensorInfo, TensorView};
+pub use load::{Differences, StateDict, compare, load};
+pub use naming::{export, recognise};
+pub use pretrained::{Pretrained, pretrained};
+pub use safetensors::save;

@@ -1,22 +1,24 @@
-//! A pickle read as data: what `torch.save` writes becomes nodes, and nothing is ever executed.
+//! A pickle read as data: what `torch.save` writes becomes inert nodes, and nothing is ever executed.
 //!
 //! A pickle may name only what tensors and plain settings beside them need ([`allowed`]); any other name is refused.
 //! Protocols 0 to 5 (the opcodes of Python's `pickletools`).
 
+use super::dtype;
 use anyhow::{Context, Result, bail, ensure};
+use std::collections::HashMap;
+use tch::Kind;
 
 /// The index of a node.
 pub(super) type Id = usize;
 
 /// A value of the pickle. Containers refer to others by index, so that sharing and cycles cost nothing.
-#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
     None,
     Bool(bool),
     Int(i64),
-    Float(f64),
     Str(String),
-    Bytes,
+    /// A float or bytes: nothing here depends on which.
+    Other,
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
@@ -25,7 +27,12 @@ pub(super) enum Node {
     /// `torch.save`'s reference to a storage.
     Persistent(Id),
     /// What calling the name with the arguments would have given; `items` were set on it, `state` built into it.
-    Call { name: String, args: Id, items: Vec<(Id, Id)>, state: Option<Id> },
+    Call {
+        callee: Id,
+        args: Id,
+        items: Vec<(Id, Id)>,
+        state: Option<Id>,
+    },
 }
 
 /// A whole pickle.
@@ -36,61 +43,75 @@ pub(super) struct Pickle {
     pub length: usize,
 }
 
-/// More than any checkpoint has (a ViT of a thousand tensors needs some 50,000); bounds the memory of hostile files.
-const MOST_NODES: usize = 20_000_000;
+/// More opcodes than any checkpoint has (a tensor takes some forty). Every opcode keeps a bounded amount of memory beside
+/// the text it carries, so this bounds the memory that a hostile file can ask for.
+const MOST_STEPS: usize = 5_000_000;
 
-/// Names outside `torch` that checkpoints have beside their tensors: containers and plain values, kept as inert nodes.
-const PLAIN: [&str; 22] = [
+/// No module and no name of Python is longer.
+const LONGEST_NAME: usize = 256;
+
+/// Names that checkpoints have beside their tensors: containers, settings and plain values, kept as inert nodes.
+const PLAIN: [&str; 35] = [
+    "_codecs.encode",
     "argparse.Namespace",
     "builtins.bytearray",
+    "builtins.bytes",
     "builtins.complex",
     "builtins.dict",
-    "builtins.getattr",
+    "builtins.frozenset",
     "builtins.int",
     "builtins.list",
     "builtins.object",
     "builtins.set",
     "builtins.slice",
-    "__builtin__.set",
-    "_codecs.encode",
     "collections.Counter",
     "collections.OrderedDict",
     "collections.defaultdict",
     "collections.deque",
     "copyreg._reconstructor",
-    "copy_reg._reconstructor",
+    "fractions.Fraction",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
     "numpy.dtype",
     "numpy.ndarray",
+    "pathlib.Path",
     "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+    "torch.Size",
+    "torch.Tensor",
+    "torch.device",
+    "torch.nn.parameter.Buffer",
+    "torch.nn.parameter.Parameter",
     "yacs.config.CfgNode",
 ];
 
 /// Whether a pickle may have this name. All are inert here; the list keeps files honest that others might execute.
 fn allowed(name: &str) -> bool {
-    let storage = |rest: &str| rest.ends_with("Storage") || rest.starts_with("storage.");
-    let dtype = |rest: &str| {
-        !rest.contains('.')
-            && ["float", "int", "uint", "bfloat16", "half", "double", "long", "bool", "complex", "q", "Size", "device"]
-                .iter()
-                .any(|prefix| rest.starts_with(prefix))
-    };
     if PLAIN.contains(&name) || name.starts_with("__torch__.") {
         return true;
     }
-    if let Some(rest) = name.strip_prefix("numpy.") {
-        return rest.ends_with("multiarray.scalar") || rest.ends_with("multiarray._reconstruct");
+    let Some(name) = name.strip_prefix("torch.") else { return false };
+    let function = |prefix| name.strip_prefix(prefix).is_some_and(|rest: &str| !rest.contains('.'));
+    dtype::of_torch(name).is_some()
+        || storage(name).is_some()
+        || matches!(
+            name,
+            "_tensor._rebuild_from_type_v2" | "serialization._get_layout" | "storage.TypedStorage"
+        )
+        || function("_utils._rebuild_")
+        || function("jit._pickle.")
+}
+
+/// The dtype of a storage by the class after `torch.`; an untyped storage counts bytes.
+pub(super) fn storage(class: &str) -> Option<Kind> {
+    if class == "storage.UntypedStorage" || class == "UntypedStorage" {
+        return Some(Kind::Uint8);
     }
-    name.strip_prefix("torch.").is_some_and(|rest| {
-        storage(rest)
-            || dtype(rest)
-            || rest.starts_with("_utils._rebuild")
-            || matches!(
-                rest,
-                "_tensor._rebuild_from_type_v2" | "nn.parameter.Parameter" | "nn.parameter.Buffer" | "Tensor"
-            )
-            || rest.starts_with("serialization._get_layout")
-            || rest.starts_with("jit._pickle.")
-    })
+    dtype::of_storage(class.strip_prefix("cuda.").unwrap_or(class)).map(|dtype| dtype.kind)
 }
 
 /// Reads one pickle from the beginning of `bytes`.
@@ -98,24 +119,24 @@ fn allowed(name: &str) -> bool {
 /// # Errors
 /// A name that is not allowed, an opcode out of place, a cut end; the message has the byte position.
 pub(super) fn read(bytes: &[u8]) -> Result<Pickle> {
-    let mut machine =
-        Machine { bytes, at: 0, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: Default::default() };
-    let root = loop {
+    let mut machine = Machine { bytes, ..Machine::default() };
+    for _ in 0..MOST_STEPS {
         let at = machine.at;
         if let Some(root) = machine.step().with_context(|| format!("pickle, byte {at}"))? {
-            break root;
+            return Ok(Pickle { nodes: machine.nodes, root, length: machine.at });
         }
-    };
-    Ok(Pickle { nodes: machine.nodes, root, length: machine.at })
+    }
+    bail!("a pickle of more than {MOST_STEPS} opcodes is no state_dict")
 }
 
+#[derive(Default)]
 struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     nodes: Vec<Node>,
     stack: Vec<Id>,
     marks: Vec<usize>,
-    memo: std::collections::HashMap<u64, Id>,
+    memo: HashMap<u64, Id>,
 }
 
 impl<'a> Machine<'a> {
@@ -134,20 +155,19 @@ impl<'a> Machine<'a> {
                 self.stack.push(top);
             }
             // Constants.
-            b'N' => self.push(Node::None)?,
-            0x88 => self.push(Node::Bool(true))?,
-            0x89 => self.push(Node::Bool(false))?,
+            b'N' => self.push(Node::None),
+            0x88 | 0x89 => self.push(Node::Bool(opcode == 0x88)),
             b'K' => {
                 let n = self.u8()?;
-                self.push(Node::Int(n.into()))?
+                self.push(Node::Int(n.into()))
             }
             b'M' => {
                 let n = u16::from_le_bytes(self.array()?);
-                self.push(Node::Int(n.into()))?
+                self.push(Node::Int(n.into()))
             }
             b'J' => {
                 let n = i32::from_le_bytes(self.array()?);
-                self.push(Node::Int(n.into()))?
+                self.push(Node::Int(n.into()))
             }
             0x8a => {
                 let n = self.u8()?.into();
@@ -158,24 +178,24 @@ impl<'a> Machine<'a> {
                 self.long(n)?
             }
             b'I' => match self.line()? {
-                "00" => self.push(Node::Bool(false))?,
-                "01" => self.push(Node::Bool(true))?,
+                "00" => self.push(Node::Bool(false)),
+                "01" => self.push(Node::Bool(true)),
                 text => {
                     let n = text.parse().context("an integer")?;
-                    self.push(Node::Int(n))?
+                    self.push(Node::Int(n))
                 }
             },
             b'L' => {
                 let n = self.line()?.trim_end_matches('L').parse().context("an integer")?;
-                self.push(Node::Int(n))?
+                self.push(Node::Int(n))
             }
             b'F' => {
-                let x = self.line()?.parse().context("a float")?;
-                self.push(Node::Float(x))?
+                self.line()?;
+                self.push(Node::Other)
             }
             b'G' => {
-                let x = f64::from_be_bytes(self.array()?);
-                self.push(Node::Float(x))?
+                self.take(8)?;
+                self.push(Node::Other)
             }
             // Text and bytes.
             0x8c => {
@@ -192,11 +212,11 @@ impl<'a> Machine<'a> {
             }
             b'V' => {
                 let text = self.line()?.to_owned();
-                self.push(Node::Str(text))?
+                self.push(Node::Str(text))
             }
             b'S' => {
                 let text = self.line()?.trim_matches(['\'', '"']).to_owned();
-                self.push(Node::Str(text))?
+                self.push(Node::Str(text))
             }
             // Python 2's strings: text in the files that have them.
             b'U' => {
@@ -220,26 +240,26 @@ impl<'a> Machine<'a> {
                 self.skip_bytes(n)?
             }
             // Containers.
-            b'}' => self.push(Node::Dict(Vec::new()))?,
-            b']' | 0x8f => self.push(Node::List(Vec::new()))?,
-            b')' => self.push(Node::Tuple(Vec::new()))?,
+            b'}' => self.push(Node::Dict(Vec::new())),
+            b']' | 0x8f => self.push(Node::List(Vec::new())),
+            b')' => self.push(Node::Tuple(Vec::new())),
             b't' => {
                 let items = self.pop_mark()?;
-                self.push(Node::Tuple(items))?
+                self.push(Node::Tuple(items))
             }
             0x85..=0x87 => {
                 let count = usize::from(opcode - 0x84);
                 let from = self.stack.len().checked_sub(count).context("a tuple of too few items")?;
                 let items = self.stack.split_off(from);
-                self.push(Node::Tuple(items))?
+                self.push(Node::Tuple(items))
             }
             b'l' | 0x91 => {
                 let items = self.pop_mark()?;
-                self.push(Node::List(items))?
+                self.push(Node::List(items))
             }
             b'd' => {
                 let items = pairs(self.pop_mark()?)?;
-                self.push(Node::Dict(items))?
+                self.push(Node::Dict(items))
             }
             b'a' => {
                 let item = self.pop()?;
@@ -285,15 +305,16 @@ impl<'a> Machine<'a> {
             }
             // Names and what is made with them.
             b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
-                self.global(module, name)?
+                let full = full_name(self.line()?, self.line()?)?;
+                self.push(Node::Global(full))
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let (Node::Str(module), Node::Str(name)) = (self.node(module).clone(), self.node(name).clone()) else {
+                let (Node::Str(module), Node::Str(name)) = (&self.nodes[module], &self.nodes[name]) else {
                     bail!("a name that is not text");
                 };
-                self.global(&module, &name)?
+                let full = full_name(module, name)?;
+                self.push(Node::Global(full))
             }
             b'R' | 0x81 => {
                 let (args, callee) = (self.pop()?, self.pop()?);
@@ -312,13 +333,13 @@ impl<'a> Machine<'a> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                self.push(Node::Persistent(id))?
+                self.push(Node::Persistent(id))
             }
             b'P' => {
                 let text = self.line()?.to_owned();
-                self.push(Node::Str(text))?;
+                self.push(Node::Str(text));
                 let id = self.pop()?;
-                self.push(Node::Persistent(id))?
+                self.push(Node::Persistent(id))
             }
             other => bail!("opcode 0x{other:02x} has no place in a file of tensors"),
         }
@@ -358,12 +379,14 @@ impl<'a> Machine<'a> {
 
     fn text(&mut self, n: usize) -> Result<()> {
         let text = String::from_utf8_lossy(self.take(n)?).into_owned();
-        self.push(Node::Str(text))
+        self.push(Node::Str(text));
+        Ok(())
     }
 
     fn skip_bytes(&mut self, n: usize) -> Result<()> {
         self.take(n)?;
-        self.push(Node::Bytes)
+        self.push(Node::Other);
+        Ok(())
     }
 
     /// An integer of `n` little-endian bytes. Longer ones than 8 bytes (`torch.save`'s magic number) are kept as text.
@@ -378,18 +401,13 @@ impl<'a> Machine<'a> {
             }
             _ => Node::Str(bytes.iter().rev().map(|b| format!("{b:02x}")).collect()),
         };
-        self.push(node)
+        self.push(node);
+        Ok(())
     }
 
-    fn node(&self, id: Id) -> &Node {
-        &self.nodes[id]
-    }
-
-    fn push(&mut self, node: Node) -> Result<()> {
-        ensure!(self.nodes.len() < MOST_NODES, "more than {MOST_NODES} values");
+    fn push(&mut self, node: Node) {
         self.stack.push(self.nodes.len());
         self.nodes.push(node);
-        Ok(())
     }
 
     /// The lowest place of the stack that may be taken: items below the last mark belong to whoever set it.
@@ -424,22 +442,10 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn global(&mut self, module: &str, name: &str) -> Result<()> {
-        let full = format!("{module}.{name}");
-        ensure!(
-            allowed(&full),
-            "the file names `{full}`, which is no part of a state_dict; it is not executed, and not read. Save \
-             `model.state_dict()` alone"
-        );
-        self.push(Node::Global(full))
-    }
-
     fn call(&mut self, callee: Id, args: Id) -> Result<()> {
-        let name = match self.node(callee) {
-            Node::Global(name) => name.clone(),
-            _ => bail!("a call of something that is not a name"),
-        };
-        self.push(Node::Call { name, args, items: Vec::new(), state: None })
+        ensure!(matches!(self.nodes[callee], Node::Global(_)), "a call of something that is not a name");
+        self.push(Node::Call { callee, args, items: Vec::new(), state: None });
+        Ok(())
     }
 
     fn extend(&mut self, items: Vec<Id>) -> Result<()> {
@@ -461,6 +467,24 @@ impl<'a> Machine<'a> {
         }
         Ok(())
     }
+}
+
+/// The name as Python imports it, if a file of tensors may have it.
+fn full_name(module: &str, name: &str) -> Result<String> {
+    ensure!(module.len() + name.len() <= LONGEST_NAME, "a name of {} bytes", module.len() + name.len());
+    // Protocols before 3 have Python 2's names of these modules.
+    let module = match module {
+        "__builtin__" => "builtins",
+        "copy_reg" => "copyreg",
+        module => module,
+    };
+    let full = format!("{module}.{name}");
+    ensure!(
+        allowed(&full),
+        "the file names `{full}`, which no state_dict needs; it is not executed, and the file not read. Save \
+         `model.state_dict()` alone"
+    );
+    Ok(full)
 }
 
 fn pairs(flat: Vec<Id>) -> Result<Vec<(Id, Id)>> {

@@ -1,0 +1,48 @@
+//! `tchvision weights`: what is in files of weights, and whether it is right.
+
+mod convert;
+mod inspect;
+mod verify;
+
+use anyhow::Result;
+use clap::Subcommand;
+use std::path::Path;
+use tchvision::models::ModelSpec;
+use tchvision::weights::{Archive, StateFile};
+use tchvision::{Usage, brief};
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Format, state_dicts and tensors of a file; executes nothing
+    Inspect(inspect::Args),
+    /// Write a file's weights as safetensors, named and adapted for a model
+    Convert(convert::Args),
+    /// Whether a model with a file's weights gives the reference's logits
+    Verify(verify::Args),
+}
+
+pub fn run(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Inspect(args) => inspect::run(&args),
+        Verb::Convert(args) => convert::run(&args),
+        Verb::Verify(args) => verify::run(&args),
+    }
+}
+
+/// The one state_dict of a file, or the one with this key.
+fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
+    Archive::open(path)?.choose(key)
+}
+
+/// A registered model with some fields set; a wrong name or value is wrong usage.
+fn model(name: &str, fields: &[(&str, Option<i64>)]) -> Result<ModelSpec> {
+    let usage = |e: anyhow::Error| Usage(brief(&e));
+    let mut spec = ModelSpec::new(name);
+    for (field, value) in fields {
+        if let Some(value) = value {
+            spec.set(field, &value.to_string()).map_err(usage)?;
+        }
+    }
+    spec.resolve().map_err(usage)?;
+    Ok(spec)
+}

@@ -1,0 +1,129 @@
+//! `tchvision weights verify`.
+
+use super::{model, open};
+use crate::cli::{print, print_json};
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
+use std::path::PathBuf;
+use tch::{Device, Kind, Tensor};
+use tchvision::Usage;
+use tchvision::models::Model;
+use tchvision::nn::Store;
+use tchvision::torch::Autocast;
+use tchvision::weights::{self, Format, StateFile};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[arg(long, value_name = "NAME")]
+    model: String,
+    /// The file of weights
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Safetensors with `input` (N, 3, H, W) and the `logits` (N, C) that belong to it, float32
+    #[arg(long, value_name = "REF.safetensors")]
+    reference: PathBuf,
+    /// Allowed difference, relative to the largest logit (or 1)
+    #[arg(long, default_value_t = 1e-4)]
+    rtol: f64,
+    /// Run the frozen model
+    #[arg(long)]
+    fast: bool,
+    /// Dtype of convolutions and matrix products
+    #[arg(long, default_value = "float32")]
+    dtype: Dtype,
+    /// The state_dict under this key, where the file has several
+    #[arg(long)]
+    key: Option<String>,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Dtype {
+    Float32,
+    Bfloat16,
+}
+
+#[derive(Serialize)]
+struct Verified<'a> {
+    model: &'a str,
+    format: Format,
+    naming: String,
+    params: u64,
+    /// Tensors of the model that the file does not have, or not in their shape.
+    missing: Vec<String>,
+    unexpected: Vec<String>,
+    max_abs_diff: Option<f64>,
+    max_abs_logit: f64,
+    passed: bool,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    if args.fast {
+        return Err(Usage("--fast: this version has no frozen path; leave it out".into()).into());
+    }
+    let architecture = model(&args.model, &[])?.resolve()?;
+    let reference = StateFile::open(&args.reference)?;
+    let of = |name: &str| -> Result<Tensor> {
+        let tensor = reference.get(name).with_context(|| "a reference has `input` and `logits`")?;
+        ensure!(tensor.kind() == Kind::Float, "{}: `{name}` must be float32", args.reference.display());
+        Ok(tensor.copy())
+    };
+    let (input, logits) = (of("input")?, of("logits")?);
+    let file = open(&args.weights, args.key.as_deref())?;
+
+    let store = Store::uninitialised(Device::Cpu);
+    let net = architecture.build(&store)?;
+    let wanted = store.state_dict();
+    let (naming, state) = weights::recognise(architecture.name, file.state_dict()?, &wanted)?;
+    let differences = weights::compare(&state, &wanted);
+    let mut verified = Verified {
+        model: architecture.name,
+        format: file.format(),
+        naming,
+        params: store.count_parameters(),
+        missing: [differences.missing.clone(), differences.unlike.clone()].concat(),
+        unexpected: differences.unexpected.clone(),
+        max_abs_diff: None,
+        max_abs_logit: logits.f_abs()?.f_max()?.f_double_value(&[])?,
+        passed: false,
+    };
+    let loaded = weights::load(&state, &wanted);
+    if loaded.is_ok() {
+        let got = forward(net.as_ref(), &input, args.dtype)?;
+        ensure!(
+            got.size() == logits.size(),
+            "{}: `logits` have shape {:?}, the model's {:?}",
+            args.reference.display(),
+            logits.size(),
+            got.size()
+        );
+        let diff = got.f_sub(&logits)?.f_abs()?.f_max()?.f_double_value(&[])?;
+        verified.max_abs_diff = Some(diff);
+        // Not a number is no number that is small enough.
+        verified.passed = diff <= args.rtol * verified.max_abs_logit.max(1.0);
+    }
+    if args.json {
+        print_json(&verified)?;
+    } else if let Some(diff) = verified.max_abs_diff {
+        let Verified { model, naming, params, max_abs_logit, .. } = &verified;
+        print(format_args!("{model}: {params} parameters by {naming}'s names"))?;
+        print(format_args!("largest difference {diff:.3e}, largest logit {max_abs_logit:.3e}"))?;
+    }
+    loaded?;
+    if !verified.passed {
+        let allowed = args.rtol * verified.max_abs_logit.max(1.0);
+        bail!("{}: the logits differ from the reference by more than {allowed:.3e}", verified.model);
+    }
+    Ok(())
+}
+
+fn forward(net: &dyn Model, input: &Tensor, dtype: Dtype) -> Result<Tensor> {
+    let _no_grad = tch::no_grad_guard();
+    let _autocast = match dtype {
+        Dtype::Float32 => None,
+        Dtype::Bfloat16 => Some(Autocast::new(Device::Cpu, Kind::BFloat16)?),
+    };
+    Ok(net.forward(input, false)?.f_to_kind(Kind::Float)?)
+}

@@ -1,0 +1,241 @@
+//! Pretrained tensors made to fit a model of other classes, input channels or input size, with timm's numbers
+//! (`timm/models/_manipulate.py`, `timm/layers/pos_embed.py`, `timm/layers/pos_embed_rel.py`).
+
+use super::StateDict;
+use crate::models::ModelSpec;
+use crate::nn::Store;
+use anyhow::{Context, Result, ensure};
+use std::collections::HashSet;
+use tch::{Kind, Tensor};
+
+/// What to do with the classifier of other classes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Classes<'a> {
+    /// The model keeps the classifier it was initialised with.
+    New,
+    /// The model's classes are these of the file's, in this order.
+    Selected(&'a [i64]),
+}
+
+/// Fits a file's tensors to a model that differs from the pretrained one in `num_classes`, `in_chans` or the input size:
+/// only classifiers, stems and tables of positions change, and only if their shapes differ. Whatever else differs stays
+/// for the strict load to refuse.
+///
+/// `model` has the tensors of `spec`. Gives back the names of the classifiers that start anew.
+///
+/// # Errors
+/// A selected class that the file does not have, or a stem that cannot be adapted.
+pub fn adapt(
+    state: &mut StateDict,
+    spec: &ModelSpec,
+    model: &[(String, Tensor)],
+    classes: Classes,
+) -> Result<Vec<String>> {
+    let heads = depends_on(spec, "num_classes")?;
+    let stems = depends_on(spec, "in_chans")?;
+    let mut fresh = Vec::new();
+    for (name, wanted) in model {
+        let wanted = wanted.size();
+        let Some(i) = state.tensors.iter().position(|(known, _)| known == name) else { continue };
+        let tensor = state.tensors[i].1.shallow_clone();
+        if tensor.size() == wanted {
+            continue;
+        }
+        let fitted = if heads.contains(name) && tensor.size().get(1..) == wanted.get(1..) {
+            match classes {
+                Classes::Selected(indices) => Some(select_classes(&tensor, indices)),
+                Classes::New => {
+                    state.tensors.remove(i);
+                    fresh.push(name.clone());
+                    continue;
+                }
+            }
+        } else if stems.contains(name) && tensor.dim() == 4 && wanted.len() == 4 {
+            Some(input_conv(&tensor, wanted[1]))
+        } else {
+            positions(name, &tensor, &wanted)
+        };
+        if let Some(fitted) = fitted {
+            let fitted = fitted.with_context(|| format!("{}: `{name}`", state.path.display()))?;
+            let (name, view) = state.tensors.swap_remove(i);
+            state.tensors.push((name, view.map(|_| Ok(fitted))?));
+        }
+    }
+    Ok(fresh)
+}
+
+/// The tensors whose shapes follow a field of the configuration.
+fn depends_on(spec: &ModelSpec, field: &str) -> Result<HashSet<String>> {
+    let fields = spec.resolve()?.fields()?;
+    let Some(value) = fields.get(field).and_then(serde_yaml::Value::as_i64) else {
+        return Ok(HashSet::new());
+    };
+    let shapes = |value: i64| -> Result<Vec<(String, Tensor)>> {
+        let mut spec = spec.clone();
+        spec.set(field, &value.to_string())?;
+        let store = Store::meta();
+        spec.resolve()?.build(&store)?;
+        Ok(store.state_dict())
+    };
+    let pairs = shapes(value)?.into_iter().zip(shapes(value + 1)?);
+    Ok(pairs.filter(|((_, a), (_, b))| a.size() != b.size()).map(|((name, _), _)| name).collect())
+}
+
+/// The rows of a classifier's weight or bias that belong to these classes, in this order.
+///
+/// # Errors
+/// A class that the classifier does not have.
+pub fn select_classes(tensor: &Tensor, classes: &[i64]) -> Result<Tensor> {
+    let has = *tensor.size().first().context("a classifier without classes")?;
+    if let Some(class) = classes.iter().find(|class| !(0..has).contains(*class)) {
+        anyhow::bail!("no class {class}: there are {has}");
+    }
+    Ok(tensor.f_index_select(0, &Tensor::from_slice(classes))?)
+}
+
+/// The first convolution (out, 3, h, w) of an RGB model for images of `in_chans` channels: summed for one, repeated and
+/// scaled for others, so that the response to grey stays about the same (timm's `adapt_input_conv`).
+///
+/// # Errors
+/// A weight of another number of channels than 3, or (for one channel) than a multiple of 3.
+pub fn input_conv(weight: &Tensor, in_chans: i64) -> Result<Tensor> {
+    let &[out, has, h, w] = weight.size().as_slice() else {
+        anyhow::bail!("a first convolution of shape {:?} cannot be adapted", weight.size());
+    };
+    ensure!(in_chans > 0, "{in_chans} input channels");
+    if in_chans == has {
+        return Ok(weight.shallow_clone());
+    }
+    let kind = weight.f_kind()?;
+    let weight = weight.f_to_kind(Kind::Float)?;
+    let adapted = match in_chans {
+        // Stems that fold space into channels keep the groups of three apart.
+        1 if has > 3 && has % 3 == 0 => {
+            weight.f_reshape([out, has / 3, 3, h, w])?.f_sum_dim_intlist(2, false, None::<Kind>)?
+        }
+        1 if has <= 3 => weight.f_sum_dim_intlist(1, true, None::<Kind>)?,
+        _ => {
+            ensure!(has == 3, "a first convolution of {has} channels cannot be adapted to {in_chans}");
+            let repeats = (in_chans + 2) / 3;
+            let repeated = weight.f_repeat([1, repeats, 1, 1])?.f_narrow(1, 0, in_chans)?;
+            repeated.f_mul_scalar(3.0 / in_chans as f64)?
+        }
+    };
+    Ok(adapted.f_to_kind(kind)?)
+}
+
+/// A table of positions in another size, if the tensor is one and both sizes are square.
+fn positions(name: &str, table: &Tensor, wanted: &[i64]) -> Option<Result<Tensor>> {
+    let side = |n: i64| Some(n.isqrt()).filter(|side| *side > 0 && side * side == n);
+    match (name.rsplit('.').next()?, table.size().as_slice(), wanted) {
+        ("pos_embed" | "pos_embedding", &[1, has, width], &[1, wants, same]) if width == same => {
+            // Class, distillation and register tokens come first; what remains is square in both.
+            let prefix =
+                (0..has.min(wants)).find(|n| side(has - n).is_some() && side(wants - n).is_some())?;
+            let new = side(wants - prefix)?;
+            Some(position_embedding(table, [new, new], None, prefix))
+        }
+        ("relative_position_bias_table", &[has, heads], &[wants, same]) if heads == same => {
+            let (old, new) = (side(has)?, side(wants)?);
+            Some(relative_position_table(table, [old, old], [new, new]))
+        }
+        _ => None,
+    }
+}
+
+/// Absolute positions (1, prefix + h·w, width) at another grid: bicubic with antialiasing, in float32; the prefix tokens
+/// stay (timm's `resample_abs_pos_embed`). Without `old` the table's grid is square.
+///
+/// # Errors
+/// A table that does not have the positions of the grid.
+pub fn position_embedding(
+    table: &Tensor,
+    new: [i64; 2],
+    old: Option<[i64; 2]>,
+    prefix: i64,
+) -> Result<Tensor> {
+    let &[1, count, width] = table.size().as_slice() else {
+        anyhow::bail!("positions of shape {:?}", table.size());
+    };
+    let side = (count - prefix).max(0).isqrt();
+    let [h, w] = old.unwrap_or([side, side]);
+    ensure!(
+        prefix >= 0 && h > 0 && w > 0 && prefix + h * w == count,
+        "{count} positions are no {h}×{w} and {prefix}"
+    );
+    if [h, w] == new {
+        return Ok(table.shallow_clone());
+    }
+    let kind = table.f_kind()?;
+    let grid = table.f_narrow(1, prefix, h * w)?.f_to_kind(Kind::Float)?;
+    let grid = grid.f_reshape([1, h, w, width])?.f_permute([0, 3, 1, 2])?;
+    let grid = grid.f_internal_upsample_bicubic2d_aa(new, false, None, None)?;
+    let grid = grid.f_permute([0, 2, 3, 1])?.f_reshape([1, -1, width])?.f_to_kind(kind)?;
+    Ok(Tensor::f_cat(&[table.f_narrow(1, 0, prefix)?, grid], 1)?)
+}
+
+/// Relative position biases (h·w, heads) for another window, `old` and `new` being the sizes 2·window − 1 of the tables:
+/// linear between points whose distances grow geometrically from the centre, so that near positions keep their
+/// resolution (timm's `resize_rel_pos_bias_table` without SciPy).
+///
+/// # Errors
+/// A table that does not have the positions of the old window.
+pub fn relative_position_table(table: &Tensor, old: [i64; 2], new: [i64; 2]) -> Result<Tensor> {
+    let &[count, heads] = table.size().as_slice() else {
+        anyhow::bail!("relative positions of shape {:?}", table.size());
+    };
+    ensure!(count == old[0] * old[1], "{count} relative positions are no {}×{}", old[0], old[1]);
+    ensure!(old.iter().chain(&new).all(|n| *n > 1 && n % 2 == 1), "tables of {old:?} and {new:?}");
+    if old == new {
+        return Ok(table.shallow_clone());
+    }
+    let kind = table.f_kind()?;
+    let grid = table.f_to_kind(Kind::Float)?.f_reshape([old[0], old[1], heads])?.f_permute([2, 0, 1])?;
+    let rows = interpolation(old[0], new[0])?.f_matmul(&grid)?;
+    let grid = rows.f_matmul(&interpolation(old[1], new[1])?.f_transpose(0, 1)?)?;
+    Ok(grid.f_permute([1, 2, 0])?.f_reshape([-1, heads])?.f_to_kind(kind)?)
+}
+
+/// The matrix (new, old) of linear interpolation from the geometric points to whole ones; beyond the last point its value
+/// holds.
+fn interpolation(old: i64, new: i64) -> Result<Tensor> {
+    let points = geometric_points(old, new);
+    let mut matrix = vec![0f32; (old * new) as usize];
+    for (i, row) in matrix.chunks_exact_mut(old as usize).enumerate() {
+        let x = i as f64 - (new / 2) as f64;
+        let right = points.iter().position(|point| *point >= x);
+        match right {
+            None => row[points.len() - 1] = 1.0,
+            Some(0) => row[0] = 1.0,
+            Some(right) => {
+                let part = (x - points[right - 1]) / (points[right] - points[right - 1]);
+                row[right - 1] = (1.0 - part) as f32;
+                row[right] = part as f32;
+            }
+        }
+    }
+    Ok(Tensor::from_slice(&matrix).f_reshape([new, old])?)
+}
+
+/// Points on both sides of 0 whose distances grow by a ratio that makes half of them reach half of `new`.
+fn geometric_points(old: i64, new: i64) -> Vec<f64> {
+    let half = old / 2;
+    let reach = |ratio: f64| (1.0 - ratio.powi(half as i32)) / (1.0 - ratio);
+    let (mut left, mut right, mut ratio) = (1.01, 1.5, 1.01);
+    while right - left > 1e-6 {
+        ratio = (left + right) / 2.0;
+        if reach(ratio) > (new / 2) as f64 {
+            right = ratio;
+        } else {
+            left = ratio;
+        }
+    }
+    let mut distance = 1.0;
+    let mut points = vec![0.0];
+    for i in 1..=half {
+        points.push(distance);
+        points.insert(0, -distance);
+        distance += f64::powi(ratio, i as i32);
+    }
+    points
+}

@@ -1,0 +1,357 @@
+//! Any file of tensors behind one door: told by its first bytes, mapped into memory, checked, and nothing executed.
+
+use super::safetensors;
+use super::zip::{self, Member};
+use super::{npy, torch};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use memmap2::Mmap;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    Safetensors,
+    /// A zip of `torch.save`, since PyTorch 1.6.
+    Torch,
+    /// A stream of pickles and storages of `torch.save`, before PyTorch 1.6.
+    TorchLegacy,
+    /// An archive of `torch.jit.save`.
+    Torchscript,
+    /// NumPy's arrays in a zip.
+    Npz,
+    /// One NumPy array.
+    Npy,
+}
+
+/// The bytes of a tensor.
+#[derive(Clone, Debug)]
+pub(super) enum Bytes {
+    /// As they are, here in the file.
+    Stored(Range<usize>),
+    /// Packed here in the file; unpacked, `length` bytes follow the first `skip`.
+    Deflated { packed: Range<usize>, skip: usize, length: usize },
+}
+
+/// A tensor of a file, not yet read.
+#[derive(Clone, Debug)]
+pub struct TensorInfo {
+    pub name: String,
+    pub kind: Kind,
+    pub shape: Vec<i64>,
+    /// In elements, from the first byte of `bytes`.
+    strides: Vec<i64>,
+    bytes: Bytes,
+}
+
+/// PyTorch has no more dimensions than this.
+const MOST_DIMENSIONS: usize = 64;
+
+impl TensorInfo {
+    /// A tensor whose elements follow each other in `bytes`, the last dimension fastest, or (`fortran`) the first.
+    ///
+    /// # Errors
+    /// A shape that does not fill the `length` bytes.
+    pub(super) fn dense(
+        name: &str,
+        kind: Kind,
+        shape: Vec<i64>,
+        fortran: bool,
+        bytes: Bytes,
+        length: usize,
+    ) -> Result<Self> {
+        ensure!(shape.len() <= MOST_DIMENSIONS, "{} dimensions", shape.len());
+        let mut strides = vec![0; shape.len()];
+        let mut numel = 1i64;
+        let mut next = |i: usize| {
+            strides[i] = numel;
+            numel = shape[i].checked_mul(numel).filter(|&n| n >= 0).context("a shape that overflows")?;
+            anyhow::Ok(())
+        };
+        match fortran {
+            false => (0..shape.len()).rev().try_for_each(&mut next)?,
+            true => (0..shape.len()).try_for_each(&mut next)?,
+        }
+        let needs = usize::try_from(numel)?.checked_mul(kind.elt_size_in_bytes());
+        ensure!(
+            needs == Some(length),
+            "shape {shape:?} of {} does not fill {length} bytes",
+            super::dtype_name(kind)
+        );
+        Ok(Self { name: name.to_owned(), kind, shape, strides, bytes })
+    }
+
+    /// A tensor that begins `offset` elements into a storage and walks through it by `strides`.
+    ///
+    /// # Errors
+    /// A walk that leaves the storage.
+    pub(super) fn strided(
+        name: &str,
+        kind: Kind,
+        shape: Vec<i64>,
+        strides: Vec<i64>,
+        storage: Range<usize>,
+        offset: i64,
+    ) -> Result<Self> {
+        ensure!(shape.len() <= MOST_DIMENSIONS, "{} dimensions", shape.len());
+        ensure!(shape.len() == strides.len(), "shape {shape:?} with strides {strides:?}");
+        let walk = || -> Option<Range<usize>> {
+            let (mut numel, mut extent) = (1i64, 1i64);
+            for (&size, &stride) in shape.iter().zip(&strides) {
+                (size >= 0 && stride >= 0).then_some(())?;
+                numel = numel.checked_mul(size)?;
+                extent = extent.checked_add((size - 1).max(0).checked_mul(stride)?)?;
+            }
+            let item = kind.elt_size_in_bytes();
+            // Elements may share memory (stride 0), but their count times their size must still be a number of bytes.
+            numel.checked_mul(i64::try_from(item).ok()?)?;
+            let extent = if numel == 0 { 0 } else { usize::try_from(extent).ok()? };
+            let start = storage.start.checked_add(usize::try_from(offset).ok()?.checked_mul(item)?)?;
+            let end = start.checked_add(extent.checked_mul(item)?)?;
+            (end <= storage.end).then_some(start..end)
+        };
+        let bytes = walk().with_context(|| {
+            let length = storage.len();
+            format!(
+                "shape {shape:?}, strides {strides:?}, offset {offset} leave the storage of {length} bytes"
+            )
+        })?;
+        Ok(Self { name: name.to_owned(), kind, shape, strides, bytes: Bytes::Stored(bytes) })
+    }
+
+    /// PyTorch's name of the dtype, such as `float32`.
+    pub fn dtype(&self) -> &'static str {
+        super::dtype_name(self.kind)
+    }
+}
+
+/// Tensors that belong together: a state_dict, at its place among the values of the file.
+pub struct Group {
+    /// The keys that lead to it, joined by dots; `.` is the file as a whole.
+    pub key: String,
+    pub tensors: Vec<TensorInfo>,
+}
+
+/// The key of a file that is itself a state_dict.
+pub(super) const WHOLE: &str = ".";
+
+/// A file of tensors, mapped into memory, with all the state_dicts that it holds.
+pub struct Archive {
+    path: PathBuf,
+    map: Mmap,
+    format: Format,
+    metadata: HashMap<String, String>,
+    groups: Vec<Group>,
+}
+
+impl Archive {
+    /// Opens a file, tells its format by the first bytes and checks where its tensors are; none is read.
+    ///
+    /// # Errors
+    /// A file that is missing, cut, of no known format, or names what no state_dict needs.
+    pub fn open(path: &Path) -> Result<Self> {
+        let at = || path.display().to_string();
+        let file = std::fs::File::open(path).with_context(|| format!("{}: cannot be opened", at()))?;
+        // SAFETY: files of ours are replaced, never written in place, so the mapped bytes do not change.
+        let map = unsafe { Mmap::map(&file) }.with_context(at)?;
+        let mut metadata = HashMap::new();
+        let whole = |tensors| vec![Group { key: WHOLE.to_owned(), tensors }];
+        let (format, groups) = if map.starts_with(zip::MAGIC) {
+            read_zip(&map).with_context(at)?
+        } else if torch::is_legacy(&map) {
+            (Format::TorchLegacy, torch::read_legacy(&map).with_context(at)?)
+        } else if map.starts_with(npy::MAGIC) {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let tensor = npy::array(&map, &name, 0..map.len()).with_context(at)?;
+            (Format::Npy, whole(vec![tensor]))
+        } else if map.get(8) == Some(&b'{') {
+            let (tensors, texts) = safetensors::read(&map).with_context(at)?;
+            metadata = texts;
+            (Format::Safetensors, whole(tensors))
+        } else {
+            bail!("{}: {}", at(), unknown(&map));
+        };
+        Ok(Self { path: path.to_owned(), map, format, metadata, groups })
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The size of the file.
+    pub fn bytes(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Every state_dict of the file.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The state_dict with this key, or the only one.
+    ///
+    /// # Errors
+    /// A key that the file does not have, or no key where there are several; the message has the keys.
+    pub fn choose(self, key: Option<&str>) -> Result<StateFile> {
+        let at = self.path.display();
+        let keys = || {
+            let each =
+                self.groups.iter().map(|group| format!("`{}` ({} tensors)", group.key, group.tensors.len()));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        let group = match (key, self.groups.as_slice()) {
+            (_, []) => bail!("{at}: holds no tensors under names"),
+            (Some(key), groups) => {
+                let found = groups.iter().position(|group| group.key == key);
+                found.ok_or_else(|| anyhow!("{at}: no state_dict under `{key}`; there are {}", keys()))?
+            }
+            (None, [_]) => 0,
+            (None, _) => bail!("{at}: several state_dicts; choose one by its key: {}", keys()),
+        };
+        let tensors = &self.groups[group].tensors;
+        let names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
+        let index = names.iter().cloned().zip(0..).collect();
+        Ok(StateFile { archive: self, group, names, index })
+    }
+}
+
+/// Zips are told apart by their members.
+fn read_zip(map: &[u8]) -> Result<(Format, Vec<Group>)> {
+    let members = zip::members(map)?;
+    if let Some(prefix) = torch::prefix(&members) {
+        return torch::read_zip(map, &members, prefix);
+    }
+    let npy = |member: &Member| member.name.ends_with(".npy");
+    ensure!(members.iter().any(npy), "a zip, but neither of torch.save nor of numpy.savez");
+    let tensors = npy::arrays(map, &members)?;
+    Ok((Format::Npz, vec![Group { key: WHOLE.to_owned(), tensors }]))
+}
+
+/// What to say of a file that is none of ours.
+fn unknown(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [] => "empty; fetch or write it again",
+        [0x80, ..] => "a pickle, but not of torch.save; save `model.state_dict()` with it",
+        [b'<', ..] => "HTML or XML, not weights: most likely the error page of a server",
+        _ if bytes.starts_with(b"version https://git-lfs") => {
+            "a git-lfs pointer in place of the file; `git lfs pull`"
+        }
+        _ if bytes.starts_with(b"\x1f\x8b") => "packed by gzip; unpack it first",
+        _ if bytes.starts_with(b"\x89HDF") => "HDF5; export it as safetensors",
+        _ => "no weights of a known format: safetensors, torch.save, TorchScript, .npz or .npy",
+    }
+}
+
+/// One state_dict of a file, mapped into memory.
+pub struct StateFile {
+    archive: Archive,
+    group: usize,
+    names: Vec<String>,
+    index: HashMap<String, usize>,
+}
+
+impl StateFile {
+    /// Opens and checks a file of any format with one state_dict; no tensor is read.
+    ///
+    /// # Errors
+    /// As [`Archive::open`] and [`Archive::choose`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Archive::open(path)?.choose(None)
+    }
+
+    /// Where the tensors come from, for messages.
+    pub fn path(&self) -> &Path {
+        &self.archive.path
+    }
+
+    pub fn format(&self) -> Format {
+        self.archive.format
+    }
+
+    /// The keys, in the order of the file.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Name, dtype and shape of every tensor, in the order of the file.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.archive.groups[self.group].tensors
+    }
+
+    /// A text kept beside the tensors.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.archive.metadata.get(key).map(String::as_str)
+    }
+
+    /// A tensor on the CPU that reads the mapped file; only packed bytes, and bytes at an address that the dtype
+    /// forbids, are copied.
+    ///
+    /// # Errors
+    /// A name that the file does not have, or packed bytes that are damaged.
+    pub fn get(&self, name: &str) -> Result<TensorView<'_>> {
+        let at = || format!("{}: tensor `{name}`", self.archive.path.display());
+        let &i = self.index.get(name).with_context(|| format!("{}: not in the file", at()))?;
+        let tensor = self.view(&self.tensors()[i]).with_context(at)?;
+        Ok(TensorView { tensor, file: PhantomData })
+    }
+
+    fn view(&self, info: &TensorInfo) -> Result<Tensor> {
+        let TensorInfo { kind, shape, strides, bytes, .. } = info;
+        let read = |range: &Range<usize>| self.archive.map.get(range.clone()).context("outside the file");
+        let bytes = match bytes {
+            Bytes::Stored(range) => read(range)?,
+            Bytes::Deflated { packed, skip, length } => {
+                return own(&npy::inflate(read(packed)?, *skip, *length)?, info);
+            }
+        };
+        // No dtype needs more than the alignment of its parts, but the size of the element is simpler and does.
+        if !(bytes.as_ptr() as usize).is_multiple_of(kind.elt_size_in_bytes()) {
+            return own(bytes, info);
+        }
+        // SAFETY: shape and strides stay within the bytes (checked when the file was opened), which are there for as
+        // long as `self`, which the view borrows.
+        Ok(unsafe { Tensor::f_from_blob(bytes.as_ptr(), shape, strides, *kind, Device::Cpu)? })
+    }
+}
+
+/// A tensor with a copy of the bytes.
+fn own(bytes: &[u8], info: &TensorInfo) -> Result<Tensor> {
+    let items = (bytes.len() / info.kind.elt_size_in_bytes()) as i64;
+    let storage = Tensor::f_from_data_size(bytes, &[items], info.kind)?;
+    Ok(storage.f_as_strided(&info.shape, &info.strides, 0)?)
+}
+
+/// A read-only tensor over the bytes of a [`StateFile`], or one in memory. Copy it to keep it.
+pub struct TensorView<'a> {
+    tensor: Tensor,
+    file: PhantomData<&'a StateFile>,
+}
+
+impl From<Tensor> for TensorView<'_> {
+    fn from(tensor: Tensor) -> Self {
+        Self { tensor, file: PhantomData }
+    }
+}
+
+impl TensorView<'_> {
+    /// What `change` makes of the tensor, which may still read the file.
+    ///
+    /// # Errors
+    /// As `change`.
+    pub fn map(self, change: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(Self { tensor: change(&self.tensor)?, file: self.file })
+    }
+}
+
+impl Deref for TensorView<'_> {
+    type Target = Tensor;
+
+    fn deref(&self) -> &Tensor {
+        &self.tensor
+    }
+}

@@ -1,0 +1,290 @@
+//! Names of tensors in other libraries and older versions, translated both ways by rules kept as data.
+//!
+//! A [`Naming`] says how the keys of one library (`from`) are spelt in another (`to`), for the models whose registered
+//! names begin as `models` says. To add one, add it to `NAMINGS` in `rules.rs`: a rule per prefix that differs, the
+//! more particular first; keys that no rule matches are the same in both. A template has literal text and whole numbers
+//! in braces, which may be scaled and shifted: `features.{2s+1}.{b}` is `layers.{s}.blocks.{b}` elsewhere. It matches a
+//! whole key, or the part of it before a dot. Where two libraries share all keys, the rules are empty. Then add the pair
+//! to `tests/goldens/names.py`, which has both libraries' keys to test the rules against, in both directions.
+
+use super::StateDict;
+use super::rules::NAMINGS;
+use crate::Usage;
+use anyhow::{Result, bail, ensure};
+use std::collections::HashSet;
+use tch::Tensor;
+
+/// How the keys of one library are spelt in another.
+pub(super) struct Naming {
+    /// What the registered names of these models begin with.
+    pub models: &'static [&'static str],
+    pub from: &'static str,
+    pub to: &'static str,
+    pub rules: &'static [Rule],
+}
+
+/// One prefix of keys in both spellings, and what becomes of the tensors.
+pub(super) struct Rule {
+    pub from: &'static str,
+    /// None: `to` has no such tensor.
+    pub to: Option<&'static str>,
+    pub change: Change,
+}
+
+/// What becomes of a tensor beside its name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Change {
+    Keep,
+    /// (out, in·k·k) in `from` is the convolution (out, in, k, k) in `to`; a bias stays as it is.
+    Unflatten(i64),
+}
+
+/// The same tensor under another name.
+pub(super) const fn rename(from: &'static str, to: &'static str) -> Rule {
+    Rule { from, to: Some(to), change: Change::Keep }
+}
+
+/// A linear layer in `from` that is a convolution of this kernel in `to`.
+pub(super) const fn unflatten(from: &'static str, to: &'static str, kernel: i64) -> Rule {
+    Rule { from, to: Some(to), change: Change::Unflatten(kernel) }
+}
+
+/// A tensor that `to` does not have.
+pub(super) const fn without(from: &'static str) -> Rule {
+    Rule { from, to: None, change: Change::Keep }
+}
+
+impl Change {
+    fn apply(self, tensor: &Tensor, back: bool) -> Result<Tensor> {
+        Ok(match self {
+            Change::Unflatten(kernel) if !back && tensor.dim() == 2 => {
+                tensor.f_reshape([tensor.size()[0], -1, kernel, kernel])?
+            }
+            Change::Unflatten(_) if back && tensor.dim() == 4 => tensor.f_flatten(1, -1)?,
+            _ => tensor.shallow_clone(),
+        })
+    }
+}
+
+/// One step from a naming to another; `back` is from `to` to `from`.
+#[derive(Clone, Copy)]
+struct Step {
+    naming: &'static Naming,
+    back: bool,
+}
+
+impl Step {
+    fn origin(self) -> &'static str {
+        if self.back { self.naming.to } else { self.naming.from }
+    }
+
+    fn target(self) -> &'static str {
+        if self.back { self.naming.from } else { self.naming.to }
+    }
+
+    /// The other spelling; None if the tensor has no place in it.
+    fn translate(self, name: &str) -> Option<(String, Change)> {
+        for rule in self.naming.rules {
+            let (mine, others) =
+                if self.back { (rule.to, Some(rule.from)) } else { (Some(rule.from), rule.to) };
+            let Some(matched) = mine.and_then(|template| Template(template).matches(name)) else { continue };
+            return others.map(|others| (Template(others).fill(&matched) + matched.rest, rule.change));
+        }
+        Some((name.to_owned(), Change::Keep))
+    }
+}
+
+/// All ways that end in the model's own naming, the shortest first.
+fn ways(model: &str) -> Vec<Vec<Step>> {
+    let known = NAMINGS.iter().filter(|naming| naming.models.iter().any(|start| model.starts_with(start)));
+    let steps: Vec<Step> = known.flat_map(|naming| [false, true].map(|back| Step { naming, back })).collect();
+    let mut ways: Vec<Vec<Step>> = vec![Vec::new()];
+    let mut reached = HashSet::from([own(model)]);
+    let mut done = 0;
+    while done < ways.len() {
+        let target = ways[done].first().map_or(own(model), |step| step.origin());
+        for step in steps.iter().filter(|step| step.target() == target) {
+            if reached.insert(step.origin()) {
+                ways.push([&[*step], ways[done].as_slice()].concat());
+            }
+        }
+        done += 1;
+    }
+    ways
+}
+
+/// The naming that a registered model has itself: its library's.
+fn own(model: &str) -> &str {
+    model.split('/').next().unwrap_or_default()
+}
+
+fn follow(way: &[Step], name: &str) -> Option<String> {
+    way.iter().try_fold(name.to_owned(), |name, step| Some(step.translate(&name)?.0))
+}
+
+/// What wrappers put before every key: DistributedDataParallel, torch.compile, training frameworks.
+const WRAPPERS: [&str; 5] = ["module.", "_orig_mod.", "_fsdp_wrapped_module.", "model.", "net."];
+/// What weight averaging keeps beside the wrapped model.
+const BESIDE: &str = "n_averaged";
+
+/// Takes away what wrappers put before the keys, as far as all keys have it and the model's do not.
+fn unwrap(state: &mut StateDict, model: &[(String, Tensor)]) {
+    let wrapped = |state: &StateDict, wrapper: &str| {
+        let mut names = state.tensors.iter().map(|(name, _)| name).filter(|name| *name != BESIDE);
+        !model.iter().any(|(name, _)| name.starts_with(wrapper))
+            && names.all(|name| name.starts_with(wrapper))
+    };
+    while let Some(wrapper) =
+        WRAPPERS.iter().find(|wrapper| !state.tensors.is_empty() && wrapped(state, wrapper))
+    {
+        state.tensors.retain(|(name, _)| name != BESIDE);
+        for (name, _) in &mut state.tensors {
+            name.drain(..wrapper.len());
+        }
+        if state.tensors.iter().any(|(name, _)| name.is_empty()) {
+            break;
+        }
+    }
+}
+
+/// Finds out by whose names a file's tensors go, and gives them the names (and the shapes) of the model's own; says
+/// which names they were. Where none fits, they stay under those that fit best, for [`super::compare`] to list what is wrong.
+///
+/// `model` is the registered name, `wanted` the tensors that it wants.
+///
+/// # Errors
+/// A tensor that the rules cannot reshape.
+pub fn recognise<'a>(
+    model: &str,
+    mut state: StateDict<'a>,
+    wanted: &[(String, Tensor)],
+) -> Result<(String, StateDict<'a>)> {
+    unwrap(&mut state, wanted);
+    let known: HashSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+    let misfits = |way: &Vec<Step>| {
+        let names = state.tensors.iter().filter_map(|(name, _)| follow(way, name));
+        let (fit, misfit): (HashSet<_>, HashSet<_>) = names.partition(|name| known.contains(name.as_str()));
+        misfit.len() + known.len() - fit.len()
+    };
+    let way = ways(model).into_iter().min_by_key(misfits).unwrap_or_default();
+    let naming = way.first().map_or(own(model), |step| step.origin()).to_owned();
+    for step in way {
+        let mut tensors = Vec::with_capacity(state.tensors.len());
+        for (name, tensor) in state.tensors {
+            if let Some((name, change)) = step.translate(&name) {
+                tensors.push((name, tensor.map(|tensor| change.apply(tensor, step.back))?));
+            }
+        }
+        state.tensors = tensors;
+    }
+    Ok((naming, state))
+}
+
+/// Gives a model's tensors the names (and the shapes) that another library has for them.
+///
+/// # Errors
+/// A [`Usage`] error for a library that has no such model, or that keeps tensors which this one works out.
+pub fn export(model: &str, tensors: Vec<(String, Tensor)>, naming: &str) -> Result<Vec<(String, Tensor)>> {
+    let ways = ways(model);
+    let known = |way: &Vec<Step>| way.first().map_or(own(model), |step| step.origin());
+    let Some(way) = ways.iter().find(|way| known(way) == naming) else {
+        let names: Vec<&str> = ways.iter().map(known).collect();
+        bail!(Usage(format!("`{model}` has no names by `{naming}`; it has them by {}", names.join(", "))));
+    };
+    let mut tensors = tensors;
+    for step in way.iter().rev() {
+        let step = Step { back: !step.back, ..*step };
+        let adds = |rule: &Rule| step.back && rule.to.is_none();
+        if step.naming.rules.iter().any(adds) {
+            bail!(Usage(format!(
+                "`{naming}` keeps buffers that `{model}` does not have: name its own model instead"
+            )));
+        }
+        let mut renamed = Vec::with_capacity(tensors.len());
+        for (name, tensor) in tensors {
+            if let Some((name, change)) = step.translate(&name) {
+                renamed.push((name, change.apply(&tensor, step.back)?));
+            }
+        }
+        tensors = renamed;
+    }
+    let distinct: HashSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(distinct.len() == tensors.len(), "`{model}` by `{naming}`: two tensors of one name");
+    Ok(tensors)
+}
+
+/// Text with numbers in braces.
+struct Template(&'static str);
+
+/// A key that matched: the numbers by their letters, and what follows the template.
+struct Matched<'a> {
+    numbers: Vec<(&'static str, u64)>,
+    rest: &'a str,
+}
+
+impl Matched<'_> {
+    fn number(&self, letter: &str) -> u64 {
+        self.numbers.iter().find(|(known, _)| *known == letter).map_or(0, |(_, n)| *n)
+    }
+}
+
+impl Template {
+    /// Literal pieces, each with the expression that follows it.
+    fn pieces(&self) -> impl Iterator<Item = (&'static str, Option<Expression>)> {
+        self.0.split('}').map(|piece| match piece.split_once('{') {
+            Some((literal, expression)) => (literal, Some(Expression::parse(expression))),
+            None => (piece, None),
+        })
+    }
+
+    fn matches<'a>(&self, key: &'a str) -> Option<Matched<'a>> {
+        let mut matched = Matched { numbers: Vec::new(), rest: key };
+        for (literal, expression) in self.pieces() {
+            matched.rest = matched.rest.strip_prefix(literal)?;
+            let Some(expression) = expression else { continue };
+            let digits = matched.rest.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, rest) = matched.rest.split_at(digits);
+            let number = expression.solve(number.parse().ok()?)?;
+            match matched.numbers.iter().find(|(letter, _)| *letter == expression.letter) {
+                Some(&(_, known)) if known != number => return None,
+                Some(_) => {}
+                None => matched.numbers.push((expression.letter, number)),
+            }
+            matched.rest = rest;
+        }
+        (matched.rest.is_empty() || matched.rest.starts_with('.')).then_some(matched)
+    }
+
+    fn fill(&self, matched: &Matched) -> String {
+        let mut filled = String::new();
+        for (literal, expression) in self.pieces() {
+            filled += literal;
+            if let Some(Expression { factor, letter, shift }) = expression {
+                filled += &(factor * matched.number(letter) + shift).to_string();
+            }
+        }
+        filled
+    }
+}
+
+/// `2s+1`: a letter, scaled and shifted.
+struct Expression {
+    factor: u64,
+    letter: &'static str,
+    shift: u64,
+}
+
+impl Expression {
+    fn parse(text: &'static str) -> Self {
+        let (scaled, shift) = text.split_once('+').unwrap_or((text, "0"));
+        let letter = scaled.trim_start_matches(|c: char| c.is_ascii_digit());
+        let factor = scaled.strip_suffix(letter).and_then(|factor| factor.parse().ok()).unwrap_or(1);
+        Self { factor, letter, shift: shift.parse().unwrap_or(0) }
+    }
+
+    /// The letter's value that gives this number.
+    fn solve(&self, number: u64) -> Option<u64> {
+        let scaled = number.checked_sub(self.shift)?;
+        (scaled % self.factor == 0).then_some(scaled / self.factor)
+    }
+}

@@ -1,0 +1,171 @@
+//! Names and shapes of other libraries, both ways, against the libraries' own keys; tensors adapted as timm does.
+
+mod common;
+
+use common::{assert_close, golden, images, uniform, values};
+use std::path::PathBuf;
+use tch::{Kind, Tensor};
+use tchvision::models::ModelSpec;
+use tchvision::nn::Store;
+use tchvision::torch::empty_meta;
+use tchvision::weights::{self, Classes, StateDict, TensorView};
+
+fn state(tensors: &[(String, Tensor)]) -> StateDict<'static> {
+    let views = tensors.iter().map(|(name, t)| (name.clone(), TensorView::from(t.shallow_clone())));
+    StateDict { path: PathBuf::from("memory"), tensors: views.collect() }
+}
+
+fn digest(tensors: &[(String, Tensor)]) -> f64 {
+    let mut keys: Vec<String> = tensors.iter().map(|(key, t)| format!("{key}{:?}", t.size())).collect();
+    keys.sort();
+    uniform(&keys.join("\n"), 1)[0]
+}
+
+/// Keys with their shapes, as tensors without memory.
+fn tensors(keys: &serde_json::Value) -> Vec<(String, Tensor)> {
+    let tensor = |line: &serde_json::Value| {
+        let mut words = line.as_str().unwrap().split(' ');
+        let name = words.next().unwrap().to_owned();
+        let shape: Vec<i64> = words.map(|n| n.parse().unwrap()).collect();
+        (name, empty_meta(&shape, Kind::Float).unwrap())
+    };
+    keys.as_array().unwrap().iter().map(tensor).collect()
+}
+
+/// What `recognise` takes the tensors for, when the model wants `wanted`; all must fit.
+fn recognised(model: &str, tensors: &[(String, Tensor)], wanted: &[(String, Tensor)]) -> String {
+    let (naming, state) = weights::recognise(model, state(tensors), wanted).unwrap();
+    let differences = weights::compare(&state, wanted);
+    assert!(differences.is_empty(), "{model}: {differences}");
+    naming
+}
+
+#[test]
+fn names_translate_both_ways() {
+    for pair in golden("names.json").as_array().unwrap() {
+        let (model, timm_model) = (pair["torchvision"].as_str().unwrap(), pair["timm"].as_str().unwrap());
+        let own = tensors(&pair["keys"]);
+        let copy = || own.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect::<Vec<_>>();
+        let timm = weights::export(model, copy(), "timm").unwrap();
+        assert_eq!(digest(&timm), pair["timm_keys"], "{model}");
+        let same = digest(&timm) == digest(&own);
+        // A torchvision file for timm's model, and timm's file for torchvision's.
+        assert_eq!(recognised(timm_model, &own, &timm), if same { "timm" } else { "torchvision" });
+        let buffers = model.contains("swin");
+        let without = |t: &(String, Tensor)| !t.0.ends_with("relative_position_index");
+        let wanted: Vec<_> = copy().into_iter().filter(without).collect();
+        assert_eq!(recognised(model, &timm, &wanted), if same { "torchvision" } else { "timm" });
+        // What timm's model gives to torchvision: not where torchvision keeps index buffers.
+        let back = weights::export(timm_model, timm, "torchvision");
+        match buffers {
+            true => assert!(back.is_err()),
+            false => assert_eq!(digest(&back.unwrap()), digest(&own), "{timm_model}"),
+        }
+        if let Some(old) = pair["old_keys"].as_f64() {
+            let naming = if model.contains("vit") { "torchvision 0.12" } else { "torchvision 0.1" };
+            let spelt = weights::export(model, copy(), naming).unwrap();
+            assert_eq!(digest(&spelt), old, "{model}");
+            assert_eq!(recognised(model, &spelt, &own), naming);
+            assert_eq!(
+                recognised(timm_model, &spelt, &weights::export(model, copy(), "timm").unwrap()),
+                naming
+            );
+        }
+    }
+}
+
+#[test]
+fn wrappers_before_the_keys_are_taken_away() {
+    let own = tensors(&golden("names.json")[0]["keys"]);
+    for wrapper in ["module.", "_orig_mod.", "module._orig_mod.", "model."] {
+        let mut wrapped: Vec<_> =
+            own.iter().map(|(name, t)| (format!("{wrapper}{name}"), t.shallow_clone())).collect();
+        wrapped.push(("n_averaged".into(), Tensor::from(3i64)));
+        assert_eq!(recognised("torchvision/vgg11", &wrapped, &own), "torchvision");
+        // One key without it: no wrapper, but part of the names.
+        wrapped[0].0 = own[0].0.clone();
+        let (_, state) = weights::recognise("torchvision/vgg11", state(&wrapped), &own).unwrap();
+        assert_eq!(weights::compare(&state, &own).missing.len(), own.len() - 1);
+    }
+}
+
+#[test]
+fn a_library_without_the_model_has_no_names_for_it() {
+    let error = weights::export("paper/resnet20", Vec::new(), "timm").err().unwrap();
+    assert!(
+        error.to_string().contains("`paper/resnet20` has no names by `timm`; it has them by paper"),
+        "{error}"
+    );
+    assert!(error.is::<tchvision::Usage>());
+}
+
+#[test]
+fn tensors_adapt_as_timm_does() {
+    let golden = golden("adapt.json");
+    let check = |name: &str, tensor: Tensor| assert_close(name, &values(&tensor), &golden[name], 1e-5);
+    let weight = images("conv", &[2, 3, 2, 2]);
+    for n in [1, 2, 4, 7] {
+        check(&format!("input_conv_{n}"), weights::input_conv(&weight, n).unwrap());
+    }
+    check("input_conv_folded", weights::input_conv(&images("folded", &[2, 12, 1, 1]), 1).unwrap());
+    let half = weights::input_conv(&weight.to_kind(Kind::Half), 4).unwrap();
+    assert_eq!(half.kind(), Kind::Half);
+    check("input_conv_half", half);
+    assert!(weights::input_conv(&images("two", &[2, 2, 1, 1]), 5).is_err());
+
+    let table = images("table", &[1, 17, 3]);
+    let position = |new, old| weights::position_embedding(&table, new, old, 1).unwrap();
+    check("position_up", position([6, 6], None));
+    check("position_down", position([3, 2], None));
+    check("position_oblong", position([5, 3], Some([2, 8])));
+    assert_eq!(position([4, 4], None), table);
+    assert!(weights::position_embedding(&table, [6, 6], Some([3, 5]), 1).is_err());
+
+    let bias = images("bias", &[49, 2]);
+    for side in [5, 11] {
+        let table = weights::relative_position_table(&bias, [7, 7], [side, side]).unwrap();
+        check(&format!("bias_{side}"), table);
+    }
+}
+
+/// The model of a spec, and a state_dict as if from a file of the model as registered.
+fn with_file(spec: &ModelSpec) -> (Vec<(String, Tensor)>, StateDict<'static>) {
+    let build = |spec: &ModelSpec| {
+        let store = Store::new(tch::Device::Cpu);
+        spec.resolve().unwrap().build(&store).unwrap();
+        store.state_dict()
+    };
+    (build(spec), state(&build(&ModelSpec::new(&spec.name))))
+}
+
+#[test]
+fn only_stem_and_classifier_are_adapted() {
+    let mut spec = ModelSpec::new("paper/resnet20");
+    spec.set("num_classes", "3").unwrap();
+    spec.set("in_chans", "1").unwrap();
+    let (model, mut file) = with_file(&spec);
+    let row = |state: &StateDict, name: &str| {
+        let (_, tensor) = state.tensors.iter().find(|(known, _)| known == name).unwrap();
+        tensor.shallow_clone()
+    };
+    let (stem, head) = (row(&file, "conv1.weight"), row(&file, "fc.weight"));
+    weights::adapt(&mut file, &spec, &model, Classes::Selected(&[7, 0, 7])).unwrap();
+    weights::load(&file, &model).unwrap();
+    assert_eq!(row(&file, "fc.weight"), head.index_select(0, &Tensor::from_slice(&[7i64, 0, 7])));
+    assert_eq!(row(&file, "conv1.weight"), stem.sum_dim_intlist(1, true, Kind::Float));
+
+    let (model, mut file) = with_file(&spec);
+    let fresh = weights::adapt(&mut file, &spec, &model, Classes::New).unwrap();
+    assert_eq!(fresh, ["fc.weight", "fc.bias"]);
+    assert_eq!(weights::compare(&file, &model).missing, fresh);
+    let (model, mut file) = with_file(&spec);
+    let error = weights::adapt(&mut file, &spec, &model, Classes::Selected(&[10])).err().unwrap();
+    assert!(format!("{error:#}").contains("no class 10: there are 10"), "{error:#}");
+
+    // Another width is another model.
+    let mut wide = ModelSpec::new("paper/resnet20");
+    wide.set("width", "2").unwrap();
+    let (model, mut file) = with_file(&wide);
+    assert!(weights::adapt(&mut file, &wide, &model, Classes::New).unwrap().is_empty());
+    assert!(weights::load(&file, &model).is_err());
+}

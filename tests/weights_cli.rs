@@ -1,0 +1,187 @@
+//! `tchvision weights`: the contract of its output and exit codes.
+
+mod common;
+
+use common::{fill, golden, images};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tch::{Device, Tensor};
+use tchvision::models::ModelSpec;
+use tchvision::nn::Store;
+use tchvision::weights::{self, StateFile};
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tchvision")).arg("weights").args(args).output().unwrap()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(output)))
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn fixture(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights").join(name);
+    path.to_str().unwrap().to_owned()
+}
+
+/// A folder with the weights of a ResNet-20 and PyTorch's logits for them.
+struct Files {
+    folder: tempfile::TempDir,
+    weights: String,
+    reference: String,
+}
+
+impl Files {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (weights, reference) = (path("weights.safetensors"), path("reference.safetensors"));
+        let store = Store::new(Device::Cpu);
+        ModelSpec::new("paper/resnet20").resolve().unwrap().build(&store).unwrap();
+        fill(&store);
+        weights::save(Path::new(&weights), &store.state_dict(), HashMap::new()).unwrap();
+        let files = Self { folder, weights, reference };
+        files.refer(0.0);
+        files
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes the reference with this added to one logit.
+    fn refer(&self, wrong: f32) {
+        let cases = golden("residual.json");
+        let plain = |case: &&serde_json::Value| {
+            case["name"] == "paper/resnet20" && case["set"].as_object().unwrap().is_empty()
+        };
+        let case = cases.as_array().unwrap().iter().find(plain).unwrap();
+        let mut logits: Vec<f32> = serde_json::from_value(case["logits"].clone()).unwrap();
+        logits[3] += wrong;
+        let logits = Tensor::from_slice(&logits).reshape([2, 10]);
+        let tensors =
+            [("input".to_owned(), images("images", &[2, 3, 32, 32])), ("logits".to_owned(), logits)];
+        weights::save(Path::new(&self.reference), &tensors, HashMap::new()).unwrap();
+    }
+
+    fn verify(&self, weights: &str, more: &[&str]) -> Output {
+        let args =
+            ["verify", "--model", "paper/resnet20", "--weights", weights, "--reference", &self.reference];
+        run(&[&args, more].concat())
+    }
+}
+
+#[test]
+fn inspect_shows_what_a_file_holds() {
+    let output = run(&["inspect", &fixture("checkpoint.pth"), "--json"]);
+    assert!(output.status.success());
+    let shown = json(&output);
+    assert_eq!(shown["format"], "torch");
+    assert_eq!(shown["keys"][0]["key"], "state_dict");
+    let conv = shown["tensors"].as_array().unwrap().iter().find(|row| row["name"] == "conv.weight").unwrap();
+    assert_eq!(
+        *conv,
+        serde_json::json!({"key": "state_dict", "name": "conv.weight", "shape": [2, 1, 3, 3], "dtype": "float32"})
+    );
+    let text = run(&["inspect", &fixture("several.pth"), "--key", "outer.teacher"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("state_dict `outer.teacher`: 1 tensors") && !text.contains("model_ema"), "{text}");
+    assert_eq!(run(&["inspect", &fixture("several.pth"), "--key", "student"]).status.code(), Some(2));
+    let missing = run(&["inspect", &fixture("none.pth")]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("none.pth: cannot be opened"));
+}
+
+#[test]
+fn verify_passes_exactly_what_the_reference_says() {
+    let files = Files::new();
+    let output = files.verify(&files.weights, &["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let verified = json(&output);
+    assert_eq!(verified["model"], "paper/resnet20");
+    assert_eq!((&verified["format"], &verified["naming"]), (&"safetensors".into(), &"paper".into()));
+    assert_eq!((&verified["params"], &verified["passed"]), (&269722.into(), &true.into()));
+    assert_eq!(
+        (&verified["missing"], &verified["unexpected"]),
+        (&serde_json::json!([]), &serde_json::json!([]))
+    );
+    let logit = verified["max_abs_logit"].as_f64().unwrap();
+    assert!(verified["max_abs_diff"].as_f64().unwrap() <= 1e-4 * logit.max(1.0));
+
+    let rough = files.verify(&files.weights, &["--dtype", "bfloat16", "--rtol", "0.1", "--json"]);
+    assert!(rough.status.success(), "{}", stderr(&rough));
+    assert!(json(&rough)["max_abs_diff"].as_f64() > verified["max_abs_diff"].as_f64());
+
+    files.refer((logit * 0.01) as f32);
+    let wrong = files.verify(&files.weights, &["--json"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(json(&wrong)["passed"], false);
+    assert!(files.verify(&files.weights, &["--rtol", "0.1"]).status.success());
+    files.refer(f32::NAN);
+    assert_eq!(files.verify(&files.weights, &["--rtol", "1e9"]).status.code(), Some(1));
+
+    let frozen = files.verify(&files.weights, &["--fast"]);
+    assert_eq!(frozen.status.code(), Some(2), "{}", stderr(&frozen));
+    let unknown = run(&["verify", "--model", "resnet2O", "--weights", "w", "--reference", "r"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("did you mean"));
+}
+
+#[test]
+fn verify_lists_what_is_missing_and_unexpected() {
+    let files = Files::new();
+    let file = StateFile::open(Path::new(&files.weights)).unwrap();
+    let mut tensors: Vec<(String, Tensor)> =
+        file.names().iter().map(|name| (name.clone(), file.get(name).unwrap().copy())).collect();
+    let fc = tensors.iter_mut().find(|(name, _)| name == "fc.bias").unwrap();
+    fc.0 = "fc.offset".into();
+    let path = files.path("other.safetensors");
+    weights::save(Path::new(&path), &tensors, HashMap::new()).unwrap();
+    let output = files.verify(&path, &["--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let verified = json(&output);
+    assert_eq!(verified["missing"], serde_json::json!(["fc.bias"]));
+    assert_eq!(verified["unexpected"], serde_json::json!(["fc.offset"]));
+    assert_eq!((&verified["passed"], &verified["max_abs_diff"]), (&false.into(), &serde_json::Value::Null));
+    assert!(stderr(&output).contains("missing `fc.bias`; unexpected `fc.offset`"));
+}
+
+#[test]
+fn convert_writes_what_verifies_and_adapts() {
+    let files = Files::new();
+    let to = files.path("out.safetensors");
+    let convert = |more: &[&str]| {
+        let args = ["convert", &files.weights, "--model", "paper/resnet20", "--to", &to];
+        run(&[&args, more].concat())
+    };
+    let output = convert(&["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(json(&output)["naming"], "paper");
+    assert!(files.verify(&to, &[]).status.success());
+    let first = std::fs::read(&to).unwrap();
+    assert!(convert(&[]).status.success());
+    assert_eq!(std::fs::read(&to).unwrap(), first, "converting again gives other bytes");
+
+    let output = convert(&["--num-classes", "5", "--in-chans", "1", "--json"]);
+    assert_eq!(json(&output)["fresh"], serde_json::json!(["fc.weight", "fc.bias"]));
+    let file = StateFile::open(Path::new(&to)).unwrap();
+    assert_eq!(file.get("fc.weight").unwrap().size(), [5, 64]);
+    assert_eq!(file.get("conv1.weight").unwrap().size(), [16, 1, 3, 3]);
+    drop(file);
+    assert!(convert(&["--classes", "9,1"]).status.success());
+    let (file, source) =
+        (StateFile::open(Path::new(&to)).unwrap(), StateFile::open(Path::new(&files.weights)).unwrap());
+    let rows = source.get("fc.weight").unwrap().index_select(0, &Tensor::from_slice(&[9i64, 1]));
+    assert_eq!(*file.get("fc.weight").unwrap(), rows);
+
+    assert_eq!(convert(&["--naming", "timm"]).status.code(), Some(2));
+    let onto = run(&["convert", &files.weights, "--model", "paper/resnet20", "--to", &files.weights]);
+    assert_eq!(onto.status.code(), Some(2));
+    let other = run(&["convert", &fixture("net.pth"), "--model", "paper/resnet20", "--to", &to]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stderr(&other).contains("unexpected `steps`"), "{}", stderr(&other));
+}
