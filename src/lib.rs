@@ -13,6 +13,7 @@ pub mod yaml;
 pub mod machine;
 
 mod atomic;
+mod download;
 mod error;
 
 pub(crate) use error::nearest;

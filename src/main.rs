@@ -25,6 +25,9 @@ enum Verb {
     /// Answer a question from one YAML file: plan, run, status, report
     #[command(subcommand)]
     Experiment(cli::experiment::Verb),
+    /// The public weights: list
+    #[command(subcommand)]
+    Weights(cli::weights::Verb),
     /// The data sets: list, fetch, inspect
     #[command(subcommand)]
     Data(cli::data::Verb),
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Models(verb) => cli::models::run(verb),
         Verb::Train(args) => cli::train::run(args),
         Verb::Experiment(verb) => cli::experiment::run(verb),
+        Verb::Weights(verb) => cli::weights::run(verb),
         Verb::Data(verb) => cli::data::run(verb),
     };
     cli::exit(outcome)

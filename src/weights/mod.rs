@@ -1,5 +1,6 @@
-//! Weights in files: named tensors, read and written, and loaded strictly into a model.
+//! Weights in files: named tensors, read and written, and loaded strictly into a model; the public ones, by name.
 
+pub mod catalogue;
 mod load;
 mod safetensors;
 
