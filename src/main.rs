@@ -25,7 +25,7 @@ enum Verb {
     /// Answer a question from one YAML file: plan, run, status, report
     #[command(subcommand)]
     Experiment(cli::experiment::Verb),
-    /// The public weights: list
+    /// The public weights: list, fetch
     #[command(subcommand)]
     Weights(cli::weights::Verb),
     /// The data sets: list, fetch, inspect

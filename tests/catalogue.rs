@@ -121,6 +121,7 @@ fn an_unknown_name_tells_the_nearest() {
     let tag = fails("resnet50.IMAGENET_V2");
     assert!(tag.contains("did you mean `IMAGENET1K_V2`?"), "{tag}");
     assert!(fails("paper/resnet20").contains("no public weights"));
+    assert_eq!(tchvision(&["weights", "fetch", "resnet5O"]).status.code(), Some(2));
     assert_eq!(tchvision(&["weights", "list", "--model", "resnet5O"]).status.code(), Some(2));
     assert_eq!(tchvision(&["weights", "list", "--family", "ResNot"]).status.code(), Some(2));
     let set = tchvision(&["weights", "list", "--data", "imagenet-2k"]);

@@ -1,5 +1,6 @@
-//! `tchvision weights`: the public weights.
+//! `tchvision weights`: the public weights, and getting them.
 
+mod fetch;
 mod list;
 
 use anyhow::Result;
@@ -9,10 +10,13 @@ use clap::Subcommand;
 pub enum Verb {
     /// The public weights: what they were trained on, their input, accuracy and licence
     List(list::Args),
+    /// Get weights from the hub or their address; a download that broke off is taken up again
+    Fetch(fetch::Args),
 }
 
 pub fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::List(args) => list::run(args),
+        Verb::Fetch(args) => fetch::run(args),
     }
 }
