@@ -15,7 +15,7 @@ LINKED := libtorch
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint goldens clean tools
+.PHONY: help build demo test lint goldens catalogue clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -38,6 +38,9 @@ goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, tor
 	$(VENV)/bin/python tests/goldens/make.py
 	$(VENV)/bin/python tests/goldens/names.py
 	$(VENV)/bin/python tests/fixtures/weights/make.py
+
+catalogue: $(READY) ## the public weights in weights/, anew from torchvision and timm
+	$(VENV)/bin/python weights/make_catalogue.py
 
 clean: ## removes the build, the virtual environment and its link; data sets and runs stay
 	rm -rf target $(VENV) libtorch

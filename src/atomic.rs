@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all.
 
 use anyhow::{Context, Result};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use tempfile::NamedTempFile;
@@ -16,10 +16,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// As [`write`], with the content written by `fill` into a temporary file in the same folder.
 pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> Result<()>) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = folder(path);
     let replace = || -> Result<()> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".tmp-");
@@ -33,4 +30,25 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> R
         Ok(File::open(folder)?.sync_all()?)
     };
     replace().with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+/// Gives a finished file its name, in one step and lasting; both are in the same folder or file system.
+///
+/// # Errors
+/// `to` cannot be written; `from` is then still there.
+pub(crate) fn place(from: &Path, to: &Path) -> Result<()> {
+    let place = || -> Result<()> {
+        File::open(from)?.sync_all()?;
+        fs::rename(from, to)?;
+        Ok(File::open(folder(to))?.sync_all()?)
+    };
+    place().with_context(|| format!("{}: cannot be placed", to.display()))
+}
+
+/// The folder that a file is in.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }

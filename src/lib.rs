@@ -40,6 +40,7 @@ pub mod yaml;
 pub mod machine;
 
 mod atomic;
+mod download;
 mod error;
 
 pub(crate) use error::nearest;

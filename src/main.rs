@@ -20,7 +20,7 @@ enum Verb {
     /// The models: their names, shapes and costs
     #[command(subcommand)]
     Models(cli::models::Verb),
-    /// Files of weights: inspect, convert, verify
+    /// Weights: list, fetch, inspect, convert, verify
     #[command(subcommand)]
     Weights(cli::weights::Verb),
     /// Train one model from one YAML file; run again to go on after an interruption

@@ -1,12 +1,14 @@
 //! `tchvision data`: what there is, getting it, looking at it.
 
-use super::{print, print_json, table};
+use super::{Progress, print, print_json, table};
 use anyhow::Result;
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use comfy_table::ContentArrangement;
+use serde_json::{Value, json};
 use std::path::PathBuf;
-use tchvision::data::{self, Dataset, Splits};
+use tchvision::data::{self, Corpus, Splits};
+use tchvision::report::format::count;
+use tchvision::weights::catalogue;
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -48,14 +50,19 @@ fn list(json: bool) -> Result<()> {
     let root = data::root();
     let here =
         |known: &data::Known| known.files.iter().all(|file| root.join(known.name).join(file.name).exists());
+    let weights = catalogue::entries()?;
+    let trained = |corpus: &Corpus| weights.iter().filter(|entry| entry.data.contains(&corpus.name)).count();
     if json {
-        let rows: Vec<_> = data::known()
-            .iter()
-            .map(|known| {
-                json!({"name": known.name, "about": known.about, "shape": known.shape, "classes": known.classes,
-                       "train": known.train, "test": known.test, "here": here(known)})
-            })
-            .collect();
+        let known = data::known().iter().map(|known| {
+            json!({"name": known.name, "about": known.about, "shape": known.shape, "classes": known.classes,
+                   "train": known.train, "test": known.test, "here": here(known)})
+        });
+        let mut rows: Vec<Value> = known.collect();
+        for corpus in data::corpora()? {
+            let mut row = serde_json::to_value(corpus)?;
+            row["weights"] = trained(corpus).into();
+            rows.push(row);
+        }
         return print_json(&rows);
     }
     let mut out = table(&["data set", "images", "classes", "train", "test", "here", "about"]);
@@ -71,23 +78,32 @@ fn list(json: bool) -> Result<()> {
             known.about.to_owned(),
         ]);
     }
+    print(out)?;
+    print("\nWhat pretrained weights saw (`tchvision weights list --data SET` lists them):")?;
+    let mut out = table(&["data set", "images", "classes", "access", "weights", "licence", "how obtained"]);
+    out.set_content_arrangement(ContentArrangement::Dynamic).set_width(150);
+    for corpus in data::corpora()? {
+        let number = |n: Option<u64>| n.map_or("-".to_owned(), count);
+        out.add_row([
+            corpus.name.clone(),
+            number(corpus.images),
+            number(corpus.classes),
+            corpus.access.name().to_owned(),
+            trained(corpus).to_string(),
+            corpus.licence.clone().unwrap_or_else(|| "-".to_owned()),
+            corpus.obtained.clone(),
+        ]);
+    }
     print(out)
 }
 
 fn fetch(name: &str, from: Option<PathBuf>, root: Option<PathBuf>) -> Result<()> {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) =
-        ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-    {
-        bar.set_style(style);
-    }
+    let progress = Progress::new();
     let root = root.unwrap_or_else(data::root);
     let fetched = data::fetch(name, &root, from.as_deref(), &mut |file, done, total| {
-        bar.set_message(file.to_owned());
-        bar.set_length(total);
-        bar.set_position(done);
+        progress.set(file, done, total);
     });
-    bar.finish_and_clear();
+    progress.finish();
     for file in fetched? {
         let source = file.source.map_or("already there".to_owned(), |source| format!("from {source}"));
         print(format_args!("{}: checksum right, {source}", file.path.display()))?;
@@ -110,8 +126,7 @@ fn inspect(name: &str, root: Option<PathBuf>, json: bool) -> Result<()> {
     let [c, h, w] = shape;
     print(format_args!(
         "{name}: {} training and {} test images of {c}×{h}×{w}",
-        count(&train),
-        count(&test)
+        train.images.count, test.images.count
     ))?;
     print(format_args!("mean {:.4?}, std {:.4?} (training set)", statistics.mean, statistics.std))?;
     let mut out = table(&["label", "class", "train", "test"]);
@@ -120,8 +135,4 @@ fn inspect(name: &str, root: Option<PathBuf>, json: bool) -> Result<()> {
         out.add_row([label.to_string(), class.clone(), train.to_string(), test.to_string()]);
     }
     print(out)
-}
-
-fn count(dataset: &Dataset) -> usize {
-    dataset.images.count
 }

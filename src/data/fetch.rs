@@ -1,16 +1,19 @@
 //! Getting a known data set: from a local folder, the official addresses, or Debian's package; checked before use.
 
-use super::http::{self, Failure};
 use super::registry::{self, Checksum, Known, KnownFile};
 use crate::atomic;
+use crate::download::{self, Download, Failure, digest};
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use md5::Md5;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// No file of a known data set is larger, in bytes.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// What [`fetch`] found or did for one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,26 +107,19 @@ impl<'a> Job<'a> {
     }
 
     fn download_from(&mut self, url: &str, progress: &mut dyn FnMut(&str, u64, u64)) {
-        let client = http::client();
+        let client = download::client();
         for file in self.missing() {
             let (url, to) = (format!("{url}{}", file.name), self.folder.join(file.name));
             let part = self.folder.join(format!("{}.part", file.name));
-            let mut download = || -> Result<(), Failure> {
-                http::download(&client, &url, &part, &mut |done, total| progress(file.name, done, total))?;
-                if let Err(error) = verify(&part, file.checksum) {
-                    // To go on from wrong bytes would never end well.
-                    let _gone = fs::remove_file(&part);
-                    return Err(error.context(url.clone()).into());
-                }
-                let place = || -> Result<()> {
-                    File::open(&part)?.sync_all()?;
-                    Ok(fs::rename(&part, &to)?)
-                };
-                Ok(place().with_context(|| format!("{}: cannot be placed", to.display()))?)
-            };
-            match download() {
+            let download = Download { url: &url, token: None, part, to: to.clone(), most_bytes: MOST_BYTES };
+            let mut check = |part: &Path| verify(part, file.checksum);
+            let outcome =
+                download.run(&client, &mut check, &mut |done, total| progress(file.name, done, total));
+            match outcome {
                 Ok(()) => self.fetched.push(Fetched { path: to, source: Some(url) }),
-                Err(Failure::Failed(error)) => self.tried.push(format!("{error:#}")),
+                Err(Failure::Failed(error) | Failure::Missing(error)) => {
+                    self.tried.push(format!("{error:#}"))
+                }
                 Err(Failure::Unreachable(error)) => {
                     self.tried.push(format!("{error:#}"));
                     return;
@@ -160,17 +156,6 @@ fn verify(path: &Path, checksum: Checksum) -> Result<()> {
         Ok(())
     };
     check().with_context(|| format!("{}: not the published file", path.display()))
-}
-
-fn digest<D: Digest>(mut reader: impl Read) -> Result<String> {
-    let (mut hasher, mut buffer) = (D::new(), vec![0; 1 << 16]);
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => break,
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Downloads a Debian package and unpacks it into a temporary folder, as any user; gives the folder inside it.

@@ -3,8 +3,8 @@
 mod augment;
 mod cifar;
 mod config;
+mod corpora;
 mod fetch;
-mod http;
 mod idx;
 mod loader;
 mod random;
@@ -12,6 +12,7 @@ mod registry;
 
 pub use augment::Augment;
 pub use config::DataConfig;
+pub use corpora::{Access, Corpus, corpora, corpus};
 pub use fetch::{Fetched, fetch};
 pub use loader::{Batch, Loader, LoaderConfig, normalise};
 pub use random::Stream;

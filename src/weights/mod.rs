@@ -1,11 +1,14 @@
-//! Weights in files: any file's named tensors, read without executing anything, and loaded strictly into a model.
+//! Weights in files: any file's named tensors, read without executing anything, and loaded strictly into a model; the
+//! public ones, found by name and fetched.
 //!
 //! [`StateFile`] reads, [`recognise`] translates names, [`adapt`] fits other classes and inputs, [`load`] copies;
-//! [`pretrained`] does all of it. [`save`] writes safetensors.
+//! [`pretrained`] does all of it. [`save`] writes safetensors. [`catalogue`] knows the public weights, [`Hub`] gets them.
 
 mod adapt;
+pub mod catalogue;
 mod dtype;
 mod file;
+mod hub;
 mod load;
 mod naming;
 mod npy;
@@ -19,6 +22,7 @@ mod zip;
 pub use adapt::{Classes, adapt, input_conv, position_embedding, relative_position_table, select_classes};
 pub use dtype::dtype_name;
 pub use file::{Archive, Format, Group, StateFile, TensorInfo, TensorView};
+pub use hub::{Fetched, Hub};
 pub use load::{Differences, StateDict, compare, load};
 pub use naming::{export, recognise};
 pub use pretrained::{Pretrained, pretrained};

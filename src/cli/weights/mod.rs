@@ -1,7 +1,9 @@
-//! `tchvision weights`: what is in files of weights, and whether it is right.
+//! `tchvision weights`: the public ones, what is in files of weights, and whether it is right.
 
 mod convert;
+mod fetch;
 mod inspect;
+mod list;
 mod verify;
 
 use anyhow::Result;
@@ -19,6 +21,10 @@ pub enum Verb {
     Convert(convert::Args),
     /// Whether a model with a file's weights gives the reference's logits
     Verify(verify::Args),
+    /// The public weights: what they were trained on, their input, accuracy and licence
+    List(list::Args),
+    /// Get weights from the hub or their address; a download that broke off is taken up again
+    Fetch(fetch::Args),
 }
 
 pub fn run(verb: Verb) -> Result<()> {
@@ -26,6 +32,8 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Convert(args) => convert::run(&args),
         Verb::Verify(args) => verify::run(&args),
+        Verb::List(args) => list::run(args),
+        Verb::Fetch(args) => fetch::run(args),
     }
 }
 

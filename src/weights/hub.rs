@@ -1,0 +1,366 @@
+//! Getting the files of the catalogue: from the Hugging Face hub or an address, into the caches that Python has too.
+
+use super::catalogue::{Entry, Location};
+use crate::atomic;
+use crate::download::{self, Download, Failure, digest, refused, unreachable};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use sha2::Sha256;
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use ureq::http::{HeaderMap, Uri};
+
+/// The weights in a repository of the hub, best first.
+const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// The revision of a repository that is fetched.
+const REVISION: &str = "main";
+/// No file of weights is larger, in bytes; bounds what a server can make us write where it tells no size.
+const MOST_BYTES: u64 = 1 << 36;
+/// A repository that moved answers with the address of the next; so many are followed.
+const MOST_MOVES: usize = 5;
+
+/// Where weights come from and where they are kept. Not `Debug`: the token stays out of logs.
+#[derive(Clone)]
+pub struct Hub {
+    /// The hub, or a mirror of it, without a slash at the end.
+    pub endpoint: String,
+    /// For repositories whose terms were accepted. Sent to the endpoint alone, and only over https or to this machine.
+    pub token: Option<String>,
+    /// The hub's cache, as `huggingface_hub` lays it out.
+    pub cache: PathBuf,
+    /// The folder of files from other addresses, as `torch.hub` has it.
+    pub checkpoints: PathBuf,
+    /// Whether only what is here may be used.
+    pub offline: bool,
+}
+
+/// A file of weights that is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    pub path: PathBuf,
+    /// The address it came from; `None` when it was here already.
+    pub source: Option<String>,
+    /// Of the file.
+    pub sha256: String,
+    /// Whether a published checksum was there to compare with, whole or its beginning.
+    pub verified: bool,
+}
+
+/// What the hub says about a file before it is fetched.
+struct Remote {
+    /// Where it is after the moves of its repository.
+    url: String,
+    commit: String,
+    /// The name of its blob: the sha256 of a large file.
+    etag: String,
+    size: Option<u64>,
+}
+
+impl Hub {
+    /// As the environment says: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_CACHE` or `HF_HOME`, `TORCH_HOME`,
+    /// `HF_HUB_OFFLINE`; the defaults are Python's.
+    ///
+    /// # Errors
+    /// No home folder, and no variable that names a cache.
+    pub fn from_env() -> Result<Self> {
+        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
+        let caches = || {
+            let home = || env::home_dir().map(|home| home.join(".cache"));
+            let caches = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+            caches.context("there is no home folder: set HF_HOME and TORCH_HOME to folders for the weights")
+        };
+        let folder = |name: &str, usual: &str| match variable(name) {
+            Some(folder) => Ok(PathBuf::from(folder)),
+            None => caches().map(|caches| caches.join(usual)),
+        };
+        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
+        let yes = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
+        Ok(Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            token: text("HF_TOKEN").map(|token| token.trim().to_owned()),
+            cache: match variable("HF_HUB_CACHE") {
+                Some(cache) => cache.into(),
+                None => folder("HF_HOME", "huggingface")?.join("hub"),
+            },
+            checkpoints: folder("TORCH_HOME", "torch")?.join("hub/checkpoints"),
+            offline: text("HF_HUB_OFFLINE").is_some_and(yes),
+        })
+    }
+
+    /// Gets the file of a catalogue entry, or finds it in the cache; what is there and right is kept. `progress` hears
+    /// file, bytes so far, and bytes in all (0: not known).
+    ///
+    /// # Errors
+    /// A server that does not answer, refuses, or has other bytes than were published; a cache that cannot be written.
+    /// The message names the file to place by hand, and where.
+    pub fn fetch(&self, entry: &Entry, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Fetched> {
+        let mut progress = |done, total| progress(&entry.short_name(), done, total);
+        match &entry.location {
+            Location::Hub(repository) => self.fetch_repository(repository, &mut progress),
+            Location::Url(url) => self.fetch_url(url, entry.location.sha256_prefix(), &mut progress),
+        }
+        .with_context(|| entry.name())
+    }
+
+    fn fetch_url(
+        &self,
+        url: &str,
+        sha256: Option<&str>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Fetched> {
+        let name = url.rsplit('/').next().unwrap_or_default();
+        let to = self.checkpoints.join(name);
+        let verified = sha256.is_some();
+        let here =
+            || Some(Fetched { sha256: verify(&to, sha256).ok()?, path: to.clone(), source: None, verified });
+        if let Some(fetched) = here() {
+            return Ok(fetched);
+        }
+        let by_hand = || by_hand(url, &to);
+        ensure!(!self.offline, "not here, and HF_HUB_OFFLINE is set: {}", by_hand());
+        let lock = self.checkpoints.join(format!(".{name}.lock"));
+        let _locked = lock_file(&lock)?;
+        if let Some(fetched) = here() {
+            return Ok(fetched);
+        }
+        let part = self.checkpoints.join(format!("{name}.part"));
+        let download = Download { url, token: None, part, to: to.clone(), most_bytes: MOST_BYTES };
+        let sha256 = run(&download, sha256, progress).map_err(|e| Error::from(e).context(by_hand()))?;
+        // Whoever waits for the lock finds the file.
+        fs::remove_file(&lock)?;
+        Ok(Fetched { path: to, source: Some(url.to_owned()), sha256, verified })
+    }
+
+    fn fetch_repository(&self, repository: &str, progress: &mut dyn FnMut(u64, u64)) -> Result<Fetched> {
+        let folder_name = format!("models--{}", repository.replace('/', "--"));
+        let folder = self.cache.join(&folder_name);
+        if let Some(fetched) = FILES.iter().find_map(|file| cached(&folder, file)) {
+            return Ok(fetched);
+        }
+        let by_hand = || {
+            let place = folder.join("snapshots").join(REVISION).join(FILES[0]);
+            by_hand(&self.address(repository, FILES[0]), &place)
+        };
+        ensure!(!self.offline, "not in the cache, and HF_HUB_OFFLINE is set: {}", by_hand());
+        let (file, remote) = self.look_up(repository).map_err(|e| e.context(by_hand()))?;
+
+        let lock = self.cache.join(".locks").join(&folder_name).join(format!("{}.lock", remote.etag));
+        let _locked = lock_file(&lock)?;
+        let blobs = folder.join("blobs");
+        fs::create_dir_all(&blobs).with_context(|| format!("{}: cannot be made", blobs.display()))?;
+        let blob = blobs.join(&remote.etag);
+        let published = published_sha256(&remote.etag);
+        let (sha256, source) = match verify(&blob, published) {
+            Ok(sha256) => (sha256, None),
+            Err(_) => {
+                let download = Download {
+                    url: &remote.url,
+                    token: self.token_for(&remote.url),
+                    part: blobs.join(format!("{}.incomplete", remote.etag)),
+                    to: blob,
+                    most_bytes: remote.size.unwrap_or(MOST_BYTES),
+                };
+                let sha256 =
+                    run(&download, published, progress).map_err(|e| Error::from(e).context(by_hand()))?;
+                (sha256, Some(remote.url.clone()))
+            }
+        };
+        let path = folder.join("snapshots").join(&remote.commit).join(file);
+        point_to_blob(&path, &remote.etag).with_context(|| format!("{}: cannot be made", path.display()))?;
+        let refs = folder.join("refs");
+        fs::create_dir_all(&refs)?;
+        atomic::write(&refs.join(REVISION), remote.commit.as_bytes())?;
+        Ok(Fetched { path, source, sha256, verified: published.is_some() })
+    }
+
+    /// The first of [`FILES`] that a repository has.
+    fn look_up(&self, repository: &str) -> Result<(&'static str, Remote)> {
+        let mut missing = Vec::new();
+        for file in FILES {
+            match self.ask(self.address(repository, file)) {
+                Ok(remote) => return Ok((file, remote)),
+                Err(Failure::Missing(error)) => missing.push(format!("{error:#}")),
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        bail!("{repository} has no weights on the hub: {}", missing.join("; "))
+    }
+
+    fn address(&self, repository: &str, file: &str) -> String {
+        format!("{}/{repository}/resolve/{REVISION}/{file}", self.endpoint)
+    }
+
+    /// Asks the hub for a file's name, commit and size.
+    fn ask(&self, mut url: String) -> Result<Remote, Failure> {
+        let client = download::client();
+        for _ in 0..MOST_MOVES {
+            let mut request = client.head(&url).config().max_redirects(0).build();
+            if let Some(token) = self.token_for(&url) {
+                request = request.header("Authorization", format!("Bearer {token}"));
+            }
+            let response = request.call().map_err(|error| unreachable(&url, error))?;
+            let header = |name: &str| response.headers().get(name)?.to_str().ok();
+            match response.status().as_u16() {
+                200 | 301..=308 => {}
+                404 | 410 => return Err(Failure::Missing(anyhow!(refused(&url, &response)))),
+                401 | 403 => {
+                    let remedy =
+                        "accept the terms of its repository on the hub, make a token there, and set HF_TOKEN";
+                    return Err(anyhow!("{}; {remedy}", refused(&url, &response)).into());
+                }
+                _ => return Err(anyhow!(refused(&url, &response)).into()),
+            }
+            // A redirect within the endpoint is a repository that moved; one to elsewhere leads to the file's bytes.
+            match header("location").and_then(|location| self.within_endpoint(&url, location)) {
+                Some(moved) => url = moved,
+                None => return Ok(remote(url, response.headers())?),
+            }
+        }
+        Err(anyhow!("{url}: redirected more than {MOST_MOVES} times").into())
+    }
+
+    /// The whole address of a redirect that stays on the endpoint's host.
+    fn within_endpoint(&self, url: &str, location: &str) -> Option<String> {
+        if location.starts_with('/') && !location.starts_with("//") {
+            let uri: Uri = url.parse().ok()?;
+            return Some(format!("{}://{}{location}", uri.scheme_str()?, uri.authority()?));
+        }
+        same_host(location, &self.endpoint).then(|| location.to_owned())
+    }
+
+    /// The token, if this address may see it.
+    fn token_for(&self, url: &str) -> Option<&str> {
+        let uri: Uri = url.parse().ok()?;
+        let host = uri.host()?.trim_matches(['[', ']']);
+        let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        let safe = uri.scheme_str() == Some("https") || local;
+        self.token.as_deref().filter(|_| safe && same_host(url, &self.endpoint))
+    }
+}
+
+impl Fetched {
+    /// Copies the file of `entry` into a folder, under a name that tells what it is; a copy that is there and right is
+    /// kept.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn copy_to(&self, folder: &Path, entry: &Entry) -> Result<Self> {
+        let name = match (&entry.location, self.path.extension()) {
+            (Location::Hub(_), Some(kind)) => format!("{}.{}", entry.short_name(), kind.display()),
+            _ => self.path.file_name().unwrap_or_default().display().to_string(),
+        };
+        let to = folder.join(name);
+        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+        if verify(&to, Some(&self.sha256)).is_err() {
+            let mut bytes = File::open(&self.path).with_context(|| format!("{}", self.path.display()))?;
+            atomic::write_with(&to, |file| Ok(io::copy(&mut bytes, file).map(|_| ())?))?;
+        }
+        Ok(Self { path: to, ..self.clone() })
+    }
+}
+
+/// Downloads a file and gives its sha256, which must begin as published.
+fn run(
+    download: &Download,
+    published: Option<&str>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<String, Failure> {
+    let mut sha256 = String::new();
+    let mut check = |part: &Path| {
+        sha256 = verify(part, published)?;
+        Ok(())
+    };
+    download.run(&download::client(), &mut check, progress)?;
+    Ok(sha256)
+}
+
+/// The sha256 of a file, which must begin as published.
+fn verify(path: &Path, published: Option<&str>) -> Result<String> {
+    let file = File::open(path).with_context(|| format!("{}", path.display()))?;
+    let sha256 = digest::<Sha256>(file).with_context(|| format!("{}", path.display()))?;
+    if let Some(published) = published {
+        ensure!(
+            sha256.starts_with(published),
+            "{}: not the published file: its sha256 is {sha256}, not {published}",
+            path.display()
+        );
+    }
+    Ok(sha256)
+}
+
+/// The file of a repository that is in the cache, unless its bytes are wrong.
+fn cached(folder: &Path, file: &str) -> Option<Fetched> {
+    let commit = fs::read_to_string(folder.join("refs").join(REVISION)).unwrap_or_default();
+    let commit = Some(commit.trim()).filter(|commit| is_plain(commit));
+    commit.into_iter().chain([REVISION]).find_map(|revision| {
+        let path = folder.join("snapshots").join(revision).join(file);
+        let blob = fs::canonicalize(&path).ok()?;
+        let published = published_sha256(blob.file_name()?.to_str()?);
+        let sha256 = verify(&blob, published).ok()?;
+        Some(Fetched { path, source: None, sha256, verified: published.is_some() })
+    })
+}
+
+/// Reads the answer of the hub; what becomes part of a path is checked.
+fn remote(url: String, headers: &HeaderMap) -> Result<Remote> {
+    let header = |name: &str| headers.get(name)?.to_str().ok();
+    let name = |value: Option<&str>, what: &str| {
+        let value = value.map(|value| value.trim_start_matches("W/").trim_matches('"'));
+        let value = value.filter(|value| is_plain(value)).map(str::to_owned);
+        value.with_context(|| {
+            format!("{url}: the answer has no sound {what}; is HF_ENDPOINT a Hugging Face hub?")
+        })
+    };
+    let commit = name(header("x-repo-commit"), "x-repo-commit")?;
+    let etag = name(header("x-linked-etag").or_else(|| header("etag")), "etag")?;
+    let size = header("x-linked-size").and_then(|size| size.parse().ok());
+    Ok(Remote { url, commit, etag, size })
+}
+
+/// The sha256 that a blob's name is, for large files; small ones are named by git.
+fn published_sha256(etag: &str) -> Option<&str> {
+    (etag.len() == 64 && etag.bytes().all(|b| b.is_ascii_hexdigit())).then_some(etag)
+}
+
+/// Whether a text is a harmless name of a file.
+fn is_plain(name: &str) -> bool {
+    (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn same_host(url: &str, endpoint: &str) -> bool {
+    let origin = |text: &str| {
+        let uri: Uri = text.parse().ok()?;
+        Some((uri.scheme_str()?.to_owned(), uri.authority()?.to_string()))
+    };
+    origin(url).is_some_and(|of_url| origin(endpoint) == Some(of_url))
+}
+
+/// Makes the file of a snapshot a link to its blob, as Python does.
+fn point_to_blob(path: &Path, blob: &str) -> Result<()> {
+    let parent = path.parent().context("a file in a folder")?;
+    fs::create_dir_all(parent)?;
+    let temporary = tempfile::Builder::new().prefix(".tmp-").tempdir_in(parent)?;
+    let link = temporary.path().join("link");
+    std::os::unix::fs::symlink(Path::new("../../blobs").join(blob), &link)?;
+    Ok(fs::rename(&link, path)?)
+}
+
+/// Waits for a lock that other processes respect; it ends with the file.
+fn lock_file(path: &Path) -> Result<File> {
+    let lock = || -> Result<File> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    lock().with_context(|| format!("{}: cannot be locked", path.display()))
+}
+
+fn by_hand(url: &str, path: &Path) -> String {
+    format!("without this network, get {url} elsewhere and place it as {}", path.display())
+}

@@ -1,0 +1,546 @@
+//! Fetching weights from servers on the loopback: breaks, wrong bytes, redirects, refusals, and no network at all.
+
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use tchvision::weights::catalogue::{self, Entry, Location};
+use tchvision::weights::{Fetched, Hub};
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+const REPOSITORY: &str = "timm/resnet10t.c3_in1k";
+
+#[derive(Clone, Debug)]
+struct Request {
+    method: String,
+    path: String,
+    headers: HashMap<String, String>,
+}
+
+impl Request {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    fn start(&self) -> usize {
+        let range = self.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
+        range.map_or(0, |start| start.parse().unwrap())
+    }
+}
+
+struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    /// The connection drops after so many bytes of the body.
+    drops_after: usize,
+}
+
+impl Reply {
+    fn status(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new(), drops_after: usize::MAX }
+    }
+
+    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    /// A file, from where the request asks.
+    fn file(request: &Request, bytes: &[u8]) -> Self {
+        let (start, all) = (request.start(), bytes.len());
+        if start == 0 {
+            return Self { body: bytes.to_vec(), ..Self::status(200) };
+        }
+        if start >= all {
+            return Self::status(416);
+        }
+        let range = format!("bytes {start}-{}/{all}", all - 1);
+        Self { body: bytes[start..].to_vec(), ..Self::status(206) }.with("Content-Range", range)
+    }
+
+    fn redirect(status: u16, to: impl ToString) -> Self {
+        Self::status(status).with("Location", to)
+    }
+
+    fn dropping_after(self, drops_after: usize) -> Self {
+        Self { drops_after, ..self }
+    }
+}
+
+/// A server that answers each request by `handle`, until the test ends.
+struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    fn start(handle: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (log, handle) = (Arc::clone(&requests), Arc::new(handle));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (log, handle, stream) = (Arc::clone(&log), Arc::clone(&handle), stream.unwrap());
+                thread::spawn(move || {
+                    let request = read_request(&stream);
+                    log.lock().unwrap().push(request.clone());
+                    answer(stream, &request, handle(&request));
+                });
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    fn count(&self, method: &str) -> usize {
+        self.requests().iter().filter(|request| request.method == method).count()
+    }
+}
+
+fn read_request(stream: &TcpStream) -> Request {
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    let mut words = first.split(' ').map(str::to_owned);
+    let (method, path) = (words.next().unwrap(), words.next().unwrap());
+    let headers = lines.take_while(|line| !line.is_empty()).map(|line| {
+        let (name, value) = line.split_once(": ").unwrap();
+        (name.to_lowercase(), value.to_owned())
+    });
+    Request { method, path, headers: headers.collect() }
+}
+
+/// A client that hangs up is no error.
+fn answer(mut stream: TcpStream, request: &Request, reply: Reply) {
+    let mut head = format!("HTTP/1.1 {} Said\r\nConnection: close\r\n", reply.status);
+    head.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
+    reply.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    let _hung_up = stream.write_all(format!("{head}\r\n").as_bytes());
+    if request.method != "HEAD" {
+        let _hung_up = stream.write_all(&reply.body[..reply.drops_after.min(reply.body.len())]);
+    }
+}
+
+/// Bytes that no two places share.
+fn weights(length: usize) -> Vec<u8> {
+    (0..length as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The hub's answer for a large file that lies elsewhere.
+fn pointer(bytes: &[u8], to: &str) -> Reply {
+    Reply::redirect(302, to)
+        .with("X-Repo-Commit", COMMIT)
+        .with("X-Linked-Etag", format!("\"{}\"", sha256(bytes)))
+        .with("X-Linked-Size", bytes.len())
+}
+
+/// A hub with one file, whose bytes are at `storage`.
+fn hub_server(file: &'static str, bytes: &[u8], storage: &Server) -> Server {
+    let (bytes, to) = (bytes.to_vec(), format!("{}/bytes", storage.url));
+    Server::start(move |request| match request.path == format!("/{REPOSITORY}/resolve/main/{file}") {
+        true => pointer(&bytes, &to),
+        false => Reply::status(404),
+    })
+}
+
+fn hub(endpoint: &str, folder: &Path) -> Hub {
+    Hub {
+        endpoint: endpoint.to_owned(),
+        token: Some("secret".to_owned()),
+        cache: folder.join("hub"),
+        checkpoints: folder.join("checkpoints"),
+        offline: false,
+    }
+}
+
+fn entry() -> &'static Entry {
+    catalogue::find(REPOSITORY).unwrap()
+}
+
+fn at(url: String) -> Entry {
+    Entry { location: Location::Url(url), ..entry().clone() }
+}
+
+fn fetch(hub: &Hub, entry: &Entry) -> anyhow::Result<Fetched> {
+    hub.fetch(entry, &mut |_, _, _| ())
+}
+
+fn failure(hub: &Hub, entry: &Entry) -> String {
+    format!("{:#}", fetch(hub, entry).unwrap_err())
+}
+
+/// Every file below a folder, links included.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).into_iter().flatten().map(Result::unwrap) {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => found.push(entry.path().strip_prefix(folder).unwrap().display().to_string()),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn snapshot(folder: &Path, file: &str) -> PathBuf {
+    folder.join("hub/models--timm--resnet10t.c3_in1k/snapshots").join(COMMIT).join(file)
+}
+
+#[test]
+fn a_file_of_the_hub_survives_dropped_connections_and_lands_in_pythons_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(300_000);
+    let (served, turn) = (bytes.clone(), AtomicUsize::new(0));
+    let storage = Server::start(move |request| {
+        // Twice the connection drops, once before the first byte.
+        match turn.fetch_add(1, Ordering::SeqCst) {
+            0 => Reply::file(request, &served).dropping_after(100_000),
+            1 => Reply::file(request, &served).dropping_after(0),
+            2 => Reply::status(503),
+            _ => Reply::file(request, &served),
+        }
+    });
+    let server = hub_server("model.safetensors", &bytes, &storage);
+    let hub = hub(&server.url, folder.path());
+    let mut told = Vec::new();
+    let fetched = hub.fetch(entry(), &mut |_, done, total| told.push((done, total))).unwrap();
+    assert_eq!(std::fs::read(&fetched.path).unwrap(), bytes);
+    assert_eq!(fetched.path, snapshot(folder.path(), "model.safetensors"));
+    assert_eq!((fetched.sha256.clone(), fetched.verified), (sha256(&bytes), true));
+    assert_eq!(told.last(), Some(&(300_000, 300_000)));
+    assert!(told.is_sorted(), "what has come is not told twice");
+    let starts: Vec<usize> = storage.requests().iter().map(Request::start).collect();
+    assert_eq!(starts, [0, 100_000, 100_000, 100_000]);
+
+    let repository = "models--timm--resnet10t.c3_in1k";
+    let etag = sha256(&bytes);
+    assert_eq!(
+        files(&folder.path().join("hub")),
+        [
+            format!(".locks/{repository}/{etag}.lock"),
+            format!("{repository}/blobs/{etag}"),
+            format!("{repository}/refs/main"),
+            format!("{repository}/snapshots/{COMMIT}/model.safetensors"),
+        ]
+    );
+    let link = std::fs::read_link(&fetched.path).unwrap();
+    assert_eq!(link, Path::new("../../blobs").join(&etag));
+    let revision = folder.path().join("hub").join(repository).join("refs/main");
+    assert_eq!(std::fs::read_to_string(revision).unwrap(), COMMIT);
+
+    // The second time nothing is asked of anybody.
+    let asked = server.requests().len();
+    let again = fetch(&hub, entry()).unwrap();
+    assert_eq!(again, Fetched { source: None, ..fetched });
+    assert_eq!(server.requests().len(), asked);
+}
+
+#[test]
+fn the_token_goes_to_the_hub_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(1000);
+    let served = bytes.clone();
+    let storage = Server::start(move |request| Reply::file(request, &served));
+    let server = hub_server("model.safetensors", &bytes, &storage);
+    fetch(&hub(&server.url, folder.path()), entry()).unwrap();
+    let tokens = |server: &Server| -> Vec<Option<String>> {
+        server.requests().iter().map(|request| request.header("authorization").map(str::to_owned)).collect()
+    };
+    assert_eq!(tokens(&server), [Some("Bearer secret".to_owned()), Some("Bearer secret".to_owned())]);
+    assert_eq!(tokens(&storage), [None]);
+
+    // Over a network without encryption it stays here; this address is the loopback by another name.
+    let elsewhere = folder.path().join("elsewhere");
+    let open = server.url.replace("127.0.0.1", "0.0.0.0");
+    fetch(&hub(&open, &elsewhere), entry()).unwrap();
+    assert_eq!(tokens(&server)[2..], [None, None]);
+}
+
+#[test]
+fn a_part_of_an_earlier_run_is_gone_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(5000);
+    let served = bytes.clone();
+    let storage = Server::start(move |request| Reply::file(request, &served));
+    let server = hub_server("model.safetensors", &bytes, &storage);
+    let blobs = folder.path().join("hub/models--timm--resnet10t.c3_in1k/blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let part = blobs.join(format!("{}.incomplete", sha256(&bytes)));
+    std::fs::write(&part, &bytes[..1234]).unwrap();
+    let hub = hub(&server.url, folder.path());
+    assert_eq!(std::fs::read(fetch(&hub, entry()).unwrap().path).unwrap(), bytes);
+    assert_eq!(storage.requests()[0].start(), 1234);
+
+    // A part with wrong bytes costs one more download, not the file.
+    std::fs::remove_dir_all(folder.path().join("hub")).unwrap();
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(&part, [0; 4000]).unwrap();
+    assert_eq!(std::fs::read(fetch(&hub, entry()).unwrap().path).unwrap(), bytes);
+    assert_eq!(storage.requests()[1..].iter().map(Request::start).collect::<Vec<_>>(), [4000, 0]);
+
+    // Nor does one that is longer than the file.
+    std::fs::remove_dir_all(folder.path().join("hub")).unwrap();
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(&part, [0; 9000]).unwrap();
+    assert_eq!(std::fs::read(fetch(&hub, entry()).unwrap().path).unwrap(), bytes);
+}
+
+#[test]
+fn a_server_that_knows_no_ranges_sends_all_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(200_000);
+    let (served, turn) = (bytes.clone(), AtomicUsize::new(0));
+    let server = Server::start(move |_| {
+        let whole = Reply { body: served.clone(), ..Reply::status(200) };
+        whole.dropping_after(if turn.fetch_add(1, Ordering::SeqCst) == 0 { 150_000 } else { usize::MAX })
+    });
+    let entry = at(format!("{}/net-{}.pth", server.url, &sha256(&bytes)[..8]));
+    let fetched = fetch(&hub(&server.url, folder.path()), &entry).unwrap();
+    assert_eq!(std::fs::read(fetched.path).unwrap(), bytes);
+}
+
+#[test]
+fn wrong_bytes_are_refused_and_leave_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, mut wrong) = (weights(5000), weights(5000));
+    wrong[4321] ^= 1;
+    let served = wrong.clone();
+    let storage = Server::start(move |request| Reply::file(request, &served));
+    let server = hub_server("model.safetensors", &bytes, &storage);
+    let hub = hub(&server.url, folder.path());
+    let message = failure(&hub, entry());
+    assert!(message.contains(&sha256(&bytes)) && message.contains(&sha256(&wrong)), "{message}");
+    let left = files(&folder.path().join("hub"));
+    assert!(left.iter().all(|file| file.starts_with(".locks/")), "{left:?}");
+
+    let entry = at(format!("{}/net-{}.pth", storage.url, &sha256(&bytes)[..8]));
+    assert!(failure(&hub, &entry).contains("not the published file"));
+    assert!(!hub.checkpoints.join("net.pth").exists());
+
+    // More bytes than the hub spoke of are not even written.
+    let long = Server::start(|request| Reply::file(request, &weights(6000)));
+    let server = hub_server("model.safetensors", &bytes, &long);
+    let message = failure(&Hub { endpoint: server.url.clone(), ..hub }, self::entry());
+    assert!(message.contains("6000 bytes are more"), "{message}");
+}
+
+#[test]
+fn a_server_that_never_gets_on_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(|request| Reply::file(request, &weights(5000)).dropping_after(0));
+    let hub = hub(&server.url, folder.path());
+    let message = failure(&hub, &at(format!("{}/net.pth", server.url)));
+    assert!(message.contains("broke off"), "{message}");
+    assert_eq!(server.count("GET"), 5);
+}
+
+#[test]
+fn an_address_without_the_hub_fills_pythons_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(5000);
+    let served = bytes.clone();
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/moved.pth" => Reply::status(404),
+        path if path.starts_with("/models/") => Reply::redirect(302, path.replace("/models/", "/files/")),
+        _ => Reply::file(request, &served),
+    });
+    let hub = hub(&server.url, folder.path());
+    let name = format!("net-{}.pth", &sha256(&bytes)[..8]);
+    let entry = at(format!("{}/models/{name}", server.url));
+    let fetched = fetch(&hub, &entry).unwrap();
+    assert_eq!(fetched.path, hub.checkpoints.join(&name));
+    assert_eq!((fetched.verified, fetched.sha256.as_str()), (true, sha256(&bytes).as_str()));
+    assert_eq!(files(&hub.checkpoints), std::slice::from_ref(&name));
+    assert!(server.requests().iter().all(|request| request.header("authorization").is_none()));
+
+    let asked = server.requests().len();
+    assert_eq!(fetch(&hub, &entry).unwrap().source, None);
+    assert_eq!(server.requests().len(), asked);
+    // A damaged file is fetched anew.
+    std::fs::write(&fetched.path, b"damaged").unwrap();
+    assert!(fetch(&hub, &entry).unwrap().source.is_some());
+    assert_eq!(std::fs::read(&fetched.path).unwrap(), bytes);
+
+    let message = failure(&hub, &at(format!("{}/moved.pth", server.url)));
+    assert!(message.contains("status 404") && message.contains("place it as"), "{message}");
+}
+
+#[test]
+fn older_repositories_have_a_pickle() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(1000);
+    let served = bytes.clone();
+    let storage = Server::start(move |request| Reply::file(request, &served));
+    let server = hub_server("pytorch_model.bin", &bytes, &storage);
+    let hub = hub(&server.url, folder.path());
+    let fetched = fetch(&hub, entry()).unwrap();
+    assert_eq!(fetched.path, snapshot(folder.path(), "pytorch_model.bin"));
+    let copied = fetched.copy_to(&folder.path().join("here"), entry()).unwrap();
+    assert_eq!(copied.path.file_name().unwrap(), "resnet10t.c3_in1k.bin");
+    assert_eq!(fetch(&hub, entry()).unwrap().source, None);
+}
+
+#[test]
+fn a_repository_that_moved_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(1000);
+    let served = bytes.clone();
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/bytes" => Reply::file(request, &served),
+        path if path.starts_with("/timm/") => Reply::redirect(307, path.replace("/timm/", "/newer/")),
+        path if path.starts_with("/newer/") => Reply::file(request, &served)
+            .with("X-Repo-Commit", COMMIT)
+            .with("ETag", format!("W/\"{}\"", sha256(&served))),
+        _ => Reply::status(404),
+    });
+    let fetched = fetch(&hub(&server.url, folder.path()), entry()).unwrap();
+    assert_eq!(fetched.path, snapshot(folder.path(), "model.safetensors"));
+    assert!(fetched.source.unwrap().contains("/newer/"));
+
+    let circle = Server::start(|request| Reply::redirect(307, &request.path));
+    let message = failure(&hub(&circle.url, &folder.path().join("circle")), entry());
+    assert!(message.contains("redirected more than 5 times"), "{message}");
+}
+
+#[test]
+fn refusals_tell_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    for (status, remedy) in
+        [(401, "set HF_TOKEN"), (403, "accept the terms"), (404, "has no weights on the hub")]
+    {
+        let server = Server::start(move |_| Reply::status(status));
+        let message = failure(&hub(&server.url, folder.path()), entry());
+        assert!(message.contains(&format!("status {status}")) && message.contains(remedy), "{message}");
+        assert!(message.contains(&format!("{}/{REPOSITORY}/resolve/main", server.url)), "{message}");
+    }
+    assert_eq!(files(folder.path()), [""; 0]);
+}
+
+#[test]
+fn what_a_hostile_hub_says_stays_out_of_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    for (commit, etag) in [("../../evil", "abc"), (COMMIT, "../../../evil"), (COMMIT, ""), ("", "abc")] {
+        let server = Server::start(move |_| {
+            Reply::status(200).with("X-Repo-Commit", commit).with("ETag", format!("\"{etag}\""))
+        });
+        let message = failure(&hub(&server.url, folder.path()), entry());
+        assert!(message.contains("the answer has no sound"), "{message}");
+    }
+    assert_eq!(files(folder.path()), [""; 0]);
+}
+
+#[test]
+fn two_at_once_download_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(400_000);
+    let served = bytes.clone();
+    let storage = Server::start(move |request| {
+        thread::sleep(std::time::Duration::from_millis(200));
+        Reply::file(request, &served)
+    });
+    let server = hub_server("model.safetensors", &bytes, &storage);
+    let hub = hub(&server.url, folder.path());
+    let url = at(format!("{}/net-{}.pth", storage.url, &sha256(&bytes)[..8]));
+    for entry in [entry(), &url] {
+        let before = storage.count("GET");
+        thread::scope(|scope| {
+            let both = [scope.spawn(|| fetch(&hub, entry)), scope.spawn(|| fetch(&hub, entry))];
+            for one in both {
+                assert_eq!(std::fs::read(one.join().unwrap().unwrap().path).unwrap(), bytes);
+            }
+        });
+        assert_eq!(storage.count("GET") - before, 1);
+    }
+}
+
+#[test]
+fn without_network_the_error_names_the_file_and_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let offline = Hub { offline: true, ..hub("https://huggingface.co", folder.path()) };
+    let place = folder.path().join("hub/models--timm--resnet10t.c3_in1k/snapshots/main/model.safetensors");
+    let message = failure(&offline, entry());
+    for part in [
+        "timm/resnet10t.c3_in1k",
+        "HF_HUB_OFFLINE",
+        "https://huggingface.co/timm/resnet10t.c3_in1k/resolve/main/model.safetensors",
+        place.to_str().unwrap(),
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    // What was placed as the message says is found, here and by Python.
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::fs::write(&place, b"weights").unwrap();
+    let fetched = fetch(&offline, entry()).unwrap();
+    assert_eq!((fetched.path, fetched.verified), (place, false));
+
+    let vgg = catalogue::find("torchvision/vgg11").unwrap();
+    let message = failure(&offline, vgg);
+    let place = offline.checkpoints.join("vgg11-8a719046.pth");
+    assert!(message.contains("https://download.pytorch.org/models/vgg11-8a719046.pth"), "{message}");
+    assert!(message.contains(place.to_str().unwrap()), "{message}");
+
+    // Nobody listens at this port any more.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = hub(&format!("http://{gone}"), &folder.path().join("other"));
+    let message = failure(&nobody, entry());
+    assert!(message.contains("no answer") && message.contains("place it as"), "{message}");
+}
+
+fn tchvision(arguments: &[&str], endpoint: &str, folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tchvision"))
+        .args(arguments)
+        .env("HF_ENDPOINT", endpoint)
+        .env("HF_HOME", folder)
+        .env("TORCH_HOME", folder.join("torch"))
+        .env_remove("HF_HUB_CACHE")
+        .env_remove("HF_HUB_OFFLINE")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_command_line_prints_the_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(1000);
+    let served = bytes.clone();
+    let storage = Server::start(move |request| Reply::file(request, &served));
+    let server = hub_server("model.safetensors", &bytes, &storage);
+    let run = |arguments: &[&str]| tchvision(arguments, &format!("{}/", server.url), folder.path());
+    let output = run(&["weights", "fetch", "resnet10t.c3_in1k"]);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let path = snapshot(folder.path(), "model.safetensors");
+    assert_eq!(text(&output.stdout), format!("{}\n", path.display()));
+    assert!(text(&output.stderr).contains("checksum right"));
+
+    let to = folder.path().join("weights");
+    let to = to.to_str().unwrap();
+    for _ in 0..2 {
+        let output = run(&["weights", "fetch", "timm/resnet10t", "--to", to, "--json"]);
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let path = format!("{to}/resnet10t.c3_in1k.safetensors");
+        assert_eq!(told["path"], path.as_str());
+        assert_eq!(told["sha256"], sha256(&bytes).as_str());
+        assert_eq!(std::fs::read(path).unwrap(), bytes);
+    }
+
+    let missing = run(&["weights", "fetch", "timm/resnet14t"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("has no weights on the hub"), "{}", text(&missing.stderr));
+}
