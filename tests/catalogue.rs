@@ -26,9 +26,8 @@ fn json(arguments: &[&str]) -> serde_json::Value {
 
 /// Names of the weights trained on a data set, without their source.
 fn trained_on(set: &str) -> Vec<String> {
-    let rows = json(&["weights", "list", "--data", set, "--json"]);
-    let mut names: Vec<String> = rows.as_array().unwrap().iter().map(|row| row["name"].to_string()).collect();
-    names.iter_mut().for_each(|name| *name = name.trim_matches('"').split_once('/').unwrap().1.to_owned());
+    let mut names: Vec<String> =
+        catalogue::trained_on(set).unwrap().iter().map(|entry| entry.short_name()).collect();
     names.sort();
     names
 }
@@ -182,6 +181,10 @@ fn which_weights_saw_jft_yfcc100m_and_instagram() {
     instagram.sort();
     assert_eq!(trained_on("IG-1B-Targeted"), instagram);
     assert_eq!(trained_on("swag").len(), 12);
+    let listed = json(&["weights", "list", "--data", "swag", "--json"]);
+    let listed: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert!(listed.len() == 12 && listed.iter().all(|name| name.contains("IMAGENET1K_SWAG")), "{listed:?}");
     let many = trained_on("imagenet-21k");
     for name in ["vit_base_patch16_224.augreg_in21k", "swin_base_patch4_window7_224.ms_in22k_ft_in1k"] {
         assert!(many.contains(&name.to_owned()), "{name}");
@@ -197,9 +200,9 @@ fn jft_3b_has_no_public_weights_and_says_so() {
     let output = tchvision(&["weights", "list", "--data", "JFT-3B"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && text.contains("No weights trained on JFT-3B are public"), "{text}");
-    let has_weights = |set: &str| !trained_on(set).is_empty();
+    assert_eq!(json(&["weights", "list", "--data", "jft-3b", "--json"]), serde_json::json!([]));
     for corpus in data::corpora().unwrap().iter().filter(|corpus| corpus.no_weights.is_some()) {
-        assert!(!has_weights(&corpus.name) && corpus.access == Access::Closed, "{}", corpus.name);
+        assert!(trained_on(&corpus.name).is_empty() && corpus.access == Access::Closed, "{}", corpus.name);
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 const STAND_IN: &str = r#"#!/bin/sh
 case "$1 $2" in
 "weights list") exec PROGRAM "$@" ;;
-"weights convert") [ "$4" = --model ] && [ "$6" = --to ] && cp "$3" "$7" && echo "$5" >>"$(dirname "$0")/converted" ;;
+"weights convert") [ "$4" = --model ] && [ "$6" = --to ] && cp "$3" "$7" && echo "$5 $9" >>"$(dirname "$0")/converted" ;;
 "weights verify") [ -f "$8" ] && [ "$(cat "$8")" = right ] ;;
 *) exit 1 ;;
 esac
@@ -67,8 +67,19 @@ fn weights_are_imported_once_and_failures_named() {
     assert!(said.contains("timm/resnet50.a1_in1k: already there"), "{said}");
     let converted = fs::read_to_string(at("converted")).unwrap();
     let models = ["torchvision/alexnet", "timm/resnet50", "torchvision/alexnet", "timm/resnet18"];
-    assert_eq!(converted.lines().collect::<Vec<_>>(), models);
+    assert_eq!(converted.lines().collect::<Vec<_>>(), models.map(|model| format!("{model} 1000")));
     assert_eq!(fs::read_to_string(at("out/manifest.tsv")).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn the_classifier_is_the_files_own() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("local")).unwrap();
+    fs::write(folder.path().join("local/vit_base_patch16_224.augreg_in21k.safetensors"), "").unwrap();
+    let (code, said) = import(folder.path(), &["vit_base_patch16_224.augreg_in21k"]);
+    assert_eq!(code, 0, "{said}");
+    let converted = fs::read_to_string(folder.path().join("converted")).unwrap();
+    assert_eq!(converted, "timm/vit_base_patch16_224 21843\n");
 }
 
 #[test]

@@ -50,8 +50,7 @@ fn list(json: bool) -> Result<()> {
     let root = data::root();
     let here =
         |known: &data::Known| known.files.iter().all(|file| root.join(known.name).join(file.name).exists());
-    let weights = catalogue::entries()?;
-    let trained = |corpus: &Corpus| weights.iter().filter(|entry| entry.data.contains(&corpus.name)).count();
+    let weights = |corpus: &Corpus| catalogue::trained_on(&corpus.name).map(|entries| entries.len());
     if json {
         let known = data::known().iter().map(|known| {
             json!({"name": known.name, "about": known.about, "shape": known.shape, "classes": known.classes,
@@ -60,7 +59,7 @@ fn list(json: bool) -> Result<()> {
         let mut rows: Vec<Value> = known.collect();
         for corpus in data::corpora()? {
             let mut row = serde_json::to_value(corpus)?;
-            row["weights"] = trained(corpus).into();
+            row["weights"] = weights(corpus)?.into();
             rows.push(row);
         }
         return print_json(&rows);
@@ -89,7 +88,7 @@ fn list(json: bool) -> Result<()> {
             number(corpus.images),
             number(corpus.classes),
             corpus.access.name().to_owned(),
-            trained(corpus).to_string(),
+            weights(corpus)?.to_string(),
             corpus.licence.clone().unwrap_or_else(|| "-".to_owned()),
             corpus.obtained.clone(),
         ]);

@@ -178,6 +178,15 @@ pub fn find(name: &str) -> Result<&'static Entry> {
     })
 }
 
+/// The weights that saw a data set ([`crate::data::corpus`] knows its other names), in pretraining or fine-tuning.
+///
+/// # Errors
+/// An unknown data set, with the nearest.
+pub fn trained_on(set: &str) -> Result<Vec<&'static Entry>> {
+    let name = &crate::data::corpus(set)?.name;
+    Ok(entries()?.iter().filter(|entry| entry.data.contains(name)).collect())
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
