@@ -15,7 +15,7 @@ LINKED := libtorch
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint goldens clean tools
+.PHONY: help build demo test parity lint goldens clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -30,12 +30,16 @@ demo: build ## ResNeXt cardinality at equal cost on Fashion-MNIST: table, report
 test: tools $(LINKED) $(READY) ## all tests
 	cargo test --release
 
+parity: tools $(LINKED) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
+	TCHVISION_PARITY=all cargo test --release --test parity
+
 lint: tools $(LINKED) ## formatting, and clippy with warnings as errors
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 
 goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, torchvision and timm
 	$(VENV)/bin/python tests/goldens/make.py
+	$(VENV)/bin/python tests/goldens/parity.py
 
 clean: ## removes the build, the virtual environment and its link; data sets and runs stay
 	rm -rf target $(VENV) libtorch

@@ -3,6 +3,7 @@
 //! One file a family: its `Config`, its blocks, its network. A [`Model`] is the stages of its features and a head;
 //! everything else (features, cost, freezing, surgery) follows from that.
 
+pub mod alexnet;
 pub mod registry;
 pub mod residual;
 mod spec;

@@ -1,7 +1,7 @@
 //! Every model by name: `torchvision/NAME`, `timm/NAME`, `paper/NAME`.
 
-use super::residual;
 use super::spec::ErasedConfig;
+use super::{alexnet, residual};
 use crate::nearest;
 use anyhow::{Result, anyhow};
 use std::sync::LazyLock;
@@ -26,7 +26,11 @@ const SOURCES: [&str; 3] = ["torchvision", "timm", "paper"];
 
 /// All registered models, in the order of their files.
 pub fn entries() -> &'static [Entry] {
-    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(residual::entries);
+    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+        let mut entries = alexnet::entries();
+        entries.extend(residual::entries());
+        entries
+    });
     &ENTRIES
 }
 

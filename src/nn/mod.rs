@@ -23,7 +23,7 @@ pub use dropout::{DropPath, Dropout};
 pub use init::Init;
 pub use linear::Linear;
 pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, NormAct};
-pub use pool::{AvgPool2d, MaxPool2d, global_avg_pool};
+pub use pool::{AvgPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool};
 pub use squeeze_excite::SqueezeExcite;
 pub use store::{Path, Role, Store};
 
