@@ -7,6 +7,7 @@ import json
 import pathlib
 
 import numpy as np
+import timm.layers
 import timm.optim
 import torch
 import torchvision
@@ -95,6 +96,10 @@ def layers():
     out["batch_norm_cumulative_running_var"] = summary(average.running_var)
     add("layer_norm", nn.LayerNorm(16), tokens)
     add("group_norm", nn.GroupNorm(4, 8))
+    add("local_response_norm", nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+    add("conv_standardised", timm.layers.StdConv2d(8, 12, 3, eps=1e-8))
+    add("efficient_channel_attention", timm.layers.EcaModule(8))
+    add("adaptive_avg_pool", nn.AdaptiveAvgPool2d((4, 3)))
     add("max_pool", nn.MaxPool2d(3, 2, 1))
     add("max_pool_ceil", nn.MaxPool2d(3, 2, ceil_mode=True))
     add("avg_pool", nn.AvgPool2d(2))
