@@ -7,7 +7,7 @@ mod common;
 
 use common::{fill_scaled, golden, images, keys_digest, values};
 use std::path::PathBuf;
-use tch::Device;
+use tch::{Device, Tensor};
 use tchvision::models::{self, ModelSpec};
 use tchvision::nn::Store;
 
@@ -27,6 +27,16 @@ struct Case {
     /// Height and width of the image that the logits belong to.
     size: i64,
     gain: f64,
+    #[serde(flatten)]
+    logits: Logits,
+    /// Of the heads that train beside the last, in the order of their stages.
+    #[serde(default)]
+    auxiliary: Vec<Logits>,
+}
+
+/// The sum of all logits, and some of them.
+#[derive(serde::Deserialize)]
+struct Logits {
     sum: f64,
     logits: Vec<f64>,
 }
@@ -57,8 +67,19 @@ impl Case {
         assert!((digest - self.keys).abs() < 1e-9, "{name}: other keys or shapes");
         fill_scaled(&store, self.gain);
         let x = images(name, &[2, 3, self.size, self.size]).narrow(0, 0, 1);
-        let got = values(&tch::no_grad(|| net.forward(&x, false)).unwrap());
+        let logits = tch::no_grad(|| net.forward(&x, false)).unwrap();
+        self.logits.check(name, &logits);
+        if !self.auxiliary.is_empty() {
+            let (again, heads) = tch::no_grad(|| net.forward_auxiliary(&x, false)).unwrap();
+            assert_eq!((again, heads.len()), (logits, self.auxiliary.len()), "{name}: auxiliary heads");
+            self.auxiliary.iter().zip(&heads).for_each(|(want, head)| want.check(name, head));
+        }
+    }
+}
 
+impl Logits {
+    fn check(&self, name: &str, got: &Tensor) {
+        let got = values(got);
         let largest = self.logits.iter().fold(0.0, |max: f64, logit| max.max(logit.abs()));
         let step = (got.len() / 16).max(1);
         for (i, (got, want)) in got.iter().step_by(step).zip(&self.logits).enumerate() {
@@ -93,6 +114,15 @@ macro_rules! families {
 
 families! {
     alexnet,
+    densenet,
+    inception,
+    resnet,
+    resnetv2,
+    resnext,
+    senet,
+    vgg,
+    wrn,
+    xception,
 }
 
 #[test]
