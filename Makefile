@@ -15,7 +15,7 @@ LINKED := libtorch
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint goldens catalogue clean tools
+.PHONY: help build demo test parity lint goldens catalogue clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +30,9 @@ demo: build ## ResNeXt cardinality at equal cost on Fashion-MNIST: table, report
 test: tools $(LINKED) $(READY) ## all tests
 	cargo test --release
 
+parity: tools $(LINKED) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
+	TCHVISION_PARITY=all cargo test --release --test parity
+
 lint: tools $(LINKED) ## formatting, and clippy with warnings as errors
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
@@ -38,6 +41,7 @@ goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, tor
 	$(VENV)/bin/python tests/goldens/make.py
 	$(VENV)/bin/python tests/goldens/names.py
 	$(VENV)/bin/python tests/fixtures/weights/make.py
+	$(VENV)/bin/python tests/goldens/parity.py
 
 catalogue: $(READY) ## the public weights in weights/, anew from torchvision and timm
 	$(VENV)/bin/python weights/make_catalogue.py

@@ -5,8 +5,9 @@ mod common;
 use common::{assert_close, fill, golden, images, values};
 use tch::{Device, Tensor};
 use tchvision::nn::{
-    Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, DropPath, Dropout, GroupNorm, Init, Layer, LayerNorm,
-    Linear, MaxPool2d, MultiheadAttention, Path, SqueezeExcite, Store, cost, global_avg_pool,
+    Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, DropPath, Dropout, EfficientChannelAttention,
+    GroupNorm, Init, Layer, LayerNorm, Linear, LocalResponseNorm, MaxPool2d, MultiheadAttention, Path,
+    SqueezeExcite, Store, adaptive_avg_pool, cost, global_avg_pool,
 };
 
 const TOLERANCE: f64 = 1e-5;
@@ -54,6 +55,11 @@ fn layers_equal_pytorch() {
     check_layer("batch_norm_eval", &x(), |p| BatchNorm2d::new(p, 8));
     check_layer("layer_norm", &tokens(), |p| LayerNorm::new(p, 16));
     check_layer("group_norm", &x(), |p| GroupNorm::new(p, 4, 8));
+    let norm = LocalResponseNorm { size: 5, alpha: 5e-4, beta: 0.75, k: 2.0 };
+    check("local_response_norm", &norm.forward(&x(), false).unwrap());
+    let standardised = Conv::new(8, 12, 3).same().no_bias().standardise(1e-8);
+    check_layer("conv_standardised", &x(), |p| Conv2d::new(p, standardised));
+    check_layer("efficient_channel_attention", &x(), |p| EfficientChannelAttention::new(p, 8));
     check_layer("squeeze_excite", &x(), |p| SqueezeExcite::new(p, 8, 4));
     check_layer("multihead_attention", &tokens(), |p| MultiheadAttention::new(p, 16, 4));
 }
@@ -67,6 +73,7 @@ fn pools_equal_pytorch() {
     check("avg_pool", &AvgPool2d::new(2).forward(&x(), false).unwrap());
     let excluded = AvgPool2d { stride: 2, padding: 1, count_include_pad: false, ..AvgPool2d::new(3) };
     check("avg_pool_exclude_pad", &excluded.forward(&x(), false).unwrap());
+    check("adaptive_avg_pool", &adaptive_avg_pool(&x(), [4, 3]).unwrap());
     check("global_avg_pool", &global_avg_pool(&x()).unwrap());
 }
 

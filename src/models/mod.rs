@@ -3,9 +3,21 @@
 //! One file a family: its `Config`, its blocks, its network. A [`Model`] is the stages of its features and a head;
 //! everything else (features, cost, freezing, surgery) follows from that.
 
+pub mod alexnet;
+pub mod densenet;
+pub mod googlenet;
+pub mod inception_resnet_v2;
+pub mod inception_v3;
+pub mod inception_v4;
 pub mod registry;
 pub mod residual;
+pub mod resnet;
+pub mod resnetv2;
+pub mod senet;
 mod spec;
+pub mod vgg;
+pub mod xception;
+pub mod xception_aligned;
 
 pub use registry::{Entry, entries, find};
 pub use spec::{Architecture, ModelSpec};
@@ -34,6 +46,30 @@ pub trait Model: Send {
             x = stage.forward(&x, train).with_context(|| format!("stage `{name}`, input {:?}", x.size()))?;
         }
         self.head().forward(&x, train).context("head")
+    }
+
+    /// Heads beside the last that help training: the stage whose output each takes, and its layers.
+    fn auxiliaries(&self) -> Vec<(&str, &dyn Layer)> {
+        Vec::new()
+    }
+
+    /// The logits of a batch, and those of the auxiliary heads in the order of their stages.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    fn forward_auxiliary(&self, x: &Tensor, train: bool) -> Result<(Tensor, Vec<Tensor>)> {
+        let features = self.features(x, train)?;
+        let last = features.last().map_or(x, |(_, feature)| feature);
+        let mut auxiliary = Vec::new();
+        for (stage, head) in self.auxiliaries() {
+            let (_, feature) = features
+                .iter()
+                .find(|(name, _)| name == stage)
+                .with_context(|| format!("no stage `{stage}` for an auxiliary head"))?;
+            let logits = head.forward(feature, train);
+            auxiliary.push(logits.with_context(|| format!("auxiliary head of `{stage}`"))?);
+        }
+        Ok((self.head().forward(last, train).context("head")?, auxiliary))
     }
 
     /// The output of every stage, by name.

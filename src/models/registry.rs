@@ -1,7 +1,10 @@
 //! Every model by name: `torchvision/NAME`, `timm/NAME`, `paper/NAME`.
 
-use super::residual;
 use super::spec::ErasedConfig;
+use super::{
+    alexnet, densenet, googlenet, inception_resnet_v2, inception_v3, inception_v4, residual, resnet,
+    resnetv2, senet, vgg, xception, xception_aligned,
+};
 use crate::nearest;
 use anyhow::{Result, anyhow};
 use std::sync::LazyLock;
@@ -26,7 +29,24 @@ const SOURCES: [&str; 3] = ["torchvision", "timm", "paper"];
 
 /// All registered models, in the order of their files.
 pub fn entries() -> &'static [Entry] {
-    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(residual::entries);
+    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+        let families = [
+            alexnet::entries(),
+            vgg::entries(),
+            googlenet::entries(),
+            inception_v3::entries(),
+            inception_v4::entries(),
+            inception_resnet_v2::entries(),
+            resnet::entries(),
+            senet::entries(),
+            resnetv2::entries(),
+            xception::entries(),
+            xception_aligned::entries(),
+            densenet::entries(),
+            residual::entries(),
+        ];
+        families.into_iter().flatten().collect()
+    });
     &ENTRIES
 }
 

@@ -28,6 +28,20 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Applies the function to a tensor that others still use.
+    pub fn apply(self, x: &Tensor) -> Result<Tensor> {
+        if torch::is_meta(x)? {
+            return Ok(x.shallow_clone());
+        }
+        Ok(match self {
+            Activation::Relu => x.f_relu()?,
+            Activation::Relu6 => x.f_clamp(0.0, 6.0)?,
+            Activation::Sigmoid => x.f_sigmoid()?,
+            Activation::Tanh => x.f_tanh()?,
+            _ => self.forward(x.shallow_clone())?,
+        })
+    }
+
     /// Applies the function to a tensor that the caller gives away: done in place where the gradient allows.
     pub fn forward(self, mut x: Tensor) -> Result<Tensor> {
         // Not every kernel knows the meta device, and the shape stays.

@@ -19,8 +19,18 @@ pub struct Conv {
     padding: [i64; 2],
     dilation: [i64; 2],
     groups: i64,
-    bias: bool,
+    bias: Bias,
     init: Init,
+    standardise: Option<f64>,
+}
+
+/// How the bias of a convolution starts, where it has one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Bias {
+    None,
+    /// U(±1/√fan_in), as `torch.nn` has it.
+    FanIn,
+    Zeros,
 }
 
 impl Conv {
@@ -34,8 +44,9 @@ impl Conv {
             padding: [0; 2],
             dilation: [1; 2],
             groups: 1,
-            bias: true,
+            bias: Bias::FanIn,
             init: Init::FanIn,
+            standardise: None,
         }
     }
 
@@ -72,12 +83,23 @@ impl Conv {
     }
 
     pub fn no_bias(self) -> Self {
-        Self { bias: false, ..self }
+        Self { bias: Bias::None, ..self }
+    }
+
+    /// With a bias that starts at 0.
+    pub fn zero_bias(self) -> Self {
+        Self { bias: Bias::Zeros, ..self }
     }
 
     /// How the weight starts; the bias keeps its default.
     pub fn init(self, init: Init) -> Self {
         Self { init, ..self }
+    }
+
+    /// With the weights of each output channel standardised to mean 0 and deviation 1 in every pass (1903.10520);
+    /// `eps` is added to their variance.
+    pub fn standardise(self, eps: f64) -> Self {
+        Self { standardise: Some(eps), ..self }
     }
 
     /// The shape that a convolution makes of `input`: libtorch's C++ side does not know it on the meta device.
@@ -119,16 +141,24 @@ impl Conv2d {
         let inputs = in_channels / groups;
         let size = [out_channels, inputs, kernel[0], kernel[1]];
         let weight = path.parameter("weight", &size, spec.init)?;
-        let bound = fan_in_bound((inputs * kernel[0] * kernel[1]) as f64);
-        let bias = match spec.bias {
-            true => Some(path.parameter("bias", &[out_channels], Init::Uniform(bound))?),
-            false => None,
+        let start = match spec.bias {
+            Bias::None => None,
+            Bias::FanIn => Some(Init::Uniform(fan_in_bound((inputs * kernel[0] * kernel[1]) as f64))),
+            Bias::Zeros => Some(Init::ZEROS),
         };
+        let bias = start.map(|init| path.parameter("bias", &[out_channels], init)).transpose()?;
         Ok(Self { spec, weight, bias })
     }
-}
 
-impl Conv2d {
+    /// The weights that the pass multiplies with.
+    fn weight(&self) -> Result<Tensor> {
+        let Some(eps) = self.spec.standardise else { return Ok(self.weight.shallow_clone()) };
+        let none = None::<&Tensor>;
+        let channels = self.weight.f_reshape([1, self.spec.out_channels, -1])?;
+        let standard = channels.f_batch_norm(none, none, none, none, true, 0.0, eps, true)?;
+        Ok(standard.f_reshape(self.weight.size())?)
+    }
+
     /// Whether a training pass goes as a matrix product: oneDNN's AVX2 kernel for the weight gradient of 1×1
     /// convolutions in channels_last order writes past its buffer where channels are no multiple of 8.
     fn is_product(&self, x: &Tensor, train: bool) -> bool {
@@ -141,7 +171,7 @@ impl Conv2d {
     fn product(&self, x: &Tensor) -> Result<Tensor> {
         let Conv { in_channels, out_channels, stride: [down, right], .. } = self.spec;
         let x = x.f_slice(2, None, None, down)?.f_slice(3, None, None, right)?;
-        let weight = self.weight.f_reshape([out_channels, in_channels])?;
+        let weight = self.weight()?.f_reshape([out_channels, in_channels])?;
         let y = x.f_permute([0, 2, 3, 1])?.f_linear(&weight, self.bias.as_ref())?;
         Ok(y.f_permute([0, 3, 1, 2])?)
     }
@@ -153,7 +183,7 @@ impl Layer for Conv2d {
         let y = match (torch::is_meta(x)?, self.is_product(x, train)) {
             (true, _) => torch::empty_meta(&self.spec.output_size(&x.size())?, x.kind())?,
             (_, true) => self.product(x)?,
-            _ => x.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, dilation, groups)?,
+            _ => x.f_conv2d(&self.weight()?, self.bias.as_ref(), stride, padding, dilation, groups)?,
         };
         let outputs = y.numel() as i64;
         cost::record(outputs * (self.weight.numel() as i64 / self.spec.out_channels), outputs);
@@ -173,11 +203,33 @@ impl ConvNorm {
     /// # Errors
     /// As [`Conv2d::new`].
     pub fn new(conv_path: &Path, norm_path: &Path, conv: Conv) -> Result<Self> {
+        Self::with_bias(conv_path, norm_path, conv.no_bias())
+    }
+
+    /// With the convolution's bias as it is asked for, which the norm makes idle: early nets keep it.
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`].
+    pub fn with_bias(conv_path: &Path, norm_path: &Path, conv: Conv) -> Result<Self> {
+        let channels = conv.out_channels;
+        Ok(Self { conv: Conv2d::new(conv_path, conv)?, norm: BatchNorm2d::new(norm_path, channels)? })
+    }
+
+    /// With a norm whose weight starts at 0: a residual branch that starts as nothing (1706.02677, section 5.1).
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`].
+    pub fn zero_norm(conv_path: &Path, norm_path: &Path, conv: Conv) -> Result<Self> {
         let channels = conv.out_channels;
         Ok(Self {
             conv: Conv2d::new(conv_path, conv.no_bias())?,
-            norm: BatchNorm2d::new(norm_path, channels)?,
+            norm: BatchNorm2d::weight(norm_path, channels, Init::ZEROS)?,
         })
+    }
+
+    /// With another eps of the norm.
+    pub fn eps(self, eps: f64) -> Self {
+        Self { norm: self.norm.eps(eps), ..self }
     }
 
     /// `activation(norm(conv(x)))`.
@@ -196,5 +248,28 @@ impl ConvNorm {
     ) -> Result<Tensor> {
         let mut y = self.forward(x, Activation::Identity, train)?;
         activation.forward(y.f_add_(residual)?)
+    }
+}
+
+/// A [`ConvNorm`] with its activation, as a layer.
+pub struct ConvNormAct {
+    conv: ConvNorm,
+    activation: Activation,
+}
+
+impl ConvNormAct {
+    pub fn new(conv: ConvNorm, activation: Activation) -> Self {
+        Self { conv, activation }
+    }
+
+    /// With ReLU.
+    pub fn relu(conv: ConvNorm) -> Self {
+        Self::new(conv, Activation::Relu)
+    }
+}
+
+impl Layer for ConvNormAct {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.conv.forward(x, self.activation, train)
     }
 }

@@ -16,6 +16,8 @@ pub enum Init {
     /// U(±1/√fan_in): what `torch.nn` gives the weights of convolutions and linear layers
     /// (`kaiming_uniform_(a=√5)`).
     FanIn,
+    /// N(0, 2/fan_in): `kaiming_normal_` with its defaults.
+    KaimingFanIn,
     /// N(0, 2/fan_out): `kaiming_normal_(mode="fan_out", nonlinearity="relu")`.
     KaimingFanOut,
     /// U(±√(6/(fan_in + fan_out))).
@@ -43,6 +45,7 @@ impl Init {
                 let bound = fan_in_bound(fan_in);
                 tensor.f_uniform_(-bound, bound)?
             }
+            Init::KaimingFanIn => tensor.f_normal_(0.0, (2.0 / fan_in).sqrt())?,
             Init::KaimingFanOut => tensor.f_normal_(0.0, (2.0 / fan_out).sqrt())?,
             Init::XavierUniform => {
                 let bound = (6.0 / (fan_in + fan_out)).sqrt();

@@ -5,9 +5,12 @@
 
 pub mod activation;
 pub mod attention;
+pub mod classifier;
+pub mod compose;
 pub mod conv;
 pub mod cost;
 pub mod dropout;
+pub mod efficient_channel_attention;
 pub mod init;
 pub mod linear;
 pub mod norm;
@@ -17,13 +20,16 @@ pub mod store;
 
 pub use activation::Activation;
 pub use attention::{MultiheadAttention, scaled_dot_product_attention};
-pub use conv::{Conv, Conv2d, ConvNorm};
+pub use classifier::Classifier;
+pub use compose::{Concat, Sequence};
+pub use conv::{Conv, Conv2d, ConvNorm, ConvNormAct};
 pub use cost::Cost;
 pub use dropout::{DropPath, Dropout};
+pub use efficient_channel_attention::EfficientChannelAttention;
 pub use init::Init;
 pub use linear::Linear;
-pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, NormAct};
-pub use pool::{AvgPool2d, MaxPool2d, global_avg_pool};
+pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};
+pub use pool::{AvgPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool};
 pub use squeeze_excite::SqueezeExcite;
 pub use store::{Path, Role, Store};
 

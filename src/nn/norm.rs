@@ -32,8 +32,16 @@ impl BatchNorm2d {
     /// # Errors
     /// A channel count that is not positive.
     pub fn new(path: &Path, channels: i64) -> Result<Self> {
+        Self::weight(path, channels, Init::ONES)
+    }
+
+    /// With another start of the weight.
+    ///
+    /// # Errors
+    /// A channel count that is not positive.
+    pub fn weight(path: &Path, channels: i64, init: Init) -> Result<Self> {
         Ok(Self {
-            weight: path.parameter("weight", &[channels], Init::ONES)?,
+            weight: path.parameter("weight", &[channels], init)?,
             bias: path.parameter("bias", &[channels], Init::ZEROS)?,
             running_mean: path.buffer("running_mean", &[channels], Kind::Float, Init::ZEROS)?,
             running_var: path.buffer("running_var", &[channels], Kind::Float, Init::ONES)?,
@@ -81,23 +89,50 @@ impl Layer for BatchNorm2d {
     }
 }
 
-/// Batch norm with the activation after it, as pre-activation nets put before a convolution.
+enum Norm {
+    Batch(BatchNorm2d),
+    Group(GroupNorm),
+}
+
+/// A norm with the activation after it, as pre-activation nets put before a convolution.
 pub struct NormAct {
-    norm: BatchNorm2d,
+    norm: Norm,
     activation: Activation,
 }
 
 impl NormAct {
+    /// Batch norm.
+    ///
     /// # Errors
     /// As [`BatchNorm2d::new`].
     pub fn new(path: &Path, channels: i64, activation: Activation) -> Result<Self> {
-        Ok(Self { norm: BatchNorm2d::new(path, channels)?, activation })
+        Ok(Self { norm: Norm::Batch(BatchNorm2d::new(path, channels)?), activation })
+    }
+
+    /// Group norm.
+    ///
+    /// # Errors
+    /// As [`GroupNorm::new`].
+    pub fn group(path: &Path, groups: i64, channels: i64, activation: Activation) -> Result<Self> {
+        Ok(Self { norm: Norm::Group(GroupNorm::new(path, groups, channels)?), activation })
+    }
+
+    /// With another eps.
+    pub fn eps(self, eps: f64) -> Self {
+        let norm = match self.norm {
+            Norm::Batch(norm) => Norm::Batch(norm.eps(eps)),
+            Norm::Group(norm) => Norm::Group(norm.eps(eps)),
+        };
+        Self { norm, ..self }
     }
 }
 
 impl Layer for NormAct {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.activation.forward(self.norm.forward(x, train)?)
+        self.activation.forward(match &self.norm {
+            Norm::Batch(norm) => norm.forward(x, train)?,
+            Norm::Group(norm) => norm.forward(x, train)?,
+        })
     }
 }
 
@@ -174,5 +209,28 @@ impl Layer for GroupNorm {
             return same_channels(x, &self.weight);
         }
         Ok(x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true)?)
+    }
+}
+
+/// `torch.nn.LocalResponseNorm`: x / (k + α·mean of the squares of `size` neighbouring channels)^β over (N, C, H, W).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LocalResponseNorm {
+    /// An odd number of channels.
+    pub size: i64,
+    pub alpha: f64,
+    pub beta: f64,
+    pub k: f64,
+}
+
+impl Layer for LocalResponseNorm {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        if torch::is_meta(x)? {
+            return Ok(x.shallow_clone());
+        }
+        let (kernel, padding) = ([self.size, 1, 1], [self.size / 2, 0, 0]);
+        let squares = x.f_square()?.f_unsqueeze(1)?;
+        let mean =
+            squares.f_avg_pool3d(kernel, [1; 3], padding, false, true, None::<i64>)?.f_squeeze_dim(1)?;
+        Ok(x.f_div(&mean.f_mul_scalar(self.alpha)?.f_add_scalar(self.k)?.f_pow_tensor_scalar(self.beta)?)?)
     }
 }

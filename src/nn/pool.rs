@@ -1,6 +1,7 @@
 //! Pooling over (N, C, H, W).
 
 use super::Layer;
+use crate::torch;
 use anyhow::Result;
 use tch::Tensor;
 
@@ -51,6 +52,15 @@ impl Layer for AvgPool2d {
         // A divisor_override, even of 1, would make this a sum.
         Ok(x.f_avg_pool2d(kernel, stride, padding, self.ceil_mode, self.count_include_pad, None::<i64>)?)
     }
+}
+
+/// `torch.nn.AdaptiveAvgPool2d`: (N, C, H, W) to (N, C, height, width).
+pub fn adaptive_avg_pool(x: &Tensor, size: [i64; 2]) -> Result<Tensor> {
+    let (n, c, _, _) = x.size4()?;
+    Ok(match torch::is_meta(x)? {
+        true => torch::empty_meta(&[n, c, size[0], size[1]], x.kind())?,
+        false => x.f_adaptive_avg_pool2d(size)?,
+    })
 }
 
 /// The mean over height and width: (N, C, H, W) to (N, C).

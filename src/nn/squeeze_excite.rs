@@ -1,7 +1,7 @@
 //! Squeeze-and-excitation (1709.01507).
 
 use super::store::Path;
-use super::{Activation, Conv, Conv2d, Layer};
+use super::{Activation, Conv, Conv2d, Init, Layer};
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
@@ -20,10 +20,17 @@ impl SqueezeExcite {
             reduction > 0 && channels >= reduction,
             "squeeze-excitation: reduction {reduction} leaves none of {channels} channels"
         );
-        let squeezed = channels / reduction;
+        Self::squeezed(path, channels, channels / reduction, Init::FanIn)
+    }
+
+    /// With `squeezed` channels between, and weights that start as `init`.
+    ///
+    /// # Errors
+    /// A channel count that is not positive.
+    pub fn squeezed(path: &Path, channels: i64, squeezed: i64, init: Init) -> Result<Self> {
         Ok(Self {
-            fc1: Conv2d::new(&(path / "fc1"), Conv::new(channels, squeezed, 1))?,
-            fc2: Conv2d::new(&(path / "fc2"), Conv::new(squeezed, channels, 1))?,
+            fc1: Conv2d::new(&(path / "fc1"), Conv::new(channels, squeezed, 1).init(init))?,
+            fc2: Conv2d::new(&(path / "fc2"), Conv::new(squeezed, channels, 1).init(init))?,
         })
     }
 }

@@ -13,30 +13,52 @@ pub fn golden(name: &str) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// One number in [0, 1) an index: SplitMix64 of the FNV-1a hash of the name plus the index.
-pub fn uniform(name: &str, numel: usize) -> Vec<f64> {
+/// One number in [0, 1) an index from `start` on: SplitMix64 of the FNV-1a hash of the name plus the index.
+fn stream(name: &str, start: usize) -> impl Iterator<Item = f64> {
     let hash = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
-    let one = |index: u64| {
+    (start as u64..).map(move |index| {
         let mut z = seed.wrapping_add(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)
-    };
-    (0..numel as u64).map(one).collect()
+    })
 }
 
-/// What a tensor of the state_dict is filled with.
+/// The first numbers of that stream.
+pub fn uniform(name: &str, numel: usize) -> Vec<f64> {
+    stream(name, 0).take(numel).collect()
+}
+
+/// Values at a time: large tensors need little beside themselves.
+const CHUNK: usize = 1 << 20;
+
+/// Writes what a tensor of the state_dict is filled with; `gain` scales weights of two and more dimensions.
+fn fill_tensor(name: &str, tensor: &Tensor, gain: f64) {
+    let (shape, numel) = (tensor.size(), tensor.numel());
+    let scale = gain * (3.0 / shape.iter().skip(1).product::<i64>() as f64).sqrt();
+    // In Python's order of operations, so that the bits are the same: (factor * u + offset) * scale.
+    let (factor, offset, scale) = match shape.len() {
+        _ if name.ends_with("running_var") => (1.0, 0.5, 1.0),
+        1 if name.ends_with("weight") => (1.0, 0.5, 1.0),
+        0 | 1 => (1.0, -0.5, 0.2),
+        _ => (2.0, -1.0, scale),
+    };
+    let flat = tensor.view(-1);
+    let mut chunk = Vec::with_capacity(numel.min(CHUNK));
+    for start in (0..numel).step_by(CHUNK) {
+        let length = CHUNK.min(numel - start);
+        chunk.clear();
+        chunk.extend(stream(name, start).take(length).map(|u| ((factor * u + offset) * scale) as f32));
+        flat.narrow(0, start as i64, length as i64).copy_(&Tensor::from_slice(&chunk));
+    }
+}
+
+/// A tensor of these values.
 pub fn value(name: &str, shape: &[i64]) -> Tensor {
-    let u = uniform(name, shape.iter().product::<i64>() as usize);
-    let scale = (3.0 / shape.iter().skip(1).product::<i64>() as f64).sqrt();
-    let x = u.into_iter().map(|u| match shape.len() {
-        _ if name.ends_with("running_var") => 0.5 + u,
-        1 if name.ends_with("weight") => 0.5 + u,
-        0 | 1 => 0.2 * (u - 0.5),
-        _ => (2.0 * u - 1.0) * scale,
-    });
-    Tensor::from_slice(&x.map(|x| x as f32).collect::<Vec<_>>()).reshape(shape)
+    let tensor = Tensor::empty(shape, (tch::Kind::Float, tch::Device::Cpu));
+    fill_tensor(name, &tensor, 1.0);
+    tensor
 }
 
 /// An input of unit scale.
@@ -47,12 +69,25 @@ pub fn images(name: &str, shape: &[i64]) -> Tensor {
 
 /// Fills a model's tensors by their keys.
 pub fn fill(store: &Store) {
+    fill_scaled(store, 1.0);
+}
+
+/// Fills a model's tensors by their keys, weights scaled by `gain`.
+pub fn fill_scaled(store: &Store, gain: f64) {
     let _no_grad = tch::no_grad_guard();
-    for (name, mut tensor) in store.state_dict() {
+    for (name, tensor) in store.state_dict() {
         if tensor.is_floating_point() {
-            tensor.copy_(&value(&name, &tensor.size()));
+            fill_tensor(&name, &tensor, gain);
         }
     }
+}
+
+/// A digest of all keys with their shapes.
+pub fn keys_digest(store: &Store) -> f64 {
+    let mut keys: Vec<String> =
+        store.state_dict().iter().map(|(key, tensor)| format!("{key}{:?}", tensor.size())).collect();
+    keys.sort();
+    uniform(&keys.join("\n"), 1)[0]
 }
 
 /// The values of a tensor.

@@ -7,6 +7,7 @@ import json
 import pathlib
 
 import numpy as np
+import timm.layers
 import timm.optim
 import torch
 import torchvision
@@ -15,38 +16,43 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 HERE = pathlib.Path(__file__).parent
 U64 = np.uint64
+CHUNK = 1 << 20  # values at a time: large tensors need little beside themselves
 
 
-def uniform(name, numel):
-    """One number in [0, 1) an index: SplitMix64 of the FNV-1a hash of the name plus the index."""
+def uniform(name, numel, start=0):
+    """One number in [0, 1) an index from `start` on: SplitMix64 of the FNV-1a hash of the name plus the index."""
     seed = 0xCBF29CE484222325
     for byte in name.encode():
         seed = ((seed ^ byte) * 0x100000001B3) % 2**64
     with np.errstate(over="ignore"):
-        z = (U64(seed) + np.arange(numel, dtype=U64)) * U64(0x9E3779B97F4A7C15)
+        z = (U64(seed) + np.arange(start, start + numel, dtype=U64)) * U64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> U64(30))) * U64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> U64(27))) * U64(0x94D049BB133111EB)
         z = z ^ (z >> U64(31))
     return (z >> U64(40)).astype(np.float64) / 2**24
 
 
-def value(name, shape):
-    """What a tensor of the state_dict, or an input, is filled with."""
+def value(name, shape, gain=1.0):
+    """What a tensor of the state_dict, or an input, is filled with; `gain` scales weights of two and more dimensions."""
     shape = tuple(shape)
     numel = int(np.prod(shape, dtype=np.int64))
-    u = uniform(name, numel)
-    if name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
-        x = 0.5 + u
-    elif len(shape) <= 1:
-        x = 0.2 * (u - 0.5)
-    else:
-        x = (2 * u - 1) * np.sqrt(3 / np.prod(shape[1:]))
-    return torch.from_numpy(x.astype(np.float32).reshape(shape))
+    out = np.empty(numel, np.float32)
+    for start in range(0, numel, CHUNK):
+        u = uniform(name, min(CHUNK, numel - start), start)
+        if name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
+            x = 0.5 + u
+        elif len(shape) <= 1:
+            x = 0.2 * (u - 0.5)
+        else:
+            x = (2 * u - 1) * (gain * np.sqrt(3 / np.prod(shape[1:])))
+        out[start : start + CHUNK] = x
+    return torch.from_numpy(out.reshape(shape))
 
 
-def fill(module):
+def fill(module, gain=1.0):
     for name, tensor in module.state_dict().items():
-        tensor.copy_(value(name, tensor.shape) if tensor.is_floating_point() else torch.zeros_like(tensor))
+        if tensor.is_floating_point():
+            tensor.copy_(value(name, tensor.shape, gain))
     return module
 
 
@@ -90,6 +96,10 @@ def layers():
     out["batch_norm_cumulative_running_var"] = summary(average.running_var)
     add("layer_norm", nn.LayerNorm(16), tokens)
     add("group_norm", nn.GroupNorm(4, 8))
+    add("local_response_norm", nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+    add("conv_standardised", timm.layers.StdConv2d(8, 12, 3, eps=1e-8))
+    add("efficient_channel_attention", timm.layers.EcaModule(8))
+    add("adaptive_avg_pool", nn.AdaptiveAvgPool2d((4, 3)))
     add("max_pool", nn.MaxPool2d(3, 2, 1))
     add("max_pool_ceil", nn.MaxPool2d(3, 2, ceil_mode=True))
     add("avg_pool", nn.AvgPool2d(2))

@@ -1,0 +1,223 @@
+//! GoogLeNet (1409.4842) as torchvision has it: batch norm throughout, 3×3 where the paper has 5×5 convolutions.
+//!
+//! Keys as torchvision's: `conv1.conv`, `conv1.bn`, `inception3a.branch1.conv`, …, `aux1.fc1`, `fc`.
+
+use super::inception_v3::{TransformInput, basic_conv};
+use super::{Entry, Model};
+use crate::nn::{
+    Activation, Classifier, Concat, Conv, Dropout, Init, Layer, Linear, MaxPool2d, Path, Store,
+    adaptive_avg_pool,
+};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// Nine Inception modules and two auxiliary heads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub num_classes: i64,
+    pub in_chans: i64,
+    /// Height and width of the images at which costs are stated.
+    pub image_size: i64,
+    /// Heads on `inception4a` and `inception4d` that are trained beside the last.
+    pub aux_logits: bool,
+    /// From torchvision's normalisation of images to that of the weights' origin, (x − 0.5)/0.5: for torchvision's
+    /// pretrained weights.
+    pub transform_input: bool,
+    /// Dropout before the classifier.
+    pub dropout: f64,
+    /// Dropout in the auxiliary heads.
+    pub aux_dropout: f64,
+}
+
+impl Config {
+    /// `torchvision.models.googlenet` without weights.
+    pub fn googlenet() -> Self {
+        Self {
+            num_classes: 1000,
+            in_chans: 3,
+            image_size: 224,
+            aux_logits: true,
+            transform_input: false,
+            dropout: 0.2,
+            aux_dropout: 0.7,
+        }
+    }
+}
+
+impl super::Config for Config {
+    fn input(&self) -> [i64; 3] {
+        [self.in_chans, self.image_size, self.image_size]
+    }
+
+    fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
+        Ok(Box::new(GoogLeNet::new(&store.root(), self)?))
+    }
+}
+
+const INIT: Init = Init::TruncatedNormal(0.01);
+
+fn conv(path: &Path, conv: Conv) -> Result<Box<dyn Layer>> {
+    basic_conv(path, conv.init(INIT))
+}
+
+/// The channels of a module, by the columns of the paper's Table 1.
+struct Widths {
+    conv1x1: i64,
+    reduce3x3: i64,
+    conv3x3: i64,
+    reduce5x5: i64,
+    conv5x5: i64,
+    pool_proj: i64,
+}
+
+impl Widths {
+    fn out_channels(&self) -> i64 {
+        self.conv1x1 + self.conv3x3 + self.conv5x5 + self.pool_proj
+    }
+}
+
+/// The nine rows of that table.
+const MODULES: [(&str, Widths); 9] = [
+    (
+        "inception3a",
+        Widths { conv1x1: 64, reduce3x3: 96, conv3x3: 128, reduce5x5: 16, conv5x5: 32, pool_proj: 32 },
+    ),
+    (
+        "inception3b",
+        Widths { conv1x1: 128, reduce3x3: 128, conv3x3: 192, reduce5x5: 32, conv5x5: 96, pool_proj: 64 },
+    ),
+    (
+        "inception4a",
+        Widths { conv1x1: 192, reduce3x3: 96, conv3x3: 208, reduce5x5: 16, conv5x5: 48, pool_proj: 64 },
+    ),
+    (
+        "inception4b",
+        Widths { conv1x1: 160, reduce3x3: 112, conv3x3: 224, reduce5x5: 24, conv5x5: 64, pool_proj: 64 },
+    ),
+    (
+        "inception4c",
+        Widths { conv1x1: 128, reduce3x3: 128, conv3x3: 256, reduce5x5: 24, conv5x5: 64, pool_proj: 64 },
+    ),
+    (
+        "inception4d",
+        Widths { conv1x1: 112, reduce3x3: 144, conv3x3: 288, reduce5x5: 32, conv5x5: 64, pool_proj: 64 },
+    ),
+    (
+        "inception4e",
+        Widths { conv1x1: 256, reduce3x3: 160, conv3x3: 320, reduce5x5: 32, conv5x5: 128, pool_proj: 128 },
+    ),
+    (
+        "inception5a",
+        Widths { conv1x1: 256, reduce3x3: 160, conv3x3: 320, reduce5x5: 32, conv5x5: 128, pool_proj: 128 },
+    ),
+    (
+        "inception5b",
+        Widths { conv1x1: 384, reduce3x3: 192, conv3x3: 384, reduce5x5: 48, conv5x5: 128, pool_proj: 128 },
+    ),
+];
+
+fn inception(path: &Path, in_channels: i64, widths: &Widths) -> Result<Box<dyn Layer>> {
+    let Widths { conv1x1, reduce3x3, conv3x3, reduce5x5, conv5x5, pool_proj } = *widths;
+    let reduce = |channels: i64| Conv::new(in_channels, channels, 1);
+    let (branch2, branch3, branch4) = (path / "branch2", path / "branch3", path / "branch4");
+    let pool = MaxPool2d { stride: 1, padding: 1, ceil_mode: true, ..MaxPool2d::new(3) };
+    Ok(Box::new(Concat::new(vec![
+        vec![conv(&(path / "branch1"), reduce(conv1x1))?],
+        vec![
+            conv(&(&branch2 / 0), reduce(reduce3x3))?,
+            conv(&(&branch2 / 1), Conv::new(reduce3x3, conv3x3, 3).same())?,
+        ],
+        vec![
+            conv(&(&branch3 / 0), reduce(reduce5x5))?,
+            conv(&(&branch3 / 1), Conv::new(reduce5x5, conv5x5, 3).same())?,
+        ],
+        vec![Box::new(pool), conv(&(&branch4 / 1), reduce(pool_proj))?],
+    ])))
+}
+
+/// Features averaged to 4×4, a 1×1 convolution and two fully connected layers.
+struct AuxiliaryHead {
+    conv: Box<dyn Layer>,
+    fc1: Linear,
+    fc2: Linear,
+    dropout: Dropout,
+}
+
+impl AuxiliaryHead {
+    fn new(path: &Path, config: &Config, in_channels: i64) -> Result<Self> {
+        Ok(Self {
+            conv: conv(&(path / "conv"), Conv::new(in_channels, 128, 1))?,
+            fc1: Linear::weights(&(path / "fc1"), 128 * 16, 1024, INIT)?,
+            fc2: Linear::weights(&(path / "fc2"), 1024, config.num_classes, INIT)?,
+            dropout: Dropout::new(config.aux_dropout)?,
+        })
+    }
+}
+
+impl Layer for AuxiliaryHead {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = self.conv.forward(&adaptive_avg_pool(x, [4; 2])?, train)?.f_flatten(1, -1)?;
+        let x = Activation::Relu.forward(self.fc1.forward(&x, train)?)?;
+        self.fc2.forward(&self.dropout.forward(&x, train)?, train)
+    }
+}
+
+struct GoogLeNet {
+    stages: Vec<(&'static str, Box<dyn Layer>)>,
+    auxiliaries: Vec<(&'static str, AuxiliaryHead)>,
+    head: Classifier,
+}
+
+impl GoogLeNet {
+    fn new(path: &Path, config: &Config) -> Result<Self> {
+        let pool = |kernel| Box::new(MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(kernel) });
+        let conv1 = conv(&(path / "conv1"), Conv::new(config.in_chans, 64, 7).stride(2).padding(3))?;
+        let mut stages: Vec<(&str, Box<dyn Layer>)> = vec![
+            ("conv1", TransformInput::before(conv1, config.in_chans, config.transform_input)?),
+            ("maxpool1", pool(3)),
+            ("conv2", conv(&(path / "conv2"), Conv::new(64, 64, 1))?),
+            ("conv3", conv(&(path / "conv3"), Conv::new(64, 192, 3).same())?),
+            ("maxpool2", pool(3)),
+        ];
+        let mut auxiliaries = Vec::new();
+        let mut channels = 192;
+        for (name, widths) in &MODULES {
+            stages.push((name, inception(&(path / name), channels, widths)?));
+            channels = widths.out_channels();
+            match *name {
+                "inception3b" => stages.push(("maxpool3", pool(3))),
+                "inception4e" => stages.push(("maxpool4", pool(2))),
+                "inception4a" if config.aux_logits => {
+                    auxiliaries.push((*name, AuxiliaryHead::new(&(path / "aux1"), config, channels)?));
+                }
+                "inception4d" if config.aux_logits => {
+                    auxiliaries.push((*name, AuxiliaryHead::new(&(path / "aux2"), config, channels)?));
+                }
+                _ => {}
+            }
+        }
+        let fc = Linear::weights(&(path / "fc"), channels, config.num_classes, INIT)?;
+        Ok(Self { stages, auxiliaries, head: Classifier::new(fc, config.dropout)? })
+    }
+}
+
+impl Model for GoogLeNet {
+    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
+        self.stages.iter().map(|(name, stage)| (*name, stage.as_ref())).collect()
+    }
+
+    fn head(&self) -> &dyn Layer {
+        &self.head
+    }
+
+    fn auxiliaries(&self) -> Vec<(&str, &dyn Layer)> {
+        self.auxiliaries.iter().map(|(stage, head)| (*stage, head as &dyn Layer)).collect()
+    }
+}
+
+/// torchvision's net.
+pub(super) fn entries() -> Vec<Entry> {
+    vec![Entry::new("torchvision/googlenet".into(), "Inception", Config::googlenet())]
+}

@@ -1,0 +1,295 @@
+//! Inception v3 (1512.00567) as torchvision and timm have it, with what the Inception nets share.
+//!
+//! Keys of both: `Conv2d_1a_3x3.conv`, `Conv2d_1a_3x3.bn`, …, `Mixed_5b.branch1x1.conv`, …, `fc`; torchvision's files
+//! have `AuxLogits` as well.
+
+use super::{Entry, Model};
+use crate::nn::{
+    AvgPool2d, Classifier, Concat, Conv, ConvNorm, ConvNormAct, Init, Layer, Linear, MaxPool2d, Path, Store,
+    global_avg_pool,
+};
+use crate::torch;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// Eleven Inception modules and an auxiliary head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub num_classes: i64,
+    pub in_chans: i64,
+    /// Height and width of the images at which costs are stated.
+    pub image_size: i64,
+    /// A head on `Mixed_6e` that is trained beside the last.
+    pub aux_logits: bool,
+    /// From torchvision's normalisation of images to that of the weights' origin, (x − 0.5)/0.5: for torchvision's
+    /// pretrained weights.
+    pub transform_input: bool,
+    /// Dropout before the classifier.
+    pub dropout: f64,
+}
+
+impl Config {
+    /// `torchvision.models.inception_v3` without weights.
+    pub fn torchvision() -> Self {
+        Self {
+            num_classes: 1000,
+            in_chans: 3,
+            image_size: 299,
+            aux_logits: true,
+            transform_input: false,
+            dropout: 0.5,
+        }
+    }
+
+    /// timm's, without auxiliary head and dropout.
+    pub fn timm() -> Self {
+        Self { aux_logits: false, dropout: 0.0, ..Self::torchvision() }
+    }
+}
+
+impl super::Config for Config {
+    fn input(&self) -> [i64; 3] {
+        [self.in_chans, self.image_size, self.image_size]
+    }
+
+    fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
+        Ok(Box::new(InceptionV3::new(&store.root(), self)?))
+    }
+}
+
+/// Convolution, norm of eps 0.001 and ReLU, with the keys `conv` and `bn`: the unit of all Inception nets.
+pub(super) fn basic_conv(path: &Path, conv: Conv) -> Result<Box<dyn Layer>> {
+    let conv = ConvNorm::new(&(path / "conv"), &(path / "bn"), conv)?;
+    Ok(Box::new(ConvNormAct::relu(conv.eps(1e-3))))
+}
+
+/// Images normalised by torchvision's mean and deviation, renormalised to (x − 0.5)/0.5, then the first layer.
+pub(super) struct TransformInput {
+    first: Box<dyn Layer>,
+}
+
+impl TransformInput {
+    /// `first` itself if images are not to be transformed.
+    ///
+    /// # Errors
+    /// Images that do not have the three channels of RGB.
+    pub fn before(first: Box<dyn Layer>, in_chans: i64, transform: bool) -> Result<Box<dyn Layer>> {
+        ensure!(!transform || in_chans == 3, "`transform_input` is for 3 channels, not {in_chans}");
+        Ok(if transform { Box::new(Self { first }) } else { first })
+    }
+}
+
+impl Layer for TransformInput {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if torch::is_meta(x)? {
+            return self.first.forward(x, train);
+        }
+        let channels = |values: [f64; 3]| -> Result<Tensor> {
+            let values = Tensor::f_from_slice(&values)?.f_to_kind(x.kind())?.f_to_device(x.device())?;
+            Ok(values.f_view([1, 3, 1, 1])?)
+        };
+        let scale = channels([0.229, 0.224, 0.225].map(|deviation| deviation / 0.5))?;
+        let shift = channels([0.485, 0.456, 0.406].map(|mean| (mean - 0.5) / 0.5))?;
+        self.first.forward(&x.f_mul(&scale)?.f_add(&shift)?, train)
+    }
+}
+
+fn conv(path: &Path, conv: Conv) -> Result<Box<dyn Layer>> {
+    basic_conv(path, conv.init(Init::TruncatedNormal(0.1)))
+}
+
+fn average() -> Box<dyn Layer> {
+    Box::new(AvgPool2d { stride: 1, padding: 1, ..AvgPool2d::new(3) })
+}
+
+fn halve() -> Box<dyn Layer> {
+    Box::new(MaxPool2d { stride: 2, ..MaxPool2d::new(3) })
+}
+
+/// A convolution along one row or column that keeps the size.
+pub(super) fn along(in_channels: i64, out_channels: i64, kernel: [i64; 2]) -> Conv {
+    Conv::new(in_channels, out_channels, 1).kernel(kernel).same()
+}
+
+/// Figure 5 of the paper: two 3×3 in place of a 5×5.
+fn module_a(path: &Path, inputs: i64, pool_features: i64) -> Result<Box<dyn Layer>> {
+    let conv = |name: &str, spec: Conv| conv(&(path / name), spec);
+    Ok(Box::new(Concat::new(vec![
+        vec![conv("branch1x1", Conv::new(inputs, 64, 1))?],
+        vec![
+            conv("branch5x5_1", Conv::new(inputs, 48, 1))?,
+            conv("branch5x5_2", Conv::new(48, 64, 5).same())?,
+        ],
+        vec![
+            conv("branch3x3dbl_1", Conv::new(inputs, 64, 1))?,
+            conv("branch3x3dbl_2", Conv::new(64, 96, 3).same())?,
+            conv("branch3x3dbl_3", Conv::new(96, 96, 3).same())?,
+        ],
+        vec![average(), conv("branch_pool", Conv::new(inputs, pool_features, 1))?],
+    ])))
+}
+
+/// To half the resolution.
+fn module_b(path: &Path, inputs: i64) -> Result<Box<dyn Layer>> {
+    let conv = |name: &str, spec: Conv| conv(&(path / name), spec);
+    Ok(Box::new(Concat::new(vec![
+        vec![conv("branch3x3", Conv::new(inputs, 384, 3).stride(2))?],
+        vec![
+            conv("branch3x3dbl_1", Conv::new(inputs, 64, 1))?,
+            conv("branch3x3dbl_2", Conv::new(64, 96, 3).same())?,
+            conv("branch3x3dbl_3", Conv::new(96, 96, 3).stride(2))?,
+        ],
+        vec![halve()],
+    ])))
+}
+
+/// Figure 6: 7×7 convolutions as 1×7 and 7×1, `c7` channels between them.
+fn module_c(path: &Path, inputs: i64, c7: i64) -> Result<Box<dyn Layer>> {
+    let conv = |name: &str, spec: Conv| conv(&(path / name), spec);
+    Ok(Box::new(Concat::new(vec![
+        vec![conv("branch1x1", Conv::new(inputs, 192, 1))?],
+        vec![
+            conv("branch7x7_1", Conv::new(inputs, c7, 1))?,
+            conv("branch7x7_2", along(c7, c7, [1, 7]))?,
+            conv("branch7x7_3", along(c7, 192, [7, 1]))?,
+        ],
+        vec![
+            conv("branch7x7dbl_1", Conv::new(inputs, c7, 1))?,
+            conv("branch7x7dbl_2", along(c7, c7, [7, 1]))?,
+            conv("branch7x7dbl_3", along(c7, c7, [1, 7]))?,
+            conv("branch7x7dbl_4", along(c7, c7, [7, 1]))?,
+            conv("branch7x7dbl_5", along(c7, 192, [1, 7]))?,
+        ],
+        vec![average(), conv("branch_pool", Conv::new(inputs, 192, 1))?],
+    ])))
+}
+
+/// To half the resolution.
+fn module_d(path: &Path, inputs: i64) -> Result<Box<dyn Layer>> {
+    let conv = |name: &str, spec: Conv| conv(&(path / name), spec);
+    Ok(Box::new(Concat::new(vec![
+        vec![
+            conv("branch3x3_1", Conv::new(inputs, 192, 1))?,
+            conv("branch3x3_2", Conv::new(192, 320, 3).stride(2))?,
+        ],
+        vec![
+            conv("branch7x7x3_1", Conv::new(inputs, 192, 1))?,
+            conv("branch7x7x3_2", along(192, 192, [1, 7]))?,
+            conv("branch7x7x3_3", along(192, 192, [7, 1]))?,
+            conv("branch7x7x3_4", Conv::new(192, 192, 3).stride(2))?,
+        ],
+        vec![halve()],
+    ])))
+}
+
+/// Figure 7: rows and columns side by side.
+fn module_e(path: &Path, inputs: i64) -> Result<Box<dyn Layer>> {
+    let conv = |name: &str, spec: Conv| conv(&(path / name), spec);
+    let cross = |row: &str, column: &str| -> Result<Box<dyn Layer>> {
+        let branches =
+            vec![vec![conv(row, along(384, 384, [1, 3]))?], vec![conv(column, along(384, 384, [3, 1]))?]];
+        Ok(Box::new(Concat::new(branches)))
+    };
+    Ok(Box::new(Concat::new(vec![
+        vec![conv("branch1x1", Conv::new(inputs, 320, 1))?],
+        vec![conv("branch3x3_1", Conv::new(inputs, 384, 1))?, cross("branch3x3_2a", "branch3x3_2b")?],
+        vec![
+            conv("branch3x3dbl_1", Conv::new(inputs, 448, 1))?,
+            conv("branch3x3dbl_2", Conv::new(448, 384, 3).same())?,
+            cross("branch3x3dbl_3a", "branch3x3dbl_3b")?,
+        ],
+        vec![average(), conv("branch_pool", Conv::new(inputs, 192, 1))?],
+    ])))
+}
+
+/// Averages, two convolutions and a classifier.
+struct AuxiliaryHead {
+    conv0: Box<dyn Layer>,
+    conv1: Box<dyn Layer>,
+    fc: Linear,
+}
+
+impl AuxiliaryHead {
+    fn new(path: &Path, inputs: i64, num_classes: i64) -> Result<Self> {
+        Ok(Self {
+            conv0: conv(&(path / "conv0"), Conv::new(inputs, 128, 1))?,
+            conv1: conv(&(path / "conv1"), Conv::new(128, 768, 5))?,
+            fc: Linear::weights(&(path / "fc"), 768, num_classes, Init::TruncatedNormal(0.001))?,
+        })
+    }
+}
+
+impl Layer for AuxiliaryHead {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = AvgPool2d { stride: 3, ..AvgPool2d::new(5) }.forward(x, train)?;
+        let x = self.conv1.forward(&self.conv0.forward(&x, train)?, train)?;
+        self.fc.forward(&global_avg_pool(&x)?, train)
+    }
+}
+
+struct InceptionV3 {
+    stages: Vec<(&'static str, Box<dyn Layer>)>,
+    auxiliary: Option<AuxiliaryHead>,
+    head: Classifier,
+}
+
+/// The stage that the auxiliary head stands on.
+const AUXILIARY: &str = "Mixed_6e";
+
+impl InceptionV3 {
+    fn new(path: &Path, config: &Config) -> Result<Self> {
+        let at = |name: &str| path / name;
+        let conv = |name: &'static str, spec: Conv| Ok::<_, anyhow::Error>((name, conv(&at(name), spec)?));
+        let first = conv("Conv2d_1a_3x3", Conv::new(config.in_chans, 32, 3).stride(2))?.1;
+        let stages = vec![
+            ("Conv2d_1a_3x3", TransformInput::before(first, config.in_chans, config.transform_input)?),
+            conv("Conv2d_2a_3x3", Conv::new(32, 32, 3))?,
+            conv("Conv2d_2b_3x3", Conv::new(32, 64, 3).same())?,
+            ("maxpool1", halve()),
+            conv("Conv2d_3b_1x1", Conv::new(64, 80, 1))?,
+            conv("Conv2d_4a_3x3", Conv::new(80, 192, 3))?,
+            ("maxpool2", halve()),
+            ("Mixed_5b", module_a(&at("Mixed_5b"), 192, 32)?),
+            ("Mixed_5c", module_a(&at("Mixed_5c"), 256, 64)?),
+            ("Mixed_5d", module_a(&at("Mixed_5d"), 288, 64)?),
+            ("Mixed_6a", module_b(&at("Mixed_6a"), 288)?),
+            ("Mixed_6b", module_c(&at("Mixed_6b"), 768, 128)?),
+            ("Mixed_6c", module_c(&at("Mixed_6c"), 768, 160)?),
+            ("Mixed_6d", module_c(&at("Mixed_6d"), 768, 160)?),
+            ("Mixed_6e", module_c(&at("Mixed_6e"), 768, 192)?),
+            ("Mixed_7a", module_d(&at("Mixed_7a"), 768)?),
+            ("Mixed_7b", module_e(&at("Mixed_7b"), 1280)?),
+            ("Mixed_7c", module_e(&at("Mixed_7c"), 2048)?),
+        ];
+        let auxiliary = match config.aux_logits {
+            true => Some(AuxiliaryHead::new(&at("AuxLogits"), 768, config.num_classes)?),
+            false => None,
+        };
+        let fc = Linear::weights(&at("fc"), 2048, config.num_classes, Init::TruncatedNormal(0.1))?;
+        Ok(Self { stages, auxiliary, head: Classifier::new(fc, config.dropout)? })
+    }
+}
+
+impl Model for InceptionV3 {
+    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
+        self.stages.iter().map(|(name, stage)| (*name, stage.as_ref())).collect()
+    }
+
+    fn head(&self) -> &dyn Layer {
+        &self.head
+    }
+
+    fn auxiliaries(&self) -> Vec<(&str, &dyn Layer)> {
+        self.auxiliary.iter().map(|head| (AUXILIARY, head as &dyn Layer)).collect()
+    }
+}
+
+/// Both libraries' nets.
+pub(super) fn entries() -> Vec<Entry> {
+    vec![
+        Entry::new("torchvision/inception_v3".into(), "Inception", Config::torchvision()),
+        Entry::new("timm/inception_v3".into(), "Inception", Config::timm()),
+    ]
+}

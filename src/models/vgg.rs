@@ -1,0 +1,271 @@
+//! VGG (1409.1556), with batch norm or without, as torchvision and timm have it.
+//!
+//! The libraries differ in the classifier alone. torchvision's keys are `classifier.0`, `classifier.3`, `classifier.6`,
+//! fully connected over 7×7 features; timm's are `pre_logits.fc1`, `pre_logits.fc2`, `head.fc`, the first two
+//! convolutions, so that larger images make maps of logits' inputs that are averaged. Both number the layers of
+//! `features` alike.
+
+use super::{Entry, Model};
+use crate::nn::{
+    Activation, Conv, Conv2d, ConvNorm, Dropout, Init, Layer, Linear, MaxPool2d, Path, Store,
+    adaptive_avg_pool, global_avg_pool,
+};
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// How the hidden layers of the classifier are spelt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadKind {
+    /// torchvision: features averaged to 7×7, then fully connected.
+    Linear,
+    /// timm: a 7×7 and a 1×1 convolution, then the mean over the places.
+    Convolutional,
+}
+
+/// Five stages of 3×3 convolutions and three fully connected layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub num_classes: i64,
+    pub in_chans: i64,
+    /// Height and width of the images at which costs are stated.
+    pub image_size: i64,
+    /// Convolutions of each stage.
+    pub layers: [i64; 5],
+    /// Their channels.
+    pub channels: [i64; 5],
+    pub batch_norm: bool,
+    pub head: HeadKind,
+    /// Features of the two hidden layers of the classifier.
+    pub hidden: i64,
+    /// Dropout after each of them.
+    pub dropout: f64,
+}
+
+impl Config {
+    fn of(layers: [i64; 5]) -> Self {
+        Self {
+            num_classes: 1000,
+            in_chans: 3,
+            image_size: 224,
+            layers,
+            channels: [64, 128, 256, 512, 512],
+            batch_norm: false,
+            head: HeadKind::Linear,
+            hidden: 4096,
+            dropout: 0.5,
+        }
+    }
+
+    /// The paper's A.
+    pub fn vgg11() -> Self {
+        Self::of([1, 1, 2, 2, 2])
+    }
+
+    /// The paper's B.
+    pub fn vgg13() -> Self {
+        Self::of([2, 2, 2, 2, 2])
+    }
+
+    /// The paper's D.
+    pub fn vgg16() -> Self {
+        Self::of([2, 2, 3, 3, 3])
+    }
+
+    /// The paper's E.
+    pub fn vgg19() -> Self {
+        Self::of([2, 2, 4, 4, 4])
+    }
+
+    /// With batch norm after every convolution.
+    pub fn with_batch_norm(self) -> Self {
+        Self { batch_norm: true, ..self }
+    }
+
+    /// With timm's head, which has no dropout by default.
+    pub fn with_convolutional_head(self) -> Self {
+        Self { head: HeadKind::Convolutional, dropout: 0.0, ..self }
+    }
+}
+
+impl super::Config for Config {
+    fn input(&self) -> [i64; 3] {
+        [self.in_chans, self.image_size, self.image_size]
+    }
+
+    fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
+        ensure!(self.layers.iter().all(|&n| n > 0), "`layers` {:?} must be positive", self.layers);
+        Ok(Box::new(Vgg::new(&store.root(), self)?))
+    }
+}
+
+/// A convolution with its bias, and the norm that may follow.
+enum Unit {
+    Plain(Conv2d),
+    Normed(ConvNorm),
+}
+
+impl Layer for Unit {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        match self {
+            Unit::Plain(conv) => Activation::Relu.forward(conv.forward(x, train)?),
+            Unit::Normed(conv) => conv.forward(x, Activation::Relu, train),
+        }
+    }
+}
+
+/// Convolutions at one resolution, after the pooling that precedes them.
+struct Stage {
+    /// The key of the last layer, a ReLU.
+    name: String,
+    pool: Option<MaxPool2d>,
+    units: Vec<Unit>,
+}
+
+impl Layer for Stage {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let mut y = match &self.pool {
+            Some(pool) => pool.forward(x, train)?,
+            None => x.shallow_clone(),
+        };
+        for unit in &self.units {
+            y = unit.forward(&y, train)?;
+        }
+        Ok(y)
+    }
+}
+
+/// Height and width of the features that the first hidden layer covers.
+const FIELD: i64 = 7;
+
+struct LinearHead {
+    fc1: Linear,
+    fc2: Linear,
+    fc3: Linear,
+    dropout: Dropout,
+}
+
+impl Layer for LinearHead {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
+        let x = Activation::Relu.forward(self.fc1.forward(&x, train)?)?;
+        let x = Activation::Relu.forward(self.fc2.forward(&self.dropout.forward(&x, train)?, train)?)?;
+        self.fc3.forward(&self.dropout.forward(&x, train)?, train)
+    }
+}
+
+struct ConvolutionalHead {
+    fc1: Conv2d,
+    fc2: Conv2d,
+    fc: Linear,
+    dropout: Dropout,
+}
+
+impl Layer for ConvolutionalHead {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let (_, _, h, w) = x.size4()?;
+        let x = match h < FIELD || w < FIELD {
+            true => adaptive_avg_pool(x, [h.max(FIELD), w.max(FIELD)])?,
+            false => x.shallow_clone(),
+        };
+        let x = Activation::Relu.forward(self.fc1.forward(&x, train)?)?;
+        let x = Activation::Relu.forward(self.fc2.forward(&self.dropout.forward(&x, train)?, train)?)?;
+        self.fc.forward(&self.dropout.forward(&global_avg_pool(&x)?, train)?, train)
+    }
+}
+
+struct Vgg {
+    stages: Vec<Stage>,
+    pool: (String, MaxPool2d),
+    head: Box<dyn Layer>,
+}
+
+/// N(0, 0.01²), as both libraries start fully connected layers.
+const LINEAR: Init = Init::Normal(0.01);
+
+fn conv(in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
+    Conv::new(in_channels, out_channels, kernel).zero_bias().init(Init::KaimingFanOut)
+}
+
+impl Vgg {
+    fn new(path: &Path, config: &Config) -> Result<Self> {
+        let features = path / "features";
+        let pool = MaxPool2d::new(2);
+        let mut stages = Vec::new();
+        let (mut channels, mut index) = (config.in_chans, 0);
+        for (stage, (&layers, &width)) in config.layers.iter().zip(&config.channels).enumerate() {
+            let pool = (stage > 0).then_some(pool);
+            index += i64::from(pool.is_some());
+            let mut units = Vec::new();
+            for _ in 0..layers {
+                let conv = conv(channels, width, 3).same();
+                let (conv_path, norm_path) = (&features / index, &features / (index + 1));
+                units.push(match config.batch_norm {
+                    true => Unit::Normed(ConvNorm::with_bias(&conv_path, &norm_path, conv)?),
+                    false => Unit::Plain(Conv2d::new(&conv_path, conv)?),
+                });
+                index += if config.batch_norm { 3 } else { 2 };
+                channels = width;
+            }
+            stages.push(Stage { name: format!("features.{}", index - 1), pool, units });
+        }
+        let head = head(path, config, channels)?;
+        Ok(Self { stages, pool: (format!("features.{index}"), pool), head })
+    }
+}
+
+fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
+    let Config { hidden, num_classes, .. } = *config;
+    let dropout = Dropout::new(config.dropout)?;
+    Ok(match config.head {
+        HeadKind::Linear => {
+            let path = path / "classifier";
+            Box::new(LinearHead {
+                fc1: Linear::init(&(&path / 0), FIELD * FIELD * channels, hidden, LINEAR)?,
+                fc2: Linear::init(&(&path / 3), hidden, hidden, LINEAR)?,
+                fc3: Linear::init(&(&path / 6), hidden, num_classes, LINEAR)?,
+                dropout,
+            })
+        }
+        HeadKind::Convolutional => Box::new(ConvolutionalHead {
+            fc1: Conv2d::new(&(path / "pre_logits" / "fc1"), conv(channels, hidden, FIELD))?,
+            fc2: Conv2d::new(&(path / "pre_logits" / "fc2"), conv(hidden, hidden, 1))?,
+            fc: Linear::init(&(path / "head" / "fc"), hidden, num_classes, LINEAR)?,
+            dropout,
+        }),
+    })
+}
+
+impl Model for Vgg {
+    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
+        let mut stages: Vec<(&str, &dyn Layer)> = Vec::new();
+        stages.extend(self.stages.iter().map(|stage| (stage.name.as_str(), stage as &dyn Layer)));
+        stages.push((&self.pool.0, &self.pool.1));
+        stages
+    }
+
+    fn head(&self) -> &dyn Layer {
+        self.head.as_ref()
+    }
+}
+
+/// Both libraries' nets.
+pub(super) fn entries() -> Vec<Entry> {
+    let depths = [
+        ("vgg11", Config::vgg11()),
+        ("vgg13", Config::vgg13()),
+        ("vgg16", Config::vgg16()),
+        ("vgg19", Config::vgg19()),
+    ];
+    let mut entries = Vec::new();
+    for (name, config) in depths {
+        for (suffix, config) in [("", config.clone()), ("_bn", config.with_batch_norm())] {
+            let timm = config.clone().with_convolutional_head();
+            entries.push(Entry::new(format!("torchvision/{name}{suffix}"), "VGG", config));
+            entries.push(Entry::new(format!("timm/{name}{suffix}"), "VGG", timm));
+        }
+    }
+    entries
+}

@@ -1,0 +1,214 @@
+//! Xception (1610.02357) as timm has it under the name `legacy_xception`.
+//!
+//! Keys as timm's: `conv1`, `bn1`, …, `block1.rep.0.conv1`, `block1.rep.0.pointwise`, `block1.rep.1`, …,
+//! `block1.skip`, `block1.skipbn`, …, `fc`.
+
+use super::{Entry, Model};
+use crate::nn::{
+    Activation, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, Init, Layer, Linear, MaxPool2d, Path,
+    Sequence, Store,
+};
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// Entry flow, middle flow and exit flow of separable convolutions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub num_classes: i64,
+    pub in_chans: i64,
+    /// Height and width of the images at which costs are stated.
+    pub image_size: i64,
+    /// Blocks of the middle flow.
+    pub middle: i64,
+    /// Between the depthwise and the pointwise convolution (the paper's Figure 10).
+    pub intermediate: Activation,
+    /// Whether blocks have shortcuts (the paper's Figure 9).
+    pub residual: bool,
+    /// Dropout before the classifier.
+    pub dropout: f64,
+}
+
+impl Config {
+    pub fn xception() -> Self {
+        Self {
+            num_classes: 1000,
+            in_chans: 3,
+            image_size: 299,
+            middle: 8,
+            intermediate: Activation::Identity,
+            residual: true,
+            dropout: 0.0,
+        }
+    }
+}
+
+impl super::Config for Config {
+    fn input(&self) -> [i64; 3] {
+        [self.in_chans, self.image_size, self.image_size]
+    }
+
+    fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
+        ensure!(self.middle >= 0, "`middle` {} must not be negative", self.middle);
+        Ok(Box::new(Xception::new(&store.root(), self)?))
+    }
+}
+
+fn conv(in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
+    Conv::new(in_channels, out_channels, kernel).no_bias().init(Init::KaimingFanOut)
+}
+
+/// 3×3 over each channel, 1×1 over all, and the norm.
+struct Separable {
+    depthwise: Conv2d,
+    intermediate: Activation,
+    pointwise: ConvNorm,
+}
+
+impl Separable {
+    fn new(path: &Path, norm: &Path, config: &Config, in_channels: i64, out_channels: i64) -> Result<Self> {
+        let depthwise = conv(in_channels, in_channels, 3).same().groups(in_channels);
+        let pointwise = conv(in_channels, out_channels, 1);
+        Ok(Self {
+            depthwise: Conv2d::new(&(path / "conv1"), depthwise)?,
+            intermediate: config.intermediate,
+            pointwise: ConvNorm::new(&(path / "pointwise"), norm, pointwise)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
+        let y = self.intermediate.forward(self.depthwise.forward(x, train)?)?;
+        self.pointwise.forward(&y, activation, train)
+    }
+}
+
+/// A separable convolution with ReLU after it, of the exit flow.
+struct SeparableRelu(Separable);
+
+impl Layer for SeparableRelu {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.0.forward(x, Activation::Relu, train)
+    }
+}
+
+/// Separable convolutions with ReLU before each, and the shortcut round them.
+struct Block {
+    relu_first: bool,
+    separables: Vec<Separable>,
+    pool: Option<MaxPool2d>,
+    skip: Option<ConvNorm>,
+    residual: bool,
+}
+
+/// What a block is: the channels after each convolution, and whether it halves the resolution.
+struct Shape<'a> {
+    in_channels: i64,
+    channels: &'a [i64],
+    halve: bool,
+    relu_first: bool,
+}
+
+impl Block {
+    fn new(path: &Path, config: &Config, shape: &Shape) -> Result<Self> {
+        let rep = path / "rep";
+        let mut separables = Vec::new();
+        let (mut channels, mut index) = (shape.in_channels, i64::from(shape.relu_first));
+        for &out in shape.channels {
+            let (place, norm) = (&rep / index, &rep / (index + 1));
+            separables.push(Separable::new(&place, &norm, config, channels, out)?);
+            (channels, index) = (out, index + 3);
+        }
+        let changes = shape.halve || channels != shape.in_channels;
+        let stride = if shape.halve { 2 } else { 1 };
+        let project = conv(shape.in_channels, channels, 1).stride(stride);
+        let skip = (changes && config.residual)
+            .then(|| ConvNorm::new(&(path / "skip"), &(path / "skipbn"), project))
+            .transpose()?;
+        Ok(Self {
+            relu_first: shape.relu_first,
+            separables,
+            pool: shape.halve.then_some(MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) }),
+            skip,
+            residual: config.residual,
+        })
+    }
+}
+
+impl Layer for Block {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let mut y = match self.relu_first {
+            true => Activation::Relu.apply(x)?,
+            false => x.shallow_clone(),
+        };
+        for (separable, left) in self.separables.iter().zip((0..self.separables.len()).rev()) {
+            let activation = if left > 0 { Activation::Relu } else { Activation::Identity };
+            y = separable.forward(&y, activation, train)?;
+        }
+        if let Some(pool) = &self.pool {
+            y = pool.forward(&y, train)?;
+        }
+        Ok(match &self.skip {
+            Some(skip) => y.f_add_(&skip.forward(x, Activation::Identity, train)?)?,
+            None if self.residual => y.f_add_(x)?,
+            None => y,
+        })
+    }
+}
+
+struct Xception {
+    stages: Vec<(String, Box<dyn Layer>)>,
+    head: Classifier,
+}
+
+impl Xception {
+    fn new(path: &Path, config: &Config) -> Result<Self> {
+        let norm = |i: i64| path / format!("bn{i}");
+        let stem = |i: i64, spec: Conv| -> Result<Box<dyn Layer>> {
+            let conv = ConvNorm::new(&(path / format!("conv{i}")), &norm(i), spec)?;
+            Ok(Box::new(ConvNormAct::relu(conv)))
+        };
+        let mut stages = vec![
+            ("conv1".to_owned(), stem(1, conv(config.in_chans, 32, 3).stride(2))?),
+            ("conv2".to_owned(), stem(2, conv(32, 64, 3))?),
+        ];
+        let mut block = |in_channels, channels: &[i64], halve| -> Result<()> {
+            let name = format!("block{}", stages.len() - 1);
+            let relu_first = name != "block1";
+            let shape = Shape { in_channels, channels, halve, relu_first };
+            let block = Block::new(&(path / &name), config, &shape)?;
+            stages.push((name, Box::new(block)));
+            Ok(())
+        };
+        block(64, &[128, 128], true)?;
+        block(128, &[256, 256], true)?;
+        block(256, &[728, 728], true)?;
+        for _ in 0..config.middle {
+            block(728, &[728, 728, 728], false)?;
+        }
+        block(728, &[728, 1024], true)?;
+        let exit = |i: i64, from, to| -> Result<Box<dyn Layer>> {
+            let separable = Separable::new(&(path / format!("conv{i}")), &norm(i), config, from, to)?;
+            Ok(Box::new(SeparableRelu(separable)))
+        };
+        let exit = Sequence(vec![exit(3, 1024, 1536)?, exit(4, 1536, 2048)?]);
+        stages.push(("conv4".to_owned(), Box::new(exit)));
+        let fc = Linear::new(&(path / "fc"), 2048, config.num_classes)?;
+        Ok(Self { stages, head: Classifier::new(fc, config.dropout)? })
+    }
+}
+
+impl Model for Xception {
+    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
+        self.stages.iter().map(|(name, stage)| (name.as_str(), stage.as_ref())).collect()
+    }
+
+    fn head(&self) -> &dyn Layer {
+        &self.head
+    }
+}
+
+/// timm's net.
+pub(super) fn entries() -> Vec<Entry> {
+    vec![Entry::new("timm/legacy_xception".into(), "Xception", Config::xception())]
+}

@@ -1,0 +1,26 @@
+//! The end of most convolutional nets.
+
+use super::pool::global_avg_pool;
+use super::{Dropout, Layer, Linear};
+use anyhow::Result;
+use tch::Tensor;
+
+/// Global average, dropout and one fully connected layer: (N, C, H, W) to logits (N, classes).
+pub struct Classifier {
+    dropout: Dropout,
+    linear: Linear,
+}
+
+impl Classifier {
+    /// # Errors
+    /// A probability of dropout outside [0, 1).
+    pub fn new(linear: Linear, dropout: f64) -> Result<Self> {
+        Ok(Self { dropout: Dropout::new(dropout)?, linear })
+    }
+}
+
+impl Layer for Classifier {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.linear.forward(&self.dropout.forward(&global_avg_pool(x)?, train)?, train)
+    }
+}

@@ -1,0 +1,41 @@
+//! Efficient channel attention (1910.03151).
+
+use super::init::Init;
+use super::store::Path;
+use super::{Activation, Layer, cost};
+use crate::torch;
+use anyhow::Result;
+use tch::Tensor;
+
+/// Scales each channel by a gate computed from the means of its neighbours, with timm's key: a one-dimensional
+/// convolution over the channels, `conv.weight` (1, 1, k), sigmoid after.
+pub struct EfficientChannelAttention {
+    weight: Tensor,
+}
+
+impl EfficientChannelAttention {
+    /// The kernel grows with the logarithm of the channels: the odd number by |log₂ C + 1|/2 (equation 12), 3 at least.
+    ///
+    /// # Errors
+    /// A name given twice.
+    pub fn new(path: &Path, channels: i64) -> Result<Self> {
+        let near = (((channels as f64).log2() + 1.0).abs() / 2.0) as i64;
+        let kernel = (near + 1 - near % 2).max(3);
+        Ok(Self { weight: (path / "conv").parameter("weight", &[1, 1, kernel], Init::FanIn)? })
+    }
+}
+
+impl Layer for EfficientChannelAttention {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        let (n, channels, _, _) = x.size4()?;
+        let kernel = self.weight.size()[2];
+        cost::record(n * channels * kernel, n * channels);
+        // libtorch's C++ side has no convolution on the meta device, and the shape stays.
+        if torch::is_meta(x)? {
+            return Ok(x.shallow_clone());
+        }
+        let means = x.f_adaptive_avg_pool2d([1, 1])?.f_reshape([n, 1, channels])?;
+        let mixed = means.f_conv1d(&self.weight, None::<Tensor>, [1], [kernel / 2], [1], 1)?;
+        Ok(x.f_mul(&Activation::Sigmoid.forward(mixed)?.f_reshape([n, channels, 1, 1])?)?)
+    }
+}

@@ -1,0 +1,238 @@
+"""Regenerates parity/FAMILY.json for the families named, or for all: `parity.py [FAMILY…]`.
+
+Every name of torchvision and timm in the table below, with weights and input from the hash of make.py: what
+tests/parity.rs holds ours to.
+"""
+
+import json
+import pathlib
+import sys
+from dataclasses import dataclass
+
+import timm
+import torch
+import torchvision
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from make import fill, images, numbers, uniform
+
+HERE = pathlib.Path(__file__).parent / "parity"
+RELU = 2**0.5
+
+
+@dataclass
+class Group:
+    """Names of one source that are checked alike.
+
+    `size` is the input's height and width: small, where the architecture allows. `gain` scales the weights of
+    convolutions and linear layers, so that what reaches the logits neither dies out nor explodes over the depth:
+    RELU where every ReLU halves the signal, 1 where shortcuts carry it. The names in `quick` stand for a
+    structure each: plain `cargo test` runs them, `make parity` runs all. `features` is off where timm takes them from
+    within a block.
+    """
+
+    source: str
+    names: str
+    size: int
+    gain: float = 1.0
+    quick: str = ""
+    features: bool = True
+
+
+FAMILIES = {
+    "alexnet": [Group("torchvision", "alexnet", 64, RELU, quick="alexnet")],
+    "vgg": [
+        Group(
+            source,
+            "vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn",
+            32,
+            RELU,
+            quick="vgg11 vgg13_bn",
+        )
+        for source in ("torchvision", "timm")
+    ],
+    "resnet": [
+        Group("torchvision", "resnet18 resnet34 resnet50 resnet101 resnet152", 64, quick="resnet18 resnet50"),
+        Group("timm", "resnet18 resnet26 resnet34 resnet50 resnet101 resnet152 resnet200", 64, quick="resnet26"),
+        Group("timm", "resnet50c resnet101c resnet152c resnet50s resnet101s resnet152s", 64, quick="resnet50s"),
+        Group("timm", "resnet18d resnet26d resnet34d resnet50d resnet101d resnet152d resnet200d", 64, quick="resnet26d"),
+        Group("timm", "resnet10t resnet14t resnet26t resnet50t", 64, quick="resnet10t"),
+    ],
+    "wrn": [
+        Group(source, "wide_resnet50_2 wide_resnet101_2", 64, quick="wide_resnet50_2")
+        for source in ("torchvision", "timm")
+    ],
+    "resnext": [
+        Group("torchvision", "resnext50_32x4d resnext101_32x8d resnext101_64x4d", 64, quick="resnext50_32x4d"),
+        Group("timm", "resnext50_32x4d resnext50d_32x4d", 64, quick="resnext50d_32x4d"),
+        Group("timm", "resnext101_32x4d resnext101_64x4d", 64),
+        Group("timm", "resnext101_32x8d resnext101_32x16d resnext101_32x32d", 64),
+    ],
+    "senet": [
+        Group("timm", "seresnet18 seresnet34 seresnet50 seresnet50t seresnet101 seresnet152", 64, quick="seresnet18"),
+        Group("timm", "seresnet152d seresnet200d seresnet269d", 64),
+        Group(
+            "timm",
+            "seresnext26d_32x4d seresnext26t_32x4d seresnext50_32x4d seresnext101_32x4d seresnext101_32x8d"
+            " seresnext101d_32x8d seresnext101_64x4d senet154",
+            64,
+            quick="seresnext26t_32x4d senet154",
+        ),
+        Group(
+            "timm",
+            "ecaresnet26t ecaresnet50d ecaresnet50t ecaresnet101d ecaresnet200d ecaresnet269d ecaresnext26t_32x4d"
+            " ecaresnext50t_32x4d",
+            64,
+            quick="ecaresnet26t",
+        ),
+        Group(
+            "timm",
+            "legacy_seresnet18 legacy_seresnet34 legacy_seresnet50 legacy_seresnet101 legacy_seresnet152"
+            " legacy_seresnext26_32x4d legacy_seresnext50_32x4d legacy_seresnext101_32x4d legacy_senet154",
+            64,
+            quick="legacy_seresnet18 legacy_seresnet50 legacy_seresnext26_32x4d legacy_senet154",
+        ),
+    ],
+    "densenet": [
+        Group(source, "densenet121 densenet161 densenet169 densenet201", 64, RELU, quick="densenet121")
+        for source in ("torchvision", "timm")
+    ],
+    "inception": [
+        Group("torchvision", "googlenet", 64, RELU, quick="googlenet"),
+        # The auxiliary head needs 17×17 features.
+        Group("torchvision", "inception_v3", 299, RELU, quick="inception_v3"),
+        Group("timm", "inception_v3", 107, RELU, quick="inception_v3"),
+        Group("timm", "inception_v4 inception_resnet_v2", 107, RELU, quick="inception_v4 inception_resnet_v2"),
+    ],
+    "xception": [
+        Group("timm", "legacy_xception", 75, quick="legacy_xception"),
+        Group(
+            "timm",
+            "xception41 xception65 xception71 xception41p xception65p",
+            75,
+            quick="xception41 xception71 xception41p",
+            features=False,
+        ),
+    ],
+    "resnetv2": [
+        Group(
+            "timm",
+            "resnetv2_18 resnetv2_18d resnetv2_34 resnetv2_34d resnetv2_50 resnetv2_50d resnetv2_50t resnetv2_101"
+            " resnetv2_101d resnetv2_152 resnetv2_152d",
+            64,
+            quick="resnetv2_18 resnetv2_34d resnetv2_50t",
+        ),
+        Group(
+            "timm",
+            "resnetv2_50x1_bit resnetv2_50x3_bit resnetv2_101x1_bit resnetv2_101x3_bit resnetv2_152x2_bit"
+            " resnetv2_152x4_bit",
+            64,
+            quick="resnetv2_50x1_bit",
+        ),
+    ],
+}
+
+
+# Heads that the libraries run in training alone: the module whose output each takes.
+AUXILIARY = {
+    "torchvision/googlenet": {"aux1": "inception4a", "aux2": "inception4d"},
+    "torchvision/inception_v3": {"AuxLogits": "Mixed_6e"},
+}
+
+
+class Uninitialised(TorchFunctionMode):
+    """Leaves out the random initial values that the hash replaces anyway."""
+
+    DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        return args[0] if function in self.DRAWS else function(*args, **(kwargs or {}))
+
+
+def create(name):
+    """The model without weights, evaluating."""
+    source, bare = name.split("/")
+    options = {"init_weights": False} if name in ("torchvision/googlenet", "torchvision/inception_v3") else {}
+    make = torchvision.models.get_model if source == "torchvision" else timm.create_model
+    return make(bare, **options).eval()
+
+
+def native_size(name):
+    """Height and width of the input for which costs are stated."""
+    source, bare = name.split("/")
+    if source == "timm":
+        return timm.get_pretrained_cfg(bare).input_size[1]
+    return min(weights.transforms().crop_size[0] for weights in torchvision.models.get_model_weights(bare))
+
+
+def stated(name):
+    """Parameters, MACs at the native size, and the shapes of timm's features there: a dry run."""
+    with torch.device("meta"):
+        net = create(name)
+        side = native_size(name)
+        x = torch.empty(1, 3, side, side)
+    shapes = []
+    for info in getattr(net, "feature_info", None) or []:
+        module = dict(net.named_modules()).get(info["module"])
+        if module is not None:
+            module.register_forward_hook(lambda _, inputs, output: shapes.append(list(output.shape[1:])))
+    with FlopCounterMode(display=False) as counter:
+        net(x)
+    params = sum(parameter.numel() for parameter in net.parameters())
+    return {"params": params, "macs": counter.get_total_flops() // 2, "input": [3, side, side], "features": shapes}
+
+
+def some(logits):
+    """The sum, and about 16 of the values."""
+    values = numbers(logits[:: max(1, logits.numel() // 16)][:16])
+    return {"sum": numbers(logits.double().sum())[0], "logits": values}
+
+
+def auxiliary(name, net):
+    """Where the logits of the auxiliary heads will be, one list entry a head in the order of its stage."""
+    logits = []
+    for head, stage in AUXILIARY.get(name, {}).items():
+        head = net.get_submodule(head)
+        take = lambda _, inputs, output, head=head: logits.append(head(output)[0])
+        net.get_submodule(stage).register_forward_hook(take)
+    return logits
+
+
+def parity(group, bare):
+    name = f"{group.source}/{bare}"
+    with Uninitialised():
+        net = create(name)
+    fill(net, group.gain)
+    heads = auxiliary(name, net)
+    both = net(images(name, (2, 3, group.size, group.size)))
+    logits, scale = both[0], float(both.abs().max())
+    moved = float((both[0] - both[1]).abs().max() / scale)
+    assert 1e-3 < scale < 1e6 and moved > 1e-3, f"{name}: logits up to {scale:.2g}, {moved:.2g} of it from the image"
+    keys = sorted(f"{key}{list(tensor.shape)}" for key, tensor in net.state_dict().items())
+    return {
+        "name": name,
+        "quick": bare in group.quick.split(),
+        **stated(name),
+        **({} if group.features else {"features": []}),
+        "tensors": len(keys),
+        "keys": uniform("\n".join(keys), 1)[0],
+        "size": group.size,
+        "gain": group.gain,
+        **some(logits),
+        **({"auxiliary": [some(head) for head in heads]} if heads else {}),
+    }
+
+
+def lines(rows):
+    """One row a line, so that a changed model is one changed line."""
+    return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    HERE.mkdir(exist_ok=True)
+    for family in sys.argv[1:] or FAMILIES:
+        with torch.no_grad():
+            rows = [parity(group, bare) for group in FAMILIES[family] for bare in group.names.split()]
+        (HERE / f"{family}.json").write_text(lines(rows))

@@ -1,0 +1,140 @@
+//! Every name of torchvision and timm against the library itself: keys, parameters, MACs, shapes of features, logits.
+//!
+//! goldens/parity.py makes the goldens, one file a family. `cargo test` runs one name of each structure (`quick`);
+//! with TCHVISION_PARITY=all (`make parity`) it runs them all.
+
+mod common;
+
+use common::{fill_scaled, golden, images, keys_digest, values};
+use std::path::PathBuf;
+use tch::{Device, Tensor};
+use tchvision::models::{self, ModelSpec};
+use tchvision::nn::Store;
+
+/// What parity.py writes about one name.
+#[derive(serde::Deserialize)]
+struct Case {
+    name: String,
+    quick: bool,
+    params: u64,
+    macs: u64,
+    /// The input at which `macs` and `features` are stated.
+    input: [i64; 3],
+    /// Shapes of timm's features for one image; none where the library names none.
+    features: Vec<Vec<i64>>,
+    tensors: usize,
+    keys: f64,
+    /// Height and width of the image that the logits belong to.
+    size: i64,
+    gain: f64,
+    #[serde(flatten)]
+    logits: Logits,
+    /// Of the heads that train beside the last, in the order of their stages.
+    #[serde(default)]
+    auxiliary: Vec<Logits>,
+}
+
+/// The sum of all logits, and some of them.
+#[derive(serde::Deserialize)]
+struct Logits {
+    sum: f64,
+    logits: Vec<f64>,
+}
+
+const TOLERANCE: f64 = 1e-4;
+
+fn cases(file: &str) -> Vec<Case> {
+    serde_json::from_value(golden(&format!("parity/{file}.json"))).unwrap()
+}
+
+impl Case {
+    fn check(&self) {
+        let name = &self.name;
+        let model = ModelSpec::new(name).resolve().unwrap();
+        assert_eq!(model.input(), self.input, "{name}: native input");
+        let cost = model.complexity(self.input).unwrap();
+        assert_eq!((cost.params, cost.macs), (self.params, self.macs), "{name}: parameters and MACs");
+        let mut stages = cost.stages.iter().map(|stage| &stage.output);
+        for feature in &self.features {
+            assert!(stages.any(|output| output == feature), "{name}: no stage puts out {feature:?}");
+        }
+
+        let store = Store::uninitialised(Device::Cpu);
+        let net = model.build(&store).unwrap();
+        assert_eq!(store.state_dict().len(), self.tensors, "{name}: number of tensors");
+        // A multiple of 2⁻²⁴, which JSON may give back with its last bit turned.
+        let digest = keys_digest(&store);
+        assert!((digest - self.keys).abs() < 1e-9, "{name}: other keys or shapes");
+        fill_scaled(&store, self.gain);
+        let x = images(name, &[2, 3, self.size, self.size]).narrow(0, 0, 1);
+        let logits = tch::no_grad(|| net.forward(&x, false)).unwrap();
+        self.logits.check(name, &logits);
+        if !self.auxiliary.is_empty() {
+            let (again, heads) = tch::no_grad(|| net.forward_auxiliary(&x, false)).unwrap();
+            assert_eq!((again, heads.len()), (logits, self.auxiliary.len()), "{name}: auxiliary heads");
+            self.auxiliary.iter().zip(&heads).for_each(|(want, head)| want.check(name, head));
+        }
+    }
+}
+
+impl Logits {
+    fn check(&self, name: &str, got: &Tensor) {
+        let got = values(got);
+        let largest = self.logits.iter().fold(0.0, |max: f64, logit| max.max(logit.abs()));
+        let step = (got.len() / 16).max(1);
+        for (i, (got, want)) in got.iter().step_by(step).zip(&self.logits).enumerate() {
+            assert!((got - want).abs() <= TOLERANCE * largest, "{name}: logit {i} is {got}, not {want}");
+        }
+        let (sum, spread) = (got.iter().sum::<f64>(), (got.len() as f64).sqrt());
+        assert!(
+            (sum - self.sum).abs() <= TOLERANCE * largest * spread,
+            "{name}: sum {sum}, not {}",
+            self.sum
+        );
+    }
+}
+
+fn check(family: &str) {
+    let all = std::env::var("TCHVISION_PARITY").is_ok_and(|which| which == "all");
+    let cases = cases(family);
+    assert!(cases.iter().any(|case| case.quick), "{family}: no quick name");
+    cases.iter().filter(|case| all || case.quick).for_each(Case::check);
+}
+
+/// A test and a golden file a family.
+macro_rules! families {
+    ($($family:ident),* $(,)?) => {
+        const FAMILIES: &[&str] = &[$(stringify!($family)),*];
+        $(#[test]
+        fn $family() {
+            check(stringify!($family));
+        })*
+    };
+}
+
+families! {
+    alexnet,
+    densenet,
+    inception,
+    resnet,
+    resnetv2,
+    resnext,
+    senet,
+    vgg,
+    wrn,
+    xception,
+}
+
+#[test]
+fn every_golden_has_a_test_and_every_library_name_a_golden() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/parity");
+    for file in folder.read_dir().unwrap() {
+        let file = file.unwrap().path();
+        let family = file.file_stem().unwrap().to_str().unwrap();
+        assert!(FAMILIES.contains(&family), "{family}.json belongs to no test");
+    }
+    let held: Vec<String> = FAMILIES.iter().flat_map(|family| cases(family)).map(|case| case.name).collect();
+    for entry in models::entries().iter().filter(|entry| entry.source() != "paper") {
+        assert!(held.contains(&entry.name), "{} has no golden", entry.name);
+    }
+}
