@@ -28,6 +28,9 @@ enum Verb {
     /// Answer a question from one YAML file: plan, run, status, report
     #[command(subcommand)]
     Experiment(cli::experiment::Verb),
+    /// What is fast and what is not, beside other libraries
+    #[command(subcommand)]
+    Bench(cli::bench::Verb),
     /// The data sets: list, fetch, inspect
     #[command(subcommand)]
     Data(cli::data::Verb),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Weights(verb) => cli::weights::run(verb),
         Verb::Train(args) => cli::train::run(args),
         Verb::Experiment(verb) => cli::experiment::run(verb),
+        Verb::Bench(verb) => cli::bench::run(verb),
         Verb::Data(verb) => cli::data::run(verb),
     };
     cli::exit(outcome)

@@ -185,3 +185,28 @@ fn convert_writes_what_verifies_and_adapts() {
     assert_eq!(other.status.code(), Some(1));
     assert!(stderr(&other).contains("unexpected `steps`"), "{}", stderr(&other));
 }
+
+/// `make test` provides the Python; the numbers themselves depend on the machine.
+#[test]
+fn bench_times_every_reader_on_both_formats() {
+    let bench = |more: &[&str]| {
+        let args = ["bench", "weights", "--megabytes", "9", "--repeats", "2", "--json"];
+        Command::new(env!("CARGO_BIN_EXE_tchvision")).args(args).args(more).output().unwrap()
+    };
+    let output = bench(&[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = json(&output);
+    for (row, readers) in report["rows"].as_array().unwrap().iter().zip([2, 3]) {
+        assert!(row["bytes"].as_u64().unwrap() > 8_000_000, "{row}");
+        let times = row["median_ms"].as_object().unwrap();
+        assert_eq!((times.len(), row["peak_bytes"].as_object().unwrap().len()), (readers, readers), "{row}");
+        assert!(times.values().all(|ms| ms.as_f64().unwrap() > 0.0), "{row}");
+    }
+    assert_eq!(
+        (&report["rows"][0]["format"], &report["rows"][1]["format"]),
+        (&"safetensors".into(), &"torch".into())
+    );
+    let without = bench(&["--python", "no-such-python"]);
+    assert_eq!(without.status.code(), Some(1));
+    assert!(stderr(&without).contains("name it with --python"), "{}", stderr(&without));
+}

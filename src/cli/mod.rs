@@ -1,5 +1,6 @@
 //! The verbs of the command line, and what they share: output, exit codes.
 
+pub mod bench;
 pub mod data;
 pub mod doctor;
 pub mod experiment;

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use memmap2::Mmap;
 use serde::Serialize;
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
@@ -296,8 +295,10 @@ impl StateFile {
     pub fn get(&self, name: &str) -> Result<TensorView<'_>> {
         let at = || format!("{}: tensor `{name}`", self.archive.path.display());
         let &i = self.index.get(name).with_context(|| format!("{}: not in the file", at()))?;
-        let tensor = self.view(&self.tensors()[i]).with_context(at)?;
-        Ok(TensorView { tensor, file: PhantomData })
+        let info = &self.tensors()[i];
+        let tensor = self.view(info).with_context(at)?;
+        let (Bytes::Stored(range) | Bytes::Deflated { packed: range, .. }) = &info.bytes;
+        Ok(TensorView { tensor, pages: Some((&self.archive.map, range.clone())) })
     }
 
     fn view(&self, info: &TensorInfo) -> Result<Tensor> {
@@ -329,12 +330,12 @@ fn own(bytes: &[u8], info: &TensorInfo) -> Result<Tensor> {
 /// A read-only tensor over the bytes of a [`StateFile`], or one in memory. Copy it to keep it.
 pub struct TensorView<'a> {
     tensor: Tensor,
-    file: PhantomData<&'a StateFile>,
+    pages: Option<(&'a Mmap, Range<usize>)>,
 }
 
 impl From<Tensor> for TensorView<'_> {
     fn from(tensor: Tensor) -> Self {
-        Self { tensor, file: PhantomData }
+        Self { tensor, pages: None }
     }
 }
 
@@ -344,7 +345,18 @@ impl TensorView<'_> {
     /// # Errors
     /// As `change`.
     pub fn map(self, change: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        Ok(Self { tensor: change(&self.tensor)?, file: self.file })
+        Ok(Self { tensor: change(&self.tensor)?, pages: self.pages })
+    }
+
+    /// Gives the file's pages behind the tensor back to the system, which reads them again if they are needed again:
+    /// a model on its way from a file is in memory once, not twice.
+    pub(super) fn release(&self) {
+        #[cfg(unix)]
+        if let Some((map, range)) = &self.pages {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the map is read-only, so the pages have nothing that the file does not. A refusal changes nothing.
+            let _ = unsafe { map.unchecked_advise_range(advice, range.start, range.len()) };
+        }
     }
 }
 

@@ -108,7 +108,10 @@ pub fn load(state: &StateDict, model: &[(String, Tensor)]) -> Result<()> {
     for (name, tensor) in model {
         let mut tensor = tensor.shallow_clone();
         match has.get(name.as_str()) {
-            Some(source) => tensor.f_copy_(source)?,
+            Some(source) => {
+                tensor.f_copy_(source)?;
+                source.release();
+            }
             None => drop(tensor.f_zero_()?),
         }
     }
