@@ -9,8 +9,11 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use tch::{Device, Kind, Tensor};
+use tchvision::models::ModelSpec;
+use tchvision::nn::Store;
 use tchvision::weights::catalogue::{self, Entry, Location};
-use tchvision::weights::{Fetched, Hub};
+use tchvision::weights::{self, Fetched, Hub};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const REPOSITORY: &str = "timm/resnet10t.c3_in1k";
@@ -543,4 +546,28 @@ fn the_command_line_prints_the_path() {
     let missing = run(&["weights", "fetch", "timm/resnet14t"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("has no weights on the hub"), "{}", text(&missing.stderr));
+}
+
+/// A public model from a file in the cache: network, weights, preprocessing and labels together.
+#[test]
+fn from_pretrained_gives_the_model_with_its_weights_preprocessing_and_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let offline = Hub { offline: true, ..hub("https://huggingface.co", folder.path()) };
+    let store = Store::new(Device::Cpu);
+    let network = ModelSpec::new("timm/resnet10t").resolve().unwrap().build(&store).unwrap();
+    let place = folder.path().join("hub/models--timm--resnet10t.c3_in1k/snapshots/main/model.safetensors");
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    weights::save(&place, &store.state_dict(), Default::default()).unwrap();
+
+    let public = weights::from_pretrained("resnet10t.c3_in1k", &offline, &mut |_, _, _| {}).unwrap();
+    let images = Tensor::rand([1, 3, 64, 64], (Kind::Float, Device::Cpu));
+    let _no_grad = tch::no_grad_guard();
+    let logits = public.pretrained.model.forward(&images, false).unwrap();
+    assert_eq!(logits, network.forward(&images, false).unwrap());
+    assert_eq!(public.entry.preprocess.input, [3, 176, 176]);
+    let labels = public.entry.labels().unwrap();
+    assert_eq!((labels.len(), labels[0], labels[207]), (1000, "tench", "golden retriever"));
+
+    let unknown = weights::from_pretrained("resnet10t.c3_in2k", &offline, &mut |_, _, _| {}).err().unwrap();
+    assert!(format!("{unknown:#}").contains("did you mean"), "{unknown:#}");
 }

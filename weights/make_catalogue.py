@@ -1,4 +1,5 @@
-"""The catalogue of public weights, anew from the installed torchvision and timm: one YAML a family, beside this file.
+"""The catalogue of public weights, anew from the installed torchvision and timm, beside this file: one YAML a family,
+and the names of the classes of ImageNet-1k.
 
 Run by `make catalogue`. The same versions of the libraries give the same bytes.
 """
@@ -220,6 +221,8 @@ def main():
             lines.append(f"  {spell(model)}:")
             lines += [f"    {spell(tag)}: {spell(fields)}" for tag, fields in tags.items()]
         (HERE / f"{family.lower()}.yaml").write_text("\n".join(lines) + "\n")
+    classes = torchvision_models.ResNet50_Weights.DEFAULT.meta["categories"]
+    (HERE / "imagenet-1k.txt").write_text("\n".join(classes) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ const FILES: [(&str, &str); 20] = files!(
     "resnet" "resnext" "senet" "shufflenet" "squeezenet" "swin" "vgg" "vit" "wrn" "xception"
 );
 
+/// A class of ImageNet-1k a line.
+const LABELS: &str = include_str!("../../weights/imagenet-1k.txt");
+
 /// Where a bare name is looked for, in this order.
 const SOURCES: [&str; 2] = ["torchvision", "timm"];
 
@@ -112,6 +115,12 @@ impl Entry {
     /// Whether `name` means this model, with its source or without.
     pub fn is_of(&self, name: &str) -> bool {
         name == if name.contains('/') { &self.model } else { self.bare_model() }
+    }
+
+    /// The names of the classes in the order of the logits, for the 1,000 of ImageNet-1k; `None` for other heads.
+    pub fn labels(&self) -> Option<Vec<&'static str>> {
+        let ends_in_1k = self.data.last().is_some_and(|set| set == "imagenet-1k");
+        (ends_in_1k && self.classes == 1000).then(|| LABELS.lines().collect())
     }
 
     fn bare_model(&self) -> &str {

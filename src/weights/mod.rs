@@ -2,7 +2,8 @@
 //! public ones, found by name and fetched.
 //!
 //! [`StateFile`] reads, [`recognise`] translates names, [`adapt`] fits other classes and inputs, [`load`] copies;
-//! [`pretrained`] does all of it. [`save`] writes safetensors. [`catalogue`] knows the public weights, [`Hub`] gets them.
+//! [`pretrained`] does all of it. [`save`] writes safetensors. [`catalogue`] knows the public weights, [`Hub`] gets
+//! them, [`from_pretrained`] makes a model of them.
 
 mod adapt;
 pub mod catalogue;
@@ -25,5 +26,5 @@ pub use file::{Archive, Format, Group, StateFile, TensorInfo, TensorView};
 pub use hub::{Fetched, Hub};
 pub use load::{Differences, StateDict, compare, load};
 pub use naming::{export, recognise};
-pub use pretrained::{Pretrained, pretrained};
+pub use pretrained::{Pretrained, Public, from_pretrained, pretrained};
 pub use safetensors::save;

@@ -1,6 +1,7 @@
 //! A model with its weights from a file.
 
-use super::{Classes, StateFile, adapt, load, recognise};
+use super::catalogue::{self, Entry};
+use super::{Archive, Classes, Hub, StateFile, adapt, load, recognise};
 use crate::models::{Model, ModelSpec};
 use crate::nn::Store;
 use anyhow::Result;
@@ -35,4 +36,38 @@ pub fn pretrained(spec: &ModelSpec, file: &StateFile, classes: Classes) -> Resul
     wanted.retain(|(name, _)| !fresh.contains(name));
     load(&state, &wanted)?;
     Ok(Pretrained { model, store, naming, fresh })
+}
+
+/// The model of public weights, with what its library says of them: preprocessing, classes, data, licence.
+pub struct Public {
+    pub entry: &'static Entry,
+    pub pretrained: Pretrained,
+}
+
+/// Builds a model with its public weights: `resnet50.a1_in1k`, `torchvision/vgg16.IMAGENET1K_V1`, or a bare model's
+/// default ones. The file comes from the cache or is fetched; `progress` hears file, bytes so far, and bytes in all.
+///
+/// # Errors
+/// An unknown name (with the nearest), weights of a model that the registry does not have, a file that cannot be fetched
+/// or is not this model's.
+pub fn from_pretrained(name: &str, hub: &Hub, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Public> {
+    let entry = catalogue::find(name)?;
+    let spec = spec(entry)?;
+    let file = Archive::open(&hub.fetch(entry, progress)?.path)?.choose(None)?;
+    Ok(Public { entry, pretrained: pretrained(&spec, &file, Classes::New)? })
+}
+
+/// The model that a catalogue entry's file was saved from.
+fn spec(entry: &Entry) -> Result<ModelSpec> {
+    let mut spec = ModelSpec::new(&entry.model);
+    let fields = spec.resolve()?.fields()?;
+    if fields.get("num_classes").is_some_and(|default| default.as_i64() != Some(entry.classes)) {
+        spec.set("num_classes", &entry.classes.to_string())?;
+    }
+    // torchvision trained GoogLeNet and Inception v3 on another normalisation than its transforms give, and corrects
+    // it within the network.
+    if entry.naming() == "torchvision" && fields.contains_key("transform_input") {
+        spec.set("transform_input", "true")?;
+    }
+    Ok(spec)
 }
