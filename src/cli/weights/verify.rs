@@ -63,7 +63,6 @@ pub fn run(args: &Args) -> Result<()> {
     if args.fast {
         return Err(Usage("--fast: this version has no frozen path; leave it out".into()).into());
     }
-    let architecture = model(&args.model, &[])?.resolve()?;
     let reference = StateFile::open(&args.reference)?;
     let of = |name: &str| -> Result<Tensor> {
         let tensor = reference.get(name).with_context(|| "a reference has `input` and `logits`")?;
@@ -71,6 +70,8 @@ pub fn run(args: &Args) -> Result<()> {
         Ok(tensor.copy())
     };
     let (input, logits) = (of("input")?, of("logits")?);
+    // The head has as many classes as the reference, whatever the model's name has.
+    let architecture = model(&args.model, &[("num_classes", logits.size().last().copied())])?.resolve()?;
     let file = open(&args.weights, args.key.as_deref())?;
 
     let store = Store::uninitialised(Device::Cpu);
