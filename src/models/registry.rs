@@ -3,7 +3,7 @@
 use super::spec::ErasedConfig;
 use super::{
     alexnet, densenet, googlenet, inception_resnet_v2, inception_v3, inception_v4, residual, resnet,
-    resnetv2, senet, vgg, xception, xception_aligned,
+    resnetv2, senet, swin, vgg, vit, xception, xception_aligned,
 };
 use crate::nearest;
 use anyhow::{Result, anyhow};
@@ -44,6 +44,8 @@ pub fn entries() -> &'static [Entry] {
             xception_aligned::entries(),
             densenet::entries(),
             residual::entries(),
+            vit::entries(),
+            swin::entries(),
         ];
         families.into_iter().flatten().collect()
     });

@@ -63,6 +63,11 @@ impl Conv {
         Self { stride: [stride; 2], ..self }
     }
 
+    /// A stride of the kernel's size: patches side by side.
+    pub fn patches(self) -> Self {
+        Self { stride: self.kernel, ..self }
+    }
+
     pub fn padding(self, padding: i64) -> Self {
         Self { padding: [padding; 2], ..self }
     }

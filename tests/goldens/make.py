@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import timm.layers
+import timm.models.vision_transformer
 import timm.optim
 import torch
 import torchvision
@@ -108,6 +109,11 @@ def layers():
     add("squeeze_excite", torchvision.ops.SqueezeExcitation(8, 2))
     attention = fill(nn.MultiheadAttention(16, 4, batch_first=True)).eval()
     out["multihead_attention"] = summary(attention(tokens, tokens, tokens, need_weights=False)[0])
+    add("self_attention", timm.layers.Attention(16, 4, qkv_bias=True), tokens)
+    add("layer_scale", timm.models.vision_transformer.LayerScale(16), tokens)
+    add("mlp", timm.layers.Mlp(16, 24), tokens)
+    add("mlp_gated", timm.layers.GluMlp(16, 24, act_layer=nn.SiLU, gate_last=False), tokens)
+    add("patch_embed", timm.layers.PatchEmbed((7, 9), (2, 2), 8, 12, output_fmt="NHWC"))
     activations = {
         "identity": nn.Identity(),
         "relu": nn.ReLU(),

@@ -29,15 +29,17 @@ class Group:
     convolutions and linear layers, so that what reaches the logits neither dies out nor explodes over the depth:
     RELU where every ReLU halves the signal, 1 where shortcuts carry it. The names in `quick` stand for a
     structure each: plain `cargo test` runs them, `make parity` runs all. `features` is off where timm takes them from
-    within a block.
+    within a block. `logits` is off where a size too large to run differs from one that runs by numbers alone: names,
+    parameters, MACs, keys and shapes are checked then, at no cost.
     """
 
     source: str
     names: str
-    size: int
+    size: int = 0
     gain: float = 1.0
     quick: str = ""
     features: bool = True
+    logits: bool = True
 
 
 FAMILIES = {
@@ -131,6 +133,127 @@ FAMILIES = {
             quick="resnetv2_50x1_bit",
         ),
     ],
+    "vit": [
+        Group(
+            "torchvision",
+            "vit_b_32",
+            224,
+            quick="vit_b_32",
+        ),
+        Group(
+            "torchvision",
+            "vit_b_16 vit_h_14 vit_l_16 vit_l_32",
+            logits=False,
+        ),
+        Group(
+            "timm",
+            "vit_base_patch32_clip_224 vit_base_patch32_clip_quickgelu_224 vit_betwixt_patch32_clip_224"
+            " vit_medium_patch32_clip_224 vit_xsmall_patch16_clip_224 vit_base_patch16_siglip_224"
+            " vit_base_patch16_siglip_gap_224 vit_base_patch32_224 vit_small_patch16_224"
+            " vit_small_patch32_224 vit_tiny_patch16_224",
+            224,
+            quick="vit_base_patch32_clip_quickgelu_224 vit_xsmall_patch16_clip_224 vit_tiny_patch16_224",
+        ),
+        Group(
+            "timm",
+            "vit_base_patch32_clip_256 vit_base_patch32_siglip_256 vit_base_patch32_siglip_gap_256",
+            256,
+            quick="vit_base_patch32_siglip_256 vit_base_patch32_siglip_gap_256",
+        ),
+        Group(
+            "timm",
+            "vit_small_patch14_dinov2 vit_small_patch14_reg4_dinov2",
+            518,
+            quick="vit_small_patch14_reg4_dinov2",
+        ),
+        Group(
+            "timm",
+            "vit_base_patch16_clip_224 vit_base_patch16_clip_384 vit_base_patch16_clip_quickgelu_224"
+            " vit_base_patch16_plus_clip_240 vit_base_patch32_clip_384 vit_base_patch32_clip_448"
+            " vit_giant_patch14_clip_224 vit_gigantic_patch14_clip_224 vit_gigantic_patch14_clip_378"
+            " vit_gigantic_patch14_clip_quickgelu_224 vit_huge_patch14_clip_224 vit_huge_patch14_clip_336"
+            " vit_huge_patch14_clip_378 vit_huge_patch14_clip_quickgelu_224"
+            " vit_huge_patch14_clip_quickgelu_378 vit_large_patch14_clip_224 vit_large_patch14_clip_336"
+            " vit_large_patch14_clip_quickgelu_224 vit_large_patch14_clip_quickgelu_336"
+            " vit_medium_patch16_clip_224 vit_base_patch14_dinov2 vit_base_patch14_reg4_dinov2"
+            " vit_giant_patch14_dinov2 vit_giant_patch14_reg4_dinov2 vit_large_patch14_dinov2"
+            " vit_large_patch14_reg4_dinov2 vit_base_patch16_siglip_256 vit_base_patch16_siglip_384"
+            " vit_base_patch16_siglip_512 vit_base_patch16_siglip_gap_256 vit_base_patch16_siglip_gap_384"
+            " vit_base_patch16_siglip_gap_512 vit_giantopt_patch16_siglip_256"
+            " vit_giantopt_patch16_siglip_384 vit_giantopt_patch16_siglip_gap_256"
+            " vit_giantopt_patch16_siglip_gap_384 vit_large_patch16_siglip_256"
+            " vit_large_patch16_siglip_384 vit_large_patch16_siglip_512 vit_large_patch16_siglip_gap_256"
+            " vit_large_patch16_siglip_gap_384 vit_large_patch16_siglip_gap_512"
+            " vit_so400m_patch14_siglip_224 vit_so400m_patch14_siglip_378 vit_so400m_patch14_siglip_384"
+            " vit_so400m_patch14_siglip_gap_224 vit_so400m_patch14_siglip_gap_378"
+            " vit_so400m_patch14_siglip_gap_384 vit_so400m_patch14_siglip_gap_448"
+            " vit_so400m_patch14_siglip_gap_896 vit_so400m_patch16_siglip_256"
+            " vit_so400m_patch16_siglip_384 vit_so400m_patch16_siglip_512"
+            " vit_so400m_patch16_siglip_gap_256 vit_so400m_patch16_siglip_gap_384"
+            " vit_so400m_patch16_siglip_gap_512 vit_base_patch16_224 vit_base_patch16_384"
+            " vit_base_patch32_384 vit_base_patch8_224 vit_giant_patch14_224 vit_gigantic_patch14_224"
+            " vit_huge_patch14_224 vit_large_patch14_224 vit_large_patch16_224 vit_large_patch16_384"
+            " vit_large_patch32_224 vit_large_patch32_384 vit_small_patch16_384 vit_small_patch32_384"
+            " vit_small_patch8_224 vit_tiny_patch16_384",
+            logits=False,
+        ),
+    ],
+    "deit": [
+        Group(
+            "timm",
+            "deit_small_patch16_224 deit_tiny_patch16_224 deit3_medium_patch16_224"
+            " deit3_small_patch16_224 deit_small_distilled_patch16_224 deit_tiny_distilled_patch16_224",
+            224,
+            quick="deit3_small_patch16_224 deit_tiny_distilled_patch16_224",
+        ),
+        Group(
+            "timm",
+            "deit_base_patch16_224 deit_base_patch16_384 deit3_base_patch16_224 deit3_base_patch16_384"
+            " deit3_huge_patch14_224 deit3_large_patch16_224 deit3_large_patch16_384"
+            " deit3_small_patch16_384 deit_base_distilled_patch16_224 deit_base_distilled_patch16_384",
+            logits=False,
+        ),
+    ],
+    "swin": [
+        Group(
+            "torchvision",
+            "swin_s swin_t",
+            224,
+            quick="swin_t",
+        ),
+        Group(
+            "torchvision",
+            "swin_v2_s swin_v2_t",
+            256,
+            quick="swin_v2_t",
+        ),
+        Group(
+            "torchvision",
+            "swin_b swin_v2_b",
+            logits=False,
+        ),
+        Group(
+            "timm",
+            "swin_small_patch4_window7_224 swin_tiny_patch4_window7_224",
+            224,
+            quick="swin_tiny_patch4_window7_224",
+        ),
+        Group(
+            "timm",
+            "swinv2_base_window12to16_192to256 swinv2_tiny_window16_256 swinv2_tiny_window8_256",
+            256,
+            quick="swinv2_tiny_window8_256",
+        ),
+        Group(
+            "timm",
+            "swin_base_patch4_window12_384 swin_base_patch4_window7_224 swin_large_patch4_window12_384"
+            " swin_large_patch4_window7_224 swinv2_base_window12_192 swinv2_base_window12to24_192to384"
+            " swinv2_base_window16_256 swinv2_base_window8_256 swinv2_large_window12_192"
+            " swinv2_large_window12to16_192to256 swinv2_large_window12to24_192to384"
+            " swinv2_small_window16_256 swinv2_small_window8_256",
+            logits=False,
+        ),
+    ],
 }
 
 
@@ -167,9 +290,9 @@ def native_size(name):
 
 
 def stated(name):
-    """Parameters, MACs at the native size, and the shapes of timm's features there: a dry run."""
+    """Keys, parameters, MACs at the native size, and the shapes of timm's features there: a dry run."""
     with torch.device("meta"):
-        net = create(name)
+        net = create(name).requires_grad_(False)
         side = native_size(name)
         x = torch.empty(1, 3, side, side)
     shapes = []
@@ -180,7 +303,14 @@ def stated(name):
     with FlopCounterMode(display=False) as counter:
         net(x)
     params = sum(parameter.numel() for parameter in net.parameters())
-    return {"params": params, "macs": counter.get_total_flops() // 2, "input": [3, side, side], "features": shapes}
+    costs = {"params": params, "macs": counter.get_total_flops() // 2, "input": [3, side, side], "features": shapes}
+    return costs | digest(net)
+
+
+def digest(net):
+    """The number of keys, and a hash of them with their shapes."""
+    keys = sorted(f"{key}{list(tensor.shape)}" for key, tensor in net.state_dict().items())
+    return {"tensors": len(keys), "keys": uniform("\n".join(keys), 1)[0]}
 
 
 def some(logits):
@@ -199,8 +329,8 @@ def auxiliary(name, net):
     return logits
 
 
-def parity(group, bare):
-    name = f"{group.source}/{bare}"
+def computed(group, name):
+    """The logits of one image."""
     with Uninitialised():
         net = create(name)
     fill(net, group.gain)
@@ -209,19 +339,15 @@ def parity(group, bare):
     logits, scale = both[0], float(both.abs().max())
     moved = float((both[0] - both[1]).abs().max() / scale)
     assert 1e-3 < scale < 1e6 and moved > 1e-3, f"{name}: logits up to {scale:.2g}, {moved:.2g} of it from the image"
-    keys = sorted(f"{key}{list(tensor.shape)}" for key, tensor in net.state_dict().items())
-    return {
-        "name": name,
-        "quick": bare in group.quick.split(),
-        **stated(name),
-        **({} if group.features else {"features": []}),
-        "tensors": len(keys),
-        "keys": uniform("\n".join(keys), 1)[0],
-        "size": group.size,
-        "gain": group.gain,
-        **some(logits),
-        **({"auxiliary": [some(head) for head in heads]} if heads else {}),
-    }
+    row = {"size": group.size, "gain": group.gain, **some(logits)}
+    return row | ({"auxiliary": [some(head) for head in heads]} if heads else {})
+
+
+def parity(group, bare):
+    name = f"{group.source}/{bare}"
+    row = {"name": name, "quick": bare in group.quick.split() or not group.logits, **stated(name)}
+    row |= {} if group.features else {"features": []}
+    return row | (computed(group, name) if group.logits else {})
 
 
 def lines(rows):
