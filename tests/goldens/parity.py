@@ -134,42 +134,27 @@ FAMILIES = {
         ),
     ],
     "vit": [
-        Group(
-            "torchvision",
-            "vit_b_32",
-            224,
-            quick="vit_b_32",
-        ),
-        Group(
-            "torchvision",
-            "vit_b_16 vit_h_14 vit_l_16 vit_l_32",
-            logits=False,
-        ),
+        Group("torchvision", "vit_b_32", 224, quick="vit_b_32"),
+        Group("torchvision", "vit_b_16 vit_h_14 vit_l_16 vit_l_32", logits=False),
         Group(
             "timm",
-            "vit_base_patch32_clip_224 vit_base_patch32_clip_quickgelu_224 vit_betwixt_patch32_clip_224"
-            " vit_medium_patch32_clip_224 vit_xsmall_patch16_clip_224 vit_base_patch16_siglip_224"
-            " vit_base_patch16_siglip_gap_224 vit_base_patch32_224 vit_small_patch16_224"
-            " vit_small_patch32_224 vit_tiny_patch16_224",
+            "vit_base_patch32_clip_quickgelu_224 vit_medium_patch32_clip_224 vit_xsmall_patch16_clip_224"
+            " vit_base_patch16_siglip_224 vit_tiny_patch16_224",
             224,
             quick="vit_base_patch32_clip_quickgelu_224 vit_xsmall_patch16_clip_224 vit_tiny_patch16_224",
         ),
         Group(
             "timm",
-            "vit_base_patch32_clip_256 vit_base_patch32_siglip_256 vit_base_patch32_siglip_gap_256",
+            "vit_base_patch32_siglip_256 vit_base_patch32_siglip_gap_256",
             256,
             quick="vit_base_patch32_siglip_256 vit_base_patch32_siglip_gap_256",
         ),
-        Group(
-            "timm",
-            "vit_small_patch14_dinov2 vit_small_patch14_reg4_dinov2",
-            518,
-            quick="vit_small_patch14_reg4_dinov2",
-        ),
+        Group("timm", "vit_small_patch14_reg4_dinov2", 518, quick="vit_small_patch14_reg4_dinov2"),
         Group(
             "timm",
             "vit_base_patch16_clip_224 vit_base_patch16_clip_384 vit_base_patch16_clip_quickgelu_224"
-            " vit_base_patch16_plus_clip_240 vit_base_patch32_clip_384 vit_base_patch32_clip_448"
+            " vit_base_patch16_plus_clip_240 vit_base_patch32_clip_224 vit_base_patch32_clip_256"
+            " vit_base_patch32_clip_384 vit_base_patch32_clip_448 vit_betwixt_patch32_clip_224"
             " vit_giant_patch14_clip_224 vit_gigantic_patch14_clip_224 vit_gigantic_patch14_clip_378"
             " vit_gigantic_patch14_clip_quickgelu_224 vit_huge_patch14_clip_224 vit_huge_patch14_clip_336"
             " vit_huge_patch14_clip_378 vit_huge_patch14_clip_quickgelu_224"
@@ -177,80 +162,62 @@ FAMILIES = {
             " vit_large_patch14_clip_quickgelu_224 vit_large_patch14_clip_quickgelu_336"
             " vit_medium_patch16_clip_224 vit_base_patch14_dinov2 vit_base_patch14_reg4_dinov2"
             " vit_giant_patch14_dinov2 vit_giant_patch14_reg4_dinov2 vit_large_patch14_dinov2"
-            " vit_large_patch14_reg4_dinov2 vit_base_patch16_siglip_256 vit_base_patch16_siglip_384"
-            " vit_base_patch16_siglip_512 vit_base_patch16_siglip_gap_256 vit_base_patch16_siglip_gap_384"
-            " vit_base_patch16_siglip_gap_512 vit_giantopt_patch16_siglip_256"
-            " vit_giantopt_patch16_siglip_384 vit_giantopt_patch16_siglip_gap_256"
-            " vit_giantopt_patch16_siglip_gap_384 vit_large_patch16_siglip_256"
-            " vit_large_patch16_siglip_384 vit_large_patch16_siglip_512 vit_large_patch16_siglip_gap_256"
-            " vit_large_patch16_siglip_gap_384 vit_large_patch16_siglip_gap_512"
-            " vit_so400m_patch14_siglip_224 vit_so400m_patch14_siglip_378 vit_so400m_patch14_siglip_384"
-            " vit_so400m_patch14_siglip_gap_224 vit_so400m_patch14_siglip_gap_378"
-            " vit_so400m_patch14_siglip_gap_384 vit_so400m_patch14_siglip_gap_448"
-            " vit_so400m_patch14_siglip_gap_896 vit_so400m_patch16_siglip_256"
-            " vit_so400m_patch16_siglip_384 vit_so400m_patch16_siglip_512"
+            " vit_large_patch14_reg4_dinov2 vit_small_patch14_dinov2 vit_base_patch16_siglip_256"
+            " vit_base_patch16_siglip_384 vit_base_patch16_siglip_512 vit_base_patch16_siglip_gap_224"
+            " vit_base_patch16_siglip_gap_256 vit_base_patch16_siglip_gap_384 vit_base_patch16_siglip_gap_512"
+            " vit_giantopt_patch16_siglip_256 vit_giantopt_patch16_siglip_384"
+            " vit_giantopt_patch16_siglip_gap_256 vit_giantopt_patch16_siglip_gap_384"
+            " vit_large_patch16_siglip_256 vit_large_patch16_siglip_384 vit_large_patch16_siglip_512"
+            " vit_large_patch16_siglip_gap_256 vit_large_patch16_siglip_gap_384"
+            " vit_large_patch16_siglip_gap_512 vit_so400m_patch14_siglip_224 vit_so400m_patch14_siglip_378"
+            " vit_so400m_patch14_siglip_384 vit_so400m_patch14_siglip_gap_224"
+            " vit_so400m_patch14_siglip_gap_378 vit_so400m_patch14_siglip_gap_384"
+            " vit_so400m_patch14_siglip_gap_448 vit_so400m_patch14_siglip_gap_896"
+            " vit_so400m_patch16_siglip_256 vit_so400m_patch16_siglip_384 vit_so400m_patch16_siglip_512"
             " vit_so400m_patch16_siglip_gap_256 vit_so400m_patch16_siglip_gap_384"
-            " vit_so400m_patch16_siglip_gap_512 vit_base_patch16_224 vit_base_patch16_384"
+            " vit_so400m_patch16_siglip_gap_512 vit_base_patch16_224 vit_base_patch16_384 vit_base_patch32_224"
             " vit_base_patch32_384 vit_base_patch8_224 vit_giant_patch14_224 vit_gigantic_patch14_224"
             " vit_huge_patch14_224 vit_large_patch14_224 vit_large_patch16_224 vit_large_patch16_384"
-            " vit_large_patch32_224 vit_large_patch32_384 vit_small_patch16_384 vit_small_patch32_384"
-            " vit_small_patch8_224 vit_tiny_patch16_384",
+            " vit_large_patch32_224 vit_large_patch32_384 vit_small_patch16_224 vit_small_patch16_384"
+            " vit_small_patch32_224 vit_small_patch32_384 vit_small_patch8_224 vit_tiny_patch16_384",
             logits=False,
         ),
     ],
     "deit": [
         Group(
             "timm",
-            "deit_small_patch16_224 deit_tiny_patch16_224 deit3_medium_patch16_224"
-            " deit3_small_patch16_224 deit_small_distilled_patch16_224 deit_tiny_distilled_patch16_224",
+            "deit_tiny_patch16_224 deit3_small_patch16_224 deit_tiny_distilled_patch16_224",
             224,
             quick="deit3_small_patch16_224 deit_tiny_distilled_patch16_224",
         ),
         Group(
             "timm",
-            "deit_base_patch16_224 deit_base_patch16_384 deit3_base_patch16_224 deit3_base_patch16_384"
-            " deit3_huge_patch14_224 deit3_large_patch16_224 deit3_large_patch16_384"
-            " deit3_small_patch16_384 deit_base_distilled_patch16_224 deit_base_distilled_patch16_384",
+            "deit_base_patch16_224 deit_base_patch16_384 deit_small_patch16_224 deit3_base_patch16_224"
+            " deit3_base_patch16_384 deit3_huge_patch14_224 deit3_large_patch16_224 deit3_large_patch16_384"
+            " deit3_medium_patch16_224 deit3_small_patch16_384 deit_base_distilled_patch16_224"
+            " deit_base_distilled_patch16_384 deit_small_distilled_patch16_224",
             logits=False,
         ),
     ],
     "swin": [
-        Group(
-            "torchvision",
-            "swin_s swin_t",
-            224,
-            quick="swin_t",
-        ),
-        Group(
-            "torchvision",
-            "swin_v2_s swin_v2_t",
-            256,
-            quick="swin_v2_t",
-        ),
-        Group(
-            "torchvision",
-            "swin_b swin_v2_b",
-            logits=False,
-        ),
+        Group("torchvision", "swin_t", 224, quick="swin_t"),
+        Group("torchvision", "swin_v2_t", 256, quick="swin_v2_t"),
+        Group("torchvision", "swin_b swin_s swin_v2_b swin_v2_s", logits=False),
+        Group("timm", "swin_tiny_patch4_window7_224", 224, quick="swin_tiny_patch4_window7_224"),
         Group(
             "timm",
-            "swin_small_patch4_window7_224 swin_tiny_patch4_window7_224",
-            224,
-            quick="swin_tiny_patch4_window7_224",
-        ),
-        Group(
-            "timm",
-            "swinv2_base_window12to16_192to256 swinv2_tiny_window16_256 swinv2_tiny_window8_256",
+            "swinv2_tiny_window8_256 swinv2_base_window12to16_192to256",
             256,
-            quick="swinv2_tiny_window8_256",
+            quick="swinv2_tiny_window8_256 swinv2_base_window12to16_192to256",
         ),
         Group(
             "timm",
             "swin_base_patch4_window12_384 swin_base_patch4_window7_224 swin_large_patch4_window12_384"
-            " swin_large_patch4_window7_224 swinv2_base_window12_192 swinv2_base_window12to24_192to384"
-            " swinv2_base_window16_256 swinv2_base_window8_256 swinv2_large_window12_192"
-            " swinv2_large_window12to16_192to256 swinv2_large_window12to24_192to384"
-            " swinv2_small_window16_256 swinv2_small_window8_256",
+            " swin_large_patch4_window7_224 swin_small_patch4_window7_224 swinv2_base_window12_192"
+            " swinv2_base_window12to24_192to384 swinv2_base_window16_256"
+            " swinv2_base_window8_256 swinv2_large_window12_192 swinv2_large_window12to16_192to256"
+            " swinv2_large_window12to24_192to384 swinv2_small_window16_256 swinv2_small_window8_256"
+            " swinv2_tiny_window16_256",
             logits=False,
         ),
     ],
