@@ -52,7 +52,9 @@ impl Case {
         let store = Store::uninitialised(Device::Cpu);
         let net = model.build(&store).unwrap();
         assert_eq!(store.state_dict().len(), self.tensors, "{name}: number of tensors");
-        assert_eq!(keys_digest(&store), self.keys, "{name}: other keys or shapes");
+        // A multiple of 2⁻²⁴, which JSON may give back with its last bit turned.
+        let digest = keys_digest(&store);
+        assert!((digest - self.keys).abs() < 1e-9, "{name}: other keys or shapes");
         fill_scaled(&store, self.gain);
         let x = images(name, &[2, 3, self.size, self.size]).narrow(0, 0, 1);
         let got = values(&tch::no_grad(|| net.forward(&x, false)).unwrap());
@@ -91,6 +93,8 @@ macro_rules! families {
 
 families! {
     alexnet,
+    efficientnet,
+    mobilenet,
 }
 
 #[test]

@@ -4,6 +4,10 @@
 //! everything else (features, cost, freezing, surgery) follows from that.
 
 pub mod alexnet;
+pub mod efficientnet;
+pub mod mobile;
+pub mod mobilenet_v2;
+pub mod mobilenet_v3;
 pub mod registry;
 pub mod residual;
 mod spec;

@@ -1,7 +1,7 @@
 //! Every model by name: `torchvision/NAME`, `timm/NAME`, `paper/NAME`.
 
 use super::spec::ErasedConfig;
-use super::{alexnet, residual};
+use super::{alexnet, efficientnet, mobile, mobilenet_v2, mobilenet_v3, residual};
 use crate::nearest;
 use anyhow::{Result, anyhow};
 use std::sync::LazyLock;
@@ -28,6 +28,10 @@ const SOURCES: [&str; 3] = ["torchvision", "timm", "paper"];
 pub fn entries() -> &'static [Entry] {
     static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         let mut entries = alexnet::entries();
+        entries.extend(mobilenet_v2::entries());
+        entries.extend(mobilenet_v3::entries());
+        entries.extend(efficientnet::entries());
+        entries.extend(mobile::entries());
         entries.extend(residual::entries());
         entries
     });

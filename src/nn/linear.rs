@@ -19,7 +19,7 @@ impl Linear {
     /// A size that is not positive.
     pub fn new(path: &Path, in_features: i64, out_features: i64) -> Result<Self> {
         let bound = fan_in_bound(in_features as f64);
-        Self::with(path, in_features, out_features, Some(Init::Uniform(bound)))
+        Self::with(path, in_features, out_features, Init::FanIn, Some(Init::Uniform(bound)))
     }
 
     /// Without bias.
@@ -27,7 +27,7 @@ impl Linear {
     /// # Errors
     /// As [`Linear::new`].
     pub fn no_bias(path: &Path, in_features: i64, out_features: i64) -> Result<Self> {
-        Self::with(path, in_features, out_features, None)
+        Self::with(path, in_features, out_features, Init::FanIn, None)
     }
 
     /// With a bias that starts at 0, as `torch.nn.MultiheadAttention` starts its output projection.
@@ -35,12 +35,26 @@ impl Linear {
     /// # Errors
     /// As [`Linear::new`].
     pub fn zero_bias(path: &Path, in_features: i64, out_features: i64) -> Result<Self> {
-        Self::with(path, in_features, out_features, Some(Init::ZEROS))
+        Self::initialised(path, in_features, out_features, Init::FanIn)
     }
 
-    fn with(path: &Path, in_features: i64, out_features: i64, bias: Option<Init>) -> Result<Self> {
+    /// With a weight that starts as `init` says, and a bias that starts at 0.
+    ///
+    /// # Errors
+    /// As [`Linear::new`].
+    pub fn initialised(path: &Path, in_features: i64, out_features: i64, init: Init) -> Result<Self> {
+        Self::with(path, in_features, out_features, init, Some(Init::ZEROS))
+    }
+
+    fn with(
+        path: &Path,
+        in_features: i64,
+        out_features: i64,
+        weight: Init,
+        bias: Option<Init>,
+    ) -> Result<Self> {
         Ok(Self {
-            weight: path.parameter("weight", &[out_features, in_features], Init::FanIn)?,
+            weight: path.parameter("weight", &[out_features, in_features], weight)?,
             bias: bias.map(|init| path.parameter("bias", &[out_features], init)).transpose()?,
         })
     }
