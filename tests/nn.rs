@@ -5,9 +5,11 @@ mod common;
 use common::{assert_close, fill, golden, images, values};
 use tch::{Device, Tensor};
 use tchvision::nn::{
-    Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, DropPath, Dropout, EfficientChannelAttention,
-    FeedForward, GroupNorm, Init, Layer, LayerNorm, LayerScale, Linear, LocalResponseNorm, MaxPool2d, Mlp,
-    PatchEmbed, Path, SelfAttention, SqueezeExcite, Store, adaptive_avg_pool, cost, global_avg_pool,
+    Activation, AvgPool2d, BatchNorm2d, BlurPool2d, CondConv2d, Conv, Conv2d, DropPath, Dropout,
+    EfficientChannelAttention, Excitation, FeedForward, GroupNorm, Init, Layer, LayerNorm, LayerScale,
+    LayerScale2d, Linear, LocalResponseNorm, MaxPool2d, Mlp, MultiQueryAttention, PatchEmbed, Path,
+    QueryHeads, SelfAttention, SqueezeExcite, Store, adaptive_avg_pool, cost, global_avg_pool,
+    make_divisible,
 };
 
 const TOLERANCE: f64 = 1e-5;
@@ -68,6 +70,42 @@ fn layers_equal_pytorch() {
     check_layer("mlp", &tokens(), mlp(Mlp::new(16, 24)));
     check_layer("mlp_gated", &tokens(), mlp(Mlp::new(16, 24).activation(Activation::Silu).gated(true)));
     check_layer("patch_embed", &x(), |p| PatchEmbed::new(&(p / "proj"), Conv::new(8, 12, 2)));
+}
+
+/// The layers of mobile nets against timm's.
+#[test]
+fn mobile_layers_equal_timms() {
+    let even = images("even", &[2, 8, 8, 10]);
+    let same = Conv::new(8, 12, 3).stride(2).tf_same().no_bias();
+    check_layer("conv_tf_same", &even, |p| Conv2d::new(p, same));
+    let depthwise = Conv::new(8, 8, 5).stride(2).groups(8).tf_same().no_bias();
+    check_layer("conv_tf_same_depthwise", &x(), |p| Conv2d::new(p, depthwise));
+    check("blur_pool", &BlurPool2d { stride: 2 }.forward(&x(), false).unwrap());
+    check_layer("layer_scale_2d", &x(), |p| LayerScale2d::new(p, 8, 1e-5));
+    let (activation, gate, names) =
+        (Activation::Silu, Activation::HardSigmoid, ["conv_reduce", "conv_expand"]);
+    let excitation = Excitation { squeezed: 3, activation, gate, names };
+    check_layer("squeeze_excite_mobile", &x(), |p| SqueezeExcite::mobile(p, 8, excitation));
+    let sizes = QueryHeads { heads: 2, key_dim: 4, kv_stride: 1, kernel: 3, bn_eps: 1e-5 };
+    check_layer("multi_query_attention", &even, |p| MultiQueryAttention::new(p, 8, sizes));
+    let strided = QueryHeads { kv_stride: 2, ..sizes };
+    check_layer("multi_query_attention_strided", &even, |p| MultiQueryAttention::new(p, 8, strided));
+    let (experts, _) = layer(|p| CondConv2d::new(p, Conv::new(8, 16, 3).stride(2).tf_same().groups(4), 3));
+    check("cond_conv", &experts.forward(&even, &(10.0 * images("routing", &[2, 3]))).unwrap());
+}
+
+#[test]
+fn channels_are_rounded_as_in_the_papers_code() {
+    for (channels, divisor, limit, want) in [
+        (22.4, 8, 0.9, 24),
+        (35.2, 8, 0.9, 32),
+        (10.4, 8, 0.9, 16),
+        (10.4, 8, 0.0, 8),
+        (2.0, 8, 0.9, 8),
+        (5.55, 1, 0.9, 6),
+    ] {
+        assert_eq!(make_divisible(channels, divisor, limit), want, "{channels} by {divisor}, {limit}");
+    }
 }
 
 #[test]

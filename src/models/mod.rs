@@ -5,10 +5,14 @@
 
 pub mod alexnet;
 pub mod densenet;
+pub mod efficientnet;
 pub mod googlenet;
 pub mod inception_resnet_v2;
 pub mod inception_v3;
 pub mod inception_v4;
+pub mod mobile;
+pub mod mobilenet_v2;
+pub mod mobilenet_v3;
 pub mod registry;
 pub mod residual;
 pub mod resnet;

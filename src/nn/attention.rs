@@ -1,7 +1,9 @@
 //! Attention over sequences of tokens.
 
+use super::conv::{Conv, Conv2d};
 use super::init::Init;
 use super::linear::Linear;
+use super::norm::BatchNorm2d;
 use super::store::Path;
 use super::{Layer, cost};
 use crate::torch;
@@ -92,5 +94,92 @@ impl Layer for SelfAttention {
         let qkv = split_heads(&self.qkv.forward(x, train)?, 3, self.heads)?;
         let out = scaled_dot_product_attention(&qkv[0], &qkv[1], &qkv[2])?;
         self.proj.forward(&join_heads(&out)?, train)
+    }
+}
+
+/// The sizes of a [`MultiQueryAttention`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QueryHeads {
+    pub heads: i64,
+    /// Channels of a key, and of a value.
+    pub key_dim: i64,
+    /// Pixels of the image to one key, along each side; above 1 a depthwise convolution of `kernel` shrinks the image.
+    pub kv_stride: i64,
+    pub kernel: i64,
+    /// Eps of the norm after that convolution.
+    pub bn_eps: f64,
+}
+
+/// A projection of the pixels to keys or values, after the shrinking convolution where there is one.
+struct Projection {
+    down: Option<(Conv2d, BatchNorm2d)>,
+    proj: Conv2d,
+}
+
+impl Projection {
+    fn new(path: &Path, channels: i64, sizes: QueryHeads) -> Result<Self> {
+        let down = match sizes.kv_stride {
+            1 => None,
+            stride => {
+                let conv = Conv::new(channels, channels, sizes.kernel).same().stride(stride).groups(channels);
+                let conv = Conv2d::new(&(path / "down_conv"), conv.no_bias().init(Init::XavierUniform))?;
+                Some((conv, BatchNorm2d::new(&(path / "norm"), channels)?.eps(sizes.bn_eps)))
+            }
+        };
+        Ok(Self { down, proj: pointwise(&(path / "proj"), channels, sizes.key_dim)? })
+    }
+
+    /// (N, C, H, W) to (N, 1, pixels, key_dim).
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let y = match &self.down {
+            Some((conv, norm)) => {
+                let x = norm.forward(&conv.forward(x, train)?, train)?;
+                self.proj.forward(&x, train)?
+            }
+            None => self.proj.forward(x, train)?,
+        };
+        Ok(y.f_flatten(2, 3)?.f_transpose(1, 2)?.f_unsqueeze(1)?.f_contiguous()?)
+    }
+}
+
+fn pointwise(path: &Path, from: i64, to: i64) -> Result<Conv2d> {
+    Conv2d::new(path, Conv::new(from, to, 1).no_bias().init(Init::XavierUniform))
+}
+
+/// Attention of many query heads over one head of keys and values (1911.02150) between the pixels of an image, as
+/// MobileNetV4 has it (2404.10518, section 4). Keys as timm's `MultiQueryAttention2d`: `query.proj`,
+/// `key.down_conv`, `key.norm`, `key.proj`, the same under `value`, `output.proj`. Maps (N, C, H, W) to the same shape.
+pub struct MultiQueryAttention {
+    sizes: QueryHeads,
+    query: Conv2d,
+    key: Projection,
+    value: Projection,
+    output: Conv2d,
+}
+
+impl MultiQueryAttention {
+    /// # Errors
+    /// Sizes that are not positive.
+    pub fn new(path: &Path, channels: i64, sizes: QueryHeads) -> Result<Self> {
+        let width = sizes.heads * sizes.key_dim;
+        Ok(Self {
+            sizes,
+            query: pointwise(&(path / "query" / "proj"), channels, width)?,
+            key: Projection::new(&(path / "key"), channels, sizes)?,
+            value: Projection::new(&(path / "value"), channels, sizes)?,
+            output: pointwise(&(path / "output" / "proj"), width, channels)?,
+        })
+    }
+}
+
+impl Layer for MultiQueryAttention {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let QueryHeads { heads, key_dim, .. } = self.sizes;
+        let (n, _, h, w) = x.size4()?;
+        let q = self.query.forward(x, train)?.f_reshape([n, heads, key_dim, h * w])?;
+        let (k, v) = (self.key.forward(x, train)?, self.value.forward(x, train)?);
+        let out = scaled_dot_product_attention(&q.f_transpose(2, 3)?.f_contiguous()?, &k, &v)?;
+        let out = out.f_transpose(2, 3)?.f_reshape([n, heads * key_dim, h, w])?;
+        self.output.forward(&out, train)
     }
 }

@@ -25,3 +25,20 @@ impl Layer for LayerScale {
         Ok(x.f_mul(&self.gamma)?)
     }
 }
+
+/// Scales the channels of an image (N, C, H, W), as timm's `LayerScale2d`. Key `gamma`.
+pub struct LayerScale2d(LayerScale);
+
+impl LayerScale2d {
+    /// # Errors
+    /// As [`LayerScale::new`].
+    pub fn new(path: &Path, channels: i64, start: f64) -> Result<Self> {
+        Ok(Self(LayerScale::new(path, channels, start)?))
+    }
+}
+
+impl Layer for LayerScale2d {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        Ok(x.f_mul(&self.0.gamma.f_view([1, -1, 1, 1])?)?)
+    }
+}

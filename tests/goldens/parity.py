@@ -221,6 +221,109 @@ FAMILIES = {
             logits=False,
         ),
     ],
+    "efficientnet": [
+        Group(
+            "torchvision",
+            "efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4",
+            64,
+            RELU,
+            quick="efficientnet_b0",
+        ),
+        Group(
+            "torchvision",
+            "efficientnet_b5 efficientnet_b6",
+            64,
+            1.3,
+            quick="efficientnet_b5",
+        ),
+        Group(
+            "torchvision",
+            "efficientnet_v2_s",
+            64,
+            1.1,
+            quick="efficientnet_v2_s",
+        ),
+        Group(
+            "timm",
+            "efficientnet_b0 tf_efficientnet_b0 efficientnet_b1 tf_efficientnet_b1 efficientnet_b2 "
+            "tf_efficientnet_b2 efficientnet_cc_b0_4e tf_efficientnet_cc_b0_4e efficientnet_lite0 "
+            "tf_efficientnet_lite0 efficientnet_lite1 tf_efficientnet_lite1 efficientnet_lite2 "
+            "tf_efficientnet_lite2 efficientnet_lite3 tf_efficientnet_lite3 efficientnet_lite4 "
+            "tf_efficientnet_lite4",
+            64,
+            RELU,
+            quick="efficientnet_b0 tf_efficientnet_b0 efficientnet_cc_b0_4e tf_efficientnet_lite0",
+        ),
+        Group(
+            "timm",
+            "efficientnet_b3 tf_efficientnet_b3 efficientnet_b4 tf_efficientnet_b4 efficientnet_b5 "
+            "tf_efficientnet_b5 efficientnet_b6 tf_efficientnet_b6 efficientnet_b7 tf_efficientnet_b7 "
+            "efficientnet_cc_b0_8e tf_efficientnet_cc_b0_8e efficientnet_cc_b1_8e tf_efficientnet_cc_b1_8e",
+            64,
+            1.3,
+            quick="tf_efficientnet_cc_b0_8e",
+        ),
+        Group(
+            "timm",
+            "efficientnet_b8 tf_efficientnetv2_b0 tf_efficientnetv2_b1 tf_efficientnetv2_b2 tf_efficientnetv2_b3",
+            64,
+            1.2,
+            quick="tf_efficientnetv2_b0",
+        ),
+        Group(
+            "timm",
+            "efficientnet_el tf_efficientnet_el efficientnet_em tf_efficientnet_em efficientnet_es "
+            "tf_efficientnet_es efficientnetv2_m efficientnetv2_s tf_efficientnetv2_s",
+            64,
+            1.1,
+            quick="tf_efficientnet_es tf_efficientnetv2_s",
+        ),
+    ],
+    "mobilenet": [
+        Group(
+            "torchvision",
+            "mobilenet_v2 mobilenet_v3_small",
+            64,
+            RELU,
+            quick="mobilenet_v2 mobilenet_v3_small",
+        ),
+        Group(
+            "torchvision",
+            "mobilenet_v3_large",
+            64,
+            1.3,
+            quick="mobilenet_v3_large",
+        ),
+        Group(
+            "timm",
+            "mobilenetv1_100 mobilenetv1_100h mobilenetv1_125 mobilenetv2_035 mobilenetv2_050 mobilenetv2_075 "
+            "mobilenetv2_100 mobilenetv2_110d mobilenetv2_120d mobilenetv2_140 mobilenetv3_small_050 "
+            "mobilenetv3_small_075 tf_mobilenetv3_small_075 mobilenetv3_small_100 tf_mobilenetv3_small_100 "
+            "mobilenetv4_hybrid_medium mobilenetv4_hybrid_medium_075",
+            64,
+            RELU,
+            quick="mobilenetv1_100 mobilenetv1_100h mobilenetv2_110d mobilenetv3_small_050 tf_mobilenetv3_small_100 "
+            "mobilenetv4_hybrid_medium",
+        ),
+        Group(
+            "timm",
+            "mobilenetv3_large_075 tf_mobilenetv3_large_075 mobilenetv3_large_100 tf_mobilenetv3_large_100 "
+            "mobilenetv3_large_150d mobilenetv3_rw mobilenetv4_hybrid_large mobilenetv4_hybrid_large_075",
+            64,
+            1.3,
+            quick="mobilenetv3_rw mobilenetv4_hybrid_large_075",
+        ),
+        Group(
+            "timm",
+            "tf_mobilenetv3_large_minimal_100 tf_mobilenetv3_small_minimal_100 mobilenetv4_conv_aa_large "
+            "mobilenetv4_conv_aa_medium mobilenetv4_conv_blur_medium mobilenetv4_conv_large "
+            "mobilenetv4_conv_medium mobilenetv4_conv_small mobilenetv4_conv_small_035 mobilenetv4_conv_small_050",
+            64,
+            1.2,
+            quick="tf_mobilenetv3_large_minimal_100 mobilenetv4_conv_aa_medium mobilenetv4_conv_blur_medium "
+            "mobilenetv4_conv_small",
+        ),
+    ],
 }
 
 
