@@ -162,21 +162,49 @@ fn every_registered_model_runs_and_counts_on_meta() {
         let cost = model.complexity(model.input()).unwrap();
         assert_eq!(cost.params, model.count_parameters().unwrap(), "{}", entry.name);
         assert_eq!(cost.macs, cost.stages.iter().map(|stage| stage.macs).sum::<u64>(), "{}", entry.name);
-        let classes = model.fields().unwrap()["num_classes"].as_i64().unwrap();
-        assert_eq!(cost.stages.last().unwrap().output, [classes], "{}", entry.name);
+        let output = &cost.stages.last().unwrap().output;
+        match model.fields().unwrap()["num_classes"].as_i64().unwrap() {
+            // Without a classifier the features are the output.
+            0 => assert!(matches!(output[..], [features] if features > 0), "{}", entry.name),
+            classes => assert_eq!(output, &[classes], "{}", entry.name),
+        }
     }
 }
 
 /// A dry run and a real one count and shape alike; a training pass gives every parameter a gradient.
+fn trains(name: &str, set: Fields) {
+    let mut spec = spec(name, set);
+    spec.set("num_classes", "10").unwrap();
+    let model = spec.resolve().unwrap();
+    let store = Store::new(Device::Cpu);
+    let net = model.build(&store).unwrap();
+    // Drawn weights may kill a ReLU of few channels for good, and tests share the generator.
+    fill(&store);
+    let [c, h, w] = model.input();
+    let x = images("train", &[2, c, h, w]);
+    let features = net.features(&x, false).unwrap();
+    let counted = model.complexity([c, h, w]).unwrap();
+    for ((name, feature), stage) in features.iter().zip(&counted.stages) {
+        assert_eq!((name, &feature.size()[1..]), (&stage.name, stage.output.as_slice()));
+    }
+    let (logits, auxiliary) = net.forward_auxiliary(&x, true).unwrap();
+    assert_eq!(auxiliary.len(), net.auxiliaries().len());
+    let classes = tch::Tensor::from_slice(&[1i64, 2]);
+    let loss = |logits: &tch::Tensor| {
+        assert_eq!(logits.size(), [2, 10]);
+        logits.cross_entropy_for_logits(&classes)
+    };
+    auxiliary.iter().fold(loss(&logits), |sum, logits| sum + 0.3 * loss(logits)).backward();
+    for (key, parameter) in store.parameters() {
+        let grad = parameter.grad();
+        let sum = if grad.defined() { grad.abs().sum(tch::Kind::Float).double_value(&[]) } else { 0.0 };
+        assert!(sum > 0.0 && sum.is_finite(), "{name} {set:?}: {key}");
+    }
+}
+
 #[test]
-fn small_models_of_every_kind_train() {
-    let kinds: [(&str, Fields); 22] = [
-        ("plain20", &[]),
-        ("resnet20", &[("shortcut", "c")]),
-        ("wrn_16_4", &[("width", "1"), ("dropout", "0.3"), ("in_chans", "1")]),
-        ("resnext29", &[("cardinality", "4"), ("base_width", "4"), ("planes", "[16, 32, 64]")]),
-        ("preact_resnet164", &[("depth", "20"), ("se_reduction", "4")]),
-        ("resnet20", &[("shortcut", "a"), ("se_reduction", "2"), ("dropout", "0.1")]),
+fn small_convolutional_nets_of_every_kind_train() {
+    let kinds: [(&str, Fields); 16] = [
         ("paper/alexnet", &[("hidden", "[32, 32]"), ("image_size", "64")]),
         ("vgg11", &[("channels", "[8, 16, 16, 16, 16]"), ("hidden", "32"), ("image_size", "32")]),
         ("timm/vgg13", &[("channels", "[8, 16, 16, 16, 16]"), ("hidden", "32"), ("image_size", "32")]),
@@ -197,40 +225,97 @@ fn small_models_of_every_kind_train() {
         ("legacy_xception", &[("middle", "1"), ("intermediate", "relu"), ("image_size", "75")]),
         ("xception41p", &[("middle", "1"), ("image_size", "75")]),
     ];
-    for (name, set) in kinds {
-        let mut spec = spec(name, set);
-        spec.set("num_classes", "10").unwrap();
-        let model = spec.resolve().unwrap();
-        let store = Store::new(Device::Cpu);
-        let net = model.build(&store).unwrap();
-        // Drawn weights may kill a ReLU of few channels for good, and tests share the generator.
-        fill(&store);
-        let [c, h, w] = model.input();
-        let x = images("train", &[2, c, h, w]);
-        let features = net.features(&x, false).unwrap();
-        let counted = model.complexity([c, h, w]).unwrap();
-        for ((name, feature), stage) in features.iter().zip(&counted.stages) {
-            assert_eq!((name, &feature.size()[1..]), (&stage.name, stage.output.as_slice()));
-        }
-        let (logits, auxiliary) = net.forward_auxiliary(&x, true).unwrap();
-        assert_eq!(auxiliary.len(), net.auxiliaries().len());
-        let classes = tch::Tensor::from_slice(&[1i64, 2]);
-        let loss = |logits: &tch::Tensor| {
-            assert_eq!(logits.size(), [2, 10]);
-            logits.cross_entropy_for_logits(&classes)
-        };
-        auxiliary.iter().fold(loss(&logits), |sum, logits| sum + 0.3 * loss(logits)).backward();
-        for (key, parameter) in store.parameters() {
-            let grad = parameter.grad();
-            assert!(
-                grad.defined() && {
-                    let sum = grad.abs().sum(tch::Kind::Float).double_value(&[]);
-                    sum > 0.0 && sum.is_finite()
-                },
-                "{name}: {key}"
-            );
-        }
-    }
+    kinds.into_iter().for_each(|(name, set)| trains(name, set));
+}
+
+#[test]
+fn small_residual_nets_of_every_kind_train() {
+    trains("plain20", &[]);
+    trains("resnet20", &[("shortcut", "c")]);
+    trains("wrn_16_4", &[("width", "1"), ("dropout", "0.3"), ("in_chans", "1")]);
+    trains("resnext29", &[("cardinality", "4"), ("base_width", "4"), ("planes", "[16, 32, 64]")]);
+    trains("preact_resnet164", &[("depth", "20"), ("se_reduction", "4")]);
+    trains("resnet20", &[("shortcut", "a"), ("se_reduction", "2"), ("dropout", "0.1")]);
+}
+
+#[test]
+fn small_vits_of_every_kind_train() {
+    trains("vit_tiny_32", &[("depth", "2"), ("dropout", "0.1")]);
+    trains("vit_tiny_32", &[("depth", "2"), ("image_size", "28"), ("in_chans", "1"), ("heads", "6")]);
+    trains("vit_tiny_32", &[("depth", "1"), ("keys", "torchvision"), ("position", "none")]);
+    trains("vit_tiny_32", &[("depth", "1"), ("distillation", "true"), ("pre_norm", "true")]);
+    trains(
+        "vit_tiny_32",
+        &[("depth", "1"), ("registers", "2"), ("position", "patches"), ("layer_scale", "0.1")],
+    );
+    trains("vit_tiny_32", &[("depth", "1"), ("class_token", "false"), ("pool", "map")]);
+    trains(
+        "vit_tiny_32",
+        &[("depth", "1"), ("pool", "average"), ("norm_after_pool", "true"), ("qkv_bias", "false")],
+    );
+    trains(
+        "vit_tiny_32",
+        &[("depth", "1"), ("gated_mlp", "true"), ("activation", "silu"), ("patch_size", "8")],
+    );
+}
+
+#[test]
+fn small_swins_of_every_kind_train() {
+    trains("swin_tiny_32", &[("drop_path", "0"), ("width", "24")]);
+    trains(
+        "swin_tiny_32",
+        &[("drop_path", "0"), ("width", "24"), ("keys", "torchvision"), ("image_size", "28")],
+    );
+    trains(
+        "swin_tiny_32",
+        &[("drop_path", "0"), ("width", "24"), ("position", "absolute"), ("shift", "false")],
+    );
+    trains(
+        "swin_tiny_32",
+        &[("drop_path", "0"), ("width", "24"), ("position", "none"), ("image_size", "28")],
+    );
+    trains("swin_v2_tiny_32", &[("drop_path", "0"), ("width", "24"), ("in_chans", "1"), ("window", "3")]);
+    trains("swin_v2_tiny_32", &[("drop_path", "0"), ("width", "24"), ("keys", "torchvision")]);
+}
+
+/// The paper's Table 1 and 4: what the knobs add and take away.
+#[test]
+fn knobs_of_transformers_cost_what_they_should() {
+    let params =
+        |name: &str, set: &[(&str, &str)]| spec(name, set).resolve().unwrap().count_parameters().unwrap();
+    let swin = params("timm/swin_tiny_patch4_window7_224", &[]);
+    let heads = 2 * 3 + 2 * 6 + 6 * 12 + 2 * 24;
+    assert_eq!(swin - params("timm/swin_tiny_patch4_window7_224", &[("position", "none")]), 13 * 13 * heads);
+    assert_eq!(params("timm/swin_tiny_patch4_window7_224", &[("shift", "false")]), swin);
+    let absolute = params("timm/swin_tiny_patch4_window7_224", &[("position", "absolute_and_relative")]);
+    assert_eq!(absolute - swin, 56 * 56 * 96);
+    let vit = params("timm/vit_tiny_patch16_224", &[]);
+    assert_eq!(
+        params("timm/vit_tiny_patch16_224", &[("image_size", "384")]) - vit,
+        (24 * 24 - 14 * 14) * 192
+    );
+    assert_eq!(params("timm/vit_tiny_patch16_224", &[("registers", "4")]) - vit, 2 * 4 * 192);
+    assert_eq!(params("timm/vit_tiny_patch16_224", &[("num_classes", "0")]), vit - 1000 * 193);
+}
+
+#[test]
+fn impossible_transformers_are_refused() {
+    let message = |name: &str, set: &[(&str, &str)]| {
+        format!("{:#}", spec(name, set).resolve().unwrap().count_parameters().err().unwrap())
+    };
+    assert!(
+        message("vit_tiny_32", &[("class_token", "false")])
+            .contains("`pool: token` needs `class_token: true`")
+    );
+    assert!(message("vit_tiny_32", &[("heads", "5")]).contains("5 heads do not divide 192 channels"));
+    assert!(message("vit_tiny_32", &[("patch_size", "64")]).contains("does not fit `image_size` 32"));
+    assert!(message("swin_tiny_32", &[("heads", "[3, 6]")]).contains("must be one number a stage"));
+    assert!(message("swin_tiny_32", &[("heads", "[3, 6, 7]")]).contains("do not divide its 384 channels"));
+    let larger = spec("vit_tiny_32", &[]).resolve().unwrap().complexity([3, 64, 64]).err().unwrap();
+    assert!(
+        format!("{larger:#}").contains("16×16 patches, but the table of positions is for 8×8"),
+        "{larger:#}"
+    );
 }
 
 /// Standard deviations of what the libraries draw.

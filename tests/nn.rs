@@ -5,9 +5,11 @@ mod common;
 use common::{assert_close, fill, golden, images, values};
 use tch::{Device, Tensor};
 use tchvision::nn::{
-    Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, DropPath, Dropout, EfficientChannelAttention,
-    GroupNorm, Init, Layer, LayerNorm, Linear, LocalResponseNorm, MaxPool2d, MultiheadAttention, Path,
-    SqueezeExcite, Store, adaptive_avg_pool, cost, global_avg_pool,
+    Activation, AvgPool2d, BatchNorm2d, BlurPool2d, CondConv2d, Conv, Conv2d, DropPath, Dropout,
+    EfficientChannelAttention, Excitation, FeedForward, GroupNorm, Init, Layer, LayerNorm, LayerScale,
+    LayerScale2d, Linear, LocalResponseNorm, MaxPool2d, Mlp, MultiQueryAttention, PatchEmbed, Path,
+    QueryHeads, SelfAttention, SqueezeExcite, Store, adaptive_avg_pool, cost, global_avg_pool,
+    make_divisible,
 };
 
 const TOLERANCE: f64 = 1e-5;
@@ -61,7 +63,49 @@ fn layers_equal_pytorch() {
     check_layer("conv_standardised", &x(), |p| Conv2d::new(p, standardised));
     check_layer("efficient_channel_attention", &x(), |p| EfficientChannelAttention::new(p, 8));
     check_layer("squeeze_excite", &x(), |p| SqueezeExcite::new(p, 8, 4));
-    check_layer("multihead_attention", &tokens(), |p| MultiheadAttention::new(p, 16, 4));
+    check_layer("multihead_attention", &tokens(), |p| SelfAttention::multihead(p, 16, 4));
+    check_layer("self_attention", &tokens(), |p| SelfAttention::new(p, 16, 4, true));
+    check_layer("layer_scale", &tokens(), |p| LayerScale::new(p, 16, 1.0));
+    let mlp = |spec: Mlp| move |p: &Path| FeedForward::new(&(p / "fc1"), &(p / "fc2"), spec);
+    check_layer("mlp", &tokens(), mlp(Mlp::new(16, 24)));
+    check_layer("mlp_gated", &tokens(), mlp(Mlp::new(16, 24).activation(Activation::Silu).gated(true)));
+    check_layer("patch_embed", &x(), |p| PatchEmbed::new(&(p / "proj"), Conv::new(8, 12, 2)));
+}
+
+/// The layers of mobile nets against timm's.
+#[test]
+fn mobile_layers_equal_timms() {
+    let even = images("even", &[2, 8, 8, 10]);
+    let same = Conv::new(8, 12, 3).stride(2).tf_same().no_bias();
+    check_layer("conv_tf_same", &even, |p| Conv2d::new(p, same));
+    let depthwise = Conv::new(8, 8, 5).stride(2).groups(8).tf_same().no_bias();
+    check_layer("conv_tf_same_depthwise", &x(), |p| Conv2d::new(p, depthwise));
+    check("blur_pool", &BlurPool2d { stride: 2 }.forward(&x(), false).unwrap());
+    check_layer("layer_scale_2d", &x(), |p| LayerScale2d::new(p, 8, 1e-5));
+    let (activation, gate, names) =
+        (Activation::Silu, Activation::HardSigmoid, ["conv_reduce", "conv_expand"]);
+    let excitation = Excitation { squeezed: 3, activation, gate, names };
+    check_layer("squeeze_excite_mobile", &x(), |p| SqueezeExcite::mobile(p, 8, excitation));
+    let sizes = QueryHeads { heads: 2, key_dim: 4, kv_stride: 1, kernel: 3, bn_eps: 1e-5 };
+    check_layer("multi_query_attention", &even, |p| MultiQueryAttention::new(p, 8, sizes));
+    let strided = QueryHeads { kv_stride: 2, ..sizes };
+    check_layer("multi_query_attention_strided", &even, |p| MultiQueryAttention::new(p, 8, strided));
+    let (experts, _) = layer(|p| CondConv2d::new(p, Conv::new(8, 16, 3).stride(2).tf_same().groups(4), 3));
+    check("cond_conv", &experts.forward(&even, &(10.0 * images("routing", &[2, 3]))).unwrap());
+}
+
+#[test]
+fn channels_are_rounded_as_in_the_papers_code() {
+    for (channels, divisor, limit, want) in [
+        (22.4, 8, 0.9, 24),
+        (35.2, 8, 0.9, 32),
+        (10.4, 8, 0.9, 16),
+        (10.4, 8, 0.0, 8),
+        (2.0, 8, 0.9, 8),
+        (5.55, 1, 0.9, 6),
+    ] {
+        assert_eq!(make_divisible(channels, divisor, limit), want, "{channels} by {divisor}, {limit}");
+    }
 }
 
 #[test]
@@ -131,7 +175,7 @@ fn layers_start_as_pytorchs() {
     Conv2d::new(&(&root / "he"), conv.no_bias().init(Init::KaimingFanOut)).unwrap();
     Linear::new(&(&root / "fc"), 512, 1000).unwrap();
     BatchNorm2d::new(&(&root / "bn"), 64).unwrap();
-    MultiheadAttention::new(&(&root / "attn"), 256, 4).unwrap();
+    SelfAttention::multihead(&(&root / "attn"), 256, 4).unwrap();
     Linear::no_bias(&(&root / "vit"), 512, 512).unwrap();
     let _y = root.parameter("trunc", &[1000, 100], Init::TruncatedNormal(0.02)).unwrap();
     let _y = root.parameter("wide", &[1000, 100], Init::TruncatedNormal(2.0)).unwrap();
@@ -212,7 +256,7 @@ fn costs_are_counted_on_meta_as_on_real_tensors() {
         let conv = Conv2d::new(&(&root / "conv"), Conv::new(8, 16, 3).stride(2).padding(1).groups(4))?;
         let norm = BatchNorm2d::new(&(&root / "bn"), 16)?;
         let se = SqueezeExcite::new(&(&root / "se"), 16, 4)?;
-        let attention = MultiheadAttention::new(&(&root / "attn"), 16, 4)?;
+        let attention = SelfAttention::multihead(&(&root / "attn"), 16, 4)?;
         let group = GroupNorm::new(&(&root / "gn"), 4, 16)?;
         let layer_norm = LayerNorm::new(&(&root / "ln"), 16)?;
         let y = se.forward(&norm.forward(&conv.forward(x, false)?, false)?, false)?;
@@ -244,7 +288,7 @@ fn wrong_layers_are_refused() {
     let groups = message(Conv2d::new(&p, Conv::new(6, 8, 3).groups(4)));
     assert!(groups.contains("4 groups do not divide both"), "{groups}");
     assert!(message(Conv2d::new(&p, Conv::new(6, 0, 3))).contains("must be positive"));
-    assert!(MultiheadAttention::new(&p, 10, 4).is_err());
+    assert!(SelfAttention::multihead(&p, 10, 4).is_err());
     assert!(GroupNorm::new(&p, 3, 8).is_err());
     assert!(SqueezeExcite::new(&p, 4, 8).is_err());
     Linear::new(&(&p / "fc"), 2, 2).unwrap();

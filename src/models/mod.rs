@@ -5,17 +5,23 @@
 
 pub mod alexnet;
 pub mod densenet;
+pub mod efficientnet;
 pub mod googlenet;
 pub mod inception_resnet_v2;
 pub mod inception_v3;
 pub mod inception_v4;
+pub mod mobile;
+pub mod mobilenet_v2;
+pub mod mobilenet_v3;
 pub mod registry;
 pub mod residual;
 pub mod resnet;
 pub mod resnetv2;
 pub mod senet;
 mod spec;
+pub mod swin;
 pub mod vgg;
+pub mod vit;
 pub mod xception;
 pub mod xception_aligned;
 
@@ -24,8 +30,8 @@ pub use spec::{Architecture, ModelSpec};
 
 use crate::nn::{self, Cost, Layer, Store};
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// A network for images: (N, C, H, W) float32 in, logits (N, classes) out.
@@ -99,6 +105,14 @@ pub trait Config: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// # Errors
     /// Fields that do not make a network, by name.
     fn build(&self, store: &Store) -> Result<Box<dyn Model>>;
+}
+
+/// The library whose keys, tables and initial values a network has, where two know the same network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Library {
+    Torchvision,
+    Timm,
 }
 
 /// What one image costs, in all and stage by stage.

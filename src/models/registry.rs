@@ -2,8 +2,9 @@
 
 use super::spec::ErasedConfig;
 use super::{
-    alexnet, densenet, googlenet, inception_resnet_v2, inception_v3, inception_v4, residual, resnet,
-    resnetv2, senet, vgg, xception, xception_aligned,
+    alexnet, densenet, efficientnet, googlenet, inception_resnet_v2, inception_v3, inception_v4, mobile,
+    mobilenet_v2, mobilenet_v3, residual, resnet, resnetv2, senet, swin, vgg, vit, xception,
+    xception_aligned,
 };
 use crate::nearest;
 use anyhow::{Result, anyhow};
@@ -43,7 +44,13 @@ pub fn entries() -> &'static [Entry] {
             xception::entries(),
             xception_aligned::entries(),
             densenet::entries(),
+            mobilenet_v2::entries(),
+            mobilenet_v3::entries(),
+            efficientnet::entries(),
+            mobile::entries(),
             residual::entries(),
+            vit::entries(),
+            swin::entries(),
         ];
         families.into_iter().flatten().collect()
     });

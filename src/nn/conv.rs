@@ -9,6 +9,15 @@ use crate::torch;
 use anyhow::{Result, bail, ensure};
 use tch::{Device, Tensor};
 
+/// What goes round the image before a convolution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Padding {
+    /// As many zeros above as below, and left as right.
+    Fixed([i64; 2]),
+    /// TensorFlow's SAME: zeros for ⌈size/stride⌉ outputs whatever the size, an odd one below or to the right.
+    TfSame,
+}
+
 /// What a convolution is: `Conv::new(64, 128, 3).stride(2).padding(1)`, with `torch.nn.Conv2d`'s defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv {
@@ -16,7 +25,7 @@ pub struct Conv {
     out_channels: i64,
     kernel: [i64; 2],
     stride: [i64; 2],
-    padding: [i64; 2],
+    padding: Padding,
     dilation: [i64; 2],
     groups: i64,
     bias: Bias,
@@ -41,7 +50,7 @@ impl Conv {
             out_channels,
             kernel: [kernel; 2],
             stride: [1; 2],
-            padding: [0; 2],
+            padding: Padding::Fixed([0; 2]),
             dilation: [1; 2],
             groups: 1,
             bias: Bias::FanIn,
@@ -54,6 +63,17 @@ impl Conv {
         self.in_channels
     }
 
+    /// How the weight starts.
+    pub(super) fn initial(&self) -> Init {
+        self.init
+    }
+
+    /// The shape of the weight: (out, in/groups, kh, kw).
+    pub(super) fn weight_size(&self) -> [i64; 4] {
+        let [kh, kw] = self.kernel;
+        [self.out_channels, self.in_channels / self.groups.max(1), kh, kw]
+    }
+
     /// Kernel height and width.
     pub fn kernel(self, kernel: [i64; 2]) -> Self {
         Self { kernel, ..self }
@@ -63,14 +83,24 @@ impl Conv {
         Self { stride: [stride; 2], ..self }
     }
 
+    /// A stride of the kernel's size: patches side by side.
+    pub fn patches(self) -> Self {
+        Self { stride: self.kernel, ..self }
+    }
+
     pub fn padding(self, padding: i64) -> Self {
-        Self { padding: [padding; 2], ..self }
+        Self { padding: Padding::Fixed([padding; 2]), ..self }
     }
 
     /// Padding that keeps the size at stride 1, for odd kernels.
     pub fn same(self) -> Self {
         let [h, w] = std::array::from_fn(|i| self.dilation[i] * (self.kernel[i] - 1) / 2);
-        Self { padding: [h, w], ..self }
+        Self { padding: Padding::Fixed([h, w]), ..self }
+    }
+
+    /// TensorFlow's SAME padding: ⌈size/stride⌉ outputs a side.
+    pub fn tf_same(self) -> Self {
+        Self { padding: Padding::TfSame, ..self }
     }
 
     pub fn dilation(self, dilation: i64) -> Self {
@@ -102,17 +132,60 @@ impl Conv {
         Self { standardise: Some(eps), ..self }
     }
 
+    /// A weight that starts as N(0, 2/fan_out) with the fan within a group: TensorFlow's mobile nets. To be called
+    /// when channels, kernel and groups are final.
+    pub fn init_fan_out_of_group(self) -> Self {
+        let [out, _, kh, kw] = self.weight_size();
+        let fan_out = (out * kh * kw) as f64 / self.groups as f64;
+        self.init(Init::Normal((2.0 / fan_out).sqrt()))
+    }
+
+    /// Kernel height (0) or width (1) with its dilation.
+    fn field(&self, i: usize) -> i64 {
+        self.dilation[i] * (self.kernel[i] - 1) + 1
+    }
+
+    /// Zeros before and after the rows (0) or columns (1) of an image of `size`.
+    fn zeros(&self, i: usize, size: i64) -> [i64; 2] {
+        match self.padding {
+            Padding::Fixed(padding) => [padding[i]; 2],
+            Padding::TfSame => {
+                let last = (size - 1) / self.stride[i] * self.stride[i];
+                let zeros = (last + self.field(i) - size).max(0);
+                [zeros / 2, zeros - zeros / 2]
+            }
+        }
+    }
+
     /// The shape that a convolution makes of `input`: libtorch's C++ side does not know it on the meta device.
-    fn output_size(&self, input: &[i64]) -> Result<[i64; 4]> {
+    pub(super) fn output_size(&self, input: &[i64]) -> Result<[i64; 4]> {
         let &[n, c, h, w] = input else { bail!("a convolution takes (N, C, H, W), not {input:?}") };
         ensure!(c == self.in_channels, "a convolution of {} channels does not take {c}", self.in_channels);
         let side = |i: usize, size: i64| {
-            let field = self.dilation[i] * (self.kernel[i] - 1) + 1;
-            let room = size + 2 * self.padding[i] - field;
+            let room = size + self.zeros(i, size).iter().sum::<i64>() - self.field(i);
             ensure!(room >= 0, "a kernel of {} does not fit into {h}×{w}", self.kernel[i]);
             Ok(room / self.stride[i] + 1)
         };
         Ok([n, self.out_channels, side(0, h)?, side(1, w)?])
+    }
+
+    /// Convolves by `weight`, not counted; `samples` images lie side by side in the channels of `x`, each with kernels
+    /// of its own.
+    pub(super) fn apply(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        samples: i64,
+    ) -> Result<Tensor> {
+        let (_, _, h, w) = x.size4()?;
+        let ([top, bottom], [left, right]) = (self.zeros(0, h), self.zeros(1, w));
+        let (stride, dilation, groups) = (self.stride, self.dilation, samples * self.groups);
+        if (top, left) == (bottom, right) {
+            return Ok(x.f_conv2d(weight, bias, stride, [top, left], dilation, groups)?);
+        }
+        let x = x.f_constant_pad_nd([left, right, top, bottom])?;
+        Ok(x.f_conv2d(weight, bias, stride, [0; 2], dilation, groups)?)
     }
 }
 
@@ -138,15 +211,15 @@ impl Conv2d {
             in_channels % groups == 0 && out_channels % groups == 0,
             "convolution of {in_channels} to {out_channels} channels: {groups} groups do not divide both"
         );
-        let inputs = in_channels / groups;
-        let size = [out_channels, inputs, kernel[0], kernel[1]];
+        let size = spec.weight_size();
         let weight = path.parameter("weight", &size, spec.init)?;
-        let start = match spec.bias {
+        let bound = fan_in_bound(size[1..].iter().product::<i64>() as f64);
+        let bias = match spec.bias {
             Bias::None => None,
-            Bias::FanIn => Some(Init::Uniform(fan_in_bound((inputs * kernel[0] * kernel[1]) as f64))),
+            Bias::FanIn => Some(Init::Uniform(bound)),
             Bias::Zeros => Some(Init::ZEROS),
         };
-        let bias = start.map(|init| path.parameter("bias", &[out_channels], init)).transpose()?;
+        let bias = bias.map(|init| path.parameter("bias", &[out_channels], init)).transpose()?;
         Ok(Self { spec, weight, bias })
     }
 
@@ -164,7 +237,8 @@ impl Conv2d {
     fn is_product(&self, x: &Tensor, train: bool) -> bool {
         let Conv { in_channels, out_channels, kernel, padding, groups, .. } = self.spec;
         let odd = in_channels % 8 != 0 || out_channels % 8 != 0;
-        train && odd && kernel == [1; 2] && padding == [0; 2] && groups == 1 && x.device() == Device::Cpu
+        let unpadded = matches!(padding, Padding::TfSame | Padding::Fixed([0, 0]));
+        train && odd && kernel == [1; 2] && unpadded && groups == 1 && x.device() == Device::Cpu
     }
 
     /// The 1×1 convolution as a product over the channels of every pixel.
@@ -179,11 +253,10 @@ impl Conv2d {
 
 impl Layer for Conv2d {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let Conv { stride, padding, dilation, groups, .. } = self.spec;
         let y = match (torch::is_meta(x)?, self.is_product(x, train)) {
             (true, _) => torch::empty_meta(&self.spec.output_size(&x.size())?, x.kind())?,
             (_, true) => self.product(x)?,
-            _ => x.f_conv2d(&self.weight()?, self.bias.as_ref(), stride, padding, dilation, groups)?,
+            _ => self.spec.apply(x, &self.weight()?, self.bias.as_ref(), 1)?,
         };
         let outputs = y.numel() as i64;
         cost::record(outputs * (self.weight.numel() as i64 / self.spec.out_channels), outputs);
@@ -230,6 +303,11 @@ impl ConvNorm {
     /// With another eps of the norm.
     pub fn eps(self, eps: f64) -> Self {
         Self { norm: self.norm.eps(eps), ..self }
+    }
+
+    /// Another momentum of the norm than 0.1.
+    pub fn momentum(self, momentum: f64) -> Self {
+        Self { norm: self.norm.momentum(Some(momentum)), ..self }
     }
 
     /// `activation(norm(conv(x)))`.

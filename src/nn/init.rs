@@ -13,6 +13,12 @@ pub enum Init {
     Normal(f64),
     /// N(0, std²) cut off at ±2 (`trunc_normal_` with its default bounds).
     TruncatedNormal(f64),
+    /// N(0, std²) cut off at ±2 std (timm's `trunc_normal_tf_`).
+    TruncatedNormalTf(f64),
+    /// Rows of a gated layer: the first half as `TruncatedNormal(0.02)`, the second N(0, 1e-12) (timm's `GluMlp`).
+    GatedRows,
+    /// Their biases: 0 and 1.
+    GatedBias,
     /// U(±1/√fan_in): what `torch.nn` gives the weights of convolutions and linear layers
     /// (`kaiming_uniform_(a=√5)`).
     FanIn,
@@ -27,6 +33,8 @@ pub enum Init {
 impl Init {
     pub const ZEROS: Init = Init::Constant(0.0);
     pub const ONES: Init = Init::Constant(1.0);
+    /// The weights and position tables of transformers.
+    pub const TRANSFORMER: Init = Init::TruncatedNormal(0.02);
 
     /// Writes the initial values into `tensor`.
     pub(super) fn fill(self, tensor: &mut Tensor) -> Result<()> {
@@ -35,11 +43,17 @@ impl Init {
             Init::Constant(value) => tensor.f_fill_(value)?,
             Init::Uniform(bound) => tensor.f_uniform_(-bound, bound)?,
             Init::Normal(std) => tensor.f_normal_(0.0, std)?,
-            Init::TruncatedNormal(std) => {
-                // The inverse of the normal distribution function over what lies within ±2.
-                let limit = erf(2.0 / std / std::f64::consts::SQRT_2);
-                let mut drawn = tensor.f_uniform_(-limit, limit)?.f_erfinv_()?;
-                drawn.f_mul_scalar_(std * std::f64::consts::SQRT_2)?.f_clamp_(-2.0, 2.0)?
+            Init::TruncatedNormal(std) => truncated_normal(tensor, std, 2.0)?,
+            Init::TruncatedNormalTf(std) => truncated_normal(tensor, std, 2.0 * std)?,
+            Init::GatedRows => {
+                let (mut value, mut gate) = halves(tensor)?;
+                let _gate = gate.f_normal_(0.0, 1e-6)?;
+                truncated_normal(&mut value, 0.02, 2.0)?
+            }
+            Init::GatedBias => {
+                let (mut value, mut gate) = halves(tensor)?;
+                let _gate = gate.f_fill_(1.0)?;
+                value.f_zero_()?
             }
             Init::FanIn => {
                 let bound = fan_in_bound(fan_in);
@@ -54,6 +68,19 @@ impl Init {
         };
         Ok(())
     }
+}
+
+/// N(0, std²) within ±bound: the inverse of the normal distribution function over what lies there.
+fn truncated_normal(tensor: &mut Tensor, std: f64, bound: f64) -> Result<Tensor> {
+    let limit = erf(bound / std / std::f64::consts::SQRT_2);
+    let mut drawn = tensor.f_uniform_(-limit, limit)?.f_erfinv_()?;
+    Ok(drawn.f_mul_scalar_(std * std::f64::consts::SQRT_2)?.f_clamp_(-bound, bound)?)
+}
+
+/// The first and the second half of the rows, sharing the memory.
+fn halves(tensor: &Tensor) -> Result<(Tensor, Tensor)> {
+    let half = tensor.size()[0] / 2;
+    Ok((tensor.f_narrow(0, 0, half)?, tensor.f_narrow(0, half, half)?))
 }
 
 /// 1/√fan_in, the bound of `torch.nn`'s default weights and biases.

@@ -55,7 +55,11 @@ impl Linear {
         Self::with(path, in_features, out_features, init, Some(Init::ZEROS))
     }
 
-    fn with(
+    /// With other initial values; `bias: None` is no bias.
+    ///
+    /// # Errors
+    /// As [`Linear::new`].
+    pub fn with(
         path: &Path,
         in_features: i64,
         out_features: i64,
@@ -67,6 +71,20 @@ impl Linear {
             bias: bias.map(|init| path.parameter("bias", &[out_features], init)).transpose()?,
         })
     }
+
+    /// Of tensors that have their keys already.
+    pub(super) fn of(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias }
+    }
+
+    /// As the linear layers of transformers start: weight N(0, 0.02²) cut off at ±2, bias 0.
+    ///
+    /// # Errors
+    /// As [`Linear::new`].
+    pub fn transformer(path: &Path, in_features: i64, out_features: i64, bias: bool) -> Result<Self> {
+        let bias = bias.then_some(Init::ZEROS);
+        Self::with(path, in_features, out_features, Init::TRANSFORMER, bias)
+    }
 }
 
 impl Layer for Linear {
@@ -76,7 +94,7 @@ impl Layer for Linear {
 }
 
 /// `x · weightᵀ + bias`, counted.
-pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = x.f_linear(weight, bias)?;
     let (outputs, in_features) = (y.numel() as i64, weight.size()[1]);
     cost::record(outputs * in_features, outputs);

@@ -7,30 +7,45 @@ pub mod activation;
 pub mod attention;
 pub mod classifier;
 pub mod compose;
+pub mod cond_conv;
 pub mod conv;
 pub mod cost;
 pub mod dropout;
 pub mod efficient_channel_attention;
 pub mod init;
+pub mod layer_scale;
 pub mod linear;
+pub mod mlp;
+pub mod mobile;
 pub mod norm;
+pub mod patch_embed;
 pub mod pool;
+pub mod sequential;
 pub mod squeeze_excite;
 pub mod store;
 
 pub use activation::Activation;
-pub use attention::{MultiheadAttention, scaled_dot_product_attention};
+pub use attention::{
+    MultiQueryAttention, QueryHeads, SelfAttention, biased_attention, join_heads,
+    scaled_dot_product_attention, split_heads,
+};
 pub use classifier::Classifier;
 pub use compose::{Concat, Sequence};
+pub use cond_conv::CondConv2d;
 pub use conv::{Conv, Conv2d, ConvNorm, ConvNormAct};
 pub use cost::Cost;
 pub use dropout::{DropPath, Dropout};
 pub use efficient_channel_attention::EfficientChannelAttention;
 pub use init::Init;
-pub use linear::Linear;
+pub use layer_scale::{LayerScale, LayerScale2d};
+pub use linear::{Linear, linear};
+pub use mlp::{FeedForward, Mlp};
+pub use mobile::{ConvBlock, FusedInvertedResidual, InvertedResidual, Skip, make_divisible};
 pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};
-pub use pool::{AvgPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool};
-pub use squeeze_excite::SqueezeExcite;
+pub use patch_embed::PatchEmbed;
+pub use pool::{AntiAlias, AvgPool2d, BlurPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool};
+pub use sequential::Sequential;
+pub use squeeze_excite::{Excitation, SqueezeExcite};
 pub use store::{Path, Role, Store};
 
 use anyhow::Result;

@@ -149,8 +149,20 @@ impl LayerNorm {
     /// # Errors
     /// A size that is not positive.
     pub fn new(path: &Path, features: i64) -> Result<Self> {
+        Self::starting(path, features, Init::ONES)
+    }
+
+    /// With a weight that starts at 0: a branch that ends with this norm starts as nothing.
+    ///
+    /// # Errors
+    /// As [`LayerNorm::new`].
+    pub fn zero(path: &Path, features: i64) -> Result<Self> {
+        Self::starting(path, features, Init::ZEROS)
+    }
+
+    fn starting(path: &Path, features: i64, weight: Init) -> Result<Self> {
         Ok(Self {
-            weight: path.parameter("weight", &[features], Init::ONES)?,
+            weight: path.parameter("weight", &[features], weight)?,
             bias: path.parameter("bias", &[features], Init::ZEROS)?,
             eps: 1e-5,
         })

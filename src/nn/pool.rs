@@ -1,8 +1,9 @@
 //! Pooling over (N, C, H, W).
 
-use super::Layer;
+use super::{Layer, cost};
 use crate::torch;
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// `torch.nn.MaxPool2d`.
@@ -51,6 +52,52 @@ impl Layer for AvgPool2d {
         let (kernel, stride, padding) = ([self.kernel; 2], [self.stride; 2], [self.padding; 2]);
         // A divisor_override, even of 1, would make this a sum.
         Ok(x.f_avg_pool2d(kernel, stride, padding, self.ceil_mode, self.count_include_pad, None::<i64>)?)
+    }
+}
+
+/// A binomial 3×3 blur before taking every `stride`-th pixel (1904.11486); zeros beyond the border, as timm's
+/// `blurpc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlurPool2d {
+    pub stride: i64,
+}
+
+impl Layer for BlurPool2d {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        let (n, c, h, w) = x.size4()?;
+        let side = |size: i64| (size - 1) / self.stride + 1;
+        let y = match torch::is_meta(x)? {
+            true => torch::empty_meta(&[n, c, side(h), side(w)], x.kind())?,
+            false => {
+                let row = Tensor::from_slice(&[0.25f32, 0.5, 0.25]);
+                let blur = row.f_outer(&row)?.f_to_device(x.device())?.f_to_kind(x.kind())?;
+                let blur = blur.f_expand([c, 1, 3, 3], false)?;
+                x.f_conv2d(&blur, None::<Tensor>, [self.stride; 2], [1; 2], [1; 2], c)?
+            }
+        };
+        let outputs = y.numel() as i64;
+        cost::record(9 * outputs, outputs);
+        Ok(y)
+    }
+}
+
+/// What takes the stride of a convolution over, so that no frequency folds onto another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AntiAlias {
+    /// The mean of stride × stride pixels.
+    Average,
+    /// [`BlurPool2d`].
+    Blur,
+}
+
+impl AntiAlias {
+    /// `x` at one pixel of `stride` × `stride`.
+    pub fn forward(self, x: &Tensor, stride: i64, train: bool) -> Result<Tensor> {
+        match self {
+            AntiAlias::Average => AvgPool2d::new(stride).forward(x, train),
+            AntiAlias::Blur => BlurPool2d { stride }.forward(x, train),
+        }
     }
 }
 

@@ -5,14 +5,31 @@ use super::{Activation, Conv, Conv2d, Init, Layer};
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// Scales each channel by a gate computed from all channels' means, with torchvision's keys: 1×1 convolutions `fc1`
-/// (C to C/r) and `fc2` (back), ReLU between, sigmoid after.
+/// How a gate is computed where it is not the paper's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Excitation {
+    /// Channels between the two convolutions.
+    pub squeezed: i64,
+    /// After the first convolution.
+    pub activation: Activation,
+    /// After the second.
+    pub gate: Activation,
+    /// Names of the two convolutions in the state_dict.
+    pub names: [&'static str; 2],
+}
+
+/// Scales each channel by a gate computed from all channels' means: a 1×1 convolution to few channels, another back,
+/// as torchvision's `fc1` and `fc2` or by the names of an [`Excitation`].
 pub struct SqueezeExcite {
-    fc1: Conv2d,
-    fc2: Conv2d,
+    reduce: Conv2d,
+    expand: Conv2d,
+    activation: Activation,
+    gate: Activation,
 }
 
 impl SqueezeExcite {
+    /// The paper's: C to C/r channels and back, ReLU between, sigmoid after.
+    ///
     /// # Errors
     /// A reduction that leaves no channel.
     pub fn new(path: &Path, channels: i64, reduction: i64) -> Result<Self> {
@@ -29,16 +46,33 @@ impl SqueezeExcite {
     /// A channel count that is not positive.
     pub fn squeezed(path: &Path, channels: i64, squeezed: i64, init: Init) -> Result<Self> {
         Ok(Self {
-            fc1: Conv2d::new(&(path / "fc1"), Conv::new(channels, squeezed, 1).init(init))?,
-            fc2: Conv2d::new(&(path / "fc2"), Conv::new(squeezed, channels, 1).init(init))?,
+            reduce: Conv2d::new(&(path / "fc1"), Conv::new(channels, squeezed, 1).init(init))?,
+            expand: Conv2d::new(&(path / "fc2"), Conv::new(squeezed, channels, 1).init(init))?,
+            activation: Activation::Relu,
+            gate: Activation::Sigmoid,
+        })
+    }
+
+    /// That of the mobile nets: weights start as N(0, 2/fan_out), biases at 0.
+    ///
+    /// # Errors
+    /// Channels that are not positive.
+    pub fn mobile(path: &Path, channels: i64, excitation: Excitation) -> Result<Self> {
+        let Excitation { squeezed, activation, gate, names: [reduce, expand] } = excitation;
+        let conv = |from, to| Conv::new(from, to, 1).init(Init::KaimingFanOut).zero_bias();
+        Ok(Self {
+            reduce: Conv2d::new(&(path / reduce), conv(channels, squeezed))?,
+            expand: Conv2d::new(&(path / expand), conv(squeezed, channels))?,
+            activation,
+            gate,
         })
     }
 }
 
 impl Layer for SqueezeExcite {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let squeezed = self.fc1.forward(&x.f_adaptive_avg_pool2d([1, 1])?, train)?;
-        let excited = self.fc2.forward(&Activation::Relu.forward(squeezed)?, train)?;
-        Ok(x.f_mul(&Activation::Sigmoid.forward(excited)?)?)
+        let squeezed = self.reduce.forward(&x.f_adaptive_avg_pool2d([1, 1])?, train)?;
+        let excited = self.expand.forward(&self.activation.forward(squeezed)?, train)?;
+        Ok(x.f_mul(&self.gate.forward(excited)?)?)
     }
 }

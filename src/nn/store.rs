@@ -106,9 +106,7 @@ impl Store {
     }
 
     fn insert(&self, name: String, role: Role, size: &[i64], kind: Kind, init: Init) -> Result<Tensor> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         ensure!(size.iter().all(|&n| n > 0), "`{name}`: impossible shape {size:?}");
-        ensure!(entries.names.insert(name.clone()), "`{name}`: two tensors of one name");
         let _no_grad = tch::no_grad_guard();
         let mut tensor = match self.allocation {
             Allocation::Meta => torch::empty_meta(size, kind)?,
@@ -122,8 +120,24 @@ impl Store {
         if role == Role::Parameter {
             tensor = tensor.f_set_requires_grad(true)?;
         }
+        self.register(name, role, tensor)
+    }
+
+    fn register(&self, name: String, role: Role, tensor: Tensor) -> Result<Tensor> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        ensure!(entries.names.insert(name.clone()), "`{name}`: two tensors of one name");
         entries.list.push((name, role, tensor.shallow_clone()));
         Ok(tensor)
+    }
+
+    /// `values` where the tensors of this store are.
+    fn place(&self, values: &Tensor) -> Result<Tensor> {
+        Ok(match self.allocation {
+            Allocation::Meta => torch::empty_meta(&values.size(), values.kind())?,
+            Allocation::Uninitialised(device) | Allocation::Initialised(device) => {
+                values.f_to_device(device)?
+            }
+        })
     }
 }
 
@@ -149,6 +163,20 @@ impl Path {
     /// As [`Path::parameter`].
     pub fn buffer(&self, name: &str, size: &[i64], kind: Kind, init: Init) -> Result<Tensor> {
         self.store.insert(self.key(name), Role::Buffer, size, kind, init)
+    }
+
+    /// A buffer that the layer works out for itself, such as a table of indices: written even where the values of all
+    /// others come from a file.
+    ///
+    /// # Errors
+    /// A name given twice.
+    pub fn constant(&self, name: &str, values: &Tensor) -> Result<Tensor> {
+        self.store.register(self.key(name), Role::Buffer, self.store.place(values)?)
+    }
+
+    /// The same for a table that is not in the state_dict (`persistent=False`): only brought to the model's device.
+    pub fn hidden_constant(&self, values: &Tensor) -> Result<Tensor> {
+        self.store.place(values)
     }
 
     fn key(&self, name: &str) -> String {

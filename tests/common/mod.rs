@@ -36,7 +36,12 @@ const CHUNK: usize = 1 << 20;
 /// Writes what a tensor of the state_dict is filled with; `gain` scales weights of two and more dimensions.
 fn fill_tensor(name: &str, tensor: &Tensor, gain: f64) {
     let (shape, numel) = (tensor.size(), tensor.numel());
-    let scale = gain * (3.0 / shape.iter().skip(1).product::<i64>() as f64).sqrt();
+    let mut fan = shape.iter().skip(1).product::<i64>() as f64;
+    if shape.len() == 2 && name.contains(".conv_") {
+        // The kernels of CondConv, flattened: their fan is not in the shape.
+        fan = fan.sqrt();
+    }
+    let scale = gain * (3.0 / fan).sqrt();
     // In Python's order of operations, so that the bits are the same: (factor * u + offset) * scale.
     let (factor, offset, scale) = match shape.len() {
         _ if name.ends_with("running_var") => (1.0, 0.5, 1.0),

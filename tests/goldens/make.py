@@ -8,9 +8,11 @@ import pathlib
 
 import numpy as np
 import timm.layers
+import timm.models.vision_transformer
 import timm.optim
 import torch
 import torchvision
+from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
@@ -36,6 +38,9 @@ def value(name, shape, gain=1.0):
     """What a tensor of the state_dict, or an input, is filled with; `gain` scales weights of two and more dimensions."""
     shape = tuple(shape)
     numel = int(np.prod(shape, dtype=np.int64))
+    fan = np.prod(shape[1:])
+    if len(shape) == 2 and ".conv_" in name:  # the kernels of CondConv, flattened: their fan is not in the shape
+        fan = np.sqrt(fan)
     out = np.empty(numel, np.float32)
     for start in range(0, numel, CHUNK):
         u = uniform(name, min(CHUNK, numel - start), start)
@@ -44,7 +49,7 @@ def value(name, shape, gain=1.0):
         elif len(shape) <= 1:
             x = 0.2 * (u - 0.5)
         else:
-            x = (2 * u - 1) * (gain * np.sqrt(3 / np.prod(shape[1:])))
+            x = (2 * u - 1) * (gain * np.sqrt(3 / fan))
         out[start : start + CHUNK] = x
     return torch.from_numpy(out.reshape(shape))
 
@@ -106,8 +111,24 @@ def layers():
     add("avg_pool_exclude_pad", nn.AvgPool2d(3, 2, 1, count_include_pad=False))
     add("global_avg_pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     add("squeeze_excite", torchvision.ops.SqueezeExcitation(8, 2))
+    even = images("even", (2, 8, 8, 10))
+    add("conv_tf_same", timm.layers.create_conv2d(8, 12, 3, stride=2, padding="same"), even)
+    add("conv_tf_same_depthwise", timm.layers.create_conv2d(8, 8, 5, stride=2, padding="same", groups=8))
+    add("blur_pool", timm.layers.BlurPool2d(8, pad_mode="constant"))
+    add("layer_scale_2d", timm.layers.LayerScale2d(8))
+    excitation = {"rd_channels": 3, "act_layer": "silu", "gate_layer": "hard_sigmoid"}
+    add("squeeze_excite_mobile", SqueezeExcite(8, **excitation))
+    add("multi_query_attention", timm.layers.MultiQueryAttention2d(8, num_heads=2, key_dim=4, value_dim=4), even)
+    add("multi_query_attention_strided", timm.layers.MultiQueryAttention2d(8, None, 2, 4, 4, kv_stride=2), even)
+    experts = fill(timm.layers.CondConv2d(8, 16, 3, stride=2, padding="same", groups=4, num_experts=3))
+    out["cond_conv"] = summary(experts(even, 10 * images("routing", (2, 3))))
     attention = fill(nn.MultiheadAttention(16, 4, batch_first=True)).eval()
     out["multihead_attention"] = summary(attention(tokens, tokens, tokens, need_weights=False)[0])
+    add("self_attention", timm.layers.Attention(16, 4, qkv_bias=True), tokens)
+    add("layer_scale", timm.models.vision_transformer.LayerScale(16), tokens)
+    add("mlp", timm.layers.Mlp(16, 24), tokens)
+    add("mlp_gated", timm.layers.GluMlp(16, 24, act_layer=nn.SiLU, gate_last=False), tokens)
+    add("patch_embed", timm.layers.PatchEmbed((7, 9), (2, 2), 8, 12, output_fmt="NHWC"))
     activations = {
         "identity": nn.Identity(),
         "relu": nn.ReLU(),

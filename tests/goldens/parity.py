@@ -29,15 +29,17 @@ class Group:
     convolutions and linear layers, so that what reaches the logits neither dies out nor explodes over the depth:
     RELU where every ReLU halves the signal, 1 where shortcuts carry it. The names in `quick` stand for a
     structure each: plain `cargo test` runs them, `make parity` runs all. `features` is off where timm takes them from
-    within a block.
+    within a block. `logits` is off where a size too large to run differs from one that runs by numbers alone: names,
+    parameters, MACs, keys and shapes are checked then, at no cost.
     """
 
     source: str
     names: str
-    size: int
+    size: int = 0
     gain: float = 1.0
     quick: str = ""
     features: bool = True
+    logits: bool = True
 
 
 FAMILIES = {
@@ -131,6 +133,197 @@ FAMILIES = {
             quick="resnetv2_50x1_bit",
         ),
     ],
+    "vit": [
+        Group("torchvision", "vit_b_32", 224, quick="vit_b_32"),
+        Group("torchvision", "vit_b_16 vit_h_14 vit_l_16 vit_l_32", logits=False),
+        Group(
+            "timm",
+            "vit_base_patch32_clip_quickgelu_224 vit_medium_patch32_clip_224 vit_xsmall_patch16_clip_224"
+            " vit_base_patch16_siglip_224 vit_tiny_patch16_224",
+            224,
+            quick="vit_base_patch32_clip_quickgelu_224 vit_xsmall_patch16_clip_224 vit_tiny_patch16_224",
+        ),
+        Group(
+            "timm",
+            "vit_base_patch32_siglip_256 vit_base_patch32_siglip_gap_256",
+            256,
+            quick="vit_base_patch32_siglip_256 vit_base_patch32_siglip_gap_256",
+        ),
+        Group("timm", "vit_small_patch14_reg4_dinov2", 518, quick="vit_small_patch14_reg4_dinov2"),
+        Group(
+            "timm",
+            "vit_base_patch16_clip_224 vit_base_patch16_clip_384 vit_base_patch16_clip_quickgelu_224"
+            " vit_base_patch16_plus_clip_240 vit_base_patch32_clip_224 vit_base_patch32_clip_256"
+            " vit_base_patch32_clip_384 vit_base_patch32_clip_448 vit_betwixt_patch32_clip_224"
+            " vit_giant_patch14_clip_224 vit_gigantic_patch14_clip_224 vit_gigantic_patch14_clip_378"
+            " vit_gigantic_patch14_clip_quickgelu_224 vit_huge_patch14_clip_224 vit_huge_patch14_clip_336"
+            " vit_huge_patch14_clip_378 vit_huge_patch14_clip_quickgelu_224"
+            " vit_huge_patch14_clip_quickgelu_378 vit_large_patch14_clip_224 vit_large_patch14_clip_336"
+            " vit_large_patch14_clip_quickgelu_224 vit_large_patch14_clip_quickgelu_336"
+            " vit_medium_patch16_clip_224 vit_base_patch14_dinov2 vit_base_patch14_reg4_dinov2"
+            " vit_giant_patch14_dinov2 vit_giant_patch14_reg4_dinov2 vit_large_patch14_dinov2"
+            " vit_large_patch14_reg4_dinov2 vit_small_patch14_dinov2 vit_base_patch16_siglip_256"
+            " vit_base_patch16_siglip_384 vit_base_patch16_siglip_512 vit_base_patch16_siglip_gap_224"
+            " vit_base_patch16_siglip_gap_256 vit_base_patch16_siglip_gap_384 vit_base_patch16_siglip_gap_512"
+            " vit_giantopt_patch16_siglip_256 vit_giantopt_patch16_siglip_384"
+            " vit_giantopt_patch16_siglip_gap_256 vit_giantopt_patch16_siglip_gap_384"
+            " vit_large_patch16_siglip_256 vit_large_patch16_siglip_384 vit_large_patch16_siglip_512"
+            " vit_large_patch16_siglip_gap_256 vit_large_patch16_siglip_gap_384"
+            " vit_large_patch16_siglip_gap_512 vit_so400m_patch14_siglip_224 vit_so400m_patch14_siglip_378"
+            " vit_so400m_patch14_siglip_384 vit_so400m_patch14_siglip_gap_224"
+            " vit_so400m_patch14_siglip_gap_378 vit_so400m_patch14_siglip_gap_384"
+            " vit_so400m_patch14_siglip_gap_448 vit_so400m_patch14_siglip_gap_896"
+            " vit_so400m_patch16_siglip_256 vit_so400m_patch16_siglip_384 vit_so400m_patch16_siglip_512"
+            " vit_so400m_patch16_siglip_gap_256 vit_so400m_patch16_siglip_gap_384"
+            " vit_so400m_patch16_siglip_gap_512 vit_base_patch16_224 vit_base_patch16_384 vit_base_patch32_224"
+            " vit_base_patch32_384 vit_base_patch8_224 vit_giant_patch14_224 vit_gigantic_patch14_224"
+            " vit_huge_patch14_224 vit_large_patch14_224 vit_large_patch16_224 vit_large_patch16_384"
+            " vit_large_patch32_224 vit_large_patch32_384 vit_small_patch16_224 vit_small_patch16_384"
+            " vit_small_patch32_224 vit_small_patch32_384 vit_small_patch8_224 vit_tiny_patch16_384",
+            logits=False,
+        ),
+    ],
+    "deit": [
+        Group(
+            "timm",
+            "deit_tiny_patch16_224 deit3_small_patch16_224 deit_tiny_distilled_patch16_224",
+            224,
+            quick="deit3_small_patch16_224 deit_tiny_distilled_patch16_224",
+        ),
+        Group(
+            "timm",
+            "deit_base_patch16_224 deit_base_patch16_384 deit_small_patch16_224 deit3_base_patch16_224"
+            " deit3_base_patch16_384 deit3_huge_patch14_224 deit3_large_patch16_224 deit3_large_patch16_384"
+            " deit3_medium_patch16_224 deit3_small_patch16_384 deit_base_distilled_patch16_224"
+            " deit_base_distilled_patch16_384 deit_small_distilled_patch16_224",
+            logits=False,
+        ),
+    ],
+    "swin": [
+        Group("torchvision", "swin_t", 224, quick="swin_t"),
+        Group("torchvision", "swin_v2_t", 256, quick="swin_v2_t"),
+        Group("torchvision", "swin_b swin_s swin_v2_b swin_v2_s", logits=False),
+        Group("timm", "swin_tiny_patch4_window7_224", 224, quick="swin_tiny_patch4_window7_224"),
+        Group(
+            "timm",
+            "swinv2_tiny_window8_256 swinv2_base_window12to16_192to256",
+            256,
+            quick="swinv2_tiny_window8_256 swinv2_base_window12to16_192to256",
+        ),
+        Group(
+            "timm",
+            "swin_base_patch4_window12_384 swin_base_patch4_window7_224 swin_large_patch4_window12_384"
+            " swin_large_patch4_window7_224 swin_small_patch4_window7_224 swinv2_base_window12_192"
+            " swinv2_base_window12to24_192to384 swinv2_base_window16_256"
+            " swinv2_base_window8_256 swinv2_large_window12_192 swinv2_large_window12to16_192to256"
+            " swinv2_large_window12to24_192to384 swinv2_small_window16_256 swinv2_small_window8_256"
+            " swinv2_tiny_window16_256",
+            logits=False,
+        ),
+    ],
+    "efficientnet": [
+        Group(
+            "torchvision",
+            "efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4",
+            64,
+            RELU,
+            quick="efficientnet_b0",
+        ),
+        Group(
+            "torchvision",
+            "efficientnet_b5 efficientnet_b6",
+            64,
+            1.3,
+            quick="efficientnet_b5",
+        ),
+        Group(
+            "torchvision",
+            "efficientnet_v2_s",
+            64,
+            1.1,
+            quick="efficientnet_v2_s",
+        ),
+        Group(
+            "timm",
+            "efficientnet_b0 tf_efficientnet_b0 efficientnet_b1 tf_efficientnet_b1 efficientnet_b2 "
+            "tf_efficientnet_b2 efficientnet_cc_b0_4e tf_efficientnet_cc_b0_4e efficientnet_lite0 "
+            "tf_efficientnet_lite0 efficientnet_lite1 tf_efficientnet_lite1 efficientnet_lite2 "
+            "tf_efficientnet_lite2 efficientnet_lite3 tf_efficientnet_lite3 efficientnet_lite4 "
+            "tf_efficientnet_lite4",
+            64,
+            RELU,
+            quick="efficientnet_b0 tf_efficientnet_b0 efficientnet_cc_b0_4e tf_efficientnet_lite0",
+        ),
+        Group(
+            "timm",
+            "efficientnet_b3 tf_efficientnet_b3 efficientnet_b4 tf_efficientnet_b4 efficientnet_b5 "
+            "tf_efficientnet_b5 efficientnet_b6 tf_efficientnet_b6 efficientnet_b7 tf_efficientnet_b7 "
+            "efficientnet_cc_b0_8e tf_efficientnet_cc_b0_8e efficientnet_cc_b1_8e tf_efficientnet_cc_b1_8e",
+            64,
+            1.3,
+            quick="tf_efficientnet_cc_b0_8e",
+        ),
+        Group(
+            "timm",
+            "efficientnet_b8 tf_efficientnetv2_b0 tf_efficientnetv2_b1 tf_efficientnetv2_b2 tf_efficientnetv2_b3",
+            64,
+            1.2,
+            quick="tf_efficientnetv2_b0",
+        ),
+        Group(
+            "timm",
+            "efficientnet_el tf_efficientnet_el efficientnet_em tf_efficientnet_em efficientnet_es "
+            "tf_efficientnet_es efficientnetv2_m efficientnetv2_s tf_efficientnetv2_s",
+            64,
+            1.1,
+            quick="tf_efficientnet_es tf_efficientnetv2_s",
+        ),
+    ],
+    "mobilenet": [
+        Group(
+            "torchvision",
+            "mobilenet_v2 mobilenet_v3_small",
+            64,
+            RELU,
+            quick="mobilenet_v2 mobilenet_v3_small",
+        ),
+        Group(
+            "torchvision",
+            "mobilenet_v3_large",
+            64,
+            1.3,
+            quick="mobilenet_v3_large",
+        ),
+        Group(
+            "timm",
+            "mobilenetv1_100 mobilenetv1_100h mobilenetv1_125 mobilenetv2_035 mobilenetv2_050 mobilenetv2_075 "
+            "mobilenetv2_100 mobilenetv2_110d mobilenetv2_120d mobilenetv2_140 mobilenetv3_small_050 "
+            "mobilenetv3_small_075 tf_mobilenetv3_small_075 mobilenetv3_small_100 tf_mobilenetv3_small_100 "
+            "mobilenetv4_hybrid_medium mobilenetv4_hybrid_medium_075",
+            64,
+            RELU,
+            quick="mobilenetv1_100 mobilenetv1_100h mobilenetv2_110d mobilenetv3_small_050 tf_mobilenetv3_small_100 "
+            "mobilenetv4_hybrid_medium",
+        ),
+        Group(
+            "timm",
+            "mobilenetv3_large_075 tf_mobilenetv3_large_075 mobilenetv3_large_100 tf_mobilenetv3_large_100 "
+            "mobilenetv3_large_150d mobilenetv3_rw mobilenetv4_hybrid_large mobilenetv4_hybrid_large_075",
+            64,
+            1.3,
+            quick="mobilenetv3_rw mobilenetv4_hybrid_large_075",
+        ),
+        Group(
+            "timm",
+            "tf_mobilenetv3_large_minimal_100 tf_mobilenetv3_small_minimal_100 mobilenetv4_conv_aa_large "
+            "mobilenetv4_conv_aa_medium mobilenetv4_conv_blur_medium mobilenetv4_conv_large "
+            "mobilenetv4_conv_medium mobilenetv4_conv_small mobilenetv4_conv_small_035 mobilenetv4_conv_small_050",
+            64,
+            1.2,
+            quick="tf_mobilenetv3_large_minimal_100 mobilenetv4_conv_aa_medium mobilenetv4_conv_blur_medium "
+            "mobilenetv4_conv_small",
+        ),
+    ],
 }
 
 
@@ -167,9 +360,9 @@ def native_size(name):
 
 
 def stated(name):
-    """Parameters, MACs at the native size, and the shapes of timm's features there: a dry run."""
+    """Keys, parameters, MACs at the native size, and the shapes of timm's features there: a dry run."""
     with torch.device("meta"):
-        net = create(name)
+        net = create(name).requires_grad_(False)
         side = native_size(name)
         x = torch.empty(1, 3, side, side)
     shapes = []
@@ -180,7 +373,14 @@ def stated(name):
     with FlopCounterMode(display=False) as counter:
         net(x)
     params = sum(parameter.numel() for parameter in net.parameters())
-    return {"params": params, "macs": counter.get_total_flops() // 2, "input": [3, side, side], "features": shapes}
+    costs = {"params": params, "macs": counter.get_total_flops() // 2, "input": [3, side, side], "features": shapes}
+    return costs | digest(net)
+
+
+def digest(net):
+    """The number of keys, and a hash of them with their shapes."""
+    keys = sorted(f"{key}{list(tensor.shape)}" for key, tensor in net.state_dict().items())
+    return {"tensors": len(keys), "keys": uniform("\n".join(keys), 1)[0]}
 
 
 def some(logits):
@@ -199,8 +399,8 @@ def auxiliary(name, net):
     return logits
 
 
-def parity(group, bare):
-    name = f"{group.source}/{bare}"
+def computed(group, name):
+    """The logits of one image."""
     with Uninitialised():
         net = create(name)
     fill(net, group.gain)
@@ -209,19 +409,15 @@ def parity(group, bare):
     logits, scale = both[0], float(both.abs().max())
     moved = float((both[0] - both[1]).abs().max() / scale)
     assert 1e-3 < scale < 1e6 and moved > 1e-3, f"{name}: logits up to {scale:.2g}, {moved:.2g} of it from the image"
-    keys = sorted(f"{key}{list(tensor.shape)}" for key, tensor in net.state_dict().items())
-    return {
-        "name": name,
-        "quick": bare in group.quick.split(),
-        **stated(name),
-        **({} if group.features else {"features": []}),
-        "tensors": len(keys),
-        "keys": uniform("\n".join(keys), 1)[0],
-        "size": group.size,
-        "gain": group.gain,
-        **some(logits),
-        **({"auxiliary": [some(head) for head in heads]} if heads else {}),
-    }
+    row = {"size": group.size, "gain": group.gain, **some(logits)}
+    return row | ({"auxiliary": [some(head) for head in heads]} if heads else {})
+
+
+def parity(group, bare):
+    name = f"{group.source}/{bare}"
+    row = {"name": name, "quick": bare in group.quick.split() or not group.logits, **stated(name)}
+    row |= {} if group.features else {"features": []}
+    return row | (computed(group, name) if group.logits else {})
 
 
 def lines(rows):

@@ -1,0 +1,227 @@
+//! Attention within windows.
+
+use super::windows::{relative_coords_table, relative_position_index};
+use super::{Config, Version};
+use crate::models::Library;
+use crate::nn::{Activation, Init, Layer, Linear, Path, biased_attention, join_heads, linear, split_heads};
+use crate::torch;
+use anyhow::{Result, ensure};
+use tch::Tensor;
+
+/// Hidden values of the network from relative positions to biases.
+const CPB_HIDDEN: i64 = 512;
+
+/// Attention of several heads among the places of each window: (N · windows, window², channels) to the same shape.
+pub(super) struct WindowAttention {
+    heads: i64,
+    cosine: Option<Cosine>,
+    relative_position: Option<RelativePosition>,
+    qkv: Qkv,
+    proj: Linear,
+}
+
+impl WindowAttention {
+    pub(super) fn new(path: &Path, config: &Config, stage: usize) -> Result<Self> {
+        let (channels, heads) = (config.channels(stage), config.heads[stage]);
+        ensure!(
+            heads > 0 && channels % heads == 0,
+            "`heads` {heads} of stage {stage} do not divide its {channels} channels"
+        );
+        let cosine = match config.version {
+            Version::V1 => None,
+            Version::V2 => Some(Cosine::new(path, heads)?),
+        };
+        let relative_position = match config.has_relative_position() {
+            true => Some(RelativePosition::new(path, config, stage)?),
+            false => None,
+        };
+        Ok(Self {
+            heads,
+            cosine,
+            relative_position,
+            qkv: Qkv::new(path, config, channels)?,
+            proj: Linear::transformer(&(path / "proj"), channels, channels, true)?,
+        })
+    }
+
+    /// `mask` is of (windows, 1, window², window²).
+    pub(super) fn forward(&self, x: &Tensor, mask: Option<&Tensor>, train: bool) -> Result<Tensor> {
+        let qkv = split_heads(&self.qkv.forward(x, train)?, 3, self.heads)?;
+        let [q, k, v] = [&qkv[0], &qkv[1], &qkv[2]];
+        let position = match &self.relative_position {
+            Some(position) => position.bias(self.heads, train)?,
+            None => None,
+        };
+        let bias = match (position, mask) {
+            (position, None) => position,
+            (None, Some(mask)) => Some(every_image(mask, q)?),
+            (Some(position), Some(mask)) => Some(every_image(&position.f_add(mask)?, q)?),
+        };
+        let out = match &self.cosine {
+            None => biased_attention(q, k, v, bias.as_ref(), None)?,
+            Some(cosine) => {
+                let (q, k) = cosine.forward(q, k)?;
+                biased_attention(&q, &k, v, bias.as_ref(), Some(1.0))?
+            }
+        };
+        self.proj.forward(&join_heads(&out)?, train)
+    }
+}
+
+/// A bias of (windows, …) for the windows of every image in turn, as many as `q` has.
+fn every_image(bias: &Tensor, q: &Tensor) -> Result<Tensor> {
+    let images = q.size()[0] / bias.size()[0];
+    Ok(bias.f_repeat([images, 1, 1, 1])?)
+}
+
+/// The projection to queries, keys and values. In the second version keys have no bias.
+enum Qkv {
+    Linear(Linear),
+    /// timm's keys: `qkv.weight`, `q_bias`, `v_bias`.
+    SplitBias {
+        weight: Tensor,
+        q_bias: Tensor,
+        v_bias: Tensor,
+    },
+    /// torchvision's keys: the second third of `qkv.bias` is not used.
+    PartBias {
+        weight: Tensor,
+        bias: Tensor,
+    },
+}
+
+impl Qkv {
+    fn new(path: &Path, config: &Config, channels: i64) -> Result<Self> {
+        let qkv = path / "qkv";
+        if config.version == Version::V1 {
+            return Ok(Self::Linear(Linear::transformer(&qkv, channels, 3 * channels, true)?));
+        }
+        let weight = || qkv.parameter("weight", &[3 * channels, channels], Init::TRANSFORMER);
+        Ok(match config.keys {
+            Library::Timm => Self::SplitBias {
+                q_bias: path.parameter("q_bias", &[channels], Init::ZEROS)?,
+                v_bias: path.parameter("v_bias", &[channels], Init::ZEROS)?,
+                weight: weight()?,
+            },
+            Library::Torchvision => Self::PartBias {
+                weight: weight()?,
+                bias: qkv.parameter("bias", &[3 * channels], Init::ZEROS)?,
+            },
+        })
+    }
+}
+
+impl Layer for Qkv {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let (weight, q_bias, v_bias) = match self {
+            Self::Linear(linear) => return linear.forward(x, train),
+            Self::SplitBias { weight, q_bias, v_bias } => {
+                (weight, q_bias.shallow_clone(), v_bias.shallow_clone())
+            }
+            Self::PartBias { weight, bias } => {
+                let channels = bias.size()[0] / 3;
+                (weight, bias.f_narrow(0, 0, channels)?, bias.f_narrow(0, 2 * channels, channels)?)
+            }
+        };
+        let k_bias = q_bias.f_zeros_like()?;
+        linear(x, weight, Some(&Tensor::f_cat(&[q_bias, k_bias, v_bias], 0)?))
+    }
+}
+
+/// Cosine attention: directions alone, times a learned factor of at most 100 a head. Key `logit_scale`, its logarithm.
+struct Cosine {
+    logit_scale: Tensor,
+}
+
+impl Cosine {
+    fn new(path: &Path, heads: i64) -> Result<Self> {
+        let logit_scale = path.parameter("logit_scale", &[heads, 1, 1], Init::Constant(10f64.ln()))?;
+        Ok(Self { logit_scale })
+    }
+
+    /// Queries and keys whose products are the logits.
+    fn forward(&self, q: &Tensor, k: &Tensor) -> Result<(Tensor, Tensor)> {
+        // Shapes stay, and the meta device knows no norms.
+        if torch::is_meta(q)? {
+            return Ok((q.shallow_clone(), k.shallow_clone()));
+        }
+        let scale = self.logit_scale.f_clamp_max(100f64.ln())?.f_exp()?;
+        Ok((direction(q)?.f_mul(&scale)?, direction(k)?))
+    }
+}
+
+/// `torch.nn.functional.normalize` over the last dimension.
+fn direction(x: &Tensor) -> Result<Tensor> {
+    let norm = x.f_norm_scalaropt_dim(2.0, [-1].as_slice(), true)?;
+    Ok(x.f_div(&norm.f_clamp_min(1e-12)?)?)
+}
+
+/// Biases for the relative position of two places in a window.
+enum RelativePosition {
+    Table {
+        table: Tensor,
+        index: Tensor,
+    },
+    /// From a network over their logarithmic coordinates (continuous position bias).
+    Network {
+        coords: Tensor,
+        index: Tensor,
+        fc1: Linear,
+        fc2: Linear,
+    },
+}
+
+impl RelativePosition {
+    fn new(path: &Path, config: &Config, stage: usize) -> Result<Self> {
+        let (window, heads) = (config.stage_window(stage), config.heads[stage]);
+        // Both tables are in torchvision's state_dict, neither in timm's.
+        let constant = |name, values: &Tensor| match config.keys {
+            Library::Torchvision => path.constant(name, values),
+            Library::Timm => path.hidden_constant(values),
+        };
+        let index = relative_position_index(window)?;
+        match config.version {
+            Version::V1 => {
+                let rows = (2 * window - 1) * (2 * window - 1);
+                let table =
+                    path.parameter("relative_position_bias_table", &[rows, heads], Init::TRANSFORMER)?;
+                Ok(Self::Table { table, index: constant("relative_position_index", &index)? })
+            }
+            Version::V2 => {
+                let reference = match config.pretrained_windows.get(stage) {
+                    Some(&pretrained) if pretrained > 0 => pretrained,
+                    _ => window,
+                };
+                let coords = relative_coords_table(window, reference)?;
+                let mlp = path / "cpb_mlp";
+                Ok(Self::Network {
+                    coords: constant("relative_coords_table", &coords)?,
+                    index: constant("relative_position_index", &index)?,
+                    fc1: Linear::transformer(&(&mlp / 0), 2, CPB_HIDDEN, true)?,
+                    fc2: Linear::transformer(&(&mlp / 2), CPB_HIDDEN, heads, false)?,
+                })
+            }
+        }
+    }
+
+    /// (1, heads, window², window²); nothing on the meta device, which needs no more than the count.
+    fn bias(&self, heads: i64, train: bool) -> Result<Option<Tensor>> {
+        let (table, index) = match self {
+            Self::Table { table, index } => (table.shallow_clone(), index),
+            Self::Network { coords, index, fc1, fc2 } => {
+                let hidden = Activation::Relu.forward(fc1.forward(coords, train)?)?;
+                (fc2.forward(&hidden, train)?.f_reshape([-1, heads])?, index)
+            }
+        };
+        if torch::is_meta(&table)? {
+            return Ok(None);
+        }
+        let places = (index.numel() as f64).sqrt().round() as i64;
+        let bias = table.f_index_select(0, index)?.f_view([places, places, heads])?;
+        let bias = bias.f_permute([2, 0, 1])?.f_unsqueeze(0)?.f_contiguous()?;
+        Ok(Some(match self {
+            Self::Table { .. } => bias,
+            Self::Network { .. } => bias.f_sigmoid()?.f_mul_scalar(16.0)?,
+        }))
+    }
+}
