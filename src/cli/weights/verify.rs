@@ -63,6 +63,7 @@ pub fn run(args: &Args) -> Result<()> {
     if args.fast {
         return Err(Usage("--fast: this version has no frozen path; leave it out".into()).into());
     }
+    model(&args.model, &[])?;
     let reference = StateFile::open(&args.reference)?;
     let of = |name: &str| -> Result<Tensor> {
         let tensor = reference.get(name).with_context(|| "a reference has `input` and `logits`")?;
