@@ -1,10 +1,11 @@
 //! Layers of layers.
 
 use super::Layer;
+use super::store::Path;
 use anyhow::Result;
 use tch::Tensor;
 
-/// One layer after the other, as `torch.nn.Sequential`.
+/// One layer after the other.
 pub struct Sequence(pub Vec<Box<dyn Layer>>);
 
 impl Layer for Sequence {
@@ -31,5 +32,54 @@ impl Layer for Concat {
         let outputs: Vec<Tensor> =
             self.0.iter().map(|branch| branch.forward(x, train)).collect::<Result<_>>()?;
         Ok(Tensor::f_cat(&outputs, 1)?)
+    }
+}
+
+/// `torch.nn.Sequential`: layers with the keys `0`, `1`, …, known by name.
+pub struct Sequential {
+    path: Path,
+    prefix: String,
+    names: Vec<String>,
+    layers: Sequence,
+}
+
+impl Sequential {
+    /// Nothing yet: the identity.
+    pub fn new(path: Path) -> Self {
+        Self { path, prefix: String::new(), names: Vec::new(), layers: Sequence(Vec::new()) }
+    }
+
+    /// The one at `parent.name`, its layers known as `name.0`, `name.1`, …
+    pub fn named(parent: &Path, name: &str) -> Self {
+        Self { prefix: format!("{name}."), ..Self::new(parent / name) }
+    }
+
+    /// Appends what `make` makes at the next path.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn push<L: Layer + 'static>(&mut self, make: impl FnOnce(&Path) -> Result<L>) -> Result<()> {
+        let index = self.names.len();
+        let layer = make(&(&self.path / index))?;
+        self.names.push(format!("{}{index}", self.prefix));
+        self.layers.0.push(Box::new(layer));
+        Ok(())
+    }
+
+    /// The layers by name.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
+        self.names.iter().map(String::as_str).zip(self.layers.0.iter().map(AsRef::as_ref))
+    }
+}
+
+impl Layer for Sequential {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.layers.forward(x, train)
+    }
+}
+
+impl Layer for Box<dyn Layer> {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.as_ref().forward(x, train)
     }
 }

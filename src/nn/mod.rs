@@ -20,7 +20,6 @@ pub mod mobile;
 pub mod norm;
 pub mod patch_embed;
 pub mod pool;
-pub mod sequential;
 pub mod squeeze_excite;
 pub mod store;
 
@@ -30,7 +29,7 @@ pub use attention::{
     scaled_dot_product_attention, split_heads,
 };
 pub use classifier::Classifier;
-pub use compose::{Concat, Sequence};
+pub use compose::{Concat, Sequence, Sequential};
 pub use cond_conv::CondConv2d;
 pub use conv::{Conv, Conv2d, ConvNorm, ConvNormAct};
 pub use cost::Cost;
@@ -44,7 +43,6 @@ pub use mobile::{ConvBlock, FusedInvertedResidual, InvertedResidual, Skip, make_
 pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};
 pub use patch_embed::PatchEmbed;
 pub use pool::{AntiAlias, AvgPool2d, BlurPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool};
-pub use sequential::Sequential;
 pub use squeeze_excite::{Excitation, SqueezeExcite};
 pub use store::{Path, Role, Store};
 
