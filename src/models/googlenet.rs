@@ -181,7 +181,6 @@ impl GoogLeNet {
             ("conv3", conv(&(path / "conv3"), Conv::new(64, 192, 3).same())?),
             ("maxpool2", pool(3)),
         ];
-        let mut auxiliaries = Vec::new();
         let mut channels = 192;
         for (name, widths) in &MODULES {
             stages.push((name, inception(&(path / name), channels, widths)?));
@@ -189,15 +188,16 @@ impl GoogLeNet {
             match *name {
                 "inception3b" => stages.push(("maxpool3", pool(3))),
                 "inception4e" => stages.push(("maxpool4", pool(2))),
-                "inception4a" if config.aux_logits => {
-                    auxiliaries.push((*name, AuxiliaryHead::new(&(path / "aux1"), config, channels)?));
-                }
-                "inception4d" if config.aux_logits => {
-                    auxiliaries.push((*name, AuxiliaryHead::new(&(path / "aux2"), config, channels)?));
-                }
                 _ => {}
             }
         }
+        let auxiliaries = match config.aux_logits {
+            true => vec![
+                ("inception4a", AuxiliaryHead::new(&(path / "aux1"), config, 512)?),
+                ("inception4d", AuxiliaryHead::new(&(path / "aux2"), config, 528)?),
+            ],
+            false => Vec::new(),
+        };
         let fc = Linear::weights(&(path / "fc"), channels, config.num_classes, INIT)?;
         Ok(Self { stages, auxiliaries, head: Classifier::new(fc, config.dropout)? })
     }

@@ -243,7 +243,7 @@ impl InceptionV3 {
         let at = |name: &str| path / name;
         let conv = |name: &'static str, spec: Conv| Ok::<_, anyhow::Error>((name, conv(&at(name), spec)?));
         let first = conv("Conv2d_1a_3x3", Conv::new(config.in_chans, 32, 3).stride(2))?.1;
-        let stages = vec![
+        let mut stages = vec![
             ("Conv2d_1a_3x3", TransformInput::before(first, config.in_chans, config.transform_input)?),
             conv("Conv2d_2a_3x3", Conv::new(32, 32, 3))?,
             conv("Conv2d_2b_3x3", Conv::new(32, 64, 3).same())?,
@@ -259,14 +259,16 @@ impl InceptionV3 {
             ("Mixed_6c", module_c(&at("Mixed_6c"), 768, 160)?),
             ("Mixed_6d", module_c(&at("Mixed_6d"), 768, 160)?),
             ("Mixed_6e", module_c(&at("Mixed_6e"), 768, 192)?),
-            ("Mixed_7a", module_d(&at("Mixed_7a"), 768)?),
-            ("Mixed_7b", module_e(&at("Mixed_7b"), 1280)?),
-            ("Mixed_7c", module_e(&at("Mixed_7c"), 2048)?),
         ];
         let auxiliary = match config.aux_logits {
             true => Some(AuxiliaryHead::new(&at("AuxLogits"), 768, config.num_classes)?),
             false => None,
         };
+        stages.extend([
+            ("Mixed_7a", module_d(&at("Mixed_7a"), 768)?),
+            ("Mixed_7b", module_e(&at("Mixed_7b"), 1280)?),
+            ("Mixed_7c", module_e(&at("Mixed_7c"), 2048)?),
+        ]);
         let fc = Linear::weights(&at("fc"), 2048, config.num_classes, Init::TruncatedNormal(0.1))?;
         Ok(Self { stages, auxiliary, head: Classifier::new(fc, config.dropout)? })
     }

@@ -312,14 +312,14 @@ impl Block {
                 (vec![conv(in_channels, first, 1), spatial], conv(width, out, 1))
             }
         };
+        let number = convs.len() + 1;
         let changes = stride != 1 || in_channels != out;
-        let downsample = changes.then(|| downsample(path, config, in_channels, out, stride));
         Ok(Self {
-            last: numbered(path, convs.len() + 1, last, config.zero_init_last)?,
             convs: in_order(path, convs)?,
+            last: numbered(path, number, last, config.zero_init_last)?,
             attention: attention(path, config, out)?,
             drop_path: DropPath::new(drop_path)?,
-            downsample: downsample.transpose()?,
+            downsample: changes.then(|| downsample(path, config, in_channels, out, stride)).transpose()?,
         })
     }
 }

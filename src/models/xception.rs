@@ -111,6 +111,12 @@ struct Shape<'a> {
 
 impl Block {
     fn new(path: &Path, config: &Config, shape: &Shape) -> Result<Self> {
+        let out_channels = shape.channels.last().copied().unwrap_or(shape.in_channels);
+        let changes = shape.halve || out_channels != shape.in_channels;
+        let project = conv(shape.in_channels, out_channels, 1).stride(if shape.halve { 2 } else { 1 });
+        let skip = (changes && config.residual)
+            .then(|| ConvNorm::new(&(path / "skip"), &(path / "skipbn"), project))
+            .transpose()?;
         let rep = path / "rep";
         let mut separables = Vec::new();
         let (mut channels, mut index) = (shape.in_channels, i64::from(shape.relu_first));
@@ -119,12 +125,6 @@ impl Block {
             separables.push(Separable::new(&place, &norm, config, channels, out)?);
             (channels, index) = (out, index + 3);
         }
-        let changes = shape.halve || channels != shape.in_channels;
-        let stride = if shape.halve { 2 } else { 1 };
-        let project = conv(shape.in_channels, channels, 1).stride(stride);
-        let skip = (changes && config.residual)
-            .then(|| ConvNorm::new(&(path / "skip"), &(path / "skipbn"), project))
-            .transpose()?;
         Ok(Self {
             relu_first: shape.relu_first,
             separables,
