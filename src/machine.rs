@@ -1,10 +1,16 @@
-//! What machine this is, for reports.
+//! What machine this is and what its clock says, for reports.
 
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The processor's name, or its architecture where the system does not tell.
 pub fn cpu() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name"));
     model.map_or(std::env::consts::ARCH, |rest| rest.trim_start_matches([' ', '\t', ':'])).to_owned()
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_time() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

@@ -3,13 +3,13 @@
 //! Records and messages are tensorboard-rs's; the file is ours, because its `SummaryWriter` loses what a killed
 //! process had flushed, overwrites files of the same second and aborts on a full disk.
 
+use crate::machine::unix_time;
 use anyhow::{Context, Result, bail};
 use protobuf::well_known_types::Value;
 use protobuf::{Message, RepeatedField};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tensorboard_proto::api::{DataType, Experiment, HParamInfo, MetricInfo, MetricName, Status};
 use tensorboard_proto::event::Event;
 use tensorboard_proto::plugin_hparams::{HParamsPluginData, SessionEndInfo, SessionStartInfo};
@@ -161,8 +161,4 @@ impl EventWriter {
         let bytes = event.write_to_bytes()?;
         self.records.write(&bytes).with_context(|| format!("{}: cannot be written", self.path.display()))
     }
-}
-
-fn unix_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

@@ -9,6 +9,7 @@ use super::record::{EpochMetrics, RunResult};
 use super::run::{Event, RESULT};
 use super::schedule::Schedule;
 use crate::data::{self, Dataset, Loader, LoaderConfig, Statistics, Stream};
+use crate::machine::unix_time;
 use crate::models::{Complexity, Model};
 use crate::nn::Store;
 use crate::torch::{self, Autocast, device};
@@ -17,7 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use tch::{Device, Kind, Reduction, Tensor};
 
 const LAST: &str = "last.safetensors";
@@ -371,10 +372,6 @@ fn count_correct(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
 /// The seed of libtorch's generator for one purpose at one place of a run.
 fn stream_seed(seed: u64, purpose: &str, epoch: u64, index: u64) -> i64 {
     Stream::new(seed, purpose, epoch, index).next_u64() as i64
-}
-
-fn unix_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -6,18 +6,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use std::cell::Cell;
 use std::fmt;
 
-/// Line and column, from 1, of the value that a path of keys and indices leads to; `None` if there is none.
+/// Line and column, from 1, of the value that a path of keys and indices leads to, or with `at_key` of the path's last
+/// key; `None` if there is none.
 ///
 /// A segment is one whole key, dots included, or an index in decimal.
-pub fn locate(text: &str, path: &[impl AsRef<str>]) -> Option<(usize, usize)> {
-    walk(text, path, false)
-}
-
-/// The position of the last key of the path, or of the item if that is in a list.
-pub fn locate_key(text: &str, path: &[impl AsRef<str>]) -> Option<(usize, usize)> {
-    walk(text, path, true)
-}
-
 pub(super) fn walk(text: &str, path: &[impl AsRef<str>], at_key: bool) -> Option<(usize, usize)> {
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
     let found = Cell::new(false);

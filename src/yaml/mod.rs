@@ -6,7 +6,6 @@ mod document;
 mod locate;
 
 pub use document::{Document, Override, set_path};
-pub use locate::{locate, locate_key};
 
 use crate::{Usage, nearest};
 use anyhow::{Context, Result};
