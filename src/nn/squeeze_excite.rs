@@ -71,8 +71,8 @@ impl SqueezeExcite {
 
 impl Layer for SqueezeExcite {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let squeezed = self.reduce.forward(&x.f_adaptive_avg_pool2d([1, 1])?, train)?;
-        let excited = self.expand.forward(&self.activation.forward(squeezed)?, train)?;
-        Ok(x.f_mul(&self.gate.forward(excited)?)?)
+        let mean = x.f_adaptive_avg_pool2d([1, 1])?;
+        let squeezed = self.reduce.forward_act(&mean, self.activation, train)?;
+        Ok(x.f_mul(&self.expand.forward_act(&squeezed, self.gate, train)?)?)
     }
 }

@@ -1,5 +1,6 @@
 //! Where the tensors of a model live: an ordered state_dict, and the paths that name its keys.
 
+use super::frozen::Switch;
 use super::init::Init;
 use crate::torch;
 use anyhow::{Result, ensure};
@@ -39,6 +40,7 @@ struct Entries {
 pub struct Store {
     allocation: Allocation,
     entries: Arc<Mutex<Entries>>,
+    switch: Switch,
 }
 
 impl Store {
@@ -59,7 +61,7 @@ impl Store {
     }
 
     fn with(allocation: Allocation) -> Self {
-        Self { allocation, entries: Arc::default() }
+        Self { allocation, entries: Arc::default(), switch: Switch::default() }
     }
 
     /// The path of the whole model.
@@ -103,6 +105,22 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// From here on, evaluation passes of this store's model take the fast path: batch norms folded into the
+    /// convolutions before them, activations and residual sums inside the kernels, weights in the kernels' own order.
+    /// `kind` is the dtype of convolutions and linear layers: float32 gives the same logits within rounding, bfloat16
+    /// trades digits for speed.
+    ///
+    /// The passes have no gradient, and their weights are those of the first pass: after a change of weights freeze
+    /// again. Training passes are as before.
+    pub fn freeze(&self, kind: Kind) {
+        self.switch.freeze(kind);
+    }
+
+    /// Ends [`Store::freeze`].
+    pub fn thaw(&self) {
+        self.switch.thaw();
     }
 
     fn insert(&self, name: String, role: Role, size: &[i64], kind: Kind, init: Init) -> Result<Tensor> {
@@ -177,6 +195,11 @@ impl Path {
     /// The same for a table that is not in the state_dict (`persistent=False`): only brought to the model's device.
     pub fn hidden_constant(&self, values: &Tensor) -> Result<Tensor> {
         self.store.place(values)
+    }
+
+    /// Whether the model is frozen.
+    pub(super) fn switch(&self) -> Switch {
+        self.store.switch.clone()
     }
 
     fn key(&self, name: &str) -> String {
