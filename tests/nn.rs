@@ -3,9 +3,9 @@
 mod common;
 
 use common::{assert_close, fill, golden, images, values};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use tchvision::nn::{
-    Activation, AvgPool2d, BatchNorm2d, BlurPool2d, CondConv2d, Conv, Conv2d, DropPath, Dropout,
+    Activation, AvgPool2d, BatchNorm2d, BlurPool2d, CondConv2d, Conv, Conv2d, ConvNorm, DropPath, Dropout,
     EfficientChannelAttention, Excitation, FeedForward, GroupNorm, Init, Layer, LayerNorm, LayerScale,
     LayerScale2d, Linear, LocalResponseNorm, MaxPool2d, Mlp, MultiQueryAttention, PatchEmbed, Path,
     QueryHeads, SelfAttention, SqueezeExcite, Store, adaptive_avg_pool, cost, global_avg_pool,
@@ -121,23 +121,23 @@ fn pools_equal_pytorch() {
     check("global_avg_pool", &global_avg_pool(&x()).unwrap());
 }
 
+const ACTIVATIONS: [(Activation, &str); 11] = [
+    (Activation::Identity, "identity"),
+    (Activation::Relu, "relu"),
+    (Activation::Relu6, "relu6"),
+    (Activation::Gelu, "gelu"),
+    (Activation::GeluTanh, "gelu_tanh"),
+    (Activation::QuickGelu, "quick_gelu"),
+    (Activation::Silu, "silu"),
+    (Activation::Sigmoid, "sigmoid"),
+    (Activation::Tanh, "tanh"),
+    (Activation::HardSwish, "hard_swish"),
+    (Activation::HardSigmoid, "hard_sigmoid"),
+];
+
 #[test]
 fn activations_equal_pytorch() {
-    use Activation::*;
-    let all = [
-        (Identity, "identity"),
-        (Relu, "relu"),
-        (Relu6, "relu6"),
-        (Gelu, "gelu"),
-        (GeluTanh, "gelu_tanh"),
-        (QuickGelu, "quick_gelu"),
-        (Silu, "silu"),
-        (Sigmoid, "sigmoid"),
-        (Tanh, "tanh"),
-        (HardSwish, "hard_swish"),
-        (HardSigmoid, "hard_sigmoid"),
-    ];
-    for (activation, name) in all {
+    for (activation, name) in ACTIVATIONS {
         check(name, &activation.forward(4.0 * x()).unwrap());
     }
 }
@@ -222,7 +222,7 @@ fn layers_start_as_pytorchs() {
 #[test]
 fn dropout_and_drop_path_keep_the_mean() {
     tch::manual_seed(2);
-    let ones = Tensor::ones([2000, 10, 2, 2], (tch::Kind::Float, Device::Cpu));
+    let ones = Tensor::ones([2000, 10, 2, 2], (Kind::Float, Device::Cpu));
     for p in [0.1, 0.5] {
         let dropped = Dropout::new(p).unwrap().forward(&ones, true).unwrap();
         let paths = DropPath::new(p).unwrap().forward(&ones, true).unwrap();
@@ -269,7 +269,7 @@ fn costs_are_counted_on_meta_as_on_real_tensors() {
     let real = Store::new(Device::Cpu);
     let (real_size, real_cost) = cost::measure(|| net(&real, &images("cost", &[1, 8, 16, 16])).unwrap());
     let meta = Store::meta();
-    let input = tchvision::torch::empty_meta(&[1, 8, 16, 16], tch::Kind::Float).unwrap();
+    let input = tchvision::torch::empty_meta(&[1, 8, 16, 16], Kind::Float).unwrap();
     let (meta_size, meta_cost) = cost::measure(|| net(&meta, &input).unwrap());
     assert_eq!((&real_size, real_cost), (&meta_size, meta_cost));
     assert_eq!(real_size, [1, 4, 16]);
@@ -323,7 +323,7 @@ fn narrow_1x1_convolutions_train_as_they_evaluate() {
         let gradients = |conv: &Conv2d, store: &Store, x: Tensor, train: bool| {
             let x = x.set_requires_grad(true);
             let y = conv.forward(&x, train).unwrap();
-            (&y * &y).sum(tch::Kind::Float).backward();
+            (&y * &y).sum(Kind::Float).backward();
             let parameters = store.parameters().into_iter().map(|(_, parameter)| parameter.grad());
             let all = [y, x.grad()].into_iter().chain(parameters);
             all.map(|tensor| (tensor.stride(), values(&tensor))).collect::<Vec<_>>()
@@ -336,4 +336,68 @@ fn narrow_1x1_convolutions_train_as_they_evaluate() {
             assert_close(&format!("{inputs} to {outputs}"), got, &serde_json::json!(want), TOLERANCE);
         }
     }
+}
+
+/// What a layer gives as it is and frozen.
+fn frozen(store: &Store, pass: impl Fn() -> Tensor) -> [Tensor; 2] {
+    let _no_grad = tch::no_grad_guard();
+    let plain = pass();
+    store.freeze(Kind::Float);
+    let frozen = pass();
+    store.thaw();
+    [plain, frozen]
+}
+
+fn assert_same(name: &str, [plain, frozen]: [Tensor; 2]) {
+    assert_eq!(plain.size(), frozen.size(), "{name}");
+    assert_close(name, &values(&frozen), &serde_json::json!(values(&plain)), TOLERANCE);
+}
+
+#[test]
+fn frozen_layers_give_the_same_values() {
+    let specs = [
+        ("3×3", Conv::new(8, 8, 3).same()),
+        ("grouped", Conv::new(8, 8, 3).same().groups(4)),
+        ("depthwise", Conv::new(8, 8, 5).same().groups(8)),
+        ("TF-SAME", Conv::new(8, 8, 3).stride(2).tf_same()),
+        ("dilated", Conv::new(8, 8, 3).dilation(2).padding(2)),
+        ("1×1", Conv::new(8, 8, 1)),
+        ("standardised", Conv::new(8, 8, 3).same().standardise(1e-6)),
+    ];
+    for (what, spec) in specs {
+        let (conv, store) = layer(|p| ConvNorm::with_bias(&(p / "conv"), &(p / "bn"), spec));
+        for (activation, name) in ACTIVATIONS {
+            let pass = || conv.forward(&x(), activation, false).unwrap();
+            assert_same(&format!("{what} {name}"), frozen(&store, pass));
+            if pass().size() == x().size() {
+                let sum = || conv.forward_add(&x(), &images("skip", &x().size()), activation, false).unwrap();
+                assert_same(&format!("{what} + x {name}"), frozen(&store, sum));
+            }
+        }
+    }
+    let (linear, store) = layer(|p| Linear::new(p, 16, 24));
+    for (activation, name) in ACTIVATIONS {
+        let pass = || linear.forward_act(&tokens(), activation, false).unwrap();
+        assert_same(&format!("linear {name}"), frozen(&store, pass));
+    }
+}
+
+#[test]
+fn frozen_layers_keep_their_weights_until_they_are_frozen_again() {
+    let (conv, store) = layer(|p| ConvNorm::new(&(p / "conv"), &(p / "bn"), Conv::new(8, 8, 3)));
+    let _no_grad = tch::no_grad_guard();
+    let pass = |train| values(&conv.forward(&x(), Activation::Relu, train).unwrap());
+    store.freeze(Kind::Float);
+    let before = pass(false);
+    let (_, mut bias) = store.parameters().into_iter().find(|(name, _)| name == "bn.bias").unwrap();
+    let _changed = bias.f_add_scalar_(1.0).unwrap();
+    assert_eq!(pass(false), before);
+    store.freeze(Kind::Float);
+    assert_ne!(pass(false), before, "frozen anew");
+    // A training pass is not frozen: it moves the running statistics, which the frozen pass does not see.
+    let now = pass(false);
+    let _trained = pass(true);
+    assert_eq!(pass(false), now);
+    store.thaw();
+    assert_ne!(pass(false), now);
 }

@@ -92,7 +92,7 @@ impl Kernel {
         input: [i64; 4],
     ) -> Result<Self> {
         let kernel = Self::new(weight, bias, kind)?;
-        match is_fused(weight) {
+        match is_fused(weight, kind) {
             true => {
                 let weight = torch::pack_convolution(&kernel.weight, window, input)?;
                 Ok(Self { weight, packed: true, ..kernel })
@@ -104,7 +104,7 @@ impl Kernel {
     /// Of a linear layer over so many rows.
     pub(super) fn linear(weight: &Tensor, bias: Option<&Tensor>, kind: Kind, rows: i64) -> Result<Self> {
         let kernel = Self::new(weight, bias, kind)?;
-        match is_fused(weight) {
+        match is_fused(weight, kind) {
             true => Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?, packed: true, ..kernel }),
             false => Ok(kernel),
         }
@@ -152,8 +152,8 @@ impl Kernel {
     }
 }
 
-fn is_fused(weight: &Tensor) -> bool {
-    weight.device() == Device::Cpu && torch::has_fused_kernels()
+fn is_fused(weight: &Tensor, kind: Kind) -> bool {
+    weight.device() == Device::Cpu && torch::has_fused_kernels(kind)
 }
 
 /// What the kernel does itself, and what is left to do.

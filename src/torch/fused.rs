@@ -7,13 +7,26 @@ use super::ffi::{
 use anyhow::{Result, ensure};
 use std::ffi::CStr;
 use std::ptr;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use torch_sys::C_tensor;
 
-/// Whether this libtorch has the kernels.
-pub fn has_fused_kernels() -> bool {
+/// Whether this libtorch has the kernels, and this processor what they need for tensors of `kind`.
+pub fn has_fused_kernels(kind: Kind) -> bool {
     // SAFETY: asks for a constant.
-    unsafe { tv_has_mkldnn() != 0 }
+    let compiled = unsafe { tv_has_mkldnn() != 0 };
+    compiled && (kind == Kind::Float || kind == Kind::BFloat16 && has_bfloat16())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_bfloat16() -> bool {
+    is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_bfloat16() -> bool {
+    false
 }
 
 /// An elementwise function by oneDNN's name: its numbers, and which of its formulas.

@@ -231,6 +231,16 @@ impl<'a> Trainer<'a> {
     /// Mean cross-entropy and percent of right answers on the test images.
     fn evaluate(&self) -> Result<(f64, f64)> {
         let _no_grad = tch::no_grad_guard();
+        // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
+        if self.config.train.precision == Precision::Float32 {
+            self.store.freeze(Kind::Float);
+        }
+        let outcome = self.evaluate_all();
+        self.store.thaw();
+        outcome
+    }
+
+    fn evaluate_all(&self) -> Result<(f64, f64)> {
         let (mut loss, mut correct, mut images) = (0.0, 0.0, 0.0);
         for batch in self.test.epoch(0, 0) {
             let (pixels, labels) = self.to_device(&batch?)?;

@@ -127,9 +127,6 @@ fn time(path: &Path, repeats: u64) -> Result<Timing> {
         weights::load(&StateFile::open(path)?.state_dict()?, &model)?;
         times.push(1000.0 * start.elapsed().as_secs_f64());
     }
-    times.sort_by(f64::total_cmp);
-    let middle = times.len() / 2;
-    let median_ms =
-        if times.len() % 2 == 1 { times[middle] } else { (times[middle - 1] + times[middle]) / 2.0 };
+    let median_ms = super::median(times);
     Ok(Timing { median_ms, peak_bytes: peak_resident_bytes() })
 }

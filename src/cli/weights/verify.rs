@@ -7,7 +7,6 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
-use tchvision::Usage;
 use tchvision::models::Model;
 use tchvision::nn::Store;
 use tchvision::torch::Autocast;
@@ -26,7 +25,7 @@ pub struct Args {
     /// Allowed difference, relative to the largest logit (or 1)
     #[arg(long, default_value_t = 1e-4)]
     rtol: f64,
-    /// Run the frozen model
+    /// Run the frozen model: norms folded, kernels fused
     #[arg(long)]
     fast: bool,
     /// Dtype of convolutions and matrix products
@@ -60,9 +59,6 @@ struct Verified<'a> {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    if args.fast {
-        return Err(Usage("--fast: this version has no frozen path; leave it out".into()).into());
-    }
     model(&args.model, &[])?;
     let reference = StateFile::open(&args.reference)?;
     let of = |name: &str| -> Result<Tensor> {
@@ -93,7 +89,10 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let loaded = weights::load(&state, &wanted);
     if loaded.is_ok() {
-        let got = forward(net.as_ref(), &input, args.dtype)?;
+        if args.fast {
+            store.freeze(args.dtype.kind());
+        }
+        let got = forward(net.as_ref(), &input, args)?;
         ensure!(
             got.size() == logits.size(),
             "{}: `logits` have shape {:?}, the model's {:?}",
@@ -121,11 +120,20 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn forward(net: &dyn Model, input: &Tensor, dtype: Dtype) -> Result<Tensor> {
+impl Dtype {
+    fn kind(self) -> Kind {
+        match self {
+            Dtype::Float32 => Kind::Float,
+            Dtype::Bfloat16 => Kind::BFloat16,
+        }
+    }
+}
+
+fn forward(net: &dyn Model, input: &Tensor, args: &Args) -> Result<Tensor> {
     let _no_grad = tch::no_grad_guard();
-    let _autocast = match dtype {
-        Dtype::Float32 => None,
-        Dtype::Bfloat16 => Some(Autocast::new(Device::Cpu, Kind::BFloat16)?),
+    let _autocast = match args.dtype {
+        Dtype::Bfloat16 if !args.fast => Some(Autocast::new(Device::Cpu, Kind::BFloat16)?),
+        _ => None,
     };
     Ok(net.forward(input, false)?.f_to_kind(Kind::Float)?)
 }

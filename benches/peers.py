@@ -1,0 +1,198 @@
+"""The other libraries' side of `tchvision bench infer` and `bench train`: one process a peer.
+
+    peers.py WORK PEER MODEL BATCH HEIGHT WIDTH DTYPE THREADS
+
+Prints one line when it is warm, then, for every number N on stdin, a JSON list of the milliseconds of N steps. A peer
+that is not installed ends with exit code 3 and says what is missing.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+
+WORK, PEER, MODEL, BATCH, HEIGHT, WIDTH, DTYPE, THREADS = sys.argv[1:]
+BATCH, HEIGHT, WIDTH, THREADS = int(BATCH), int(HEIGHT), int(WIDTH), int(THREADS)
+# Lines for the parent go to the real stdout; what libraries print goes to stderr.
+ANSWERS = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+torch.set_num_threads(THREADS)
+torch.manual_seed(0)
+
+
+def resnet_of_small_images(stem, planes, blocks, block, classes=10):
+    """Three stages of `blocks` blocks after a 3×3 convolution, as the papers have them for CIFAR."""
+    layers, channels = [nn.Conv2d(3, stem, 3, padding=1, bias=False)], stem
+    if block is Basic:
+        layers += [nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]
+    for stage, width in enumerate(planes):
+        for index in range(blocks):
+            layers.append(block(channels, width, 2 if stage > 0 and index == 0 else 1))
+            channels = width
+    if block is Wide:
+        layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+class Basic(nn.Module):
+    """Two 3×3 convolutions; shortcut A."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.stride, self.more = stride, outputs - inputs
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        if self.more:
+            half = self.more // 2
+            x = nn.functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, half, self.more - half))
+        return self.relu(y + x)
+
+
+class Wide(nn.Module):
+    """Pre-activation, projection where the shape changes."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.relu = nn.ReLU(inplace=True)
+        change = inputs != outputs or stride != 1
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if change else None
+
+    def forward(self, x):
+        y = self.relu(self.bn1(x))
+        bypass = self.shortcut(y) if self.shortcut else x
+        return self.conv2(self.relu(self.bn2(self.conv1(y)))) + bypass
+
+
+PAPER = {
+    "resnet20": lambda: resnet_of_small_images(16, (16, 32, 64), 3, Basic),
+    "wrn_16_4": lambda: resnet_of_small_images(16, (64, 128, 256), 2, Wide),
+}
+
+
+def build():
+    source, name = MODEL.split("/")
+    if source == "torchvision":
+        import torchvision
+
+        extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        return torchvision.models.get_model(name, **extra)
+    if source == "timm":
+        import timm
+
+        return timm.create_model(name)
+    if name not in PAPER:
+        raise SystemExit(f"peers.py has no {MODEL}")
+    return PAPER[name]()
+
+
+def missing(package):
+    print(f"{PEER}: {package} is not installed: pip install {package}", file=sys.stderr)
+    raise SystemExit(3)
+
+
+def inference(model, x):
+    """A function that runs one pass."""
+    model = model.eval()
+    if DTYPE == "bfloat16":
+        model, x = model.to(torch.bfloat16), x.to(torch.bfloat16)
+    if PEER in ("onnxruntime", "openvino"):
+        return exported(model, x)
+    if PEER != "eager":
+        model = model.to(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
+    if PEER == "compile":
+        from torch._inductor import config
+
+        config.freezing = True
+        model = torch.compile(model)
+    if PEER == "torchscript":
+        with torch.no_grad():
+            model = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(model, x)))
+    return lambda: model(x)
+
+
+def exported(model, x):
+    import tempfile
+
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        missing("onnx")
+    path = os.path.join(tempfile.mkdtemp(), "model.onnx")
+    with torch.no_grad():
+        torch.onnx.export(model.float(), (x.float(),), path, dynamo=False, input_names=["x"], output_names=["y"])
+    values = x.float().numpy()
+    if PEER == "onnxruntime":
+        try:
+            import onnxruntime
+        except ImportError:
+            missing("onnxruntime")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, {"x": values})
+    try:
+        import openvino
+    except ImportError:
+        missing("openvino")
+    core = openvino.Core()
+    precision = "bf16" if DTYPE == "bfloat16" else "f32"
+    hints = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
+    request = core.compile_model(core.read_model(path), "CPU", hints).create_infer_request()
+    return lambda: request.infer({0: values})
+
+
+def training(model, x):
+    """A function that runs one step of SGD."""
+    model = model.train()
+    if PEER != "eager":
+        model = model.to(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    forward = torch.compile(model) if PEER == "compile" else model
+    labels = torch.arange(BATCH) % 10
+    autocast = torch.autocast("cpu", torch.bfloat16) if DTYPE == "bfloat16" else contextlib.nullcontext()
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with autocast:
+            logits = forward(x)
+        nn.functional.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def main():
+    model, x = build(), torch.rand(BATCH, 3, HEIGHT, WIDTH)
+    step = inference(model, x) if WORK == "infer" else training(model, x)
+    guard = torch.inference_mode() if WORK == "infer" else contextlib.nullcontext()
+    with guard:
+        for _ in range(3):
+            step()
+        print("ready", file=ANSWERS, flush=True)
+        for line in sys.stdin:
+            times = []
+            for _ in range(int(line)):
+                start = time.perf_counter()
+                step()
+                times.append(1000 * (time.perf_counter() - start))
+            print(json.dumps(times), file=ANSWERS, flush=True)
+
+
+main()
