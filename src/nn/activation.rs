@@ -1,5 +1,6 @@
 //! Activation functions by PyTorch's names.
 
+use super::Layer;
 use crate::torch;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -64,5 +65,11 @@ impl Activation {
             Activation::HardSwish => x.f_hardswish()?,
             Activation::HardSigmoid => x.f_hardsigmoid()?,
         })
+    }
+}
+
+impl Layer for Activation {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        self.apply(x)
     }
 }
