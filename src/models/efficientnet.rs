@@ -4,13 +4,11 @@
 
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, ConvBlock, ConvNorm, Dropout, Excitation, FusedInvertedResidual, Init,
-    InvertedResidual, Layer, Linear, Path, Sequential, Skip, SqueezeExcite, Store, global_avg_pool,
-    make_divisible,
+    Activation, Classifier, Conv, ConvBlock, ConvNorm, Excitation, FusedInvertedResidual, Init,
+    InvertedResidual, Layer, Linear, Path, Sequential, Skip, SqueezeExcite, Store, make_divisible,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
 /// The kinds of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,21 +305,9 @@ impl super::Config for Config {
     }
 }
 
-/// Global average, dropout and classifier.
-struct Head {
-    dropout: Dropout,
-    classifier: Linear,
-}
-
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.classifier.forward(&self.dropout.forward(&global_avg_pool(x)?, train)?, train)
-    }
-}
-
 struct EfficientNet {
     features: Sequential,
-    head: Head,
+    head: Classifier,
 }
 
 impl EfficientNet {
@@ -348,11 +334,8 @@ impl EfficientNet {
         let last = if config.last == 0 { 4 * channels } else { config.last };
         features.push(|path| config.conv_block(path, Conv::new(channels, last, 1), Skip::NONE))?;
         let init = Init::Uniform(1.0 / (config.num_classes as f64).sqrt());
-        let head = Head {
-            dropout: Dropout::new(config.dropout)?,
-            classifier: Linear::init(&(path / "classifier" / 1), last, config.num_classes, init)?,
-        };
-        Ok(Self { features, head })
+        let classifier = Linear::init(&(path / "classifier" / 1), last, config.num_classes, init)?;
+        Ok(Self { features, head: Classifier::new(classifier, config.dropout)? })
     }
 }
 
@@ -376,7 +359,10 @@ pub(super) fn entries() -> Vec<Entry> {
         ("torchvision/efficientnet_b4", Config::efficientnet_b4()),
         ("torchvision/efficientnet_b5", Config::efficientnet_b5()),
         ("torchvision/efficientnet_b6", Config::efficientnet_b6()),
+        ("torchvision/efficientnet_b7", Config::efficientnet_b7()),
         ("torchvision/efficientnet_v2_s", Config::efficientnet_v2_s()),
+        ("torchvision/efficientnet_v2_m", Config::efficientnet_v2_m()),
+        ("torchvision/efficientnet_v2_l", Config::efficientnet_v2_l()),
     ];
     nets.map(|(name, config)| Entry::new(name.into(), "EfficientNet", config)).into()
 }

@@ -4,12 +4,11 @@
 
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, ConvBlock, ConvNorm, Dropout, Init, InvertedResidual, Layer, Linear, Path, Sequential,
-    Skip, Store, global_avg_pool, make_divisible,
+    Activation, Classifier, Conv, ConvBlock, ConvNorm, Init, InvertedResidual, Layer, Linear, Path,
+    Sequential, Skip, Store, make_divisible,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
 /// One line of the paper's Table 2.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,21 +126,9 @@ fn block(path: &Path, expansion: i64, [from, to]: [i64; 2], stride: i64) -> Resu
     })
 }
 
-/// Global average, dropout and classifier.
-struct Head {
-    dropout: Dropout,
-    classifier: Linear,
-}
-
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.classifier.forward(&self.dropout.forward(&global_avg_pool(x)?, train)?, train)
-    }
-}
-
 struct MobileNetV2 {
     features: Sequential,
-    head: Head,
+    head: Classifier,
 }
 
 impl MobileNetV2 {
@@ -161,11 +148,8 @@ impl MobileNetV2 {
         let last = config.channels(config.last, config.width.max(1.0));
         features.push(|path| conv_block(path, Conv::new(channels, last, 1)))?;
         let classifier = path / "classifier" / 1;
-        let head = Head {
-            dropout: Dropout::new(config.dropout)?,
-            classifier: Linear::init(&classifier, last, config.num_classes, Init::Normal(0.01))?,
-        };
-        Ok(Self { features, head })
+        let classifier = Linear::init(&classifier, last, config.num_classes, Init::Normal(0.01))?;
+        Ok(Self { features, head: Classifier::new(classifier, config.dropout)? })
     }
 }
 

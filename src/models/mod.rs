@@ -4,21 +4,27 @@
 //! everything else (features, cost, freezing, surgery) follows from that.
 
 pub mod alexnet;
+pub mod convnext;
 pub mod densenet;
 pub mod efficientnet;
 pub mod googlenet;
 pub mod inception_resnet_v2;
 pub mod inception_v3;
 pub mod inception_v4;
+pub mod maxvit;
+pub mod mnasnet;
 pub mod mobile;
 pub mod mobilenet_v2;
 pub mod mobilenet_v3;
 pub mod registry;
+pub mod regnet;
 pub mod residual;
 pub mod resnet;
 pub mod resnetv2;
 pub mod senet;
+pub mod shufflenet_v2;
 mod spec;
+pub mod squeezenet;
 pub mod swin;
 pub mod vgg;
 pub mod vit;

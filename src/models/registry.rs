@@ -2,9 +2,9 @@
 
 use super::spec::ErasedConfig;
 use super::{
-    alexnet, densenet, efficientnet, googlenet, inception_resnet_v2, inception_v3, inception_v4, mobile,
-    mobilenet_v2, mobilenet_v3, residual, resnet, resnetv2, senet, swin, vgg, vit, xception,
-    xception_aligned,
+    alexnet, convnext, densenet, efficientnet, googlenet, inception_resnet_v2, inception_v3, inception_v4,
+    maxvit, mnasnet, mobile, mobilenet_v2, mobilenet_v3, regnet, residual, resnet, resnetv2, senet,
+    shufflenet_v2, squeezenet, swin, vgg, vit, xception, xception_aligned,
 };
 use crate::nearest;
 use anyhow::{Result, anyhow};
@@ -44,10 +44,16 @@ pub fn entries() -> &'static [Entry] {
             xception::entries(),
             xception_aligned::entries(),
             densenet::entries(),
+            squeezenet::entries(),
+            shufflenet_v2::entries(),
+            mnasnet::entries(),
             mobilenet_v2::entries(),
             mobilenet_v3::entries(),
             efficientnet::entries(),
             mobile::entries(),
+            regnet::entries(),
+            convnext::entries(),
+            maxvit::entries(),
             residual::entries(),
             vit::entries(),
             swin::entries(),

@@ -1,5 +1,6 @@
 //! Activation functions by PyTorch's names.
 
+use super::Layer;
 use crate::torch::{self, Pointwise};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -81,5 +82,11 @@ impl Activation {
             Activation::HardSwish => Pointwise::named(c"hardswish"),
             Activation::HardSigmoid => Pointwise::named(c"hardsigmoid"),
         })
+    }
+}
+
+impl Layer for Activation {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        self.apply(x)
     }
 }

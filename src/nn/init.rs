@@ -22,6 +22,8 @@ pub enum Init {
     /// U(±1/√fan_in): what `torch.nn` gives the weights of convolutions and linear layers
     /// (`kaiming_uniform_(a=√5)`).
     FanIn,
+    /// U(±√(6/fan_in)): `kaiming_uniform_` with its defaults.
+    KaimingUniform,
     /// N(0, 2/fan_in): `kaiming_normal_` with its defaults.
     KaimingFanIn,
     /// N(0, 2/fan_out): `kaiming_normal_(mode="fan_out", nonlinearity="relu")`.
@@ -57,6 +59,10 @@ impl Init {
             }
             Init::FanIn => {
                 let bound = fan_in_bound(fan_in);
+                tensor.f_uniform_(-bound, bound)?
+            }
+            Init::KaimingUniform => {
+                let bound = (6.0 / fan_in).sqrt();
                 tensor.f_uniform_(-bound, bound)?
             }
             Init::KaimingFanIn => tensor.f_normal_(0.0, (2.0 / fan_in).sqrt())?,

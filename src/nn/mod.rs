@@ -14,6 +14,7 @@ pub mod dropout;
 pub mod efficient_channel_attention;
 mod frozen;
 pub mod init;
+pub mod layer_norm_2d;
 pub mod layer_scale;
 pub mod linear;
 pub mod mlp;
@@ -21,6 +22,7 @@ pub mod mobile;
 pub mod norm;
 pub mod patch_embed;
 pub mod pool;
+pub mod relative_position;
 pub mod squeeze_excite;
 pub mod store;
 
@@ -37,6 +39,7 @@ pub use cost::Cost;
 pub use dropout::{DropPath, Dropout};
 pub use efficient_channel_attention::EfficientChannelAttention;
 pub use init::Init;
+pub use layer_norm_2d::LayerNorm2d;
 pub use layer_scale::{LayerScale, LayerScale2d};
 pub use linear::{Linear, linear};
 pub use mlp::{FeedForward, Mlp};
@@ -44,6 +47,7 @@ pub use mobile::{ConvBlock, FusedInvertedResidual, InvertedResidual, Skip, make_
 pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};
 pub use patch_embed::PatchEmbed;
 pub use pool::{AntiAlias, AvgPool2d, BlurPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool};
+pub use relative_position::{relative_position_bias, relative_position_index};
 pub use squeeze_excite::{Excitation, SqueezeExcite};
 pub use store::{Path, Role, Store};
 

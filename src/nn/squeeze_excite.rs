@@ -58,8 +58,16 @@ impl SqueezeExcite {
     /// # Errors
     /// Channels that are not positive.
     pub fn mobile(path: &Path, channels: i64, excitation: Excitation) -> Result<Self> {
+        Self::gated(path, channels, excitation, Init::KaimingFanOut)
+    }
+
+    /// With weights that start as `init`, biases at 0.
+    ///
+    /// # Errors
+    /// Channels that are not positive.
+    pub fn gated(path: &Path, channels: i64, excitation: Excitation, init: Init) -> Result<Self> {
         let Excitation { squeezed, activation, gate, names: [reduce, expand] } = excitation;
-        let conv = |from, to| Conv::new(from, to, 1).init(Init::KaimingFanOut).zero_bias();
+        let conv = |from, to| Conv::new(from, to, 1).init(init).zero_bias();
         Ok(Self {
             reduce: Conv2d::new(&(path / reduce), conv(channels, squeezed))?,
             expand: Conv2d::new(&(path / expand), conv(squeezed, channels))?,

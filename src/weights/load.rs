@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use tch::Tensor;
 
-/// Buffers that count or index: files of older or newer versions may have them where the model works them out itself.
+/// Buffers that count or index, which a model works out itself: a file may have them or not.
 const WORKED_OUT: [&str; 5] =
     ["num_batches_tracked", "relative_position_index", "relative_coords_table", "attn_mask", "n_averaged"];
 
@@ -60,14 +60,14 @@ impl std::fmt::Display for Differences {
     }
 }
 
-/// Compares names, shapes and dtypes. A file may lack `num_batches_tracked`, and may have counters and index buffers
-/// that the model works out itself.
+/// Compares names, shapes and dtypes. A file may lack counters and index buffers, or have them where the model does not:
+/// it works them out itself.
 pub fn compare(state: &StateDict, model: &[(String, Tensor)]) -> Differences {
     let has: HashMap<&str, &TensorView> = state.tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
     let mut differences = Differences::default();
     for (name, wanted) in model {
         match has.get(name.as_str()) {
-            None if name.ends_with("num_batches_tracked") => {}
+            None if is_worked_out(name) => {}
             None => differences.missing.push(name.clone()),
             Some(tensor) => {
                 let (shape, wanted_shape) = (tensor.size(), wanted.size());
@@ -92,7 +92,7 @@ pub fn compare(state: &StateDict, model: &[(String, Tensor)]) -> Differences {
 }
 
 /// Copies tensors into those of a model, in the model's dtype and memory order. Counts of batches that an older file does
-/// not have start at zero.
+/// not have start at zero; index buffers that it does not have are the model's own.
 ///
 /// # Errors
 /// Missing, unexpected or wrongly shaped tensors, all of them listed; the model is then as it was.
@@ -112,7 +112,8 @@ pub fn load(state: &StateDict, model: &[(String, Tensor)]) -> Result<()> {
                 tensor.f_copy_(source)?;
                 source.release();
             }
-            None => drop(tensor.f_zero_()?),
+            None if name.ends_with("num_batches_tracked") => drop(tensor.f_zero_()?),
+            None => {}
         }
     }
     Ok(())

@@ -10,6 +10,7 @@
 use super::StateDict;
 use super::rules::NAMINGS;
 use crate::Usage;
+use crate::nn::relative_position_index;
 use anyhow::{Result, bail, ensure};
 use std::collections::HashSet;
 use tch::Tensor;
@@ -20,7 +21,13 @@ pub(super) struct Naming {
     pub models: &'static [&'static str],
     pub from: &'static str,
     pub to: &'static str,
-    pub rules: &'static [Rule],
+    pub rules: &'static [&'static [Rule]],
+}
+
+impl Naming {
+    fn rules(&self) -> impl Iterator<Item = &'static Rule> {
+        self.rules.iter().copied().flatten()
+    }
 }
 
 /// One prefix of keys in both spellings, and what becomes of the tensors.
@@ -37,6 +44,8 @@ pub(super) enum Change {
     Keep,
     /// (out, in·k·k) in `from` is the convolution (out, in, k, k) in `to`; a bias stays as it is.
     Unflatten(i64),
+    /// The index buffer that goes with a table of relative positions: `to` does not have it, `from` gets it anew.
+    Reindex,
 }
 
 /// The same tensor under another name.
@@ -52,6 +61,11 @@ pub(super) const fn unflatten(from: &'static str, to: &'static str, kernel: i64)
 /// A tensor that `to` does not have.
 pub(super) const fn without(from: &'static str) -> Rule {
     Rule { from, to: None, change: Change::Keep }
+}
+
+/// The buffer of this name in `from`, beside a table of relative positions; `to` has the table alone.
+pub(super) const fn position_index(from: &'static str) -> Rule {
+    Rule { from, to: None, change: Change::Reindex }
 }
 
 impl Change {
@@ -84,13 +98,29 @@ impl Step {
 
     /// The other spelling; None if the tensor has no place in it.
     fn translate(self, name: &str) -> Option<(String, Change)> {
-        for rule in self.naming.rules {
+        for rule in self.naming.rules() {
             let (mine, others) =
                 if self.back { (rule.to, Some(rule.from)) } else { (Some(rule.from), rule.to) };
             let Some(matched) = mine.and_then(|template| Template(template).matches(name)) else { continue };
             return others.map(|others| (Template(others).fill(&matched) + matched.rest, rule.change));
         }
         Some((name.to_owned(), Change::Keep))
+    }
+
+    /// The index buffer that the target's spelling keeps beside this tensor, if it is a table of relative positions.
+    fn index(self, name: &str, table: &Tensor) -> Result<Option<(String, Tensor)>> {
+        let Some(place) = name.strip_suffix("relative_position_bias_table").filter(|_| self.back) else {
+            return Ok(None);
+        };
+        let index = format!("{place}relative_position_index");
+        let wanted =
+            |rule: &Rule| rule.change == Change::Reindex && Template(rule.from).matches(&index).is_some();
+        if !self.naming.rules().any(wanted) {
+            return Ok(None);
+        }
+        // A table has (2·window − 1)² rows.
+        let side = (table.size().first().copied().unwrap_or(0) as f64).sqrt().round() as i64;
+        Ok(Some((index, relative_position_index((side + 1) / 2)?)))
     }
 }
 
@@ -183,7 +213,7 @@ pub fn recognise<'a>(
 /// Gives a model's tensors the names (and the shapes) that another library has for them.
 ///
 /// # Errors
-/// A [`Usage`] error for a library that has no such model, or that keeps tensors which this one works out.
+/// A [`Usage`] error for a library that has no such model, or that keeps tensors which this model does not have.
 pub fn export(model: &str, tensors: Vec<(String, Tensor)>, naming: &str) -> Result<Vec<(String, Tensor)>> {
     let ways = ways(model);
     let known = |way: &Vec<Step>| way.first().map_or(own(model), |step| step.origin());
@@ -194,16 +224,18 @@ pub fn export(model: &str, tensors: Vec<(String, Tensor)>, naming: &str) -> Resu
     let mut tensors = tensors;
     for step in way.iter().rev() {
         let step = Step { back: !step.back, ..*step };
-        let adds = |rule: &Rule| step.back && rule.to.is_none();
-        if step.naming.rules.iter().any(adds) {
+        let adds = |rule: &Rule| step.back && rule.to.is_none() && rule.change != Change::Reindex;
+        if step.naming.rules().any(adds) {
             bail!(Usage(format!(
-                "`{naming}` keeps buffers that `{model}` does not have: name its own model instead"
+                "`{naming}` keeps tensors that `{model}` does not have: name its own model instead"
             )));
         }
         let mut renamed = Vec::with_capacity(tensors.len());
         for (name, tensor) in tensors {
             if let Some((name, change)) = step.translate(&name) {
+                let index = step.index(&name, &tensor)?;
                 renamed.push((name, change.apply(&tensor, step.back)?));
+                renamed.extend(index);
             }
         }
         tensors = renamed;

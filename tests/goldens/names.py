@@ -1,6 +1,6 @@
 """Regenerates names.json and adapt.json beside this file from torchvision and timm: `make goldens`.
 
-names.json: pairs of models that both libraries have, torchvision's keys with their shapes in full, timm's as a digest.
+names.json: pairs of models that both libraries have, and digests of their keys with the shapes.
 adapt.json: pretrained tensors fitted to other inputs by timm, as numbers.
 """
 
@@ -22,6 +22,12 @@ PAIRS = [
     ("resnet18", "resnet18"),
     ("densenet121", "densenet121"),
     ("efficientnet_b0", "efficientnet_b0"),
+    ("efficientnet_v2_s", "efficientnetv2_s"),
+    ("efficientnet_v2_m", "efficientnetv2_m"),
+    ("efficientnet_v2_l", "tf_efficientnetv2_l"),
+    ("mobilenet_v2", "mobilenetv2_100"),
+    ("mobilenet_v3_large", "mobilenetv3_large_100"),
+    ("mobilenet_v3_small", "tf_mobilenetv3_small_100"),
     ("vit_b_16", "vit_base_patch16_224"),
     ("swin_t", "swin_tiny_patch4_window7_224"),
 ]
@@ -51,7 +57,7 @@ def names():
                 {
                     "torchvision": f"torchvision/{ours}",
                     "timm": f"timm/{theirs}",
-                    "keys": [f"{key} {' '.join(map(str, shape))}".rstrip() for key, shape in keys],
+                    "keys": digest(keys),
                     "timm_keys": digest(timm_keys),
                     "old_keys": digest(spelt) if spelt != keys else None,
                 }

@@ -171,6 +171,8 @@ pub(super) fn entries() -> Vec<Entry> {
         ("efficientnet_b5", 1.6, 2.2, 448, 456),
         ("efficientnet_b6", 1.8, 2.6, 528, 528),
         ("efficientnet_b7", 2.0, 3.1, 600, 600),
+        ("efficientnet_b8", 2.2, 3.6, 672, 672),
+        ("efficientnet_l2", 4.3, 5.3, 800, 475),
     ];
     for (name, width, depth, size, tf_size) in scales {
         add(name, b0.clone().scaled(width, depth, size));
@@ -194,13 +196,16 @@ pub(super) fn entries() -> Vec<Entry> {
         add(name, config.clone());
         add(&format!("tf_{name}"), config.tf());
     }
-    let v2 = [("efficientnetv2_s", Config::efficientnetv2_s(), 288, 300)];
+    let v2 = [
+        ("efficientnetv2_s", Config::efficientnetv2_s(), 288, 300),
+        ("efficientnetv2_m", Config::efficientnetv2_m(), 320, 384),
+        ("efficientnetv2_l", Config::efficientnetv2_l(), 384, 384),
+        ("efficientnetv2_xl", Config::efficientnetv2_xl(), 384, 384),
+    ];
     for (name, config, image_size, tf_size) in v2 {
         add(name, Config { image_size, ..config.clone() });
         add(&format!("tf_{name}"), Config { image_size: tf_size, ..config }.tf());
     }
-    add("efficientnet_b8", b0.scaled(2.2, 3.6, 672));
-    add("efficientnetv2_m", Config { image_size: 320, ..Config::efficientnetv2_m() });
     let v2_b0 = Config::efficientnetv2_b0().tf();
     add("tf_efficientnetv2_b0", v2_b0.clone().scaled(1.0, 1.0, 192));
     add("tf_efficientnetv2_b1", v2_b0.clone().scaled(1.0, 1.1, 192));

@@ -1,9 +1,12 @@
 //! Attention within windows.
 
-use super::windows::{relative_coords_table, relative_position_index};
+use super::windows::relative_coords_table;
 use super::{Config, Version};
 use crate::models::Library;
-use crate::nn::{Activation, Init, Layer, Linear, Path, biased_attention, join_heads, linear, split_heads};
+use crate::nn::{
+    Activation, Init, Layer, Linear, Path, biased_attention, join_heads, linear, relative_position_bias,
+    relative_position_index, split_heads,
+};
 use crate::torch;
 use anyhow::{Result, ensure};
 use tch::Tensor;
@@ -216,9 +219,7 @@ impl RelativePosition {
         if torch::is_meta(&table)? {
             return Ok(None);
         }
-        let places = (index.numel() as f64).sqrt().round() as i64;
-        let bias = table.f_index_select(0, index)?.f_view([places, places, heads])?;
-        let bias = bias.f_permute([2, 0, 1])?.f_unsqueeze(0)?.f_contiguous()?;
+        let bias = relative_position_bias(&table, index)?;
         Ok(Some(match self {
             Self::Table { .. } => bias,
             Self::Network { .. } => bias.f_sigmoid()?.f_mul_scalar(16.0)?,

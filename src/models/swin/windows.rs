@@ -103,17 +103,7 @@ fn roll(x: &Tensor, shift: [i64; 2]) -> Result<Tensor> {
     Ok(x.f_roll(shift, [1, 2])?)
 }
 
-/// For each pair of places in a window, the row of a table of (2·window − 1)² relative positions: (window⁴).
-pub(super) fn relative_position_index(window: i64) -> Result<Tensor> {
-    let side = Tensor::f_arange(window, (Kind::Int64, tch::Device::Cpu))?;
-    // Of place minus place along one side, from 0 on.
-    let apart = side.f_unsqueeze(1)?.f_sub(&side)?.f_add_scalar(window - 1)?;
-    let rows = apart.f_view([window, 1, window, 1])?.f_mul_scalar(2 * window - 1)?;
-    let columns = apart.f_view([1, window, 1, window])?;
-    Ok(rows.f_add(&columns)?.f_reshape([-1])?)
-}
-
-/// The relative positions of that table in the logarithmic measure of the second version, with `reference` the side
+/// The relative positions of a window's table in the logarithmic measure of the second version, with `reference` the side
 /// of the window that spans ±1: (1, 2·window − 1, 2·window − 1, 2).
 pub(super) fn relative_coords_table(window: i64, reference: i64) -> Result<Tensor> {
     let side = Tensor::f_arange_start(1 - window, window, (Kind::Float, tch::Device::Cpu))?;

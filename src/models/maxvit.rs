@@ -1,0 +1,434 @@
+//! MaxViT (2204.01697) as torchvision has it.
+//!
+//! Keys as torchvision's: `stem.0.0`, `blocks.0.layers.0.layers.MBconv.layers.conv_a.0`, …,
+//! `blocks.0.layers.0.layers.window_attention.attn_layer.0`, …, `classifier.5`.
+
+use super::{Entry, Model};
+use crate::nn::{
+    Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, ConvNorm, DropPath, Excitation, FeedForward, Init,
+    Layer, LayerNorm, Linear, Mlp, Path, Sequence, Sequential, SqueezeExcite, Store, biased_attention,
+    global_avg_pool, join_heads, relative_position_bias, relative_position_index, split_heads,
+};
+use crate::torch;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// How all weights of convolutions and linear layers start; biases at 0.
+const INIT: Init = Init::Normal(0.02);
+
+/// Stages of layers that each convolve, attend within windows and attend across the whole map by a grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub num_classes: i64,
+    pub in_chans: i64,
+    /// Height and width of the images at which costs are stated.
+    pub image_size: i64,
+    /// Channels of the stem.
+    pub stem: i64,
+    /// Channels of each stage.
+    pub channels: Vec<i64>,
+    /// Layers of each stage.
+    pub layers: Vec<i64>,
+    /// Height and width of windows, and of grids: they must divide every stage's map.
+    pub window: i64,
+    /// Channels of a head.
+    pub head_dim: i64,
+    /// Inner channels of MBConv by those it puts out.
+    pub expansion: f64,
+    /// Channels that its squeeze-excitation keeps, by those it puts out.
+    pub squeeze: f64,
+    /// Hidden features of the perceptrons by the channels.
+    pub mlp_ratio: i64,
+    /// Stochastic depth of the last layer; it grows linearly from 0 at the first.
+    pub drop_path: f64,
+    pub bn_eps: f64,
+    pub bn_momentum: f64,
+}
+
+impl Config {
+    /// `torchvision.models.maxvit_t`.
+    pub fn maxvit_t() -> Self {
+        Self {
+            num_classes: 1000,
+            in_chans: 3,
+            image_size: 224,
+            stem: 64,
+            channels: vec![64, 128, 256, 512],
+            layers: vec![2, 2, 5, 2],
+            window: 7,
+            head_dim: 32,
+            expansion: 4.0,
+            squeeze: 0.25,
+            mlp_ratio: 4,
+            drop_path: 0.2,
+            bn_eps: 1e-3,
+            bn_momentum: 0.01,
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        let Self { channels, layers, window, head_dim, .. } = self;
+        ensure!(
+            !channels.is_empty() && channels.len() == layers.len(),
+            "`channels` {channels:?} and `layers` {layers:?} must have a number a stage"
+        );
+        ensure!(layers.iter().all(|&n| n > 0), "`layers` {layers:?} must be positive");
+        ensure!(*window > 0, "`window` {window} must be positive");
+        ensure!(
+            *head_dim > 0 && channels.iter().all(|channels| channels % head_dim == 0),
+            "`head_dim` {head_dim} must divide `channels` {channels:?}"
+        );
+        Ok(())
+    }
+
+    fn norm(&self, path: &Path, channels: i64) -> Result<BatchNorm2d> {
+        Ok(BatchNorm2d::new(path, channels)?.eps(self.bn_eps).momentum(Some(self.bn_momentum)))
+    }
+
+    /// Convolution and norm at `path.0` and `path.1`.
+    fn conv_norm(&self, path: &Path, conv: Conv) -> Result<ConvNorm> {
+        let conv = ConvNorm::new(&(path / 0), &(path / 1), conv.init(INIT))?;
+        Ok(conv.eps(self.bn_eps).momentum(self.bn_momentum))
+    }
+}
+
+impl super::Config for Config {
+    fn input(&self) -> [i64; 3] {
+        [self.in_chans, self.image_size, self.image_size]
+    }
+
+    fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
+        self.validate()?;
+        Ok(Box::new(MaxVit::new(&store.root(), self)?))
+    }
+}
+
+/// A convolution with bias.
+fn conv2d(path: &Path, conv: Conv) -> Result<Conv2d> {
+    Conv2d::new(path, conv.init(INIT).zero_bias())
+}
+
+/// MBConv with a norm before it and none after: (N, from, H, W) to (N, to, H/stride, W/stride).
+struct MbConv {
+    proj: Option<Sequence>,
+    pre_norm: BatchNorm2d,
+    conv_a: ConvNorm,
+    conv_b: ConvNorm,
+    squeeze_excitation: SqueezeExcite,
+    conv_c: Conv2d,
+    drop_path: DropPath,
+}
+
+impl MbConv {
+    fn new(
+        path: &Path,
+        config: &Config,
+        [from, to]: [i64; 2],
+        stride: i64,
+        drop_path: DropPath,
+    ) -> Result<Self> {
+        let (inner, squeezed) = (to as f64 * config.expansion, to as f64 * config.squeeze);
+        let (inner, squeezed) = (inner as i64, squeezed as i64);
+        let proj = projection(&(path / "proj"), [from, to], stride)?;
+        let layers = path / "layers";
+        let depthwise = Conv::new(inner, inner, 3).same().stride(stride).groups(inner);
+        let (activation, gate, names) = (Activation::Silu, Activation::Sigmoid, ["fc1", "fc2"]);
+        let excitation = Excitation { squeezed, activation, gate, names };
+        Ok(Self {
+            proj,
+            pre_norm: config.norm(&(&layers / "pre_norm"), from)?,
+            conv_a: config.conv_norm(&(&layers / "conv_a"), Conv::new(from, inner, 1))?,
+            conv_b: config.conv_norm(&(&layers / "conv_b"), depthwise)?,
+            squeeze_excitation: SqueezeExcite::gated(
+                &(&layers / "squeeze_excitation"),
+                inner,
+                excitation,
+                INIT,
+            )?,
+            conv_c: conv2d(&(&layers / "conv_c"), Conv::new(inner, to, 1))?,
+            drop_path,
+        })
+    }
+}
+
+/// The way round a block that changes the shape: the mean, then a 1×1 convolution.
+fn projection(path: &Path, [from, to]: [i64; 2], stride: i64) -> Result<Option<Sequence>> {
+    let conv =
+        |index| -> Result<Box<dyn Layer>> { Ok(Box::new(conv2d(&(path / index), Conv::new(from, to, 1))?)) };
+    Ok(match stride {
+        1 if from == to => None,
+        1 => Some(Sequence(vec![conv(0)?])),
+        _ => {
+            let pool = AvgPool2d { stride, padding: 1, ..AvgPool2d::new(3) };
+            Some(Sequence(vec![Box::new(pool), conv(1)?]))
+        }
+    })
+}
+
+impl Layer for MbConv {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let y = self.pre_norm.forward(x, train)?;
+        let y = self.conv_a.forward(&y, Activation::Gelu, train)?;
+        let y = self.conv_b.forward(&y, Activation::Gelu, train)?;
+        let y = self.conv_c.forward(&self.squeeze_excitation.forward(&y, train)?, train)?;
+        let y = self.drop_path.forward(&y, train)?;
+        Ok(match &self.proj {
+            Some(proj) => y.f_add(&proj.forward(x, train)?)?,
+            None => y.f_add(x)?,
+        })
+    }
+}
+
+/// Attention with biases for relative positions: (…, places, channels) to the same shape.
+struct RelativeAttention {
+    heads: i64,
+    relative_position_bias_table: Tensor,
+    relative_position_index: Tensor,
+    to_qkv: Linear,
+    merge: Linear,
+}
+
+impl RelativeAttention {
+    fn new(path: &Path, config: &Config, channels: i64) -> Result<Self> {
+        let (window, heads) = (config.window, channels / config.head_dim);
+        let index = relative_position_index(window)?.f_view([window * window, window * window])?;
+        let rows = (2 * window - 1) * (2 * window - 1);
+        Ok(Self {
+            heads,
+            relative_position_bias_table: path.parameter(
+                "relative_position_bias_table",
+                &[rows, heads],
+                Init::TRANSFORMER,
+            )?,
+            relative_position_index: path.constant("relative_position_index", &index)?,
+            to_qkv: Linear::init(&(path / "to_qkv"), channels, 3 * channels, INIT)?,
+            merge: Linear::init(&(path / "merge"), channels, channels, INIT)?,
+        })
+    }
+}
+
+impl Layer for RelativeAttention {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let size = x.size();
+        let qkv = self.to_qkv.forward(&x.f_flatten(0, -3)?, train)?;
+        let qkv = split_heads(&qkv, 3, self.heads)?;
+        // The meta device needs no more than shapes.
+        let bias = match torch::is_meta(x)? {
+            true => None,
+            false => {
+                let (table, index) = (&self.relative_position_bias_table, &self.relative_position_index);
+                Some(relative_position_bias(table, index)?)
+            }
+        };
+        let channels = size.last().copied().unwrap_or(1);
+        // All channels, not only a head's, as torchvision has it.
+        let scale = 1.0 / (channels as f64).sqrt();
+        let out = biased_attention(&qkv[0], &qkv[1], &qkv[2], bias.as_ref(), Some(scale))?;
+        Ok(self.merge.forward(&join_heads(&out)?, train)?.f_view(size.as_slice())?)
+    }
+}
+
+/// Which places of a map attend to each other.
+#[derive(Clone, Copy)]
+enum Partition {
+    /// Neighbours: `window` × `window` pixels (block attention).
+    Window,
+    /// As many pixels at equal distances over the whole map (grid attention).
+    Grid,
+}
+
+impl Partition {
+    /// (N, C, H, W) to (N, groups, window², C).
+    fn split(self, x: &Tensor, window: i64) -> Result<Tensor> {
+        let (n, c, h, w) = x.size4()?;
+        ensure!(
+            h % window == 0 && w % window == 0,
+            "`window` {window} does not divide a map of {h}×{w}; 32 times it divides every stage's of four"
+        );
+        let (rows, columns) = (h / window, w / window);
+        let x = match self {
+            Self::Window => {
+                let split = [n, c, rows, window, columns, window];
+                x.f_reshape(split)?.f_permute([0, 2, 4, 3, 5, 1])?
+            }
+            Self::Grid => {
+                let split = [n, c, window, rows, window, columns];
+                x.f_reshape(split)?.f_permute([0, 3, 5, 2, 4, 1])?
+            }
+        };
+        Ok(x.f_reshape([n, rows * columns, window * window, c])?)
+    }
+
+    /// The way back, to (N, C, `height`, `width`).
+    fn join(self, x: &Tensor, window: i64, [height, width]: [i64; 2]) -> Result<Tensor> {
+        let (n, _, _, c) = x.size4()?;
+        let x = x.f_view([n, height / window, width / window, window, window, c])?;
+        let x = match self {
+            Self::Window => x.f_permute([0, 5, 1, 3, 2, 4])?,
+            Self::Grid => x.f_permute([0, 5, 3, 1, 4, 2])?,
+        };
+        Ok(x.f_reshape([n, c, height, width])?)
+    }
+}
+
+/// A transformer block over one partition. Keeps the shape (N, C, H, W).
+struct PartitionAttention {
+    partition: Partition,
+    window: i64,
+    attn_norm: LayerNorm,
+    attn: RelativeAttention,
+    mlp_norm: LayerNorm,
+    mlp: FeedForward,
+    drop_path: DropPath,
+}
+
+impl PartitionAttention {
+    fn new(
+        path: &Path,
+        config: &Config,
+        partition: Partition,
+        channels: i64,
+        drop_path: DropPath,
+    ) -> Result<Self> {
+        let (attn, mlp) = (path / "attn_layer", path / "mlp_layer");
+        let spec = Mlp::new(channels, config.mlp_ratio * channels).init(INIT, Init::ZEROS);
+        Ok(Self {
+            partition,
+            window: config.window,
+            attn_norm: LayerNorm::new(&(&attn / 0), channels)?,
+            attn: RelativeAttention::new(&(&attn / 1), config, channels)?,
+            mlp_norm: LayerNorm::new(&(&mlp / 0), channels)?,
+            mlp: FeedForward::new(&(&mlp / 1), &(&mlp / 3), spec)?,
+            drop_path,
+        })
+    }
+}
+
+impl Layer for PartitionAttention {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let (_, _, height, width) = x.size4()?;
+        let x = self.partition.split(x, self.window)?;
+        let y = self.attn.forward(&self.attn_norm.forward(&x, train)?, train)?;
+        let x = self.drop_path.forward(&y, train)?.f_add(&x)?;
+        let y = self.mlp.forward(&self.mlp_norm.forward(&x, train)?, train)?;
+        let x = self.drop_path.forward(&y, train)?.f_add(&x)?;
+        self.partition.join(&x, self.window, [height, width])
+    }
+}
+
+/// MBConv, attention by windows, attention by grids: (N, from, H, W) to (N, to, H/stride, W/stride).
+struct MaxVitLayer {
+    mb_conv: MbConv,
+    window_attention: PartitionAttention,
+    grid_attention: PartitionAttention,
+}
+
+impl MaxVitLayer {
+    fn new(path: &Path, config: &Config, [from, to]: [i64; 2], stride: i64, drop_path: f64) -> Result<Self> {
+        let (path, drop_path) = (path / "layers", DropPath::new(drop_path)?);
+        let attention = |name: &str, partition| {
+            PartitionAttention::new(&(&path / name), config, partition, to, drop_path)
+        };
+        Ok(Self {
+            mb_conv: MbConv::new(&(&path / "MBconv"), config, [from, to], stride, drop_path)?,
+            window_attention: attention("window_attention", Partition::Window)?,
+            grid_attention: attention("grid_attention", Partition::Grid)?,
+        })
+    }
+}
+
+impl Layer for MaxVitLayer {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = self.mb_conv.forward(x, train)?;
+        let x = self.window_attention.forward(&x, train)?;
+        self.grid_attention.forward(&x, train)
+    }
+}
+
+/// Two convolutions: (N, in_chans, H, W) to (N, stem, H/2, W/2).
+struct Stem {
+    conv1: ConvNorm,
+    conv2: Conv2d,
+}
+
+impl Stem {
+    fn new(path: &Path, config: &Config) -> Result<Self> {
+        let conv1 = Conv::new(config.in_chans, config.stem, 3).same().stride(2);
+        Ok(Self {
+            conv1: config.conv_norm(&(path / 0), conv1)?,
+            conv2: conv2d(&(path / 1 / 0), Conv::new(config.stem, config.stem, 3).same())?,
+        })
+    }
+}
+
+impl Layer for Stem {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.conv2.forward(&self.conv1.forward(x, Activation::Gelu, train)?, train)
+    }
+}
+
+/// Global average, norm, a hidden layer with tanh, classifier.
+struct Head {
+    norm: LayerNorm,
+    hidden: Linear,
+    classifier: Linear,
+}
+
+impl Layer for Head {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = self.norm.forward(&global_avg_pool(x)?, train)?;
+        self.classifier.forward(&Activation::Tanh.forward(self.hidden.forward(&x, train)?)?, train)
+    }
+}
+
+struct MaxVit {
+    stem: Stem,
+    blocks: Sequential,
+    head: Head,
+}
+
+impl MaxVit {
+    fn new(path: &Path, config: &Config) -> Result<Self> {
+        let stem = Stem::new(&(path / "stem"), config)?;
+        let mut blocks = Sequential::named(path, "blocks");
+        let last_layer = (config.layers.iter().sum::<i64>() - 1).max(1);
+        let (mut channels, mut done) = (config.stem, 0);
+        for (&to, &count) in config.channels.iter().zip(&config.layers) {
+            blocks.push(|path| {
+                let mut layers = Sequential::new(path / "layers");
+                for i in 0..count {
+                    let stride = if i == 0 { 2 } else { 1 };
+                    let drop_path = config.drop_path * done as f64 / last_layer as f64;
+                    layers.push(|path| MaxVitLayer::new(path, config, [channels, to], stride, drop_path))?;
+                    (channels, done) = (to, done + 1);
+                }
+                Ok(layers)
+            })?;
+        }
+        let classifier = path / "classifier";
+        let head = Head {
+            norm: LayerNorm::new(&(&classifier / 2), channels)?,
+            hidden: Linear::init(&(&classifier / 3), channels, channels, INIT)?,
+            classifier: Linear::with(&(&classifier / 5), channels, config.num_classes, INIT, None)?,
+        };
+        Ok(Self { stem, blocks, head })
+    }
+}
+
+impl Model for MaxVit {
+    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
+        let stem: (&str, &dyn Layer) = ("stem", &self.stem);
+        std::iter::once(stem).chain(self.blocks.layers()).collect()
+    }
+
+    fn head(&self) -> &dyn Layer {
+        &self.head
+    }
+}
+
+/// torchvision's net.
+pub(super) fn entries() -> Vec<Entry> {
+    vec![Entry::new("torchvision/maxvit_t".into(), "MaxViT", Config::maxvit_t())]
+}

@@ -1,0 +1,199 @@
+//! SqueezeNet (1602.07360) as torchvision has it.
+//!
+//! Keys as torchvision's: `features.0`, `features.3.squeeze`, `features.3.expand1x1`, …, `classifier.1`.
+
+use super::{Entry, Model};
+use crate::nn::{
+    Activation, Conv, Conv2d, Dropout, Init, Layer, MaxPool2d, Path, Sequential, Store, global_avg_pool,
+};
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// Fire modules with poolings between, and a classifier that is a convolution. The modules follow the paper's design
+/// space (section 5.1): what they expand to grows by `increment` every `frequency` modules.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub num_classes: i64,
+    pub in_chans: i64,
+    /// Height and width of the images at which costs are stated.
+    pub image_size: i64,
+    /// Channels of the first convolution.
+    pub stem: i64,
+    /// Kernel of the first convolution, of stride 2.
+    pub stem_kernel: i64,
+    /// Number of fire modules.
+    pub modules: i64,
+    /// Channels that the first module puts out (base_e).
+    pub base: i64,
+    /// Channels by which that grows (incr_e).
+    pub increment: i64,
+    /// Modules of the same channels (freq).
+    pub frequency: i64,
+    /// Share of the channels that come from 3×3 convolutions (pct_3×3).
+    pub share_3x3: f64,
+    /// Channels between a module's layers, by those that it puts out (SR).
+    pub squeeze_ratio: f64,
+    /// How many modules stand before each pooling after the first.
+    pub pool_after: Vec<i64>,
+    /// Dropout before the classifier.
+    pub dropout: f64,
+}
+
+impl Config {
+    /// `torchvision.models.squeezenet1_0`: the paper's.
+    pub fn squeezenet1_0() -> Self {
+        Self {
+            num_classes: 1000,
+            in_chans: 3,
+            image_size: 224,
+            stem: 96,
+            stem_kernel: 7,
+            modules: 8,
+            base: 128,
+            increment: 128,
+            frequency: 2,
+            share_3x3: 0.5,
+            squeeze_ratio: 0.125,
+            pool_after: vec![3, 7],
+            dropout: 0.5,
+        }
+    }
+
+    /// `torchvision.models.squeezenet1_1`: as accurate at 2.4 times fewer MACs, by a smaller stem and earlier poolings.
+    pub fn squeezenet1_1() -> Self {
+        Self { stem: 64, stem_kernel: 3, pool_after: vec![2, 4], ..Self::squeezenet1_0() }
+    }
+
+    /// The module with `before` modules before it.
+    fn fire(&self, before: i64) -> Fire {
+        let out = self.base + self.increment * (before / self.frequency);
+        let expand3x3 = (out as f64 * self.share_3x3).round() as i64;
+        let squeeze = (out as f64 * self.squeeze_ratio).round() as i64;
+        Fire { squeeze, expand1x1: out - expand3x3, expand3x3 }
+    }
+
+    fn validate(&self) -> Result<()> {
+        let Self { modules, frequency, pool_after, .. } = self;
+        ensure!(*frequency > 0, "`frequency` {frequency} must be positive");
+        ensure!(
+            pool_after.iter().all(|after| (1..*modules).contains(after))
+                && pool_after.is_sorted_by(|a, b| a < b),
+            "`pool_after` {pool_after:?} must rise and lie between the {modules} modules"
+        );
+        Ok(())
+    }
+}
+
+impl super::Config for Config {
+    fn input(&self) -> [i64; 3] {
+        [self.in_chans, self.image_size, self.image_size]
+    }
+
+    fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
+        self.validate()?;
+        Ok(Box::new(SqueezeNet::new(&store.root(), self)?))
+    }
+}
+
+fn conv(in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
+    Conv::new(in_channels, out_channels, kernel).init(Init::KaimingUniform).zero_bias()
+}
+
+/// Channels of a fire module.
+#[derive(Clone, Copy)]
+struct Fire {
+    squeeze: i64,
+    expand1x1: i64,
+    expand3x3: i64,
+}
+
+/// 1×1 to few channels, then 1×1 and 3×3 side by side: (N, from, H, W) to (N, expand1x1 + expand3x3, H, W).
+struct FireModule {
+    squeeze: Conv2d,
+    expand1x1: Conv2d,
+    expand3x3: Conv2d,
+}
+
+impl FireModule {
+    fn new(path: &Path, from: i64, fire: Fire) -> Result<Self> {
+        let Fire { squeeze, expand1x1, expand3x3 } = fire;
+        Ok(Self {
+            squeeze: Conv2d::new(&(path / "squeeze"), conv(from, squeeze, 1))?,
+            expand1x1: Conv2d::new(&(path / "expand1x1"), conv(squeeze, expand1x1, 1))?,
+            expand3x3: Conv2d::new(&(path / "expand3x3"), conv(squeeze, expand3x3, 3).same())?,
+        })
+    }
+}
+
+impl Layer for FireModule {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = Activation::Relu.forward(self.squeeze.forward(x, train)?)?;
+        let expanded = [self.expand1x1.forward(&x, train)?, self.expand3x3.forward(&x, train)?];
+        Activation::Relu.forward(Tensor::f_cat(&expanded, 1)?)
+    }
+}
+
+/// Dropout, a 1×1 convolution to the classes with ReLU, and the global average.
+struct Head {
+    dropout: Dropout,
+    classifier: Conv2d,
+}
+
+impl Layer for Head {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let y = self.classifier.forward(&self.dropout.forward(x, train)?, train)?;
+        global_avg_pool(&Activation::Relu.forward(y)?)
+    }
+}
+
+struct SqueezeNet {
+    features: Sequential,
+    head: Head,
+}
+
+impl SqueezeNet {
+    fn new(path: &Path, config: &Config) -> Result<Self> {
+        let mut features = Sequential::named(path, "features");
+        let pool = MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(3) };
+        let stem = conv(config.in_chans, config.stem, config.stem_kernel).stride(2);
+        features.push(|path| Conv2d::new(path, stem))?;
+        features.push(|_| Ok(Activation::Relu))?;
+        features.push(|_| Ok(pool))?;
+        let mut channels = config.stem;
+        for before in 0..config.modules {
+            if config.pool_after.contains(&before) {
+                features.push(|_| Ok(pool))?;
+            }
+            let fire = config.fire(before);
+            features.push(|path| FireModule::new(path, channels, fire))?;
+            channels = fire.expand1x1 + fire.expand3x3;
+        }
+        let classifier = Conv::new(channels, config.num_classes, 1).init(Init::Normal(0.01)).zero_bias();
+        let head = Head {
+            dropout: Dropout::new(config.dropout)?,
+            classifier: Conv2d::new(&(path / "classifier" / 1), classifier)?,
+        };
+        Ok(Self { features, head })
+    }
+}
+
+impl Model for SqueezeNet {
+    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
+        self.features.layers().collect()
+    }
+
+    fn head(&self) -> &dyn Layer {
+        &self.head
+    }
+}
+
+/// torchvision's nets.
+pub(super) fn entries() -> Vec<Entry> {
+    let nets = [
+        ("torchvision/squeezenet1_0", Config::squeezenet1_0()),
+        ("torchvision/squeezenet1_1", Config::squeezenet1_1()),
+    ];
+    nets.map(|(name, config)| Entry::new(name.into(), "SqueezeNet", config)).into()
+}
