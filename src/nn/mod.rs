@@ -20,6 +20,7 @@ pub mod mobile;
 pub mod norm;
 pub mod patch_embed;
 pub mod pool;
+pub mod shortcut;
 pub mod squeeze_excite;
 pub mod store;
 
@@ -43,7 +44,8 @@ pub use mobile::{ConvBlock, FusedInvertedResidual, InvertedResidual, Skip, make_
 pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};
 pub use patch_embed::PatchEmbed;
 pub use pool::{AntiAlias, AvgPool2d, BlurPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool};
-pub use squeeze_excite::{Excitation, SqueezeExcite};
+pub use shortcut::PaddedShortcut;
+pub use squeeze_excite::{Excitation, Squeeze, SqueezeExcite};
 pub use store::{Path, Role, Store};
 
 use anyhow::Result;
