@@ -158,6 +158,10 @@ impl super::Config for Config {
     }
 }
 
+/// The paper's sum over 5 channels times 1e-4; PyTorch's norm takes the mean.
+pub(super) const RESPONSE_NORM: LocalResponseNorm =
+    LocalResponseNorm { size: 5, alpha: 5e-4, beta: 0.75, k: 2.0 };
+
 /// A convolution with ReLU and what follows it.
 struct Stage {
     conv: Conv2d,
@@ -170,8 +174,7 @@ impl Stage {
             .stride(layer.stride)
             .padding(layer.padding)
             .groups(layer.groups);
-        // The paper's sum over 5 channels times 1e-4; PyTorch's norm takes the mean.
-        let norm = || Box::new(LocalResponseNorm { size: 5, alpha: 5e-4, beta: 0.75, k: 2.0 });
+        let norm = || Box::new(RESPONSE_NORM);
         let mut after: Vec<Box<dyn Layer>> = Vec::new();
         if layer.norm == ResponseNorm::BeforePool {
             after.push(norm());
