@@ -138,6 +138,50 @@ impl Config {
         Self { batch_norm: true, ..self }
     }
 
+    /// The layers that a deeper net takes over from the paper's A to start with (section 3.1): its first four
+    /// convolutions, at their places in the stages, and the fully connected layers. Each by its key here and its key
+    /// in A, for [`crate::weights::take_over`].
+    ///
+    /// # Errors
+    /// A third stage of one convolution, which A has two of.
+    pub fn layers_from_a(&self) -> Result<Vec<(String, String)>> {
+        ensure!(self.layers[2] >= 2, "net A has two convolutions in the third stage, not {}", self.layers[2]);
+        let a = Self { layers: Self::vgg11().layers, ..self.clone() };
+        let (here, there) = (self.conv_numbers(), a.conv_numbers());
+        let mut layers = Vec::new();
+        for (stage, place) in [(0, 0), (1, 0), (2, 0), (2, 1)] {
+            for part in 0..=i64::from(self.batch_norm) {
+                let key = |numbers: &[Vec<i64>]| format!("features.{}", numbers[stage][place] + part);
+                layers.push((key(&here), key(&there)));
+            }
+        }
+        let connected = match self.head {
+            HeadKind::Linear => ["classifier.0", "classifier.3", "classifier.6"],
+            HeadKind::Convolutional => ["pre_logits.fc1", "pre_logits.fc2", "head.fc"],
+        };
+        layers.extend(connected.map(|key| (key.to_owned(), key.to_owned())));
+        Ok(layers)
+    }
+
+    /// The numbers of each stage's convolutions among the layers of `features`.
+    fn conv_numbers(&self) -> Vec<Vec<i64>> {
+        let mut next = 0;
+        let mut stages = Vec::new();
+        for (stage, &layers) in self.layers.iter().enumerate() {
+            let mut numbers = Vec::new();
+            for layer in 0..layers {
+                numbers.push(next);
+                // The convolution, its norm, ReLU and the response norm.
+                next += 2 + i64::from(self.batch_norm);
+                next += i64::from(self.response_norm && (stage, layer) == (0, 0));
+            }
+            // The pooling.
+            next += 1;
+            stages.push(numbers);
+        }
+        stages
+    }
+
     /// With timm's head, which has no dropout by default.
     pub fn with_convolutional_head(self) -> Self {
         Self { head: HeadKind::Convolutional, dropout: 0.0, ..self }
@@ -254,30 +298,31 @@ impl Vgg {
         let features = path / "features";
         let pool = MaxPool2d::new(2);
         let mut stages = Vec::new();
-        let (mut channels, mut index) = (config.in_chans, 0);
-        for (stage, (&layers, &width)) in config.layers.iter().zip(&config.channels).enumerate() {
-            let pool = (stage > 0).then_some(pool);
-            index += i64::from(pool.is_some());
+        let mut channels = config.in_chans;
+        let mut last = 0;
+        for (stage, numbers) in config.conv_numbers().into_iter().enumerate() {
+            let width = config.channels[stage];
             let mut units = Vec::new();
-            for layer in 1..=layers {
-                let kernel = if layer == layers { config.last_kernels[stage] } else { 3 };
+            for (layer, &number) in numbers.iter().enumerate() {
+                let kernel = if layer + 1 == numbers.len() { config.last_kernels[stage] } else { 3 };
                 let conv = config.conv(channels, width, kernel).same();
-                let (conv_path, norm_path) = (&features / index, &features / (index + 1));
+                let (conv_path, norm_path) = (&features / number, &features / (number + 1));
                 units.push(match config.batch_norm {
                     true => Unit::Normed(ConvNorm::with_bias(&conv_path, &norm_path, conv)?),
                     false => Unit::Plain(Conv2d::new(&conv_path, conv)?),
                 });
-                index += if config.batch_norm { 3 } else { 2 };
-                if config.response_norm && (stage, layer) == (0, 1) {
+                last = number + 1 + i64::from(config.batch_norm);
+                if config.response_norm && (stage, layer) == (0, 0) {
                     units.push(Unit::ResponseNorm(RESPONSE_NORM));
-                    index += 1;
+                    last += 1;
                 }
                 channels = width;
             }
-            stages.push(Stage { name: format!("features.{}", index - 1), pool, units });
+            let pool = (stage > 0).then_some(pool);
+            stages.push(Stage { name: format!("features.{last}"), pool, units });
         }
         let head = head(path, config, channels)?;
-        Ok(Self { stages, pool: (format!("features.{index}"), pool), head })
+        Ok(Self { stages, pool: (format!("features.{}", last + 1), pool), head })
     }
 }
 
