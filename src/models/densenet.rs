@@ -1,4 +1,5 @@
-//! DenseNet-BC for ImageNet (1608.06993, Table 1), as torchvision and timm have it.
+//! DenseNet (1608.06993): -BC for ImageNet (Table 1) as torchvision and timm have it, and the paper's nets for small
+//! images.
 //!
 //! Keys of both: `features.conv0`, `features.norm0`, `features.denseblock1.denselayer1.norm1`, …,
 //! `features.transition1.norm`, …, `features.norm5`, `classifier`. torchvision's oldest files spell `norm.1` for
@@ -27,7 +28,9 @@ pub struct Config {
     pub blocks: Vec<i64>,
     /// Channels of the first convolution.
     pub stem: i64,
-    /// Channels of a layer's 1×1 convolution, in growth rates.
+    /// A 3×3 convolution alone before the first block, for small images, instead of 7×7, norm and pooling.
+    pub small_stem: bool,
+    /// Channels of a layer's 1×1 convolution, in growth rates; 0 is none (DenseNet without B).
     pub bottleneck: i64,
     /// Compression θ: the share of the channels that a transition keeps.
     pub compression: f64,
@@ -46,6 +49,7 @@ impl Config {
             growth,
             blocks: blocks.to_vec(),
             stem: 2 * growth,
+            small_stem: false,
             bottleneck: 4,
             compression: 0.5,
             layer_dropout: 0.0,
@@ -77,6 +81,19 @@ impl Config {
     pub fn densenet201() -> Self {
         Self::of(32, [6, 12, 48, 32])
     }
+
+    /// DenseNet-BC of L layers and growth rate k for small images (section 4.2): three equal blocks, L = 6n + 4.
+    fn small_bc(depth: i64, growth: i64) -> Self {
+        let blocks = vec![(depth - 4) / 6; 3];
+        let imagenet = Self::of(growth, [0; 4]);
+        Self { num_classes: 10, image_size: 32, blocks, small_stem: true, ..imagenet }
+    }
+
+    /// DenseNet without bottleneck and compression: L = 3n + 4.
+    fn small(depth: i64, growth: i64) -> Self {
+        let blocks = vec![(depth - 4) / 3; 3];
+        Self { blocks, stem: 16, bottleneck: 0, compression: 1.0, ..Self::small_bc(depth, growth) }
+    }
 }
 
 impl super::Config for Config {
@@ -87,6 +104,7 @@ impl super::Config for Config {
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         let layers = &self.blocks;
         ensure!(!layers.is_empty() && layers.iter().all(|&n| n > 0), "`blocks` {layers:?} must be positive");
+        ensure!(self.bottleneck >= 0, "`bottleneck` {} must not be negative", self.bottleneck);
         ensure!(
             self.compression > 0.0 && self.compression <= 1.0,
             "`compression` {} is not in (0, 1]",
@@ -100,32 +118,38 @@ fn conv(in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
     Conv::new(in_channels, out_channels, kernel).same().no_bias().init(Init::KaimingFanIn)
 }
 
-/// Norm, ReLU, 1×1, norm, ReLU, 3×3: the `growth` channels that are added to the (N, in, H, W) before.
+/// Norm, ReLU, 1×1, norm, ReLU, 3×3, the 1×1 with its norm only in DenseNet-B: the `growth` channels that are added to
+/// the (N, in, H, W) before.
 struct DenseLayer {
     norm1: NormAct,
-    conv1: ConvNorm,
-    conv2: Conv2d,
+    bottleneck: Option<ConvNorm>,
+    conv: Conv2d,
     dropout: Dropout,
 }
 
 impl DenseLayer {
     fn new(path: &Path, config: &Config, in_channels: i64) -> Result<Self> {
-        let inner = config.bottleneck * config.growth;
-        let conv1 = conv(in_channels, inner, 1);
-        Ok(Self {
-            norm1: NormAct::new(&(path / "norm1"), in_channels, Activation::Relu)?,
-            conv1: ConvNorm::new(&(path / "conv1"), &(path / "norm2"), conv1)?,
-            conv2: Conv2d::new(&(path / "conv2"), conv(inner, config.growth, 3))?,
-            dropout: Dropout::new(config.layer_dropout)?,
-        })
+        let norm1 = NormAct::new(&(path / "norm1"), in_channels, Activation::Relu)?;
+        let (conv1, conv2) = (path / "conv1", path / "conv2");
+        let (bottleneck, conv) = match config.bottleneck {
+            0 => (None, Conv2d::new(&conv1, conv(in_channels, config.growth, 3))?),
+            factor => {
+                let inner = factor * config.growth;
+                let reduce = ConvNorm::new(&conv1, &(path / "norm2"), conv(in_channels, inner, 1))?;
+                (Some(reduce), Conv2d::new(&conv2, conv(inner, config.growth, 3))?)
+            }
+        };
+        Ok(Self { norm1, bottleneck, conv, dropout: Dropout::new(config.layer_dropout)? })
     }
 }
 
 impl Layer for DenseLayer {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self.norm1.forward(x, train)?;
-        let y = self.conv1.forward(&y, Activation::Relu, train)?;
-        self.dropout.forward(&self.conv2.forward(&y, train)?, train)
+        let mut y = self.norm1.forward(x, train)?;
+        if let Some(bottleneck) = &self.bottleneck {
+            y = bottleneck.forward(&y, Activation::Relu, train)?;
+        }
+        self.dropout.forward(&self.conv.forward(&y, train)?, train)
     }
 }
 
@@ -167,10 +191,15 @@ impl DenseNet {
         let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
         let mut add = |name: &str, layer: Box<dyn Layer>| stages.push((format!("features.{name}"), layer));
 
-        let conv0 = conv(config.in_chans, config.stem, 7).stride(2);
-        let conv0 = ConvNorm::new(&(&features / "conv0"), &(&features / "norm0"), conv0)?;
-        add("norm0", Box::new(ConvNormAct::relu(conv0)));
-        add("pool0", Box::new(MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) }));
+        let (conv0, norm0) = (&features / "conv0", &features / "norm0");
+        match config.small_stem {
+            true => add("conv0", Box::new(Conv2d::new(&conv0, conv(config.in_chans, config.stem, 3))?)),
+            false => {
+                let conv = conv(config.in_chans, config.stem, 7).stride(2);
+                add("norm0", Box::new(ConvNormAct::relu(ConvNorm::new(&conv0, &norm0, conv)?)));
+                add("pool0", Box::new(MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) }));
+            }
+        }
         let mut channels = config.stem;
         for (&layers, number) in config.blocks.iter().zip(1..) {
             let name = format!("denseblock{number}");
@@ -209,7 +238,7 @@ impl Model for DenseNet {
     }
 }
 
-/// Both libraries' nets and the paper's.
+/// Both libraries' nets and the papers' others.
 pub(super) fn entries() -> Vec<Entry> {
     let nets = [
         ("densenet121", Config::densenet121()),
@@ -217,10 +246,18 @@ pub(super) fn entries() -> Vec<Entry> {
         ("densenet169", Config::densenet169()),
         ("densenet201", Config::densenet201()),
     ];
-    let sources = ["torchvision", "timm"];
-    let both = nets.iter().flat_map(|net| sources.map(|source| (source, net)));
-    let paper = Entry::new("paper/densenet264".into(), "DenseNet", Config::densenet264());
-    both.map(|(source, (name, config))| Entry::new(format!("{source}/{name}"), "DenseNet", config.clone()))
-        .chain([paper])
-        .collect()
+    let mut entries = Vec::new();
+    let mut add = |name: String, config| entries.push(Entry::new(name, "DenseNet", config));
+    for (name, config) in nets {
+        add(format!("torchvision/{name}"), config.clone());
+        add(format!("timm/{name}"), config);
+    }
+    add("paper/densenet264".into(), Config::densenet264());
+    for (depth, growth) in [(40, 12), (100, 12), (100, 24)] {
+        add(format!("paper/densenet_{depth}_{growth}"), Config::small(depth, growth));
+    }
+    for (depth, growth) in [(100, 12), (250, 24), (190, 40)] {
+        add(format!("paper/densenet_bc_{depth}_{growth}"), Config::small_bc(depth, growth));
+    }
+    entries
 }

@@ -1,16 +1,28 @@
-//! GoogLeNet (1409.4842) as torchvision has it: batch norm throughout, 3×3 where the paper has 5×5 convolutions.
+//! GoogLeNet (1409.4842) as published, and as torchvision has it: batch norm throughout, 3×3 where the paper has 5×5
+//! convolutions.
 //!
-//! Keys as torchvision's: `conv1.conv`, `conv1.bn`, `inception3a.branch1.conv`, …, `aux1.fc1`, `fc`.
+//! Keys as torchvision's: `conv1.conv`, `conv1.bn`, `inception3a.branch1.conv`, …, `aux1.fc1`, `fc`; without batch norm
+//! there is no `.bn`, with squeeze-excitation there is `inception3a.se.fc1`.
 
 use super::inception_v3::{TransformInput, basic_conv};
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Classifier, Concat, Conv, Dropout, Init, Layer, Linear, MaxPool2d, Path, Store,
-    adaptive_avg_pool,
+    Activation, AvgPool2d, Classifier, Concat, Conv, Conv2d, Dropout, Init, Layer, Linear, LocalResponseNorm,
+    MaxPool2d, Path, Sequence, SqueezeExcite, Store, adaptive_avg_pool,
 };
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
+
+/// How an auxiliary head pools the features to 4×4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuxiliaryPool {
+    /// 5×5 windows at stride 3 (the paper): 4×4 of 14×14.
+    Windows,
+    /// Windows that fit features of any size (torchvision).
+    Adaptive,
+}
 
 /// Nine Inception modules and two auxiliary heads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,8 +32,17 @@ pub struct Config {
     pub in_chans: i64,
     /// Height and width of the images at which costs are stated.
     pub image_size: i64,
+    /// Batch norm after every convolution, in place of its bias.
+    pub batch_norm: bool,
+    /// Local response norm after the first pooling and before the second.
+    pub response_norm: bool,
+    /// Kernel of the third branch: 5 in the paper.
+    pub third_kernel: i64,
+    /// Reduction r of squeeze-excitation after every module; 0 is none.
+    pub se_reduction: i64,
     /// Heads on `inception4a` and `inception4d` that are trained beside the last.
     pub aux_logits: bool,
+    pub aux_pool: AuxiliaryPool,
     /// From torchvision's normalisation of images to that of the weights' origin, (x − 0.5)/0.5: for torchvision's
     /// pretrained weights.
     pub transform_input: bool,
@@ -38,11 +59,33 @@ impl Config {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
+            batch_norm: true,
+            response_norm: false,
+            third_kernel: 3,
+            se_reduction: 0,
             aux_logits: true,
+            aux_pool: AuxiliaryPool::Adaptive,
             transform_input: false,
             dropout: 0.2,
             aux_dropout: 0.7,
         }
+    }
+
+    /// As published.
+    pub fn published() -> Self {
+        Self {
+            batch_norm: false,
+            response_norm: true,
+            third_kernel: 5,
+            aux_pool: AuxiliaryPool::Windows,
+            dropout: 0.4,
+            ..Self::googlenet()
+        }
+    }
+
+    /// With squeeze-excitation of reduction 16.
+    fn with_se(self) -> Self {
+        Self { se_reduction: 16, ..self }
     }
 }
 
@@ -52,15 +95,40 @@ impl super::Config for Config {
     }
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
+        ensure!(self.third_kernel % 2 == 1, "`third_kernel` {} must be odd", self.third_kernel);
+        ensure!(self.se_reduction >= 0, "`se_reduction` {} must not be negative", self.se_reduction);
         Ok(Box::new(GoogLeNet::new(&store.root(), self)?))
     }
 }
 
-const INIT: Init = Init::TruncatedNormal(0.01);
+impl Config {
+    /// How weights start: with batch norm as torchvision's; without, so that the signal outlasts 22 layers (the paper
+    /// says nothing).
+    fn init(&self) -> Init {
+        if self.batch_norm { Init::TruncatedNormal(0.01) } else { Init::XavierUniform }
+    }
 
-fn conv(path: &Path, conv: Conv) -> Result<Box<dyn Layer>> {
-    basic_conv(path, conv.init(INIT))
+    /// A convolution with ReLU after it.
+    fn conv(&self, path: &Path, conv: Conv) -> Result<Box<dyn Layer>> {
+        let conv = conv.init(self.init());
+        Ok(match self.batch_norm {
+            true => basic_conv(path, conv)?,
+            false => Box::new(ConvRelu(Conv2d::new(&(path / "conv"), conv.zero_bias())?)),
+        })
+    }
 }
+
+/// A convolution with bias and ReLU.
+struct ConvRelu(Conv2d);
+
+impl Layer for ConvRelu {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        Activation::Relu.forward(self.0.forward(x, train)?)
+    }
+}
+
+/// Of the authors' Caffe model, which like PyTorch takes the mean of the squares.
+const RESPONSE_NORM: LocalResponseNorm = LocalResponseNorm { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0 };
 
 /// The channels of a module, by the columns of the paper's Table 1.
 struct Widths {
@@ -118,12 +186,13 @@ const MODULES: [(&str, Widths); 9] = [
     ),
 ];
 
-fn inception(path: &Path, in_channels: i64, widths: &Widths) -> Result<Box<dyn Layer>> {
+fn inception(path: &Path, config: &Config, in_channels: i64, widths: &Widths) -> Result<Box<dyn Layer>> {
     let Widths { conv1x1, reduce3x3, conv3x3, reduce5x5, conv5x5, pool_proj } = *widths;
+    let conv = |path: &Path, conv: Conv| config.conv(path, conv);
     let reduce = |channels: i64| Conv::new(in_channels, channels, 1);
     let (branch2, branch3, branch4) = (path / "branch2", path / "branch3", path / "branch4");
     let pool = MaxPool2d { stride: 1, padding: 1, ceil_mode: true, ..MaxPool2d::new(3) };
-    Ok(Box::new(Concat::new(vec![
+    let branches = Concat::new(vec![
         vec![conv(&(path / "branch1"), reduce(conv1x1))?],
         vec![
             conv(&(&branch2 / 0), reduce(reduce3x3))?,
@@ -131,14 +200,22 @@ fn inception(path: &Path, in_channels: i64, widths: &Widths) -> Result<Box<dyn L
         ],
         vec![
             conv(&(&branch3 / 0), reduce(reduce5x5))?,
-            conv(&(&branch3 / 1), Conv::new(reduce5x5, conv5x5, 3).same())?,
+            conv(&(&branch3 / 1), Conv::new(reduce5x5, conv5x5, config.third_kernel).same())?,
         ],
         vec![Box::new(pool), conv(&(&branch4 / 1), reduce(pool_proj))?],
-    ])))
+    ]);
+    Ok(match config.se_reduction {
+        0 => Box::new(branches),
+        reduction => {
+            let se = SqueezeExcite::new(&(path / "se"), widths.out_channels(), reduction)?;
+            Box::new(Sequence(vec![Box::new(branches), Box::new(se)]))
+        }
+    })
 }
 
 /// Features averaged to 4×4, a 1×1 convolution and two fully connected layers.
 struct AuxiliaryHead {
+    pool: AuxiliaryPool,
     conv: Box<dyn Layer>,
     fc1: Linear,
     fc2: Linear,
@@ -148,9 +225,10 @@ struct AuxiliaryHead {
 impl AuxiliaryHead {
     fn new(path: &Path, config: &Config, in_channels: i64) -> Result<Self> {
         Ok(Self {
-            conv: conv(&(path / "conv"), Conv::new(in_channels, 128, 1))?,
-            fc1: Linear::weights(&(path / "fc1"), 128 * 16, 1024, INIT)?,
-            fc2: Linear::weights(&(path / "fc2"), 1024, config.num_classes, INIT)?,
+            pool: config.aux_pool,
+            conv: config.conv(&(path / "conv"), Conv::new(in_channels, 128, 1))?,
+            fc1: Linear::weights(&(path / "fc1"), 128 * 16, 1024, config.init())?,
+            fc2: Linear::weights(&(path / "fc2"), 1024, config.num_classes, config.init())?,
             dropout: Dropout::new(config.aux_dropout)?,
         })
     }
@@ -158,7 +236,11 @@ impl AuxiliaryHead {
 
 impl Layer for AuxiliaryHead {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = self.conv.forward(&adaptive_avg_pool(x, [4; 2])?, train)?.f_flatten(1, -1)?;
+        let x = match self.pool {
+            AuxiliaryPool::Windows => AvgPool2d { stride: 3, ..AvgPool2d::new(5) }.forward(x, train)?,
+            AuxiliaryPool::Adaptive => adaptive_avg_pool(x, [4; 2])?,
+        };
+        let x = self.conv.forward(&x, train)?.f_flatten(1, -1)?;
         let x = Activation::Relu.forward(self.fc1.forward(&x, train)?)?;
         self.fc2.forward(&self.dropout.forward(&x, train)?, train)
     }
@@ -172,18 +254,23 @@ struct GoogLeNet {
 
 impl GoogLeNet {
     fn new(path: &Path, config: &Config) -> Result<Self> {
+        let conv = |name: &str, conv: Conv| config.conv(&(path / name), conv);
         let pool = |kernel| Box::new(MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(kernel) });
-        let conv1 = conv(&(path / "conv1"), Conv::new(config.in_chans, 64, 7).stride(2).padding(3))?;
+        let conv1 = conv("conv1", Conv::new(config.in_chans, 64, 7).stride(2).padding(3))?;
         let mut stages: Vec<(&str, Box<dyn Layer>)> = vec![
             ("conv1", TransformInput::before(conv1, config.in_chans, config.transform_input)?),
             ("maxpool1", pool(3)),
-            ("conv2", conv(&(path / "conv2"), Conv::new(64, 64, 1))?),
-            ("conv3", conv(&(path / "conv3"), Conv::new(64, 192, 3).same())?),
+            ("conv2", conv("conv2", Conv::new(64, 64, 1))?),
+            ("conv3", conv("conv3", Conv::new(64, 192, 3).same())?),
             ("maxpool2", pool(3)),
         ];
+        if config.response_norm {
+            stages.insert(4, ("norm2", Box::new(RESPONSE_NORM)));
+            stages.insert(2, ("norm1", Box::new(RESPONSE_NORM)));
+        }
         let mut channels = 192;
         for (name, widths) in &MODULES {
-            stages.push((name, inception(&(path / name), channels, widths)?));
+            stages.push((name, inception(&(path / name), config, channels, widths)?));
             channels = widths.out_channels();
             match *name {
                 "inception3b" => stages.push(("maxpool3", pool(3))),
@@ -198,7 +285,7 @@ impl GoogLeNet {
             ],
             false => Vec::new(),
         };
-        let fc = Linear::weights(&(path / "fc"), channels, config.num_classes, INIT)?;
+        let fc = Linear::weights(&(path / "fc"), channels, config.num_classes, config.init())?;
         Ok(Self { stages, auxiliaries, head: Classifier::new(fc, config.dropout)? })
     }
 }
@@ -217,7 +304,12 @@ impl Model for GoogLeNet {
     }
 }
 
-/// torchvision's net.
+/// torchvision's net, the paper's, and the paper's with squeeze-excitation.
 pub(super) fn entries() -> Vec<Entry> {
-    vec![Entry::new("torchvision/googlenet".into(), "Inception", Config::googlenet())]
+    let nets = [
+        ("torchvision/googlenet", Config::googlenet()),
+        ("paper/googlenet", Config::published()),
+        ("paper/se_googlenet", Config::published().with_se()),
+    ];
+    nets.map(|(name, config)| Entry::new(name.into(), "Inception", config)).into()
 }

@@ -4,6 +4,7 @@
 //! everything else (features, cost, freezing, surgery) follows from that.
 
 pub mod alexnet;
+pub mod bn_inception;
 pub mod convnext;
 pub mod densenet;
 pub mod efficientnet;

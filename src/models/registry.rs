@@ -2,9 +2,9 @@
 
 use super::spec::ErasedConfig;
 use super::{
-    alexnet, convnext, densenet, efficientnet, googlenet, inception_resnet_v2, inception_v3, inception_v4,
-    maxvit, mnasnet, mobile, mobilenet_v2, mobilenet_v3, regnet, residual, resnet, resnetv2, senet,
-    shufflenet_v2, squeezenet, swin, vgg, vit, xception, xception_aligned,
+    alexnet, bn_inception, convnext, densenet, efficientnet, googlenet, inception_resnet_v2, inception_v3,
+    inception_v4, maxvit, mnasnet, mobile, mobilenet_v2, mobilenet_v3, regnet, residual, resnet, resnetv2,
+    senet, shufflenet_v2, squeezenet, swin, vgg, vit, xception, xception_aligned,
 };
 use crate::nearest;
 use anyhow::{Result, anyhow};
@@ -35,6 +35,7 @@ pub fn entries() -> &'static [Entry] {
             alexnet::entries(),
             vgg::entries(),
             googlenet::entries(),
+            bn_inception::entries(),
             inception_v3::entries(),
             inception_v4::entries(),
             inception_resnet_v2::entries(),

@@ -6,8 +6,8 @@
 
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, ConvNorm, Dropout, Init, Layer, Linear, NormAct, Path, SqueezeExcite, Store,
-    global_avg_pool,
+    Activation, Conv, Conv2d, ConvNorm, Dropout, Init, Layer, Linear, NormAct, PaddedShortcut, Path,
+    SqueezeExcite, Store, global_avg_pool,
 };
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -226,11 +226,8 @@ fn block_convs(config: &Config, stage: usize, in_channels: i64, stride: i64) -> 
 enum Bypass {
     Nothing,
     Identity,
-    /// Option A: pixels skipped, `extra` channels of zeros appended.
-    Padding {
-        stride: i64,
-        extra: i64,
-    },
+    /// Option A.
+    Padding(PaddedShortcut),
     /// Projection with its norm (post-activation nets).
     Projection(ConvNorm),
     /// Projection of the normed input (pre-activation nets).
@@ -243,11 +240,7 @@ impl Bypass {
         Ok(match config.shortcut {
             Shortcut::None => Bypass::Nothing,
             Shortcut::A | Shortcut::B if same_shape => Bypass::Identity,
-            Shortcut::A => {
-                let extra = out_channels - in_channels;
-                ensure!(extra >= 0, "shortcut A cannot drop channels ({in_channels} to {out_channels})");
-                Bypass::Padding { stride, extra }
-            }
+            Shortcut::A => Bypass::Padding(PaddedShortcut::new(in_channels, out_channels, stride)?),
             Shortcut::B | Shortcut::C => {
                 let path = path / "downsample";
                 let projection = conv(in_channels, out_channels, 1).stride(stride);
@@ -264,10 +257,7 @@ impl Bypass {
         Ok(match self {
             Bypass::Nothing => None,
             Bypass::Identity => Some(x.shallow_clone()),
-            Bypass::Padding { stride, extra } => {
-                let y = x.f_slice(2, None, None, *stride)?.f_slice(3, None, None, *stride)?;
-                Some(y.f_constant_pad_nd([0, 0, 0, 0, 0, *extra])?)
-            }
+            Bypass::Padding(padding) => Some(padding.forward(x, train)?),
             Bypass::Projection(projection) => Some(projection.forward(x, Activation::Identity, train)?),
             Bypass::PreActProjection(projection) => Some(projection.forward(normed, train)?),
         })

@@ -1,15 +1,16 @@
 //! Residual nets for ImageNet: ResNet (1512.03385), Wide ResNet (1605.07146), ResNeXt (1611.05431), the stems and
 //! shortcuts of the "bag of tricks" (1812.01187), with squeeze-excitation (1709.01507) or efficient channel attention
-//! (1910.03151), as torchvision and timm have them.
+//! (1910.03151), as torchvision and timm have them and as the papers do.
 //!
-//! Keys of both: `conv1`, `bn1`, `layer1.0.conv1`, …, `layer1.0.se.fc1`, `layer2.0.downsample.0`, …, `fc`. The stride
-//! is in a bottleneck's 3×3 convolution, unlike the first paper's.
+//! Keys of both: `conv1`, `bn1`, `layer1.0.conv1`, …, `layer1.0.se.fc1`, `layer2.0.downsample.0`, …, `fc`. The
+//! libraries stride in a bottleneck's 3×3 convolution, the first paper in the 1×1 before it.
 
-use super::residual::BlockKind;
+use super::residual::{BlockKind, Shortcut};
 use super::{Entry, Model};
 use crate::nn::{
     Activation, AvgPool2d, Classifier, Conv, ConvNorm, ConvNormAct, DropPath, EfficientChannelAttention,
-    Init, Layer, Linear, MaxPool2d, Path, Sequence, SqueezeExcite, Store,
+    Init, Layer, Linear, MaxPool2d, PaddedShortcut, Path, Sequence, Squeeze, SqueezeExcite, Store,
+    make_divisible,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -32,10 +33,26 @@ pub enum StemKind {
 #[serde(rename_all = "snake_case")]
 pub enum AttentionKind {
     None,
-    /// Squeeze-excitation to a sixteenth of the channels, in multiples of 8.
+    /// Squeeze-excitation by the `se_` fields.
     SqueezeExcite,
     /// Efficient channel attention.
     Efficient,
+}
+
+/// Where a block has its attention (1709.01507, section 6.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttentionPlace {
+    /// At the end of the branch, before the addition: the paper's standard.
+    Standard,
+    /// Before the branch.
+    Pre,
+    /// After the addition and its ReLU.
+    Post,
+    /// On the shortcut.
+    Identity,
+    /// In the branch, after a bottleneck's 3×3 convolution.
+    Spatial,
 }
 
 /// A residual net of four stages.
@@ -49,8 +66,12 @@ pub struct Config {
     pub block: BlockKind,
     /// Blocks of each stage.
     pub layers: [i64; 4],
+    /// Multiplier of every stage's blocks, rounded up.
+    pub depth: f64,
     /// Planes of each stage; bottlenecks put out four times as many channels.
     pub planes: [i64; 4],
+    /// Multiplier of the planes; the stem is not widened.
+    pub width: f64,
     /// Groups of the bottleneck's 3×3 convolution (ResNeXt's C).
     pub cardinality: i64,
     /// Channels of a bottleneck's group for every 64 planes (ResNeXt's d; 64k in Wide ResNet).
@@ -59,11 +80,25 @@ pub struct Config {
     pub reduce_first: i64,
     pub stem: StemKind,
     pub stem_width: i64,
+    /// Whether a bottleneck strides in its first 1×1 convolution, as the first paper, instead of its 3×3.
+    pub stride_first: bool,
+    pub shortcut: Shortcut,
     /// Shortcuts halve the resolution by averaging, then project, instead of striding.
     pub avg_down: bool,
     /// Kernel of the projections that stride.
     pub down_kernel: i64,
     pub attention: AttentionKind,
+    /// Whether the blocks of each stage have it.
+    pub attention_stages: [bool; 4],
+    pub attention_place: AttentionPlace,
+    /// Reduction r of squeeze-excitation.
+    pub se_reduction: i64,
+    /// The channels it leaves are a multiple of it.
+    pub se_divisor: i64,
+    pub se_bias: bool,
+    pub se_squeeze: Squeeze,
+    /// The function of its gates.
+    pub se_gate: Activation,
     /// Dropout before the classifier.
     pub dropout: f64,
     /// Stochastic depth of the last block; it grows linearly from 0 at the first.
@@ -80,15 +115,26 @@ impl Config {
             image_size: 224,
             block,
             layers,
+            depth: 1.0,
             planes: [64, 128, 256, 512],
+            width: 1.0,
             cardinality: 1,
             base_width: 64,
             reduce_first: 1,
             stem: StemKind::Single,
             stem_width: 64,
+            stride_first: false,
+            shortcut: Shortcut::B,
             avg_down: false,
             down_kernel: 1,
             attention: AttentionKind::None,
+            attention_stages: [true; 4],
+            attention_place: AttentionPlace::Standard,
+            se_reduction: 16,
+            se_divisor: 8,
+            se_bias: true,
+            se_squeeze: Squeeze::Average,
+            se_gate: Activation::Sigmoid,
             dropout: 0.0,
             drop_path: 0.0,
             zero_init_last: false,
@@ -165,6 +211,20 @@ impl Config {
         Self { stem: StemKind::Tiered, ..self.d() }
     }
 
+    /// As first published: bottlenecks stride in their first convolution.
+    pub fn v1(self) -> Self {
+        Self { stride_first: true, ..self }
+    }
+
+    pub fn shortcut(self, shortcut: Shortcut) -> Self {
+        Self { shortcut, ..self }
+    }
+
+    /// Squeeze-excitation of the paper's section 6: no biases.
+    pub fn with_papers_se(self) -> Self {
+        Self { se_divisor: 1, se_bias: false, ..self.with_se() }
+    }
+
     pub fn with_se(self) -> Self {
         Self { attention: AttentionKind::SqueezeExcite, ..self }
     }
@@ -183,15 +243,36 @@ impl Config {
         Self { image_size, ..self }
     }
 
+    /// Blocks of a stage.
+    fn blocks(&self, stage: usize) -> i64 {
+        (self.layers[stage] as f64 * self.depth).ceil() as i64
+    }
+
+    fn stage_planes(&self, stage: usize) -> i64 {
+        (self.planes[stage] as f64 * self.width).round() as i64
+    }
+
     fn out_channels(&self, stage: usize) -> i64 {
         match self.block {
-            BlockKind::Basic => self.planes[stage],
-            BlockKind::Bottleneck => 4 * self.planes[stage],
+            BlockKind::Basic => self.stage_planes(stage),
+            BlockKind::Bottleneck => 4 * self.stage_planes(stage),
         }
     }
 
     fn validate(&self) -> Result<()> {
         ensure!(self.layers.iter().all(|&n| n > 0), "`layers` {:?} must be positive", self.layers);
+        ensure!(self.depth > 0.0 && self.depth.is_finite(), "`depth` {} must be positive", self.depth);
+        ensure!(self.width > 0.0 && self.width.is_finite(), "`width` {} must be positive", self.width);
+        ensure!(self.se_reduction > 0, "`se_reduction` {} must be positive", self.se_reduction);
+        ensure!(self.se_divisor > 0, "`se_divisor` {} must be positive", self.se_divisor);
+        ensure!(
+            self.block == BlockKind::Bottleneck || self.attention_place != AttentionPlace::Spatial,
+            "`attention_place: spatial` is for `block: bottleneck`"
+        );
+        ensure!(
+            self.shortcut != Shortcut::None || self.attention_place != AttentionPlace::Identity,
+            "`attention_place: identity` needs a shortcut"
+        );
         ensure!(self.reduce_first > 0, "`reduce_first` {} must be positive", self.reduce_first);
         ensure!(
             self.block == BlockKind::Bottleneck || (self.cardinality == 1 && self.base_width == 64),
@@ -240,7 +321,29 @@ fn stem(path: &Path, config: &Config) -> Result<(Sequence, i64)> {
     Ok((Sequence(convs), 2 * width))
 }
 
-/// The way round a block whose shape changes.
+/// What goes round a block.
+pub(super) enum Bypass {
+    /// Nothing: a plain net.
+    Nothing,
+    Identity,
+    Through(Box<dyn Layer>),
+}
+
+impl Bypass {
+    fn new(path: &Path, config: &Config, in_channels: i64, out_channels: i64, stride: i64) -> Result<Self> {
+        let same_shape = stride == 1 && in_channels == out_channels;
+        Ok(match config.shortcut {
+            Shortcut::None => Bypass::Nothing,
+            Shortcut::A | Shortcut::B if same_shape => Bypass::Identity,
+            Shortcut::A => Bypass::Through(Box::new(PaddedShortcut::new(in_channels, out_channels, stride)?)),
+            Shortcut::B | Shortcut::C => {
+                Bypass::Through(downsample(path, config, in_channels, out_channels, stride)?)
+            }
+        })
+    }
+}
+
+/// A projection round a block.
 fn downsample(
     path: &Path,
     config: &Config,
@@ -272,8 +375,13 @@ fn attention(path: &Path, config: &Config, channels: i64) -> Result<Option<Box<d
     Ok(match config.attention {
         AttentionKind::None => None,
         AttentionKind::SqueezeExcite => {
-            let squeezed = ((channels / 16 + 4) / 8 * 8).max(8);
-            Some(Box::new(SqueezeExcite::squeezed(&path, channels, squeezed, Init::KaimingFanOut)?))
+            let squeezed = make_divisible((channels / config.se_reduction) as f64, config.se_divisor, 0.0);
+            let init = Init::KaimingFanOut;
+            let se = match config.se_bias {
+                true => SqueezeExcite::squeezed(&path, channels, squeezed, init)?,
+                false => SqueezeExcite::no_bias(&path, channels, squeezed, init)?,
+            };
+            Some(Box::new(se.squeeze(config.se_squeeze).gate(config.se_gate)))
         }
         AttentionKind::Efficient => Some(Box::new(EfficientChannelAttention::new(&path, channels)?)),
     })
@@ -286,8 +394,9 @@ pub(super) struct Block {
     /// With its norm; ReLU comes after the addition.
     pub last: ConvNorm,
     pub attention: Option<Box<dyn Layer>>,
+    pub attention_place: AttentionPlace,
     pub drop_path: DropPath,
-    pub downsample: Option<Box<dyn Layer>>,
+    pub bypass: Bypass,
 }
 
 impl Block {
@@ -299,28 +408,45 @@ impl Block {
         stride: i64,
         drop_path: f64,
     ) -> Result<Self> {
-        let (planes, out) = (config.planes[stage], config.out_channels(stage));
+        let (planes, out) = (config.stage_planes(stage), config.out_channels(stage));
+        let width = planes * config.base_width / 64 * config.cardinality;
+        let first = match config.block {
+            BlockKind::Basic => planes / config.reduce_first,
+            BlockKind::Bottleneck => width / config.reduce_first,
+        };
         let (convs, last) = match config.block {
-            BlockKind::Basic => {
-                let first = planes / config.reduce_first;
-                (vec![conv(in_channels, first, 3).stride(stride)], conv(first, out, 3))
-            }
+            BlockKind::Basic => (vec![conv(in_channels, first, 3).stride(stride)], conv(first, out, 3)),
             BlockKind::Bottleneck => {
-                let width = planes * config.base_width / 64 * config.cardinality;
-                let first = width / config.reduce_first;
-                let spatial = conv(first, width, 3).stride(stride).groups(config.cardinality);
-                (vec![conv(in_channels, first, 1), spatial], conv(width, out, 1))
+                let strides = if config.stride_first { [stride, 1] } else { [1, stride] };
+                let spatial = conv(first, width, 3).stride(strides[1]).groups(config.cardinality);
+                (vec![conv(in_channels, first, 1).stride(strides[0]), spatial], conv(width, out, 1))
             }
         };
         let number = convs.len() + 1;
-        let changes = stride != 1 || in_channels != out;
+        let attended = match config.attention_place {
+            AttentionPlace::Pre => in_channels,
+            AttentionPlace::Spatial => width,
+            AttentionPlace::Standard | AttentionPlace::Post | AttentionPlace::Identity => out,
+        };
         Ok(Self {
             convs: in_order(path, convs)?,
             last: numbered(path, number, last, config.zero_init_last)?,
-            attention: attention(path, config, out)?,
+            attention: match config.attention_stages[stage] {
+                true => attention(path, config, attended)?,
+                false => None,
+            },
+            attention_place: config.attention_place,
             drop_path: DropPath::new(drop_path)?,
-            downsample: changes.then(|| downsample(path, config, in_channels, out, stride)).transpose()?,
+            bypass: Bypass::new(path, config, in_channels, out, stride)?,
         })
+    }
+
+    /// The attention, if this is its place.
+    fn attend(&self, place: AttentionPlace, x: Tensor, train: bool) -> Result<Tensor> {
+        match &self.attention {
+            Some(attention) if self.attention_place == place => attention.forward(&x, train),
+            _ => Ok(x),
+        }
     }
 }
 
@@ -340,20 +466,23 @@ pub(super) fn in_order(path: &Path, convs: Vec<Conv>) -> Result<Vec<ConvNorm>> {
 
 impl Layer for Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = x.shallow_clone();
+        let mut y = self.attend(AttentionPlace::Pre, x.shallow_clone(), train)?;
         for conv in &self.convs {
             y = conv.forward(&y, Activation::Relu, train)?;
         }
+        y = self.attend(AttentionPlace::Spatial, y, train)?;
         y = self.last.forward(&y, Activation::Identity, train)?;
-        if let Some(attention) = &self.attention {
-            y = attention.forward(&y, train)?;
-        }
+        y = self.attend(AttentionPlace::Standard, y, train)?;
         y = self.drop_path.forward(&y, train)?;
-        let shortcut = match &self.downsample {
-            Some(downsample) => downsample.forward(x, train)?,
-            None => x.shallow_clone(),
+        let shortcut = match &self.bypass {
+            Bypass::Nothing => None,
+            Bypass::Identity => Some(x.shallow_clone()),
+            Bypass::Through(layer) => Some(layer.forward(x, train)?),
         };
-        Activation::Relu.forward(y.f_add_(&shortcut)?)
+        if let Some(shortcut) = shortcut {
+            y = y.f_add_(&self.attend(AttentionPlace::Identity, shortcut, train)?)?;
+        }
+        self.attend(AttentionPlace::Post, Activation::Relu.forward(y)?, train)
     }
 }
 
@@ -380,12 +509,12 @@ struct ResNet {
 impl ResNet {
     fn new(path: &Path, config: &Config) -> Result<Self> {
         let (stem, mut channels) = stem(path, config)?;
-        let last_block = (config.layers.iter().sum::<i64>() - 1).max(1);
+        let last_block = ((0..4).map(|stage| config.blocks(stage)).sum::<i64>() - 1).max(1);
         let mut block_index = 0;
         let mut layer = |stage: usize| -> Result<Stage> {
             let path = path / format!("layer{}", stage + 1);
             let mut blocks = Vec::new();
-            for i in 0..config.layers[stage] {
+            for i in 0..config.blocks(stage) {
                 let stride = if i == 0 && stage > 0 { 2 } else { 1 };
                 let drop_path = config.drop_path * block_index as f64 / last_block as f64;
                 blocks.push(Block::new(&(&path / i), config, stage, channels, stride, drop_path)?);
@@ -420,7 +549,36 @@ impl Model for ResNet {
     }
 }
 
-/// Both libraries' nets by name; timm's start the last norm of each branch at 0.
+/// The papers' nets that neither library has: plain nets, shortcuts A and C, the first strides, squeeze-excitation
+/// without biases, bottlenecks without shortcuts (1611.05431, section 5.1).
+fn paper_entries() -> Vec<Entry> {
+    use Config as C;
+    let resnext50 = || C::resnet50().groups(32, 4);
+    let resnext101 = || C::resnet101().groups(32, 4);
+    let nets = [
+        ("ResNet", "plain18", C::resnet18().shortcut(Shortcut::None)),
+        ("ResNet", "plain34", C::resnet34().shortcut(Shortcut::None)),
+        ("ResNet", "resnet18_a", C::resnet18().shortcut(Shortcut::A)),
+        ("ResNet", "resnet34_a", C::resnet34().shortcut(Shortcut::A)),
+        ("ResNet", "resnet34_b", C::resnet34()),
+        ("ResNet", "resnet34_c", C::resnet34().shortcut(Shortcut::C)),
+        ("ResNet", "resnet50", C::resnet50().v1()),
+        ("ResNet", "resnet101", C::resnet101().v1()),
+        ("ResNet", "resnet152", C::resnet152().v1()),
+        ("ResNet", "resnet200", C::resnet200().v1()),
+        ("ResNeXt", "plain50", C::resnet50().shortcut(Shortcut::None)),
+        ("ResNeXt", "plain_resnext50_32x4d", resnext50().shortcut(Shortcut::None)),
+        ("SENet", "se_resnet50", C::resnet50().v1().with_papers_se()),
+        ("SENet", "se_resnet101", C::resnet101().v1().with_papers_se()),
+        ("SENet", "se_resnet152", C::resnet152().v1().with_papers_se()),
+        ("SENet", "se_resnext50_32x4d", resnext50().with_papers_se()),
+        ("SENet", "se_resnext101_32x4d", resnext101().with_papers_se()),
+    ];
+    let entry = |(family, name, config)| Entry::new(format!("paper/{name}"), family, config);
+    nets.map(entry).into()
+}
+
+/// Both libraries' nets by name, and the papers'; timm's start the last norm of each branch at 0.
 pub(super) fn entries() -> Vec<Entry> {
     use Config as C;
     let torchvision = [
@@ -492,5 +650,6 @@ pub(super) fn entries() -> Vec<Entry> {
     torchvision
         .map(|(family, name, config)| Entry::new(format!("torchvision/{name}"), family, config.clone()))
         .chain(timm)
+        .chain(paper_entries())
         .collect()
 }

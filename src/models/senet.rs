@@ -3,7 +3,7 @@
 //! They differ from [`super::resnet`] with squeeze-excitation by the keys (`layer0.conv1`, `layer1.0.se_module.fc1`,
 //! `last_linear`), the pooling of the stem (ceiling, no padding), the place of the stride and the dropout.
 
-use super::resnet::{Block, Stage, conv, in_order, projection};
+use super::resnet::{AttentionPlace, Block, Bypass, Stage, conv, in_order, projection};
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Classifier, ConvNormAct, DropPath, Init, Layer, Linear, MaxPool2d, Path, Sequence,
@@ -172,9 +172,13 @@ fn block(path: &Path, config: &Config, stage: usize, in_channels: i64, stride: i
     let kernel = if stride > 1 { config.down_kernel } else { 1 };
     let changes = stride != 1 || in_channels != out;
     let down = conv(in_channels, out, kernel).stride(stride);
-    let downsample = changes.then(|| projection(&(path / "downsample"), 0, down)).transpose()?;
+    let bypass = match changes {
+        true => Bypass::Through(projection(&(path / "downsample"), 0, down)?),
+        false => Bypass::Identity,
+    };
     let last = convs.pop().context("a block without convolutions")?;
-    Ok(Block { convs, last, attention: Some(attention), drop_path: DropPath::new(0.0)?, downsample })
+    let (attention, attention_place) = (Some(attention), AttentionPlace::Standard);
+    Ok(Block { convs, last, attention, attention_place, drop_path: DropPath::new(0.0)?, bypass })
 }
 
 struct SeNet {

@@ -1,14 +1,15 @@
-//! VGG (1409.1556), with batch norm or without, as torchvision and timm have it.
+//! VGG (1409.1556), as published, and with batch norm or without as torchvision and timm have it.
 //!
-//! The libraries differ in the classifier alone. torchvision's keys are `classifier.0`, `classifier.3`, `classifier.6`,
+//! The libraries differ in the classifier alone, and have the paper's A, B, D and E. torchvision's keys are `classifier.0`, `classifier.3`, `classifier.6`,
 //! fully connected over 7×7 features; timm's are `pre_logits.fc1`, `pre_logits.fc2`, `head.fc`, the first two
 //! convolutions, so that larger images make maps of logits' inputs that are averaged. Both number the layers of
 //! `features` alike.
 
+use super::alexnet::RESPONSE_NORM;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, ConvNorm, Dropout, Init, Layer, Linear, MaxPool2d, Path, Store,
-    adaptive_avg_pool, global_avg_pool,
+    Activation, Conv, Conv2d, ConvNorm, Dropout, Init, Layer, Linear, LocalResponseNorm, MaxPool2d, Path,
+    Store, adaptive_avg_pool, global_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,38 @@ use tch::Tensor;
 pub enum HeadKind {
     /// torchvision: features averaged to 7×7, then fully connected.
     Linear,
-    /// timm: a 7×7 and a 1×1 convolution, then the mean over the places.
+    /// timm: a 7×7 and a 1×1 convolution, then the mean over the places. With the same weights it is the paper's dense
+    /// evaluation: the mean of the logits of all 7×7 windows of the features (section 3.2).
     Convolutional,
+}
+
+/// How the weights start; all biases start at 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Convolutions as N(0, 2/fan_out), linear layers as N(0, 0.01²): both libraries.
+    Kaiming,
+    /// All as N(0, 0.01²): the paper's A, from which its deeper nets start.
+    Normal,
+    /// All as Glorot and Bengio do, which makes do without A (the paper's note in section 3.1).
+    Glorot,
+}
+
+impl Start {
+    fn conv(self) -> Init {
+        match self {
+            Start::Kaiming => Init::KaimingFanOut,
+            Start::Normal => Init::Normal(0.01),
+            Start::Glorot => Init::XavierUniform,
+        }
+    }
+
+    fn linear(self) -> Init {
+        match self {
+            Start::Kaiming | Start::Normal => Init::Normal(0.01),
+            Start::Glorot => Init::XavierUniform,
+        }
+    }
 }
 
 /// Five stages of 3×3 convolutions and three fully connected layers.
@@ -36,12 +67,17 @@ pub struct Config {
     pub layers: [i64; 5],
     /// Their channels.
     pub channels: [i64; 5],
+    /// Kernel of each stage's last convolution; all others are 3×3.
+    pub last_kernels: [i64; 5],
+    /// Local response norm after the first convolution.
+    pub response_norm: bool,
     pub batch_norm: bool,
     pub head: HeadKind,
     /// Features of the two hidden layers of the classifier.
     pub hidden: i64,
     /// Dropout after each of them.
     pub dropout: f64,
+    pub start: Start,
 }
 
 impl Config {
@@ -52,10 +88,13 @@ impl Config {
             image_size: 224,
             layers,
             channels: [64, 128, 256, 512, 512],
+            last_kernels: [3; 5],
+            response_norm: false,
             batch_norm: false,
             head: HeadKind::Linear,
             hidden: 4096,
             dropout: 0.5,
+            start: Start::Kaiming,
         }
     }
 
@@ -69,6 +108,11 @@ impl Config {
         Self::of([2, 2, 2, 2, 2])
     }
 
+    /// The paper's C, of which neither library has the 1×1 convolutions.
+    pub fn vgg16_c() -> Self {
+        Self { last_kernels: [3, 3, 1, 1, 1], ..Self::vgg16() }
+    }
+
     /// The paper's D.
     pub fn vgg16() -> Self {
         Self::of([2, 2, 3, 3, 3])
@@ -79,14 +123,74 @@ impl Config {
         Self::of([2, 2, 4, 4, 4])
     }
 
+    /// A-LRN, if this is A.
+    pub fn with_response_norm(self) -> Self {
+        Self { response_norm: true, ..self }
+    }
+
+    /// Weights that start otherwise.
+    fn start(self, start: Start) -> Self {
+        Self { start, ..self }
+    }
+
     /// With batch norm after every convolution.
     pub fn with_batch_norm(self) -> Self {
         Self { batch_norm: true, ..self }
     }
 
+    /// The layers that a deeper net takes over from the paper's A to start with (section 3.1): its first four
+    /// convolutions, at their places in the stages, and the fully connected layers. Each by its key here and its key
+    /// in A, for [`crate::weights::take_over`].
+    ///
+    /// # Errors
+    /// A third stage of one convolution, which A has two of.
+    pub fn layers_from_a(&self) -> Result<Vec<(String, String)>> {
+        ensure!(self.layers[2] >= 2, "net A has two convolutions in the third stage, not {}", self.layers[2]);
+        let a = Self { layers: Self::vgg11().layers, ..self.clone() };
+        let (here, there) = (self.conv_numbers(), a.conv_numbers());
+        let mut layers = Vec::new();
+        for (stage, place) in [(0, 0), (1, 0), (2, 0), (2, 1)] {
+            for part in 0..=i64::from(self.batch_norm) {
+                let key = |numbers: &[Vec<i64>]| format!("features.{}", numbers[stage][place] + part);
+                layers.push((key(&here), key(&there)));
+            }
+        }
+        let connected = match self.head {
+            HeadKind::Linear => ["classifier.0", "classifier.3", "classifier.6"],
+            HeadKind::Convolutional => ["pre_logits.fc1", "pre_logits.fc2", "head.fc"],
+        };
+        layers.extend(connected.map(|key| (key.to_owned(), key.to_owned())));
+        Ok(layers)
+    }
+
+    /// The numbers of each stage's convolutions among the layers of `features`.
+    fn conv_numbers(&self) -> Vec<Vec<i64>> {
+        let mut next = 0;
+        let mut stages = Vec::new();
+        for (stage, &layers) in self.layers.iter().enumerate() {
+            let mut numbers = Vec::new();
+            for layer in 0..layers {
+                numbers.push(next);
+                // The convolution, its norm, ReLU and the response norm.
+                next += 2 + i64::from(self.batch_norm);
+                next += i64::from(self.response_norm && (stage, layer) == (0, 0));
+            }
+            // The pooling.
+            next += 1;
+            stages.push(numbers);
+        }
+        stages
+    }
+
     /// With timm's head, which has no dropout by default.
     pub fn with_convolutional_head(self) -> Self {
         Self { head: HeadKind::Convolutional, dropout: 0.0, ..self }
+    }
+}
+
+impl Config {
+    fn conv(&self, in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
+        Conv::new(in_channels, out_channels, kernel).zero_bias().init(self.start.conv())
     }
 }
 
@@ -97,14 +201,20 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.layers.iter().all(|&n| n > 0), "`layers` {:?} must be positive", self.layers);
+        ensure!(
+            self.last_kernels.iter().all(|k| k % 2 == 1),
+            "`last_kernels` {:?} must be odd",
+            self.last_kernels
+        );
         Ok(Box::new(Vgg::new(&store.root(), self)?))
     }
 }
 
-/// A convolution with its bias, and the norm that may follow.
+/// A convolution with its bias, and the norm that may follow; or the one response norm.
 enum Unit {
     Plain(Conv2d),
     Normed(ConvNorm),
+    ResponseNorm(LocalResponseNorm),
 }
 
 impl Layer for Unit {
@@ -112,13 +222,14 @@ impl Layer for Unit {
         match self {
             Unit::Plain(conv) => Activation::Relu.forward(conv.forward(x, train)?),
             Unit::Normed(conv) => conv.forward(x, Activation::Relu, train),
+            Unit::ResponseNorm(norm) => norm.forward(x, train),
         }
     }
 }
 
 /// Convolutions at one resolution, after the pooling that precedes them.
 struct Stage {
-    /// The key of the last layer, a ReLU.
+    /// The key of the last layer.
     name: String,
     pool: Option<MaxPool2d>,
     units: Vec<Unit>,
@@ -182,37 +293,36 @@ struct Vgg {
     head: Box<dyn Layer>,
 }
 
-/// N(0, 0.01²), as both libraries start fully connected layers.
-const LINEAR: Init = Init::Normal(0.01);
-
-fn conv(in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
-    Conv::new(in_channels, out_channels, kernel).zero_bias().init(Init::KaimingFanOut)
-}
-
 impl Vgg {
     fn new(path: &Path, config: &Config) -> Result<Self> {
         let features = path / "features";
         let pool = MaxPool2d::new(2);
         let mut stages = Vec::new();
-        let (mut channels, mut index) = (config.in_chans, 0);
-        for (stage, (&layers, &width)) in config.layers.iter().zip(&config.channels).enumerate() {
-            let pool = (stage > 0).then_some(pool);
-            index += i64::from(pool.is_some());
+        let mut channels = config.in_chans;
+        let mut last = 0;
+        for (stage, numbers) in config.conv_numbers().into_iter().enumerate() {
+            let width = config.channels[stage];
             let mut units = Vec::new();
-            for _ in 0..layers {
-                let conv = conv(channels, width, 3).same();
-                let (conv_path, norm_path) = (&features / index, &features / (index + 1));
+            for (layer, &number) in numbers.iter().enumerate() {
+                let kernel = if layer + 1 == numbers.len() { config.last_kernels[stage] } else { 3 };
+                let conv = config.conv(channels, width, kernel).same();
+                let (conv_path, norm_path) = (&features / number, &features / (number + 1));
                 units.push(match config.batch_norm {
                     true => Unit::Normed(ConvNorm::with_bias(&conv_path, &norm_path, conv)?),
                     false => Unit::Plain(Conv2d::new(&conv_path, conv)?),
                 });
-                index += if config.batch_norm { 3 } else { 2 };
+                last = number + 1 + i64::from(config.batch_norm);
+                if config.response_norm && (stage, layer) == (0, 0) {
+                    units.push(Unit::ResponseNorm(RESPONSE_NORM));
+                    last += 1;
+                }
                 channels = width;
             }
-            stages.push(Stage { name: format!("features.{}", index - 1), pool, units });
+            let pool = (stage > 0).then_some(pool);
+            stages.push(Stage { name: format!("features.{last}"), pool, units });
         }
         let head = head(path, config, channels)?;
-        Ok(Self { stages, pool: (format!("features.{index}"), pool), head })
+        Ok(Self { stages, pool: (format!("features.{}", last + 1), pool), head })
     }
 }
 
@@ -223,16 +333,16 @@ fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
         HeadKind::Linear => {
             let path = path / "classifier";
             Box::new(LinearHead {
-                fc1: Linear::init(&(&path / 0), FIELD * FIELD * channels, hidden, LINEAR)?,
-                fc2: Linear::init(&(&path / 3), hidden, hidden, LINEAR)?,
-                fc3: Linear::init(&(&path / 6), hidden, num_classes, LINEAR)?,
+                fc1: Linear::init(&(&path / 0), FIELD * FIELD * channels, hidden, config.start.linear())?,
+                fc2: Linear::init(&(&path / 3), hidden, hidden, config.start.linear())?,
+                fc3: Linear::init(&(&path / 6), hidden, num_classes, config.start.linear())?,
                 dropout,
             })
         }
         HeadKind::Convolutional => Box::new(ConvolutionalHead {
-            fc1: Conv2d::new(&(path / "pre_logits" / "fc1"), conv(channels, hidden, FIELD))?,
-            fc2: Conv2d::new(&(path / "pre_logits" / "fc2"), conv(hidden, hidden, 1))?,
-            fc: Linear::init(&(path / "head" / "fc"), hidden, num_classes, LINEAR)?,
+            fc1: Conv2d::new(&(path / "pre_logits" / "fc1"), config.conv(channels, hidden, FIELD))?,
+            fc2: Conv2d::new(&(path / "pre_logits" / "fc2"), config.conv(hidden, hidden, 1))?,
+            fc: Linear::init(&(path / "head" / "fc"), hidden, num_classes, config.start.linear())?,
             dropout,
         }),
     })
@@ -251,7 +361,7 @@ impl Model for Vgg {
     }
 }
 
-/// Both libraries' nets.
+/// Both libraries' nets, and the paper's by its letters.
 pub(super) fn entries() -> Vec<Entry> {
     let depths = [
         ("vgg11", Config::vgg11()),
@@ -260,12 +370,21 @@ pub(super) fn entries() -> Vec<Entry> {
         ("vgg19", Config::vgg19()),
     ];
     let mut entries = Vec::new();
+    let mut add = |name: String, config| entries.push(Entry::new(name, "VGG", config));
     for (name, config) in depths {
         for (suffix, config) in [("", config.clone()), ("_bn", config.with_batch_norm())] {
-            let timm = config.clone().with_convolutional_head();
-            entries.push(Entry::new(format!("torchvision/{name}{suffix}"), "VGG", config));
-            entries.push(Entry::new(format!("timm/{name}{suffix}"), "VGG", timm));
+            add(format!("torchvision/{name}{suffix}"), config.clone());
+            add(format!("timm/{name}{suffix}"), config.with_convolutional_head());
         }
     }
+    let paper = [
+        ("vgg11_a", Config::vgg11().start(Start::Normal)),
+        ("vgg11_a_lrn", Config::vgg11().with_response_norm().start(Start::Normal)),
+        ("vgg13_b", Config::vgg13().start(Start::Glorot)),
+        ("vgg16_c", Config::vgg16_c().start(Start::Glorot)),
+        ("vgg16_d", Config::vgg16().start(Start::Glorot)),
+        ("vgg19_e", Config::vgg19().start(Start::Glorot)),
+    ];
+    paper.into_iter().for_each(|(name, config)| add(format!("paper/{name}"), config));
     entries
 }

@@ -1,4 +1,4 @@
-//! Xception (1610.02357) as timm has it under the name `legacy_xception`.
+//! Xception (1610.02357) as timm has it under the name `legacy_xception`, and the paper's ablations of it.
 //!
 //! Keys as timm's: `conv1`, `bn1`, …, `block1.rep.0.conv1`, `block1.rep.0.pointwise`, `block1.rep.1`, …,
 //! `block1.skip`, `block1.skipbn`, …, `fc`.
@@ -208,7 +208,14 @@ impl Model for Xception {
     }
 }
 
-/// timm's net.
+/// timm's net; the paper's of Figure 9 (no shortcuts) and Figure 10 (between depthwise and pointwise convolution).
 pub(super) fn entries() -> Vec<Entry> {
-    vec![Entry::new("timm/legacy_xception".into(), "Xception", Config::xception())]
+    let xception = Config::xception;
+    let nets = [
+        ("timm/legacy_xception", xception()),
+        ("paper/xception_no_residual", Config { residual: false, ..xception() }),
+        ("paper/xception_relu", Config { intermediate: Activation::Relu, ..xception() }),
+        ("paper/xception_elu", Config { intermediate: Activation::Elu, ..xception() }),
+    ];
+    nets.map(|(name, config)| Entry::new(name.into(), "Xception", config)).into()
 }

@@ -14,6 +14,8 @@ pub enum Activation {
     Identity,
     Relu,
     Relu6,
+    /// x where it is positive, eˣ − 1 elsewhere.
+    Elu,
     /// x · Φ(x), exact.
     Gelu,
     /// GELU by the tanh approximation.
@@ -37,6 +39,7 @@ impl Activation {
         Ok(match self {
             Activation::Relu => x.f_relu()?,
             Activation::Relu6 => x.f_clamp(0.0, 6.0)?,
+            Activation::Elu => x.f_elu()?,
             Activation::Sigmoid => x.f_sigmoid()?,
             Activation::Tanh => x.f_tanh()?,
             _ => self.forward(x.shallow_clone())?,
@@ -53,6 +56,7 @@ impl Activation {
             Activation::Identity => x,
             Activation::Relu => x.f_relu_()?,
             Activation::Relu6 => x.f_clamp_(0.0, 6.0)?,
+            Activation::Elu => x.f_elu_()?,
             Activation::Gelu => x.f_gelu("none")?,
             Activation::GeluTanh => x.f_gelu("tanh")?,
             Activation::QuickGelu => {

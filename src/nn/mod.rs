@@ -23,6 +23,7 @@ pub mod norm;
 pub mod patch_embed;
 pub mod pool;
 pub mod relative_position;
+pub mod shortcut;
 pub mod squeeze_excite;
 pub mod store;
 
@@ -48,7 +49,8 @@ pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};
 pub use patch_embed::PatchEmbed;
 pub use pool::{AntiAlias, AvgPool2d, BlurPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool};
 pub use relative_position::{relative_position_bias, relative_position_index};
-pub use squeeze_excite::{Excitation, SqueezeExcite};
+pub use shortcut::PaddedShortcut;
+pub use squeeze_excite::{Excitation, Squeeze, SqueezeExcite};
 pub use store::{Path, Role, Store};
 
 use anyhow::Result;

@@ -3,7 +3,20 @@
 use super::store::Path;
 use super::{Activation, Conv, Conv2d, Init, Layer};
 use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
+
+/// What the gate of a channel is computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Squeeze {
+    /// The mean of its pixels.
+    Average,
+    /// The largest of them.
+    Max,
+    /// Every pixel by itself, which then has a gate of its own.
+    None,
+}
 
 /// How a gate is computed where it is not the paper's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +34,7 @@ pub struct Excitation {
 /// Scales each channel by a gate computed from all channels' means: a 1×1 convolution to few channels, another back,
 /// as torchvision's `fc1` and `fc2` or by the names of an [`Excitation`].
 pub struct SqueezeExcite {
+    squeeze: Squeeze,
     reduce: Conv2d,
     expand: Conv2d,
     activation: Activation,
@@ -45,12 +59,37 @@ impl SqueezeExcite {
     /// # Errors
     /// A channel count that is not positive.
     pub fn squeezed(path: &Path, channels: i64, squeezed: i64, init: Init) -> Result<Self> {
+        let conv = |from, to| Conv::new(from, to, 1).init(init);
+        Self::of(path, conv(channels, squeezed), conv(squeezed, channels))
+    }
+
+    /// The same without biases (section 6 of the paper).
+    ///
+    /// # Errors
+    /// A channel count that is not positive.
+    pub fn no_bias(path: &Path, channels: i64, squeezed: i64, init: Init) -> Result<Self> {
+        let conv = |from, to| Conv::new(from, to, 1).init(init).no_bias();
+        Self::of(path, conv(channels, squeezed), conv(squeezed, channels))
+    }
+
+    fn of(path: &Path, reduce: Conv, expand: Conv) -> Result<Self> {
         Ok(Self {
-            reduce: Conv2d::new(&(path / "fc1"), Conv::new(channels, squeezed, 1).init(init))?,
-            expand: Conv2d::new(&(path / "fc2"), Conv::new(squeezed, channels, 1).init(init))?,
+            squeeze: Squeeze::Average,
+            reduce: Conv2d::new(&(path / "fc1"), reduce)?,
+            expand: Conv2d::new(&(path / "fc2"), expand)?,
             activation: Activation::Relu,
             gate: Activation::Sigmoid,
         })
+    }
+
+    /// With gates of something else than the mean.
+    pub fn squeeze(self, squeeze: Squeeze) -> Self {
+        Self { squeeze, ..self }
+    }
+
+    /// With another function than the sigmoid at the end.
+    pub fn gate(self, gate: Activation) -> Self {
+        Self { gate, ..self }
     }
 
     /// That of the mobile nets: weights start as N(0, 2/fan_out), biases at 0.
@@ -69,6 +108,7 @@ impl SqueezeExcite {
         let Excitation { squeezed, activation, gate, names: [reduce, expand] } = excitation;
         let conv = |from, to| Conv::new(from, to, 1).init(init).zero_bias();
         Ok(Self {
+            squeeze: Squeeze::Average,
             reduce: Conv2d::new(&(path / reduce), conv(channels, squeezed))?,
             expand: Conv2d::new(&(path / expand), conv(squeezed, channels))?,
             activation,
@@ -79,8 +119,12 @@ impl SqueezeExcite {
 
 impl Layer for SqueezeExcite {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mean = x.f_adaptive_avg_pool2d([1, 1])?;
-        let squeezed = self.reduce.forward_act(&mean, self.activation, train)?;
+        let squeezed = match self.squeeze {
+            Squeeze::Average => x.f_adaptive_avg_pool2d([1, 1])?,
+            Squeeze::Max => x.f_amax([2, 3], true)?,
+            Squeeze::None => x.shallow_clone(),
+        };
+        let squeezed = self.reduce.forward_act(&squeezed, self.activation, train)?;
         Ok(x.f_mul(&self.expand.forward_act(&squeezed, self.gate, train)?)?)
     }
 }

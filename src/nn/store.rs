@@ -43,6 +43,23 @@ pub struct Store {
     switch: Switch,
 }
 
+impl Allocation {
+    fn device(self) -> Option<Device> {
+        match self {
+            Allocation::Initialised(device) | Allocation::Uninitialised(device) => Some(device),
+            Allocation::Meta => None,
+        }
+    }
+
+    fn on(self, device: Device) -> Self {
+        match self {
+            Allocation::Initialised(_) => Allocation::Initialised(device),
+            Allocation::Uninitialised(_) => Allocation::Uninitialised(device),
+            Allocation::Meta => Allocation::Meta,
+        }
+    }
+}
+
 impl Store {
     /// A store whose tensors are float32 on `device`, initialised by their layers from the global generator
     /// (seed it with [`tch::manual_seed`] first).
@@ -150,11 +167,9 @@ impl Store {
 
     /// `values` where the tensors of this store are.
     fn place(&self, values: &Tensor) -> Result<Tensor> {
-        Ok(match self.allocation {
-            Allocation::Meta => torch::empty_meta(&values.size(), values.kind())?,
-            Allocation::Uninitialised(device) | Allocation::Initialised(device) => {
-                values.f_to_device(device)?
-            }
+        Ok(match self.allocation.device() {
+            None => torch::empty_meta(&values.size(), values.kind())?,
+            Some(device) => values.f_to_device(device)?,
         })
     }
 }
@@ -200,6 +215,17 @@ impl Path {
     /// Whether the model is frozen.
     pub(super) fn switch(&self) -> Switch {
         self.store.switch.clone()
+    }
+
+    /// Where the tensors of this path are made; none on the meta device.
+    pub fn device(&self) -> Option<Device> {
+        self.store.allocation.device()
+    }
+
+    /// The same place in the state_dict, for tensors on another device: a model over several of them.
+    pub fn on(&self, device: Device) -> Path {
+        let allocation = self.store.allocation.on(device);
+        Path { store: Store { allocation, ..self.store.clone() }, prefix: self.prefix.clone() }
     }
 
     fn key(&self, name: &str) -> String {

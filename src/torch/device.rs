@@ -48,6 +48,17 @@ fn cuda(index: usize) -> Result<Device> {
     Ok(Device::Cuda(index))
 }
 
+/// The device after this one, for a model over two: the next GPU, after the last the first; the CPU itself.
+///
+/// # Errors
+/// As [`cuda_count`].
+pub fn next(device: Device) -> Result<Device> {
+    Ok(match device {
+        Device::Cuda(index) => Device::Cuda((index + 1) % cuda_count()?.max(1)),
+        other => other,
+    })
+}
+
 /// How many GPUs libtorch sees, its CUDA half opened.
 ///
 /// # Errors

@@ -2,9 +2,13 @@
 
 use crate::data::DataConfig;
 use crate::models::{Complexity, ModelSpec};
-use anyhow::{Result, ensure};
+use crate::weights::{self, StateFile};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tch::Tensor;
 
 /// Everything that decides a run: the same values and the same seed on the same CPU and thread count give the same
 /// bits.
@@ -13,6 +17,9 @@ use serde_yaml::with::singleton_map;
 pub struct RunConfig {
     pub model: ModelSpec,
     pub data: DataConfig,
+    /// Layers that start from another run's weights; all start anew when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitConfig>,
     #[serde(default)]
     pub train: TrainConfig,
     #[serde(default)]
@@ -55,6 +62,28 @@ impl RunConfig {
     }
 }
 
+/// Layers taken over from trained weights, such as those of a shallower VGG (1409.1556, section 3.1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitConfig {
+    /// A file of weights, such as a run's `best.safetensors`.
+    pub from: PathBuf,
+    /// Each layer by its key in the model, and its key in the file: `features.5: features.3`.
+    pub layers: BTreeMap<String, String>,
+}
+
+impl InitConfig {
+    /// Copies the layers into `model`.
+    ///
+    /// # Errors
+    /// A file that is none of weights, or layers that are not there or of other shapes.
+    pub fn apply(&self, model: &[(String, Tensor)]) -> Result<()> {
+        let layers: Vec<(String, String)> = self.layers.clone().into_iter().collect();
+        let file = StateFile::open(&self.from)?;
+        weights::take_over(&file.state_dict()?, model, &layers).context("`init`")
+    }
+}
+
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -65,6 +94,9 @@ pub struct TrainConfig {
     pub optimizer: OptimizerConfig,
     #[serde(with = "singleton_map")]
     pub schedule: ScheduleConfig,
+    /// Weight of the loss of each auxiliary head, for models that have them (1409.4842, section 5); 0 leaves them
+    /// untrained.
+    pub auxiliary_weight: f64,
     /// Probability spread over the wrong classes (1512.00567).
     pub label_smoothing: f64,
     /// Largest 2-norm of all gradients together; none when absent.
@@ -91,6 +123,7 @@ impl Default for TrainConfig {
             batch_size: 128,
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
+            auxiliary_weight: 0.3,
             label_smoothing: 0.0,
             clip_grad_norm: None,
             decay_norm_and_bias: true,
@@ -115,6 +148,11 @@ impl TrainConfig {
             Ok(())
         };
         unit("label_smoothing", self.label_smoothing)?;
+        let auxiliary = self.auxiliary_weight;
+        ensure!(
+            auxiliary >= 0.0 && auxiliary.is_finite(),
+            "`train.auxiliary_weight`: {auxiliary} must not be negative"
+        );
         self.ema.map_or(Ok(()), |decay| unit("ema", decay))?;
         if let Some(norm) = self.clip_grad_norm {
             ensure!(norm > 0.0, "`train.clip_grad_norm`: {norm} must be positive");

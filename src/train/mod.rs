@@ -11,8 +11,8 @@ mod schedule;
 mod trainer;
 
 pub use config::{
-    AdamW, Cosine, MultiStep, OptimizerConfig, Precision, RmsProp, RunConfig, ScheduleConfig, Sgd, Step,
-    TrainConfig, Warmup,
+    AdamW, Cosine, InitConfig, MultiStep, OptimizerConfig, Precision, RmsProp, RunConfig, ScheduleConfig,
+    Sgd, Step, TrainConfig, Warmup,
 };
 pub use optimizer::Optimizer;
 pub use record::{EpochMetrics, RunResult};

@@ -56,6 +56,10 @@ impl<'a> Trainer<'a> {
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
         let model = config.model.resolve()?.build(&store)?;
+        let last = dir.join(LAST);
+        if let (Some(init), false) = (&config.init, last.exists()) {
+            init.apply(&store.state_dict())?;
+        }
         store.channels_last()?;
 
         let TrainConfig { epochs, batch_size, eval_batch_size, .. } = config.train;
@@ -81,7 +85,6 @@ impl<'a> Trainer<'a> {
         let lr = config.train.optimizer.lr();
         let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, epochs);
 
-        let last = dir.join(LAST);
         let progress = match last.exists() {
             false => Progress::default(),
             true => {
@@ -194,15 +197,21 @@ impl<'a> Trainer<'a> {
         Ok(images / started.elapsed().as_secs_f64())
     }
 
-    /// Forward, backward, update; returns the mean loss and the number of images classified rightly.
+    /// Forward, backward, update; returns the last head's mean loss and the number of images classified rightly.
     fn step(&mut self, batch: &data::Batch, lr: f64) -> Result<(Tensor, Tensor)> {
-        let TrainConfig { label_smoothing, clip_grad_norm, .. } = self.config.train;
+        let TrainConfig { auxiliary_weight, label_smoothing, clip_grad_norm, .. } = self.config.train;
         let (images, labels) = self.to_device(batch)?;
         self.optimizer.zero_grad()?;
-        let logits = self.forward(&images, true)?;
-        let loss =
-            logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, label_smoothing)?;
-        loss.f_backward()?;
+        let (logits, auxiliary) = self.forward_auxiliary(&images)?;
+        let loss = |logits: &Tensor| {
+            logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
+        };
+        let main = loss(&logits)?;
+        let mut sum = main.shallow_clone();
+        for logits in &auxiliary {
+            sum = sum.f_add(&loss(logits)?.f_mul_scalar(auxiliary_weight)?)?;
+        }
+        sum.f_backward()?;
         if let Some(max_norm) = clip_grad_norm {
             let _norm = torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
         }
@@ -210,16 +219,32 @@ impl<'a> Trainer<'a> {
         if let Some(ema) = &self.ema {
             ema.update()?;
         }
-        Ok((loss.detach(), count_correct(&logits.detach(), &labels)?))
+        Ok((main.detach(), count_correct(&logits.detach(), &labels)?))
+    }
+
+    /// The numbers in which the passes compute, while the guard lives.
+    fn precision(&self) -> Result<Option<Autocast>> {
+        Ok(match self.config.train.precision {
+            Precision::Float32 => None,
+            Precision::Bfloat16 => Some(Autocast::new(self.device, Kind::BFloat16)?),
+        })
     }
 
     /// The logits in float32.
     fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor> {
-        let _autocast = match self.config.train.precision {
-            Precision::Float32 => None,
-            Precision::Bfloat16 => Some(Autocast::new(self.device, Kind::BFloat16)?),
-        };
+        let _precision = self.precision()?;
         Ok(self.model.forward(images, train)?.f_to_kind(Kind::Float)?)
+    }
+
+    /// The logits of a training pass in float32, and those of the auxiliary heads if these are trained.
+    fn forward_auxiliary(&self, images: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        if self.config.train.auxiliary_weight == 0.0 || self.model.auxiliaries().is_empty() {
+            return Ok((self.forward(images, true)?, Vec::new()));
+        }
+        let _precision = self.precision()?;
+        let (logits, auxiliary) = self.model.forward_auxiliary(images, true)?;
+        let auxiliary = auxiliary.into_iter().map(|logits| logits.f_to_kind(Kind::Float));
+        Ok((logits.f_to_kind(Kind::Float)?, auxiliary.collect::<Result<_, _>>()?))
     }
 
     /// Normalised images in channels_last order, and labels.

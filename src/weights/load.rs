@@ -1,7 +1,7 @@
 //! Strict loading: every tensor of the model, no other, in its shape.
 
 use super::{StateFile, TensorView, dtype_name};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -115,6 +115,41 @@ pub fn load(state: &StateDict, model: &[(String, Tensor)]) -> Result<()> {
             None if name.ends_with("num_batches_tracked") => drop(tensor.f_zero_()?),
             None => {}
         }
+    }
+    Ok(())
+}
+
+/// Copies single layers of a file into a model whose other tensors stay as they are: each by its key in the model and
+/// its key in the file, with all tensors under it.
+///
+/// # Errors
+/// A layer that either does not have, or tensors of other shapes; the model is then as it was.
+pub fn take_over(state: &StateDict, model: &[(String, Tensor)], layers: &[(String, String)]) -> Result<()> {
+    let at = state.path.display();
+    let mut copies = Vec::new();
+    for (layer, origin) in layers {
+        let parts = model.iter().filter_map(|(name, tensor)| {
+            let rest = name.strip_prefix(layer.as_str())?;
+            (rest.is_empty() || rest.starts_with('.')).then_some((rest, tensor))
+        });
+        let before = copies.len();
+        for (rest, tensor) in parts {
+            let wanted = format!("{origin}{rest}");
+            let Some((_, source)) = state.tensors.iter().find(|(name, _)| *name == wanted) else {
+                bail!("{at}: has no `{wanted}` for the model's `{layer}{rest}`");
+            };
+            let (shape, wanted_shape) = (source.size(), tensor.size());
+            ensure!(
+                shape == wanted_shape,
+                "{at}: `{wanted}` has shape {shape:?}, the model's `{layer}{rest}` has {wanted_shape:?}"
+            );
+            copies.push((source, tensor));
+        }
+        ensure!(copies.len() > before, "the model has no layer `{layer}` to take over from {at}");
+    }
+    let _no_grad = tch::no_grad_guard();
+    for (source, tensor) in copies {
+        tensor.shallow_clone().f_copy_(source)?;
     }
     Ok(())
 }

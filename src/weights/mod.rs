@@ -24,7 +24,7 @@ pub use adapt::{Classes, adapt, input_conv, position_embedding, relative_positio
 pub use dtype::dtype_name;
 pub use file::{Archive, Format, Group, StateFile, TensorInfo, TensorView};
 pub use hub::{Fetched, Hub};
-pub use load::{Differences, StateDict, compare, load};
+pub use load::{Differences, StateDict, compare, load, take_over};
 pub use naming::{export, recognise};
 pub use pretrained::{Pretrained, Public, from_pretrained, pretrained};
 pub use safetensors::save;

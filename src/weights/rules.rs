@@ -35,6 +35,10 @@ pub(super) const NAMINGS: &[Naming] = &[
         rules: &[OLD_DENSENET],
     },
     Naming { models: &["torchvision/vgg", "timm/vgg"], from: "torchvision", to: "timm", rules: &[VGG] },
+    // The paper's nets, and those of torchvision, with either head.
+    Naming { models: &["paper/vgg"], from: "fully connected", to: "paper", rules: &[VGG] },
+    Naming { models: &["paper/vgg"], from: "paper", to: "fully convolutional", rules: &[VGG] },
+    Naming { models: &["torchvision/vgg"], from: "fully connected", to: "torchvision", rules: &[VGG] },
     Naming {
         models: &["torchvision/googlenet", "torchvision/inception_v3", "timm/inception_v3"],
         from: "torchvision with auxiliary heads",

@@ -10,15 +10,20 @@ use crate::nn::{
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// Depthwise and pointwise convolution, each with activation (MobileNetV1).
+/// Depthwise and pointwise convolution, each with activation (MobileNetV1), and squeeze-excitation of the output.
 struct SeparableConv {
     depthwise: ConvBlock,
     pointwise: ConvBlock,
+    se: Option<SqueezeExcite>,
 }
 
 impl Layer for SeparableConv {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.pointwise.forward(&self.depthwise.forward(x, train)?, train)
+        let y = self.pointwise.forward(&self.depthwise.forward(x, train)?, train)?;
+        match &self.se {
+            Some(se) => se.forward(&y, train),
+            None => Ok(y),
+        }
     }
 }
 
@@ -138,10 +143,11 @@ impl Builder<'_> {
                 skip: self.skip()?,
             }),
             Kind::SeparableAct => {
-                ensure!(row.squeeze == 0.0 && !row.skip, "a `dsa` block takes neither se nor skip");
+                ensure!(!row.skip, "a `dsa` block takes no skip");
                 Box::new(SeparableConv {
                     depthwise: self.depthwise("conv_dw", "bn1", from)?,
                     pointwise: self.conv("conv_pw", "bn2", Conv::new(from, to, 1), 1)?,
+                    se: self.output_squeeze_excite()?,
                 })
             }
             Kind::Inverted if row.experts > 0 => Box::new(self.cond_conv()?),
@@ -247,6 +253,16 @@ impl Builder<'_> {
         let names = ["conv_reduce", "conv_expand"];
         let excitation = Excitation { squeezed, activation, gate, names };
         Ok(Some(SqueezeExcite::mobile(&(self.path / "se"), channels, excitation)?))
+    }
+
+    /// SENet's of a block's output (1709.01507), without biases.
+    fn output_squeeze_excite(&self) -> Result<Option<SqueezeExcite>> {
+        if self.row.squeeze == 0.0 {
+            return Ok(None);
+        }
+        let squeezed = (self.to() as f64 * self.row.squeeze).round_ties_even() as i64;
+        let se = SqueezeExcite::no_bias(&(self.path / "se"), self.to(), squeezed, Init::KaimingFanOut)?;
+        Ok(Some(se))
     }
 
     fn layer_scale(&self) -> Result<Option<LayerScale2d>> {

@@ -7,6 +7,15 @@ use crate::nn::{Activation, AntiAlias};
 const V1: [&str; 5] =
     ["dsa k3 c64", "dsa x2 k3 s2 c128", "dsa x2 k3 s2 c256", "dsa x6 k3 s2 c512", "dsa x2 k3 s2 c1024"];
 
+/// V1 with squeeze-excitation of reduction 16 (1709.01507, Table 3).
+const V1_SE: [&str; 5] = [
+    "dsa k3 c64 se0.0625",
+    "dsa x2 k3 s2 c128 se0.0625",
+    "dsa x2 k3 s2 c256 se0.0625",
+    "dsa x6 k3 s2 c512 se0.0625",
+    "dsa x2 k3 s2 c1024 se0.0625",
+];
+
 /// V1 of full convolutions (Table 4).
 const V1_CONV: [&str; 5] =
     ["cn k3 c64", "cn x2 k3 s2 c128", "cn x2 k3 s2 c256", "cn x6 k3 s2 c512", "cn x2 k3 s2 c1024"];
@@ -138,6 +147,11 @@ impl Config {
         Self { stages: V1_CONV.map(Into::into).into(), ..Self::mobilenet_v1_paper() }
     }
 
+    /// MobileNetV1 with squeeze-excitation (SENet's Table 3).
+    pub fn se_mobilenet_v1() -> Self {
+        Self { stages: V1_SE.map(Into::into).into(), ..Self::mobilenet_v1_paper() }
+    }
+
     /// MobileNetV2.
     pub fn mobilenet_v2() -> Self {
         Self::new(&V2)
@@ -234,6 +248,7 @@ pub(super) fn entries() -> Vec<Entry> {
         ("paper/mobilenet_v1", Config::mobilenet_v1_paper()),
         ("paper/mobilenet_v1_shallow", Config::mobilenet_v1_shallow()),
         ("paper/mobilenet_v1_conv", Config::mobilenet_v1_conv()),
+        ("paper/se_mobilenet_v1", Config::se_mobilenet_v1()),
     ];
     let mut entries: Vec<Entry> =
         paper.map(|(name, config)| Entry::new(name.into(), "MobileNet", config)).into();

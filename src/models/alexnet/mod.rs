@@ -4,12 +4,14 @@
 //! `features.0`, `features.3`, …, `classifier.1`, `classifier.4`, `classifier.6`. torchvision's files fit
 //! `torchvision/alexnet`; no library has files for the papers' nets, which start as PyTorch starts its layers.
 
+mod towers;
+
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Conv, Conv2d, Dropout, Layer, Linear, LocalResponseNorm, MaxPool2d, Path, Sequence, Store,
     adaptive_avg_pool,
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -32,7 +34,7 @@ pub struct ConvLayer {
     pub kernel: i64,
     pub stride: i64,
     pub padding: i64,
-    /// 2 where each of AlexNet's two towers sees its own half of the channels alone.
+    /// 2 where each of AlexNet's two halves sees its own half of the channels alone.
     pub groups: i64,
     pub norm: ResponseNorm,
     /// Overlapping max pooling, 3×3 with stride 2.
@@ -85,6 +87,9 @@ pub struct Config {
     pub hidden: Vec<i64>,
     /// Dropout before each of them.
     pub dropout: f64,
+    /// 2 places one half of every layer's channels on the model's device and the other on the device after it, as the
+    /// paper does on two GPUs; the net and its output stay the same. Keys then begin with `towers.0` and `towers.1`.
+    pub towers: i64,
 }
 
 impl Config {
@@ -96,6 +101,7 @@ impl Config {
             convs,
             hidden: vec![4096, 4096],
             dropout: 0.5,
+            towers: 1,
         }
     }
 
@@ -110,7 +116,7 @@ impl Config {
         ])
     }
 
-    /// As published, in `groups` towers: 2 in the paper; 1 is ZFNet's replica of it.
+    /// As published, in `groups` halves: 2 in the paper; 1 is ZFNet's replica of it.
     pub fn alexnet(groups: i64) -> Self {
         let norm = ResponseNorm::BeforePool;
         Self::of(vec![
@@ -154,7 +160,31 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(!self.convs.is_empty(), "`convs` must not be empty");
-        Ok(Box::new(AlexNet::new(&store.root(), self)?))
+        match self.towers {
+            1 => Ok(Box::new(AlexNet::new(&store.root(), self)?)),
+            2 => Ok(Box::new(towers::TwoTowers::new(&store.root(), self)?)),
+            towers => bail!("`towers` {towers} must be 1 or 2"),
+        }
+    }
+}
+
+/// The paper's sum over 5 channels times 1e-4; PyTorch's norm takes the mean.
+pub(super) const RESPONSE_NORM: LocalResponseNorm =
+    LocalResponseNorm { size: 5, alpha: 5e-4, beta: 0.75, k: 2.0 };
+
+impl ConvLayer {
+    fn conv(&self, in_channels: i64) -> Conv {
+        let conv = Conv::new(in_channels, self.channels, self.kernel);
+        conv.stride(self.stride).padding(self.padding).groups(self.groups)
+    }
+
+    fn max_pool(&self) -> Option<MaxPool2d> {
+        self.pool.then_some(MaxPool2d { stride: 2, padding: self.pool_padding, ..MaxPool2d::new(3) })
+    }
+
+    /// How many keys the layer and what follows it count.
+    fn keys(&self) -> i64 {
+        2 + i64::from(self.norm != ResponseNorm::None) + i64::from(self.pool)
     }
 }
 
@@ -166,18 +196,14 @@ struct Stage {
 
 impl Stage {
     fn new(path: &Path, in_channels: i64, layer: &ConvLayer) -> Result<Self> {
-        let conv = Conv::new(in_channels, layer.channels, layer.kernel)
-            .stride(layer.stride)
-            .padding(layer.padding)
-            .groups(layer.groups);
-        // The paper's sum over 5 channels times 1e-4; PyTorch's norm takes the mean.
-        let norm = || Box::new(LocalResponseNorm { size: 5, alpha: 5e-4, beta: 0.75, k: 2.0 });
+        let conv = layer.conv(in_channels);
+        let norm = || Box::new(RESPONSE_NORM);
         let mut after: Vec<Box<dyn Layer>> = Vec::new();
         if layer.norm == ResponseNorm::BeforePool {
             after.push(norm());
         }
-        if layer.pool {
-            after.push(Box::new(MaxPool2d { stride: 2, padding: layer.pool_padding, ..MaxPool2d::new(3) }));
+        if let Some(pool) = layer.max_pool() {
+            after.push(Box::new(pool));
         }
         if layer.norm == ResponseNorm::AfterPool {
             after.push(norm());
@@ -240,7 +266,7 @@ impl AlexNet {
             let name = format!("features.{index}");
             let stage = Stage::new(&(path / &name), channels, layer);
             stages.push((name, stage.with_context(|| format!("convolution {number} of `convs`"))?));
-            index += 2 + i64::from(layer.norm != ResponseNorm::None) + i64::from(layer.pool);
+            index += layer.keys();
             channels = layer.channels;
         }
         Ok(Self { stages, head: Head::new(path, config, channels)? })

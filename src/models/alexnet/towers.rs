@@ -1,0 +1,179 @@
+//! AlexNet over two devices (the paper's section 3.2): each has half of every layer's channels, and the halves meet in
+//! the layers of one group.
+
+use super::{Config, ConvLayer, FIELD, RESPONSE_NORM, ResponseNorm};
+use crate::models::Model;
+use crate::nn::{
+    Activation, Conv2d, Dropout, Layer, Linear, LocalResponseNorm, MaxPool2d, Path, adaptive_avg_pool,
+};
+use crate::torch::device;
+use anyhow::{Context, Result, ensure};
+use tch::{Device, Tensor};
+
+/// `x` on this device; there is none on the meta device.
+fn on(x: &Tensor, device: Option<Device>) -> Result<Tensor> {
+    match device {
+        Some(device) if device != x.device() => Ok(x.f_to_device(device)?),
+        _ => Ok(x.shallow_clone()),
+    }
+}
+
+/// Two halves of one tensor's channels, each on its device.
+struct Halves([Tensor; 2]);
+
+impl Halves {
+    /// All channels, on this device.
+    fn gather(&self, device: Option<Device>) -> Result<Tensor> {
+        let [first, second] = &self.0;
+        Ok(Tensor::f_cat(&[on(first, device)?, on(second, device)?], 1)?)
+    }
+
+    /// `f` of each.
+    fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        let [first, second] = &self.0;
+        Ok(Self([f(first)?, f(second)?]))
+    }
+
+    /// Norms each half, the channels beside the cut seeing their neighbours beyond it.
+    fn response_norm(&self, norm: &LocalResponseNorm, devices: [Option<Device>; 2]) -> Result<Self> {
+        let ([first, second], reach) = (&self.0, norm.size / 2);
+        let (left, right) = (first.size()[1], second.size()[1]);
+        let after = on(&second.f_narrow(1, 0, reach.min(right))?, devices[0])?;
+        let before = on(&first.f_narrow(1, (left - reach).max(0), reach.min(left))?, devices[1])?;
+        let wide = [Tensor::f_cat(&[first, &after], 1)?, Tensor::f_cat(&[&before, second], 1)?];
+        let [wide_first, wide_second] = [norm.forward(&wide[0], false)?, norm.forward(&wide[1], false)?];
+        let own_second = wide_second.f_narrow(1, before.size()[1], right)?;
+        Ok(Self([wide_first.f_narrow(1, 0, left)?, own_second]))
+    }
+}
+
+/// A convolution in halves with ReLU and what follows it.
+struct Stage {
+    halves: [Conv2d; 2],
+    /// Whether each half sees the channels of both.
+    meets: bool,
+    norm: ResponseNorm,
+    pool: Option<MaxPool2d>,
+}
+
+impl Stage {
+    fn new(paths: &[Path; 2], in_channels: i64, layer: &ConvLayer, is_first: bool) -> Result<Self> {
+        ensure!(layer.channels % 2 == 0, "{} channels have no halves", layer.channels);
+        ensure!(matches!(layer.groups, 1 | 2), "`groups` {} must be 1 or 2 in two towers", layer.groups);
+        ensure!(layer.groups == 1 || !is_first, "the image has no halves: `groups` must be 1");
+        let half = ConvLayer { channels: layer.channels / 2, groups: 1, ..layer.clone() };
+        let conv = |path: &Path| Conv2d::new(path, half.conv(in_channels / layer.groups));
+        Ok(Self {
+            halves: [conv(&paths[0])?, conv(&paths[1])?],
+            meets: layer.groups == 1 && !is_first,
+            norm: layer.norm,
+            pool: layer.max_pool(),
+        })
+    }
+
+    fn forward(&self, x: &Halves, devices: [Option<Device>; 2], train: bool) -> Result<Halves> {
+        let seen = match self.meets {
+            true => Halves([x.gather(devices[0])?, x.gather(devices[1])?]),
+            false => x.map(|half| Ok(half.shallow_clone()))?,
+        };
+        let half = |i: usize| Activation::Relu.forward(self.halves[i].forward(&seen.0[i], train)?);
+        let mut y = Halves([half(0)?, half(1)?]);
+        if self.norm == ResponseNorm::BeforePool {
+            y = y.response_norm(&RESPONSE_NORM, devices)?;
+        }
+        if let Some(pool) = &self.pool {
+            y = y.map(|half| pool.forward(half, train))?;
+        }
+        if self.norm == ResponseNorm::AfterPool {
+            y = y.response_norm(&RESPONSE_NORM, devices)?;
+        }
+        Ok(y)
+    }
+}
+
+/// All convolutions: the whole image to each tower, the features of both gathered on the first device.
+struct Features {
+    stages: Vec<Stage>,
+    devices: [Option<Device>; 2],
+}
+
+impl Layer for Features {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let mut halves = Halves([on(x, self.devices[0])?, on(x, self.devices[1])?]);
+        for (stage, number) in self.stages.iter().zip(1..) {
+            halves = stage
+                .forward(&halves, self.devices, train)
+                .with_context(|| format!("convolution {number} of `convs`"))?;
+        }
+        halves.gather(self.devices[0])
+    }
+}
+
+/// Hidden layers in halves, each seeing the features of both, and the logits on the first device.
+struct Head {
+    hidden: Vec<[Linear; 2]>,
+    dropout: Dropout,
+    last: Linear,
+    devices: [Option<Device>; 2],
+}
+
+impl Layer for Head {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let mut x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
+        for halves in &self.hidden {
+            x = self.dropout.forward(&x, train)?;
+            let half =
+                |i: usize| Activation::Relu.forward(halves[i].forward(&on(&x, self.devices[i])?, train)?);
+            x = Halves([half(0)?, half(1)?]).gather(self.devices[0])?;
+        }
+        self.last.forward(&x, train)
+    }
+}
+
+/// The net of a [`Config`] with `towers: 2`.
+pub(super) struct TwoTowers {
+    features: Features,
+    head: Head,
+}
+
+impl TwoTowers {
+    pub(super) fn new(path: &Path, config: &Config) -> Result<Self> {
+        let devices = [path.device(), path.device().map(device::next).transpose()?];
+        let towers: [Path; 2] = std::array::from_fn(|i| {
+            let tower = path / "towers" / i;
+            devices[i].map_or(tower.clone(), |device| tower.on(device))
+        });
+        let at = |key: String| [&towers[0] / &key, &towers[1] / &key];
+        let (mut channels, mut index) = (config.in_chans, 0);
+        let mut stages = Vec::new();
+        for (layer, number) in config.convs.iter().zip(1..) {
+            let stage = Stage::new(&at(format!("features.{index}")), channels, layer, number == 1);
+            stages.push(stage.with_context(|| format!("convolution {number} of `convs`"))?);
+            index += layer.keys();
+            channels = layer.channels;
+        }
+        let mut features = channels * FIELD * FIELD;
+        let mut hidden = Vec::new();
+        for (i, &width) in config.hidden.iter().enumerate() {
+            ensure!(width % 2 == 0, "`hidden`: {width} features have no halves");
+            let [first, second] = at(format!("classifier.{}", 3 * i + 1));
+            let half = |path: &Path| Linear::new(path, features, width / 2);
+            hidden.push([half(&first)?, half(&second)?]);
+            features = width;
+        }
+        let last = path / "classifier" / (3 * hidden.len());
+        let last = Linear::new(&last, features, config.num_classes)?;
+        let dropout = Dropout::new(config.dropout)?;
+        Ok(Self { features: Features { stages, devices }, head: Head { hidden, dropout, last, devices } })
+    }
+}
+
+impl Model for TwoTowers {
+    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
+        vec![("features", &self.features)]
+    }
+
+    fn head(&self) -> &dyn Layer {
+        &self.head
+    }
+}
