@@ -6,6 +6,7 @@ mod config;
 mod corpora;
 mod fetch;
 mod idx;
+pub mod image;
 mod loader;
 mod random;
 mod registry;
