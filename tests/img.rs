@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Kind, Tensor};
-use tchvision::data::image::{self, RgbImage};
+use tchvision::data::image::{self, Interpolation, Region, Resize, RgbImage};
 use tchvision::weights::StateFile;
 
 fn goldens() -> PathBuf {
@@ -44,6 +44,47 @@ fn every_format_is_decoded_to_pillows_pixels() {
         let want = reference.get(&format!("decoded/{name}")).unwrap();
         assert_eq!(apart(&got, &want), (0, 0), "{name}");
     }
+}
+
+#[test]
+fn every_interpolation_gives_pillows_pixels() {
+    let (files, reference) = (files(), reference());
+    let names: Vec<&String> = reference.names().iter().filter(|name| name.starts_with("resized/")).collect();
+    assert_eq!(names.len(), 6 * 20);
+    for name in names {
+        let parts: Vec<&str> = name.split('/').collect();
+        let image = image::decode(&files[parts[1]]).unwrap();
+        let (width, height) = parts[2].split_once('x').unwrap();
+        let interpolation: Interpolation = serde_yaml::from_str(parts[3]).unwrap();
+        let mut to = Resize::to(width.parse().unwrap(), height.parse().unwrap(), interpolation);
+        if let Some(edges) = parts.get(4) {
+            let edges: Vec<f32> = edges.split(',').map(|edge| edge.parse().unwrap()).collect();
+            let [left, top, right, bottom] = edges[..] else { panic!("{name}") };
+            to.region = Some(Region { left, top, right, bottom });
+        }
+        let whole = image.resize(&to).unwrap();
+        assert_eq!(apart(&whole, &reference.get(name).unwrap()), (0, 0), "{name}");
+
+        let (columns, rows) = (to.width / 3..to.width.div_ceil(2), to.height / 4..to.height);
+        to.window = Some((columns.clone(), rows.clone()));
+        assert_eq!(image.resize(&to).unwrap(), whole.crop(columns, rows).unwrap(), "a window of {name}");
+    }
+}
+
+#[test]
+fn parts_outside_a_picture_are_refused() {
+    let image = RgbImage { width: 4, height: 3, pixels: vec![7; 36] };
+    let to = Resize::to(2, 2, Interpolation::Bicubic);
+    let region = |left, right| Some(Region { left, top: 0.0, right, bottom: 3.0 });
+    for region in [region(-1.0, 2.0), region(0.0, 4.5), region(2.0, 2.0), region(f32::NAN, 2.0)] {
+        let error = image.resize(&Resize { region, ..to.clone() }).unwrap_err().to_string();
+        assert!(error.contains("no part of 4×3 pixels"), "{error}");
+    }
+    for window in [(0..3, 0..2), (0..2, 2..3), (1..1, 0..2)] {
+        assert!(image.resize(&Resize { window: Some(window), ..to.clone() }).is_err());
+    }
+    assert!(image.resize(&Resize::to(1 << 20, 1 << 20, Interpolation::Bilinear)).is_err());
+    assert!(image.crop(2..5, 0..1).is_err());
 }
 
 #[test]
@@ -94,10 +135,11 @@ fn pixel_bombs_are_refused_by_their_header() {
 #[test]
 fn damage_makes_no_panic() {
     static PANICS: AtomicUsize = AtomicUsize::new(0);
-    let before = std::panic::take_hook();
-    // libjpeg's errors unwind without one.
-    std::panic::set_hook(Box::new(|_| {
-        PANICS.fetch_add(1, Ordering::Relaxed);
+    let (here, others) = (std::thread::current().id(), std::panic::take_hook());
+    // libjpeg's errors unwind without it.
+    std::panic::set_hook(Box::new(move |panic| match std::thread::current().id() == here {
+        true => _ = PANICS.fetch_add(1, Ordering::Relaxed),
+        false => others(panic),
     }));
     let mut damaged = Vec::new();
     for (name, bytes) in files() {
@@ -120,6 +162,6 @@ fn damage_makes_no_panic() {
             }
         }
     }
-    std::panic::set_hook(before);
+    drop(std::panic::take_hook());
     assert!(damaged.is_empty(), "{damaged:?}");
 }

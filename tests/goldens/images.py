@@ -177,6 +177,29 @@ def files():
     yield "os2.bmp", bmp(45, 31, 4, packed.tobytes(), palette=triples, os2=True)
 
 
+def resized():
+    """Pictures in other sizes, named by the file, the size, the interpolation and the part of the file that is taken."""
+    sizes = {
+        "rgb.png": [(20, 14), (61, 40), (45, 9), (13, 31), (40, 6), (45, 31), (1, 1)],
+        "thin.png": [(3, 40), (9, 9), (2, 30)],
+        "thin.jpg": [(67, 2), (30, 8), (203, 3)],
+        "dot.png": [(5, 4)],
+    }
+    parts = [((0, 0, 45, 31), (17, 12)), ((3.5, 2.25, 40.125, 29.75), (19, 11)), ((10, 4, 11, 5), (4, 3))]
+    parts += [((5, 0, 40, 31), (34, 9)), ((0.1, 0.3, 44.9, 8.7), (45, 5)), ((7, 3, 27, 23), (20, 20))]
+    names = "NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS"
+    for kind in (Image.Resampling[name] for name in names):
+        for file, shapes in sizes.items():
+            with Image.open(FILES / file) as image:
+                for width, height in shapes:
+                    name = f"resized/{file}/{width}x{height}/{kind.name.lower()}"
+                    yield name, image.resize((width, height), kind)
+        with Image.open(FILES / "rgb.png") as image:
+            for box, (width, height) in parts:
+                name = f"resized/rgb.png/{width}x{height}/{kind.name.lower()}/{','.join(map(str, box))}"
+                yield name, image.resize((width, height), kind, box=box)
+
+
 def main():
     FILES.mkdir(exist_ok=True)
     for old in FILES.iterdir():
@@ -186,6 +209,8 @@ def main():
         (FILES / name).write_bytes(data)
         with Image.open(io.BytesIO(data)) as image:
             tensors[f"decoded/{name}"] = torch.from_numpy(np.array(image.convert("RGB")))
+    for name, image in resized():
+        tensors[name] = torch.from_numpy(np.array(image))
     save_file(tensors, HERE / "images.safetensors")
 
 

@@ -1,10 +1,14 @@
 //! Pictures as Pillow sees them: decoded and resampled to the same pixels.
 
 mod bmp;
+mod convolve;
 mod gif;
 mod jpeg;
 mod png;
+mod resample;
 mod webp;
+
+pub use resample::{Interpolation, Region, Resize};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::panic::{AssertUnwindSafe, catch_unwind};
