@@ -2,13 +2,14 @@
 
 mod common;
 
-use common::uniform;
+use common::{golden, uniform, values};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Kind, Tensor};
+use tchvision::data::CropMode;
 use tchvision::data::image::{self, Interpolation, Region, Resize, RgbImage};
-use tchvision::weights::StateFile;
+use tchvision::weights::{StateFile, catalogue};
 
 fn goldens() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
@@ -38,9 +39,11 @@ fn apart(image: &RgbImage, want: &Tensor) -> (i64, i64) {
 #[test]
 fn every_format_is_decoded_to_pillows_pixels() {
     let (files, reference) = (files(), reference());
-    assert_eq!(files.len(), 69);
-    for (name, bytes) in files {
-        let got = image::decode(&bytes).unwrap_or_else(|e| panic!("{name}: {e:#}"));
+    let names: Vec<&str> =
+        reference.names().iter().filter_map(|name| name.strip_prefix("decoded/")).collect();
+    assert_eq!(names.len(), 69);
+    for name in names {
+        let got = image::decode(&files[name]).unwrap_or_else(|e| panic!("{name}: {e:#}"));
         let want = reference.get(&format!("decoded/{name}")).unwrap();
         assert_eq!(apart(&got, &want), (0, 0), "{name}");
     }
@@ -68,6 +71,48 @@ fn every_interpolation_gives_pillows_pixels() {
         let (columns, rows) = (to.width / 3..to.width.div_ceil(2), to.height / 4..to.height);
         to.window = Some((columns.clone(), rows.clone()));
         assert_eq!(image.resize(&to).unwrap(), whole.crop(columns, rows).unwrap(), "a window of {name}");
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Preprocessed {
+    weights: String,
+    file: String,
+    shape: [i64; 3],
+    digest: u64,
+    values: Vec<f64>,
+}
+
+/// As goldens/images.py computes it.
+fn digest(image: &RgbImage) -> u64 {
+    image.pixels.chunks_exact(3).fold(0, |digest: u64, pixel| {
+        let pixel = pixel.iter().rev().fold(0, |pixel, &value| pixel << 8 | u64::from(value));
+        digest.wrapping_mul(1_099_511_628_211).wrapping_add(pixel + 1)
+    })
+}
+
+#[test]
+fn inputs_are_those_of_torchvision_and_timm() {
+    let files = files();
+    let cases: Vec<Preprocessed> = serde_json::from_value(golden("preprocess.json")).unwrap();
+    assert_eq!(cases.len(), 120);
+    for Preprocessed { weights, file, shape, digest: want, values: some } in cases {
+        let (name, mode) = weights.split_once(' ').unwrap_or((&weights, ""));
+        let mut preprocess = catalogue::find(name).unwrap().preprocess.clone();
+        if mode == "border" {
+            preprocess.crop_mode = CropMode::Border;
+        }
+        let image = preprocess.crop(&image::decode(&files[&file]).unwrap()).unwrap();
+        // Not one pixel differs.
+        assert_eq!(digest(&image), want, "{weights} {file}");
+        let input = preprocess.input(&[image]).unwrap();
+        assert_eq!(input.size(), [&[1], &shape[..]].concat());
+        let got: Vec<f64> = values(&input).into_iter().step_by(9973).collect();
+        // A thousandth of one level of 255.
+        let tolerance = 1e-3 / (255.0 * preprocess.std[0]);
+        for (got, want) in got.iter().zip(&some) {
+            assert!((got - want).abs() <= tolerance, "{weights} {file}: {got}, not {want}");
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod fetch;
 mod idx;
 pub mod image;
 mod loader;
+mod preprocess;
 mod random;
 mod registry;
 
@@ -16,6 +17,7 @@ pub use config::DataConfig;
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use fetch::{Fetched, fetch};
 pub use loader::{Batch, Loader, LoaderConfig, normalise};
+pub use preprocess::{CropMode, Preprocess};
 pub use random::Stream;
 pub use registry::{Known, known, load, root, shape};
 

@@ -101,6 +101,24 @@ impl RgbImage {
         Ok(Self { width, height, pixels })
     }
 
+    /// One colour all over.
+    ///
+    /// # Errors
+    /// A size without pixels or with more than [`MAX_PIXELS`].
+    pub fn filled(width: usize, height: usize, color: [u8; 3]) -> Result<Self> {
+        Ok(Self { width, height, pixels: color.repeat(bounded(width, height)?) })
+    }
+
+    /// Puts a picture on this one; what does not fit is left out.
+    pub fn paste(&mut self, image: &RgbImage, left: usize, top: usize) {
+        let left = left.min(self.width);
+        let width = image.width.min(self.width - left) * 3;
+        let rows = image.pixels.chunks_exact(image.width * 3);
+        for (from, to) in rows.zip(self.pixels.chunks_exact_mut(self.width * 3).skip(top)) {
+            to[left * 3..][..width].copy_from_slice(&from[..width]);
+        }
+    }
+
     /// Upside down.
     fn flip(&mut self) {
         let (row, height) = (self.width * 3, self.height);
