@@ -105,7 +105,7 @@ fn inputs_are_those_of_torchvision_and_timm() {
         let image = preprocess.crop(&image::decode(&files[&file]).unwrap()).unwrap();
         // Not one pixel differs.
         assert_eq!(digest(&image), want, "{weights} {file}");
-        let input = preprocess.input(&[image]).unwrap();
+        let input = preprocess.input([&image]).unwrap();
         assert_eq!(input.size(), [&[1], &shape[..]].concat());
         let got: Vec<f64> = values(&input).into_iter().step_by(9973).collect();
         // A thousandth of one level of 255.

@@ -36,13 +36,27 @@ pub enum CropMode {
 }
 
 impl Preprocess {
+    /// What most networks for ImageNet were trained for, as torchvision's transforms have it unless told otherwise:
+    /// 7/8 of the short side, bilinear, ImageNet's mean and standard deviation.
+    pub fn imagenet(side: i64) -> Self {
+        Self {
+            input: [3, side, side],
+            resize: side * 8 / 7,
+            interpolation: Interpolation::Bilinear,
+            crop_mode: CropMode::Center,
+            crop_pct: 0.875,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+        }
+    }
+
     /// The picture in the size of the input, 8 bits a channel.
     ///
     /// # Errors
     /// An input of no pixels, or of more than [`super::image::MAX_PIXELS`].
     pub fn crop(&self, image: &RgbImage) -> Result<RgbImage> {
         let [_, height, width] = self.input.map(|side| usize::try_from(side).unwrap_or(0));
-        let (resized_width, resized_height) = self.resized(image.width, image.height)?;
+        let (resized_width, resized_height) = self.resized(image)?;
         let columns = Centered::new(resized_width, width);
         let rows = Centered::new(resized_height, height);
         let to = Resize {
@@ -58,34 +72,41 @@ impl Preprocess {
         Ok(canvas)
     }
 
-    /// The input (N, 3, H, W), float32, of pictures that [`Self::crop`] made.
+    /// The whole picture as [`Self::crop`] resizes it, not cropped.
     ///
     /// # Errors
-    /// No pictures, or pictures of other sizes.
-    pub fn input(&self, images: &[RgbImage]) -> Result<Tensor> {
-        let [_, height, width] = self.input;
-        let mut pixels = Vec::with_capacity(images.len() * (height * width * 3) as usize);
-        for image in images {
-            let size = (image.width as i64, image.height as i64);
-            ensure!(
-                size == (width, height),
-                "a picture of {size:?} pixels, the input has {:?}",
-                (width, height)
-            );
+    /// A picture that would have more than [`super::image::MAX_PIXELS`].
+    pub fn resize(&self, image: &RgbImage) -> Result<RgbImage> {
+        let (width, height) = self.resized(image)?;
+        image.resize(&Resize::to(width, height, self.interpolation))
+    }
+
+    /// The input (N, 3, H, W), float32, of pictures of one size.
+    ///
+    /// # Errors
+    /// No pictures, or pictures of several sizes.
+    pub fn input<'a>(&self, images: impl IntoIterator<Item = &'a RgbImage>) -> Result<Tensor> {
+        let images: Vec<&RgbImage> = images.into_iter().collect();
+        let first = images.first().context("no pictures")?;
+        let mut pixels = Vec::with_capacity(images.len() * first.pixels.len());
+        for image in &images {
+            let size = |image: &RgbImage| (image.width, image.height);
+            ensure!(size(image) == size(first), "pictures of {:?} and {:?} pixels", size(first), size(image));
             pixels.extend_from_slice(&image.pixels);
         }
-        let size = [images.len() as i64, height, width, 3];
+        let size = [images.len(), first.height, first.width, 3].map(|n| n as i64);
         let images = Tensor::f_from_data_size(&pixels, &size, Kind::Uint8)?.f_permute([0, 3, 1, 2])?;
         normalise(&images, &self.statistics(), Device::Cpu)
     }
 
-    pub fn statistics(&self) -> Statistics {
+    /// Mean and standard deviation as [`normalise`] takes them.
+    fn statistics(&self) -> Statistics {
         let floats = |values: [f64; 3]| values.map(|value| value as f32).to_vec();
         Statistics { mean: floats(self.mean), std: floats(self.std) }
     }
 
     /// Width and height after the resizing.
-    fn resized(&self, width: usize, height: usize) -> Result<(usize, usize)> {
+    fn resized(&self, &RgbImage { width, height, .. }: &RgbImage) -> Result<(usize, usize)> {
         let side = usize::try_from(self.resize).context("`resize` is negative")?;
         let (w, h, to) = (width as f64, height as f64, self.resize as f64);
         Ok(match self.crop_mode {

@@ -88,7 +88,7 @@ impl Entry {
     /// The names of the classes in the order of the logits, for the 1,000 of ImageNet-1k; `None` for other heads.
     pub fn labels(&self) -> Option<Vec<&'static str>> {
         let ends_in_1k = self.data.last().is_some_and(|set| set == "imagenet-1k");
-        (ends_in_1k && self.classes == 1000).then(|| LABELS.lines().collect())
+        (ends_in_1k && self.classes == 1000).then(imagenet_1k)
     }
 
     fn bare_model(&self) -> &str {
@@ -105,6 +105,11 @@ impl Location {
         let hex = prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         (hex && (8..=64).contains(&prefix.len())).then_some(prefix)
     }
+}
+
+/// The names of ImageNet-1k's classes, in the order of their synsets' numbers.
+pub fn imagenet_1k() -> Vec<&'static str> {
+    LABELS.lines().collect()
 }
 
 /// All public weights, family by family, each model's default first.

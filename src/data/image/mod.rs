@@ -11,10 +11,16 @@ mod webp;
 pub use resample::{Interpolation, Region, Resize};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::fs::File;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 /// The most pixels that a file may say it has: where Pillow refuses one as a decompression bomb.
 pub const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
+
+/// A larger file is no picture.
+const MAX_BYTES: u64 = 256 << 20;
 
 /// A picture in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +93,22 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     decoded.with_context(|| format!("a damaged, cut off or unusual {}", format.name()))
 }
 
+/// The picture of a file, as [`decode`].
+///
+/// # Errors
+/// As [`decode`], and a file that is missing, unreadable or too large for a picture; the message names it.
+pub fn read(path: &Path) -> Result<RgbImage> {
+    let read = || {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        ensure!(size <= MAX_BYTES, "{size} bytes are too many for a picture");
+        let mut bytes = Vec::with_capacity(size as usize);
+        file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+        decode(&bytes)
+    };
+    read().with_context(|| path.display().to_string())
+}
+
 impl RgbImage {
     /// From samples of 8 bits, as many a pixel as `channels`: gray, gray and alpha, RGB or RGBA. Alpha is dropped.
     fn from_samples(width: usize, height: usize, channels: usize, samples: Vec<u8>) -> Result<Self> {
@@ -119,7 +141,14 @@ impl RgbImage {
         }
     }
 
-    /// Upside down.
+    /// Left and right exchanged.
+    pub fn mirror(&self) -> Self {
+        let rows = self.pixels.chunks_exact(self.width * 3);
+        let pixels = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
+        Self { width: self.width, height: self.height, pixels }
+    }
+
+    /// Top and bottom exchanged, in place.
     fn flip(&mut self) {
         let (row, height) = (self.width * 3, self.height);
         for y in 0..height / 2 {
