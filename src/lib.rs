@@ -1,7 +1,8 @@
 //! Vision models, pretrained weights, data sets and scaling experiments over libtorch.
 //!
 //! A YAML file ([`yaml`]) spells a run or an [`experiment`]: [`models`] made of [`nn`] layers, with [`weights`] from
-//! files, meet [`data`]; [`train`] leaves a run directory, and [`report`] tells what came out. Below all of it,
+//! files, meet [`data`]; [`train`] leaves a run directory, [`evaluate`] tests by the papers' protocols, and [`report`]
+//! tells what came out. Below all of it,
 //! [`torch`] has what tch lacks.
 //!
 //! ```
@@ -30,6 +31,8 @@ pub mod weights;
 pub mod data;
 
 pub mod train;
+
+pub mod evaluate;
 
 pub mod experiment;
 

@@ -23,6 +23,12 @@ enum Verb {
     /// Weights: list, fetch, inspect, convert, verify
     #[command(subcommand)]
     Weights(cli::weights::Verb),
+    /// What is in pictures: the likeliest classes of each
+    Classify(cli::classify::Args),
+    /// The input that a picture becomes, as safetensors
+    Preprocess(cli::preprocess::Args),
+    /// Accuracy on a folder of pictures or a data set
+    Eval(cli::eval::Args),
     /// Train one model from one YAML file; run again to go on after an interruption
     Train(cli::train::Args),
     /// Answer a question from one YAML file: plan, run, status, report
@@ -42,6 +48,9 @@ fn main() -> ExitCode {
         Verb::Doctor(args) => cli::doctor::run(args),
         Verb::Models(verb) => cli::models::run(verb),
         Verb::Weights(verb) => cli::weights::run(verb),
+        Verb::Classify(args) => cli::classify::run(&args),
+        Verb::Preprocess(args) => cli::preprocess::run(&args),
+        Verb::Eval(args) => cli::eval::run(&args),
         Verb::Train(args) => cli::train::run(args),
         Verb::Experiment(verb) => cli::experiment::run(verb),
         Verb::Bench(verb) => cli::bench::run(verb),

@@ -1,10 +1,14 @@
 //! The verbs of the command line, and what they share: output, exit codes.
 
 pub mod bench;
+pub mod classify;
 pub mod data;
 pub mod doctor;
+pub mod eval;
 pub mod experiment;
 pub mod models;
+pub mod network;
+pub mod preprocess;
 pub mod progress;
 pub mod train;
 pub mod weights;

@@ -6,7 +6,10 @@ mod config;
 mod corpora;
 mod fetch;
 mod idx;
+pub mod image;
 mod loader;
+mod prepare;
+mod preprocess;
 mod random;
 mod registry;
 
@@ -15,6 +18,8 @@ pub use config::DataConfig;
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use fetch::{Fetched, fetch};
 pub use loader::{Batch, Loader, LoaderConfig, normalise};
+pub use prepare::prepare;
+pub use preprocess::{CropMode, Preprocess};
 pub use random::Stream;
 pub use registry::{Known, known, load, root, shape};
 

@@ -52,22 +52,27 @@ pub struct Public {
 /// or is not this model's.
 pub fn from_pretrained(name: &str, hub: &Hub, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Public> {
     let entry = catalogue::find(name)?;
-    let spec = spec(entry)?;
+    let spec = entry.spec()?;
     let file = Archive::open(&hub.fetch(entry, progress)?.path)?.choose(None)?;
     Ok(Public { entry, pretrained: pretrained(&spec, &file, Classes::New)? })
 }
 
-/// The model that a catalogue entry's file was saved from.
-fn spec(entry: &Entry) -> Result<ModelSpec> {
-    let mut spec = ModelSpec::new(&entry.model);
-    let fields = spec.resolve()?.fields()?;
-    if fields.get("num_classes").is_some_and(|default| default.as_i64() != Some(entry.classes)) {
-        spec.set("num_classes", &entry.classes.to_string())?;
+impl Entry {
+    /// The model that the file was saved from.
+    ///
+    /// # Errors
+    /// A model that the registry does not have.
+    pub fn spec(&self) -> Result<ModelSpec> {
+        let mut spec = ModelSpec::new(&self.model);
+        let fields = spec.resolve()?.fields()?;
+        if fields.get("num_classes").is_some_and(|default| default.as_i64() != Some(self.classes)) {
+            spec.set("num_classes", &self.classes.to_string())?;
+        }
+        // torchvision trained GoogLeNet and Inception v3 on another normalisation than its transforms give, and
+        // corrects it within the network.
+        if self.naming() == "torchvision" && fields.contains_key("transform_input") {
+            spec.set("transform_input", "true")?;
+        }
+        Ok(spec)
     }
-    // torchvision trained GoogLeNet and Inception v3 on another normalisation than its transforms give, and corrects
-    // it within the network.
-    if entry.naming() == "torchvision" && fields.contains_key("transform_input") {
-        spec.set("transform_input", "true")?;
-    }
-    Ok(spec)
 }

@@ -1,0 +1,200 @@
+//! `tchvision eval`: accuracy on labelled pictures.
+
+use super::network::{self, Network, entries, pictures, threads};
+use super::{print, print_json, table};
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
+use tchvision::Usage;
+use tchvision::brief;
+use tchvision::data::{self, DataConfig, normalise, prepare};
+use tchvision::evaluate::{Accuracy, Evaluator, Protocol, Score};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    network: network::Args,
+    /// A folder with a folder of pictures a class, or a known data set (`tchvision data list`), its test half
+    #[arg(long, value_name = "DIR|DATASET")]
+    data: String,
+    /// Where known data sets are kept; $TCHVISION_DATA, else ./datasets
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Which views of a picture the network sees
+    #[arg(long, default_value = "center")]
+    protocol: Views,
+    /// The accuracy of every class
+    #[arg(long)]
+    per_class: bool,
+    /// Pictures that go through the network at once
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    batch_size: usize,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum Views {
+    /// The centre, as the weights' library evaluates them
+    Center,
+    /// Corners and centre of the central square, and their mirror images (AlexNet)
+    TenCrop,
+    /// The whole picture at three scales (VGG)
+    MultiScale,
+    /// The whole picture (VGG)
+    Dense,
+}
+
+impl From<Views> for Protocol {
+    fn from(views: Views) -> Self {
+        match views {
+            Views::Center => Self::Center,
+            Views::TenCrop => Self::TenCrop,
+            Views::MultiScale => Self::MultiScale,
+            Views::Dense => Self::Dense,
+        }
+    }
+}
+
+/// What came out.
+struct Evaluated {
+    model: String,
+    classes: Vec<String>,
+    accuracy: Accuracy,
+    /// Pictures that could not be read.
+    skipped: usize,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    if args.batch_size == 0 {
+        return Err(Usage("--batch-size is 1 or more".into()).into());
+    }
+    let folder = Path::new(&args.data);
+    let evaluated = match folder.is_dir() {
+        true => on_folder(args, folder)?,
+        false => on_known(args)?,
+    };
+    let Evaluated { model, classes, accuracy, skipped } = evaluated;
+    let total = accuracy.total();
+    ensure!(total.images > 0, "{}: none of its {skipped} pictures could be read", args.data);
+    let rows = classes.iter().zip(&accuracy.classes);
+    if args.json {
+        let mut out = json!({
+            "model": model, "data": args.data, "protocol": args.protocol, "images": total.images,
+            "skipped": skipped, "top1": total.top1_percent(), "top5": total.top5_percent(),
+        });
+        if args.per_class {
+            let row = |(class, score): (&String, &Score)| {
+                json!({"class": class, "images": score.images, "top1": score.top1_percent(),
+                       "top5": score.top5_percent()})
+            };
+            out["classes"] = rows.map(row).collect::<Vec<Value>>().into();
+        }
+        return print_json(&out);
+    }
+    let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+    if args.per_class {
+        let mut out = table(&["class", "images", "top-1", "top-5"]);
+        for (class, score) in rows {
+            let (top1, top5) = (percent(score.top1_percent()), percent(score.top5_percent()));
+            out.add_row([class.clone(), score.images.to_string(), top1, top5]);
+        }
+        print(out)?;
+    }
+    let not_read = if skipped > 0 { format!(", {skipped} could not be read") } else { String::new() };
+    print(format_args!(
+        "{model}: top-1 {} %, top-5 {} % on {} pictures{not_read}",
+        percent(total.top1_percent()),
+        percent(total.top5_percent()),
+        total.images
+    ))
+}
+
+/// A folder with a folder a class, numbered by their sorted names as torchvision's ImageFolder does.
+fn on_folder(args: &Args, folder: &Path) -> Result<Evaluated> {
+    let (mut classes, mut labelled) = (Vec::new(), Vec::new());
+    for (path, _) in entries(folder)?.into_iter().filter(|(_, is_folder)| *is_folder) {
+        let label = classes.len();
+        labelled.extend(pictures(&path)?.into_iter().map(|picture| (picture, label as i64)));
+        classes.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    }
+    ensure!(!labelled.is_empty(), "{}: no folders with pictures, one a class, are in it", folder.display());
+    let network = args.network.open(&[])?;
+    fits(&network, classes.len(), &args.data)?;
+    let protocol = Protocol::from(args.protocol);
+    let evaluator = Evaluator::new(network.model.as_ref(), &network.preprocess, protocol)?;
+    let mut accuracy = Accuracy::new(classes.len());
+    let mut skipped = 0;
+    let views = |(path, _): &(PathBuf, i64)| network::views(protocol, &network.preprocess, path);
+    prepare(&labelled, args.batch_size, threads(), views, |labelled, views| {
+        let (mut read, mut labels) = (Vec::new(), Vec::new());
+        for ((_, label), views) in labelled.iter().zip(views) {
+            match views {
+                Ok(views) => {
+                    read.push(views);
+                    labels.push(*label);
+                }
+                Err(error) => {
+                    skipped += 1;
+                    eprintln!("left out: {}", brief(&error));
+                }
+            }
+        }
+        if read.is_empty() { Ok(()) } else { accuracy.add(&evaluator.probabilities(&read)?, &labels) }
+    })?;
+    Ok(Evaluated { model: network.name, classes, accuracy, skipped })
+}
+
+/// The test half of a known data set, its pictures in their own size as `train` tests on them.
+fn on_known(args: &Args) -> Result<Evaluated> {
+    let root = args.root.clone().unwrap_or_else(data::root);
+    let ([channels, ..], classes) = data::shape(&args.data, &root)
+        .map_err(|error| Usage(format!("--data {}: no such folder, and {}", args.data, brief(&error))))?;
+    if args.protocol != Views::Center {
+        return Err(Usage(format!(
+            "--protocol: the pictures of {} are tested whole; leave it out",
+            args.data
+        ))
+        .into());
+    }
+    let config = DataConfig {
+        dataset: args.data.clone(),
+        root: Some(root),
+        train: None,
+        test: None,
+        augment: Vec::new(),
+        mean: None,
+        std: None,
+    };
+    let (_, test, statistics) = config.load(0)?;
+    let network = args.network.open(&[("num_classes", classes), ("in_chans", channels)])?;
+    fits(&network, test.classes.len(), &args.data)?;
+    let mut accuracy = Accuracy::new(test.classes.len());
+    let images = &test.images;
+    let batches = images.pixels.chunks(images.stride() * args.batch_size);
+    let _no_grad = tch::no_grad_guard();
+    for (pixels, labels) in batches.zip(test.labels.chunks(args.batch_size)) {
+        let size = [labels.len(), images.channels, images.height, images.width].map(|n| n as i64);
+        let batch = Tensor::f_from_data_size(pixels, &size, Kind::Uint8)?;
+        let input = normalise(&batch, &statistics, Device::Cpu)?;
+        accuracy.add(&network.model.forward(&input, false)?, labels)?;
+    }
+    Ok(Evaluated { model: network.name, classes: test.classes, accuracy, skipped: 0 })
+}
+
+/// The network's outputs must be the data's classes.
+fn fits(network: &Network, classes: usize, data: &str) -> Result<()> {
+    if network.classes != classes {
+        bail!(
+            "{data} has {classes} classes, {} has {} outputs; weights with a head for this data, and --set \
+             num_classes={classes}, go together",
+            network.name,
+            network.classes
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! `tchvision preprocess`: the tensor that classify would feed to the network.
+
+use super::{network, print};
+use anyhow::Result;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use tchvision::data::image;
+use tchvision::weights;
+
+#[derive(clap::Args)]
+pub struct Args {
+    image: PathBuf,
+    /// Whose input: such as `resnet50`, `timm/resnet50.a1_in1k`
+    #[arg(long, value_name = "NAME[.TAG]")]
+    model: String,
+    /// Where `input` (1, 3, H, W) goes, float32
+    #[arg(long, value_name = "OUT.safetensors")]
+    to: PathBuf,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let preprocess = network::preprocess(&args.model)?;
+    let input = preprocess.input([&preprocess.crop(&image::read(&args.image)?)?])?;
+    let shape = input.size();
+    weights::save(&args.to, &[("input".to_owned(), input.f_contiguous()?)], HashMap::new())?;
+    print(format_args!("{}: input {shape:?}", args.to.display()))
+}

@@ -1,0 +1,166 @@
+//! Pictures as Pillow sees them: decoded and resampled to the same pixels.
+
+mod bmp;
+mod convolve;
+mod gif;
+mod jpeg;
+mod png;
+mod resample;
+mod webp;
+
+pub use resample::{Interpolation, Region, Resize};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::fs::File;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+/// The most pixels that a file may say it has: where Pillow refuses one as a decompression bomb.
+pub const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
+
+/// A larger file is no picture.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// A picture in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RgbImage {
+    pub width: usize,
+    pub height: usize,
+    /// (height, width, 3), red first, without gaps.
+    pub pixels: Vec<u8>,
+}
+
+/// What an image file is, told by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageFormat {
+    Jpeg,
+    Png,
+    WebP,
+    Gif,
+    Bmp,
+}
+
+impl ImageFormat {
+    /// `None` where the bytes are no image of these formats.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
+            [b'B', b'M', ..] => Some(Self::Bmp),
+            _ => None,
+        }
+    }
+
+    /// As its users write it: `JPEG`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::WebP => "WebP",
+            Self::Gif => "GIF",
+            Self::Bmp => "BMP",
+        }
+    }
+}
+
+/// The picture of an image file, its first where it has several, to the bit as Pillow's
+/// `Image.open(file).convert("RGB")` has it: transparency is dropped and EXIF's orientation left alone.
+///
+/// # Errors
+/// Bytes that are no JPEG, PNG, WebP, GIF or BMP, that are damaged or cut off, or that say they have more than
+/// [`MAX_PIXELS`] pixels.
+pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+    let Some(format) = ImageFormat::of(bytes) else {
+        ensure!(!bytes.is_empty(), "the file is empty");
+        bail!("neither JPEG, PNG, WebP, GIF nor BMP: convert it to one of them");
+    };
+    let decode = match format {
+        ImageFormat::Jpeg => jpeg::decode,
+        ImageFormat::Png => png::decode,
+        ImageFormat::WebP => webp::decode,
+        ImageFormat::Gif => gif::decode,
+        ImageFormat::Bmp => bmp::decode,
+    };
+    // libjpeg gives up by unwinding out of C.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode(bytes)));
+    let decoded = decoded.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        Err(anyhow!("{}", text.or(panic.downcast_ref().copied()).unwrap_or("the decoder gave up")))
+    });
+    decoded.with_context(|| format!("a damaged, cut off or unusual {}", format.name()))
+}
+
+/// The picture of a file, as [`decode`].
+///
+/// # Errors
+/// As [`decode`], and a file that is missing, unreadable or too large for a picture; the message names it.
+pub fn read(path: &Path) -> Result<RgbImage> {
+    let read = || {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        ensure!(size <= MAX_BYTES, "{size} bytes are too many for a picture");
+        let mut bytes = Vec::with_capacity(size as usize);
+        file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+        decode(&bytes)
+    };
+    read().with_context(|| path.display().to_string())
+}
+
+impl RgbImage {
+    /// From samples of 8 bits, as many a pixel as `channels`: gray, gray and alpha, RGB or RGBA. Alpha is dropped.
+    fn from_samples(width: usize, height: usize, channels: usize, samples: Vec<u8>) -> Result<Self> {
+        let count = bounded(width, height)?;
+        ensure!(samples.len() == count * channels, "{} samples for {width}×{height} pixels", samples.len());
+        let pixels = match channels {
+            1 | 2 => samples.chunks_exact(channels).flat_map(|pixel| [pixel[0]; 3]).collect(),
+            3 => samples,
+            4 => samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+            _ => bail!("{channels} channels"),
+        };
+        Ok(Self { width, height, pixels })
+    }
+
+    /// One colour all over.
+    ///
+    /// # Errors
+    /// A size without pixels or with more than [`MAX_PIXELS`].
+    pub fn filled(width: usize, height: usize, color: [u8; 3]) -> Result<Self> {
+        Ok(Self { width, height, pixels: color.repeat(bounded(width, height)?) })
+    }
+
+    /// Puts a picture on this one; what does not fit is left out.
+    pub fn paste(&mut self, image: &RgbImage, left: usize, top: usize) {
+        let left = left.min(self.width);
+        let width = image.width.min(self.width - left) * 3;
+        let rows = image.pixels.chunks_exact(image.width * 3);
+        for (from, to) in rows.zip(self.pixels.chunks_exact_mut(self.width * 3).skip(top)) {
+            to[left * 3..][..width].copy_from_slice(&from[..width]);
+        }
+    }
+
+    /// Left and right exchanged.
+    pub fn mirror(&self) -> Self {
+        let rows = self.pixels.chunks_exact(self.width * 3);
+        let pixels = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
+        Self { width: self.width, height: self.height, pixels }
+    }
+
+    /// Top and bottom exchanged, in place.
+    fn flip(&mut self) {
+        let (row, height) = (self.width * 3, self.height);
+        for y in 0..height / 2 {
+            let (top, rest) = self.pixels[y * row..].split_at_mut(row);
+            top.swap_with_slice(&mut rest[(height - 2 - 2 * y) * row..][..row]);
+        }
+    }
+}
+
+/// The number of pixels of a size that a file states.
+fn bounded(width: usize, height: usize) -> Result<usize> {
+    ensure!(width > 0 && height > 0, "it has no pixels: {width}×{height}");
+    let count = width.checked_mul(height).filter(|&count| count as u64 <= MAX_PIXELS);
+    count.with_context(|| format!("{width}×{height} pixels are more than {MAX_PIXELS}: make it smaller"))
+}

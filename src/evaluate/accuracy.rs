@@ -1,0 +1,68 @@
+//! Accuracy over a data set and over each of its classes.
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use tch::{Kind, Tensor};
+
+/// How many pictures have their label first, or among the first five.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Score {
+    pub images: u64,
+    pub top1: u64,
+    pub top5: u64,
+}
+
+/// Scores class by class, added up batch by batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accuracy {
+    /// One a class of the data set.
+    pub classes: Vec<Score>,
+}
+
+impl Accuracy {
+    pub fn new(classes: usize) -> Self {
+        Self { classes: vec![Score::default(); classes] }
+    }
+
+    /// Counts a batch: scores (N, classes), the larger the likelier, and the N right classes.
+    ///
+    /// # Errors
+    /// Scores that are not finite, of another shape, or labels that are no classes.
+    pub fn add(&mut self, scores: &Tensor, labels: &[i64]) -> Result<()> {
+        let (count, classes) = scores.size2()?;
+        ensure!(count as usize == labels.len(), "{count} rows of scores for {} labels", labels.len());
+        let finite = scores.f_isfinite()?.f_all()?.f_int64_value(&[])?;
+        ensure!(finite == 1, "the model's scores are not finite numbers: are these its weights?");
+        let (_, best) = scores.f_topk(classes.min(5), 1, true, true)?;
+        let best = Vec::<i64>::try_from(&best.f_to_kind(Kind::Int64)?.f_contiguous()?.f_view(-1)?)?;
+        for (label, best) in labels.iter().zip(best.chunks_exact(classes.min(5) as usize)) {
+            let score = usize::try_from(*label).ok().and_then(|class| self.classes.get_mut(class));
+            let Some(score) = score else { anyhow::bail!("label {label} is no class") };
+            score.images += 1;
+            score.top1 += u64::from(best[0] == *label);
+            score.top5 += u64::from(best.contains(label));
+        }
+        Ok(())
+    }
+
+    /// All classes together.
+    pub fn total(&self) -> Score {
+        self.classes.iter().fold(Score::default(), |sum, class| Score {
+            images: sum.images + class.images,
+            top1: sum.top1 + class.top1,
+            top5: sum.top5 + class.top5,
+        })
+    }
+}
+
+impl Score {
+    /// Percent of the pictures with their label first; `None` without pictures.
+    pub fn top1_percent(&self) -> Option<f64> {
+        (self.images > 0).then(|| 100.0 * self.top1 as f64 / self.images as f64)
+    }
+
+    /// Percent of the pictures with their label among the first five; `None` without pictures.
+    pub fn top5_percent(&self) -> Option<f64> {
+        (self.images > 0).then(|| 100.0 * self.top5 as f64 / self.images as f64)
+    }
+}
