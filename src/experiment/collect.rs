@@ -18,6 +18,8 @@ pub struct Answer {
     pub paper: Option<String>,
     /// The key paths of the axes, as columns.
     pub columns: Vec<String>,
+    /// Those of the knobs that were solved.
+    pub solved: Vec<String>,
     #[serde(skip)]
     pub report: ReportSpec,
     /// In the order of the plan; variants without a finished trial too.
@@ -32,7 +34,7 @@ pub struct Row {
     /// For people, such as `cardinality 4`.
     pub label: String,
     pub variant: Map<String, Value>,
-    pub matched: Map<String, Value>,
+    pub solved: Map<String, Value>,
     pub params: u64,
     pub macs: u64,
     pub activations: u64,
@@ -53,6 +55,7 @@ pub fn collect(experiment: &Experiment, plan: &Plan, dir: &Path) -> Result<Answe
         question: experiment.spec.question.clone(),
         paper: experiment.spec.paper.clone(),
         columns: plan.columns().into_iter().map(str::to_owned).collect(),
+        solved: plan.solved_columns().into_iter().map(str::to_owned).collect(),
         report: experiment.spec.report.clone(),
         rows: rows.collect::<Result<_>>()?,
         missing: status(plan, dir)?.into_iter().filter(|trial| trial.state != State::Done).collect(),
@@ -72,7 +75,7 @@ fn row(trials: &[Trial], dir: &Path) -> Result<Row> {
     Ok(Row {
         label: first.label(),
         variant: first.variant.clone(),
-        matched: first.matched.clone(),
+        solved: first.solved.clone(),
         params: first.params,
         macs: first.macs,
         activations: first.activations,
@@ -84,12 +87,7 @@ fn row(trials: &[Trial], dir: &Path) -> Result<Row> {
 impl Row {
     /// A metric of every finished trial.
     pub fn values(&self, metric: Metric) -> Vec<f64> {
-        let value = |result: &RunResult| match metric {
-            Metric::Top1 => result.top1,
-            Metric::Loss => result.loss,
-            Metric::ImagesPerSecond => result.images_per_second,
-        };
-        self.results.iter().map(value).collect()
+        self.results.iter().map(|result| metric.of(result)).collect()
     }
 
     /// The mean over the seeds; `None` without a finished trial.

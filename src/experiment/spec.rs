@@ -1,12 +1,11 @@
 //! An experiment as its YAML file spells it.
 
+use super::space::{Named, Ordered, Sample, Scale, Search, Values};
 use crate::models::Complexity;
-use crate::train::RunConfig;
-use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use crate::train::{RunConfig, RunResult};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
 use std::fmt;
-use std::marker::PhantomData;
 
 /// A question, the run that all trials start from, and what varies.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,15 +17,24 @@ pub struct Spec {
     pub paper: Option<String>,
     /// One run, with every key of a `train` file.
     pub base: RunConfig,
-    /// Key paths with lists of values; their product is run.
+    /// Key paths with lists or ranges of values; their product is run.
     #[serde(default)]
-    pub axes: Ordered<Vec<Value>>,
+    pub axes: Ordered<Values>,
     /// Key paths with lists of one length, gone through together; times the product.
     #[serde(default)]
-    pub zip: Ordered<Vec<Value>>,
-    /// Named settings of key paths; times the others.
+    pub zip: Ordered<Values>,
+    /// Named settings of key paths, with axes of their own where they have any; times the others.
     #[serde(default)]
-    pub variants: Ordered<Ordered<Value>>,
+    pub variants: Ordered<Named>,
+    /// Settings drawn at random; times the others.
+    #[serde(default)]
+    pub sample: Option<Sample>,
+    /// Compound scaling; its φ times the others. `scale.alpha` and its like may be axes too.
+    #[serde(default)]
+    pub scale: Option<Scale>,
+    /// Finds α, β and γ for `scale`.
+    #[serde(default)]
+    pub search: Option<Search>,
     #[serde(default, rename = "match")]
     pub matching: Option<Match>,
     #[serde(default)]
@@ -45,7 +53,7 @@ pub struct Match {
     pub params: Option<Target>,
     #[serde(default)]
     pub activations: Option<Target>,
-    /// The key path of a number of the model.
+    /// The key path of a number of the model, or `data.image_size`.
     pub by: String,
     /// Largest relative difference from the target.
     #[serde(default = "three_percent")]
@@ -240,34 +248,18 @@ impl Metric {
     pub fn rises(self) -> bool {
         self != Metric::Loss
     }
-}
 
-/// A mapping in the order of the file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ordered<T>(pub Vec<(String, T)>);
-
-impl<T> Default for Ordered<T> {
-    fn default() -> Self {
-        Self(Vec::new())
+    /// Whether `a` is better than `b`.
+    pub fn better(self, a: f64, b: f64) -> bool {
+        if self.rises() { a > b } else { a < b }
     }
-}
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Ordered<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<T>(PhantomData<T>);
-        impl<'de, T: DeserializeOwned> Visitor<'de> for Reader<T> {
-            type Value = Ordered<T>;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a mapping")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered<T>, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = map.next_entry()? {
-                    items.push(item);
-                }
-                Ok(Ordered(items))
-            }
+    /// What a finished run has of it.
+    pub fn of(self, result: &RunResult) -> f64 {
+        match self {
+            Metric::Top1 => result.top1,
+            Metric::Loss => result.loss,
+            Metric::ImagesPerSecond => result.images_per_second,
         }
-        deserializer.deserialize_map(Reader(PhantomData))
     }
 }

@@ -3,6 +3,7 @@
 use super::format::{count, mean_std};
 use super::plot::Picture;
 use crate::experiment::{Answer, Metric, Row, last, text};
+use serde_json::{Map, Value};
 
 /// Rows under titles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,12 +14,12 @@ pub struct Table {
 
 /// One row a variant, for people.
 pub fn answer_table(answer: &Answer) -> Table {
-    let matched = answer.rows.first().map_or(Vec::new(), |row| row.matched.keys().collect());
-    let keys = answer.columns.iter().chain(matched);
+    let keys = answer.columns.iter().chain(&answer.solved);
     let mut titles: Vec<String> = keys.map(|key| last(key).to_owned()).collect();
     titles.extend(["params", "MACs", "top-1 %", "loss", "images/s", "seeds"].map(str::to_owned));
     let row = |row: &Row| {
-        let mut cells: Vec<String> = row.variant.values().chain(row.matched.values()).map(text).collect();
+        let mut cells = cells(&row.variant, &answer.columns, "–");
+        cells.extend(self::cells(&row.solved, &answer.solved, "–"));
         let metric = |metric, decimals| mean_std(row.mean(metric), row.std(metric), decimals);
         cells.extend([
             count(row.params),
@@ -72,22 +73,26 @@ pub fn verdict(answer: &Answer) -> String {
     words
 }
 
+/// The settings of these columns; `absent` where a variant has none.
+fn cells(settings: &Map<String, Value>, columns: &[String], absent: &str) -> Vec<String> {
+    columns.iter().map(|key| settings.get(key).map_or(absent.to_owned(), text)).collect()
+}
+
 fn name(row: &Row) -> &str {
     if row.label.is_empty() { "the base" } else { &row.label }
 }
 
 /// `results.csv`: the axes' columns, then costs and results, then what was solved for equal cost.
 pub(super) fn csv(answer: &Answer) -> String {
-    let matched: Vec<&String> = answer.rows.first().map_or(Vec::new(), |row| row.matched.keys().collect());
     let measures = ["top1_mean", "top1_std", "loss_mean", "images_per_second", "seeds"];
     let mut titles: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
     titles.extend(["params", "macs", "activations"]);
     titles.extend(measures);
-    titles.extend(matched.iter().map(|key| key.as_str()));
+    titles.extend(answer.solved.iter().map(String::as_str));
     let mut out = line(titles.into_iter().map(str::to_owned));
     for row in &answer.rows {
         let number = |x: Option<f64>| x.map_or("nan".to_owned(), |x| x.to_string());
-        let mut cells: Vec<String> = row.variant.values().map(text).collect();
+        let mut cells = cells(&row.variant, &answer.columns, "");
         cells.extend([row.params, row.macs, row.activations].map(|n| n.to_string()));
         cells.extend([
             number(row.mean(Metric::Top1)),
@@ -96,7 +101,7 @@ pub(super) fn csv(answer: &Answer) -> String {
             number(row.mean(Metric::ImagesPerSecond)),
             row.results.len().to_string(),
         ]);
-        cells.extend(row.matched.values().map(text));
+        cells.extend(self::cells(&row.solved, &answer.solved, ""));
         out += &line(cells.into_iter());
     }
     out

@@ -51,11 +51,12 @@ impl<'a> Trainer<'a> {
             device::set_threads(threads)?;
         }
         let (train, test, statistics) = config.data.load(config.seed)?;
-        let complexity = config.complexity(image_shape(&train), train.classes.len() as i64)?;
+        let (input, classes) = (config.data.resized(image_shape(&train))?, train.classes.len() as i64);
+        let complexity = config.complexity(input, classes)?;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
-        let model = config.model.resolve()?.build(&store)?;
+        let model = config.architecture(input, classes)?.build(&store)?;
         store.channels_last()?;
 
         let TrainConfig { epochs, batch_size, eval_batch_size, .. } = config.train;
@@ -222,9 +223,13 @@ impl<'a> Trainer<'a> {
         Ok(self.model.forward(images, train)?.f_to_kind(Kind::Float)?)
     }
 
-    /// Normalised images in channels_last order, and labels.
+    /// Normalised images of the model's size in channels_last order, and labels.
     fn to_device(&self, batch: &data::Batch) -> Result<(Tensor, Tensor)> {
-        let images = data::normalise(&batch.images, &self.statistics, self.device)?;
+        let mut images = data::normalise(&batch.images, &self.statistics, self.device)?;
+        let [_, height, width] = self.complexity.input;
+        if images.size()[2..] != [height, width] {
+            images = images.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?;
+        }
         Ok((torch::channels_last(&images)?, batch.labels.f_to_device(self.device)?))
     }
 
