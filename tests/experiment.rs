@@ -268,6 +268,16 @@ fn what_cannot_run_is_refused_with_its_place() {
         "wrong.yaml:7:21: the same key in two places",
     );
     refused(
+        "report: {paper: {depth=10: {params: 1 M}}}\n",
+        &[],
+        "wrong.yaml:7:28: no variant has these settings",
+    );
+    refused(
+        "report: {paper: {x: {params: much}}}\n",
+        &[],
+        "wrong.yaml:7:30: report.paper.x.params: invalid value",
+    );
+    refused(
         "axes: {model.depth: [10, 100]}\nmatch: {macs: base, by: model.stem, tolerance: 0.01}\n",
         &[],
         "wrong.yaml:7:26: variant depth=100: macs cannot be matched",
@@ -405,13 +415,22 @@ fn only_what_is_missing_runs() {
 fn the_report_has_table_pictures_and_needs_no_network() {
     let lab = Lab::new();
     let rest = "axes: {model.depth: [10, 16]}\nmatch: {params: base, by: model.width, tolerance: 0.05}\nseeds: 2\n\
-                report: {x: model.depth, y: loss}\n";
+                report: {x: model.depth, y: loss, paper: {depth=16: {params: 21 k, error: 5.9}}}\n";
     let file = yaml(&lab, "report", rest);
     let dir = lab.dir("report");
     let out = run(&file, &dir, &[]);
     assert!(out.status.success(), "{}", text(&out.stderr));
     let said = text(&out.stdout);
-    for part in ["Which?", "depth", "width", "Best is depth ", "standard error", "report.html", "--logdir"] {
+    for part in [
+        "Which?",
+        "depth",
+        "width",
+        "Best is depth ",
+        "over 2 seeds a difference of",
+        "minus the first's",
+        "report.html",
+        "--logdir",
+    ] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     let rows = numbers(&dir);
@@ -428,6 +447,10 @@ fn the_report_has_table_pictures_and_needs_no_network() {
     let addresses = html.split("http").skip(1).filter(|rest| !rest.starts_with("://www.w3.org/"));
     assert_eq!(addresses.count(), 0, "the page names another address than the SVG name space");
     assert!(!html.contains("<link") && !html.contains(" src="));
+    let figures = "depth 16 | 20.";
+    let markdown = fs::read_to_string(dir.join("report.md")).unwrap();
+    assert!(markdown.contains(figures) && markdown.contains("| 21 k |"), "{markdown}");
+    assert!(html.contains("Beside the paper") && html.contains("1 are met to the last digit"), "{html}");
     for file in ["report.md", "over_axis.svg", "pareto.svg", "curves.svg", "plan.json", "experiment.yaml"] {
         assert!(dir.join(file).exists(), "{file}");
     }

@@ -179,12 +179,16 @@ fn report(which: &Which, experiment: &Experiment, plan: &Plan) -> Result<()> {
 }
 
 fn show(answer: &Answer, dir: &Path) -> Result<()> {
-    let report::Table { titles, rows } = report::answer_table(answer);
-    let mut out = table(&titles.iter().map(String::as_str).collect::<Vec<_>>());
-    out.add_rows(rows);
+    let shown = |report::Table { titles, rows }: report::Table| {
+        let mut out = table(&titles.iter().map(String::as_str).collect::<Vec<_>>());
+        out.add_rows(rows);
+        print(out)
+    };
     print(&answer.question)?;
-    print(out)?;
+    shown(report::answer_table(answer))?;
+    report::paper_table(answer).map_or(Ok(()), shown)?;
     print(report::verdict(answer))?;
+    report::findings(answer).iter().try_for_each(print)?;
     if !answer.missing.is_empty() {
         let dir = dir.display();
         print(format_args!(

@@ -63,6 +63,15 @@ impl Trial {
     }
 }
 
+/// Whether a variant has all settings of `wanted`: `KEY=VALUE`, the key in full or its last part, or the name of a named
+/// variant.
+pub(crate) fn picks(variant: &Map<String, Json>, wanted: &[&str]) -> bool {
+    wanted.iter().all(|wanted| {
+        let (key, value) = wanted.split_once('=').unwrap_or(("variant", wanted));
+        variant.iter().any(|(path, has)| (path == key || last(path) == key) && text(has) == value)
+    })
+}
+
 /// The keys of all mappings, each once, in the order in which they come.
 fn keys<'a>(mappings: impl Iterator<Item = &'a Map<String, Json>>) -> Vec<&'a str> {
     let mut keys: Vec<&str> = Vec::new();
@@ -215,14 +224,10 @@ impl Plan {
     /// # Errors
     /// [`Usage`] where one picks nothing.
     pub fn only(&self, wanted: &[String]) -> Result<Vec<&Trial>> {
-        let has = |trial: &Trial, pair: &str| {
-            let Some((key, value)) = pair.split_once('=') else { return false };
-            let named =
-                |(path, has): (&String, &Json)| (path == key || last(path) == key) && text(has) == value;
-            trial.variant.iter().any(named) || (key == "seed" && trial.seed.to_string() == value)
-        };
         let picks = |trial: &Trial, wanted: &str| {
-            trial.id == wanted || wanted.split(',').all(|pair| has(trial, pair.trim()))
+            let seed = |pair: &&str| pair.strip_prefix("seed=") == Some(&trial.seed.to_string());
+            let rest: Vec<&str> = wanted.split(',').map(str::trim).filter(|pair| !seed(pair)).collect();
+            trial.id == wanted || picks(&trial.variant, &rest)
         };
         for wanted in wanted {
             let ids: Vec<&str> = self.trials.iter().map(|trial| trial.id.as_str()).collect();

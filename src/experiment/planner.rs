@@ -1,7 +1,7 @@
 //! From the cells of an experiment to trials: settings applied, scaled, matched, checked and costed.
 
 use super::matching::solve;
-use super::plan::{Experiment, Trial, text};
+use super::plan::{Experiment, Trial, last, picks, text};
 use super::space::{Dimension, Sample, Scale, Search};
 use super::spec::{Cost, Match, Target, X};
 use super::variant::{self, Assignment, Variant};
@@ -108,8 +108,13 @@ impl<'a> Planner<'a> {
         Ok(all)
     }
 
-    /// The axis of the report is one of the columns or solved knobs.
+    /// The axis of the report is one of the columns or solved knobs, and the paper's figures belong to variants.
     pub fn check_report(&self, trials: &[Trial]) -> Result<()> {
+        for (wanted, _) in &self.experiment.spec.report.paper.0 {
+            let wants: Vec<&str> = wanted.split(',').map(str::trim).collect();
+            let known = trials.iter().any(|trial| picks(&trial.variant, &wants));
+            self.ensure(known, &["report", "paper", wanted], "no variant has these settings")?;
+        }
         let X::Axis(path) = &self.experiment.spec.report.x else { return Ok(()) };
         let mut known: Vec<&str> = vec!["macs", "params", "activations"];
         for trial in trials {
@@ -211,7 +216,7 @@ impl<'a> Planner<'a> {
             "" => brief(error),
             id => format!("variant {id}: {}", brief(error)),
         };
-        let names = |a: &&Assignment| message.contains(&format!("`{}`", super::last(&a.path)));
+        let names = |a: &&Assignment| message.contains(&format!("`{}`", last(&a.path)));
         let place = variant.assignments.iter().rev().find(names).or(variant.assignments.last());
         let base = ["base".to_owned()];
         self.experiment.document.error(place.map_or(&base[..], |a| &a.place), message)

@@ -1,5 +1,6 @@
 //! An experiment as its YAML file spells it.
 
+use super::printed::Figures;
 use super::space::{Named, Ordered, Sample, Scale, Search, Values};
 use crate::models::Complexity;
 use crate::train::{RunConfig, RunResult};
@@ -91,6 +92,9 @@ impl Cost {
             Cost::Activations => complexity.activations,
         }
     }
+
+    /// All costs, in the order of tables.
+    pub const ALL: [Cost; 3] = [Cost::Params, Cost::Macs, Cost::Activations];
 
     /// The name in YAML, JSON and CSV.
     pub fn name(self) -> &'static str {
@@ -195,17 +199,19 @@ impl<'de> Deserialize<'de> for Seeds {
     }
 }
 
-/// What the report plots: `{x: macs, y: top1}`.
+/// What the report plots, `{x: macs, y: top1}`, and what it compares with.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportSpec {
     pub x: X,
     pub y: Metric,
+    /// The paper's figures, by the variants that they belong to: a name, or `KEY=VALUE` pairs with commas between.
+    pub paper: Ordered<Figures>,
 }
 
 impl Default for ReportSpec {
     fn default() -> Self {
-        Self { x: X::Cost(Cost::Macs), y: Metric::Top1 }
+        Self { x: X::Cost(Cost::Macs), y: Metric::Top1, paper: Ordered::default() }
     }
 }
 
@@ -219,8 +225,7 @@ pub enum X {
 impl<'de> Deserialize<'de> for X {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let costs = [Cost::Params, Cost::Macs, Cost::Activations];
-        let cost = costs.into_iter().find(|cost| cost.name() == text);
+        let cost = Cost::ALL.into_iter().find(|cost| cost.name() == text);
         Ok(cost.map_or(X::Axis(text), X::Cost))
     }
 }
