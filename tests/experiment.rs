@@ -87,6 +87,117 @@ fn axes_zip_and_variants_multiply() {
     }
 }
 
+/// The plan of a file as JSON.
+fn plan(file: &Path) -> Value {
+    json(&tchvision(&["experiment", "plan", file.to_str().unwrap(), "--json"]).output().unwrap())
+}
+
+#[test]
+fn variants_have_axes_of_their_own_and_axes_have_ranges() {
+    let lab = Lab::new();
+    let rest = "variants:\n  shallow: {model.depth: 10, axes: {model.width: {from: 0.5, to: 1.5, step: 0.5}}}\n  \
+                deep: {model.depth: 16}\naxes: {train.batch_size: {from: 8, to: 32, times: 2}}\n";
+    let plan = plan(&yaml(&lab, "nested", rest));
+    let ids: Vec<&str> =
+        plan["trials"].as_array().unwrap().iter().map(|t| t["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), (3 + 1) * 3);
+    assert_eq!(ids[0], "shallow_width=0.5_batch_size=8_seed=0");
+    assert_eq!(ids[11], "deep_batch_size=32_seed=0");
+}
+
+#[test]
+fn samples_are_different_repeatable_and_within_their_costs() {
+    let lab = Lab::new();
+    let sample = |seed: u64, low: u64| {
+        format!(
+            "sample:\n  count: 12\n  seed: {seed}\n  of: {{model.width: {{from: 0.5, to: 4.0, log: true}}, model.stem: {{from: 8, \
+             to: 64, multiple: 8}}, model.kernels: [[3, 3], [3, 1]]}}\n  within: {{params: [{low}, 90000]}}\nseeds: 2\n"
+        )
+    };
+    let first = plan(&yaml(&lab, "sample", &sample(0, 20_000)));
+    let trials = first["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 24);
+    let variants: std::collections::HashSet<String> =
+        trials.iter().map(|t| t["variant"].to_string()).collect();
+    assert_eq!(variants.len(), 12);
+    assert!(trials.iter().all(|t| (20_000..=90_000).contains(&t["params"].as_u64().unwrap())));
+    assert!(trials.iter().all(|t| t["variant"]["model.stem"].as_i64().unwrap() % 8 == 0));
+    assert_eq!(first, plan(&yaml(&lab, "sample", &sample(0, 20_000))));
+    assert_ne!(first["trials"], plan(&yaml(&lab, "sample", &sample(1, 20_000)))["trials"]);
+    let out = run(&yaml(&lab, "sample", &sample(0, 89_999)), &lab.dir("sample"), &[]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("of 12 variants found; the others drawn had params from"));
+}
+
+/// EfficientNet's knobs are multipliers, ViT's and ResNet's are counts; each takes part as it is.
+#[test]
+fn compound_scaling_turns_the_knobs_of_any_model() {
+    let lab = Lab::new();
+    let file = lab.folder.path().join("scaled.yaml");
+    let scaled = |model: &str, scale: &str| {
+        let text = format!(
+            "question: How?\nbase:\n  model: {model}\n  data: {{dataset: imagenet-1k, image_size: 224}}\nscale: {scale}\n"
+        );
+        fs::write(&file, text).unwrap();
+        plan(&file)["trials"].as_array().unwrap().clone()
+    };
+    let nets = scaled("{name: efficientnet_b0}", "{phi: [0, 1, 2], alpha: 1.2, beta: 1.1, gamma: 1.15}");
+    assert_eq!(nets[0]["macs"], 385_814_752_u64);
+    let solved = &nets[2]["solved"];
+    assert_eq!((&solved["model.depth"], &solved["model.width"]), (&1.44.into(), &1.21.into()));
+    assert_eq!(solved["data.image_size"], 296);
+    let growth = nets[2]["macs"].as_f64().unwrap() / nets[0]["macs"].as_f64().unwrap();
+    assert!((4.0..5.5).contains(&growth), "{growth}");
+    let resnets = scaled(
+        "{name: resnet50}",
+        "{phi: [1], alpha: 2, beta: 2, depth: model.layers, width: model.planes, resolution: data.image_size}",
+    );
+    assert_eq!(resnets[0]["solved"]["model.layers"], serde_json::json!([6, 8, 12, 6]));
+    assert_eq!(resnets[0]["solved"]["model.planes"], serde_json::json!([128, 256, 512, 1024]));
+    // Twelve heads must divide the width: 880 is not possible, 876 is the nearest.
+    let vits = scaled("{name: timm/vit_base_patch16_224}", "{phi: [1], alpha: 1.2, beta: 1.15, gamma: 1.3}");
+    let solved = &vits[0]["solved"];
+    assert_eq!((&solved["model.depth"], &solved["model.width"]), (&15.into(), &876.into()));
+    assert_eq!(solved["data.image_size"], 291);
+}
+
+/// A grid under a constraint, and the best of it on the ladder: one file, two steps.
+#[test]
+fn a_search_ends_on_the_ladder_of_its_best_point() {
+    let lab = Lab::new();
+    let rest = "search: {alpha: [1.0, 1.6, 2.6], beta: [1.0, 1.5], gamma: [1.0, 1.3], constraint: alpha * beta^2 * gamma^2, \
+                target: 2.4, tolerance: 0.31}\nscale: {phi: [0, 1, 2]}\n";
+    let file = yaml(&lab, "search", rest);
+    let before = plan(&file);
+    let ids = |plan: &Value| -> Vec<String> {
+        let trials = plan["trials"].as_array().unwrap().iter();
+        trials.map(|t| t["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let grid = ["phi=1_alpha=1_beta=1.5_gamma=1_seed=0", "phi=1_alpha=1.6_beta=1_gamma=1.3_seed=0"];
+    assert_eq!(ids(&before)[..2], grid);
+    assert_eq!(ids(&before).len(), 3);
+    assert!(before["next"].as_str().unwrap().contains("the best of these"), "{before}");
+    let dir = lab.dir("search");
+    let out = run(&file, &dir, &["train.epochs=1"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let after = plan(&dir);
+    assert_eq!(after["next"], Value::Null);
+    let all = ids(&after);
+    assert_eq!(all.len(), 5);
+    assert_eq!(trials(&dir).len(), 5);
+    // The last two have the coefficients of the best of the first three.
+    let top1 = |id: &String| {
+        let path = dir.join("trials").join(id).join("result.json");
+        let result: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        result["top1"].as_f64().unwrap()
+    };
+    let best = all[..3].iter().max_by(|a, b| top1(a).total_cmp(&top1(b)).then(b.cmp(a))).unwrap();
+    let point = best.split_once('_').unwrap().1;
+    assert!(all[..3].iter().filter(|id| top1(id) == top1(best)).count() > 1 || all[3].ends_with(point));
+    assert!(all[3].starts_with("phi=0_") && all[4].starts_with("phi=2_"), "{all:?}");
+    assert_eq!(numbers(&dir).len(), 6);
+}
+
 /// Every refusal has its place, and nothing is written.
 #[test]
 fn what_cannot_run_is_refused_with_its_place() {
@@ -128,6 +239,44 @@ fn what_cannot_run_is_refused_with_its_place() {
         "wrong.yaml:7:25: a knob is the key path of a number",
     );
     refused("match: {by: model.width}\n", &[], "takes exactly one of");
+    refused("axes: {model.width: {from: 1, to: 2}}\n", &[], "wrong.yaml:7:7: axes: a range takes `step`");
+    refused("axes: {scale.alpha: [1]}\n", &[], "wrong.yaml:7:22: there is no `scale` whose key");
+    refused(
+        "scale: {phi: [1], alpha: 2, depth: model.kernels.x}\n",
+        &[],
+        "wrong.yaml:7:15: variant phi=1: `model.kernels.x` times 2.0000: the base has no `model.kernels.x`",
+    );
+    refused("scale: {phi: [1], beta: 2, width: model.block}\n", &[], "which is no number");
+    refused(
+        "search: {alpha: [1], beta: [1], gamma: [1, 1.2], constraint: alpha * gama, target: 2, tolerance: 0.1}\n",
+        &[],
+        "wrong.yaml:7:62: `gama` has no value here",
+    );
+    refused(
+        "search: {alpha: [1], beta: [1], gamma: [1, 1.2], constraint: gamma^2, target: 2, tolerance: 0.1}\n",
+        &[],
+        "the nearest is phi=1, alpha=1, beta=1, gamma=1.2 with 1.4400",
+    );
+    refused(
+        "sample: {count: 2, of: {model.widht: [1, 2]}}\n",
+        &[],
+        "wrong.yaml:7:25: `model` paper/wrn_16_4: unknown",
+    );
+    refused(
+        "zip: {model.width: [1, 2]}\naxes: {model.width: [1]}\n",
+        &[],
+        "wrong.yaml:7:21: the same key in two places",
+    );
+    refused(
+        "report: {paper: {depth=10: {params: 1 M}}}\n",
+        &[],
+        "wrong.yaml:7:28: no variant has these settings",
+    );
+    refused(
+        "report: {paper: {x: {params: much}}}\n",
+        &[],
+        "wrong.yaml:7:30: report.paper.x.params: invalid value",
+    );
     refused(
         "axes: {model.depth: [10, 100]}\nmatch: {macs: base, by: model.stem, tolerance: 0.01}\n",
         &[],
@@ -266,13 +415,22 @@ fn only_what_is_missing_runs() {
 fn the_report_has_table_pictures_and_needs_no_network() {
     let lab = Lab::new();
     let rest = "axes: {model.depth: [10, 16]}\nmatch: {params: base, by: model.width, tolerance: 0.05}\nseeds: 2\n\
-                report: {x: model.depth, y: loss}\n";
+                report: {x: model.depth, y: loss, paper: {depth=16: {params: 21 k, error: 5.9}}}\n";
     let file = yaml(&lab, "report", rest);
     let dir = lab.dir("report");
     let out = run(&file, &dir, &[]);
     assert!(out.status.success(), "{}", text(&out.stderr));
     let said = text(&out.stdout);
-    for part in ["Which?", "depth", "width", "Best is depth ", "standard error", "report.html", "--logdir"] {
+    for part in [
+        "Which?",
+        "depth",
+        "width",
+        "Best is depth ",
+        "over 2 seeds a difference of",
+        "minus the first's",
+        "report.html",
+        "--logdir",
+    ] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     let rows = numbers(&dir);
@@ -289,6 +447,10 @@ fn the_report_has_table_pictures_and_needs_no_network() {
     let addresses = html.split("http").skip(1).filter(|rest| !rest.starts_with("://www.w3.org/"));
     assert_eq!(addresses.count(), 0, "the page names another address than the SVG name space");
     assert!(!html.contains("<link") && !html.contains(" src="));
+    let figures = "depth 16 | 20.";
+    let markdown = fs::read_to_string(dir.join("report.md")).unwrap();
+    assert!(markdown.contains(figures) && markdown.contains("| 21 k |"), "{markdown}");
+    assert!(html.contains("Beside the paper") && html.contains("1 are met to the last digit"), "{html}");
     for file in ["report.md", "over_axis.svg", "pareto.svg", "curves.svg", "plan.json", "experiment.yaml"] {
         assert!(dir.join(file).exists(), "{file}");
     }

@@ -165,6 +165,7 @@ fn on_known(args: &Args) -> Result<Evaluated> {
         dataset: args.data.clone(),
         root: Some(root),
         train: None,
+        image_size: None,
         test: None,
         augment: Vec::new(),
         mean: None,

@@ -56,7 +56,7 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Status(which) => status(&which),
         Verb::Report(which) => {
             let experiment = which.experiment()?;
-            report(&which, &experiment, &experiment.plan()?)
+            report(&which, &experiment, &which.plan(&experiment)?)
         }
     }
 }
@@ -64,6 +64,11 @@ pub fn run(verb: Verb) -> Result<()> {
 impl Which {
     fn experiment(&self) -> Result<Experiment> {
         Experiment::read(&self.path, &self.overrides)
+    }
+
+    /// With what the run directory adds.
+    fn plan(&self, experiment: &Experiment) -> Result<Plan> {
+        experiment.plan_in(&self.dir(experiment))
     }
 
     fn dir(&self, experiment: &Experiment) -> PathBuf {
@@ -76,7 +81,7 @@ impl Which {
 }
 
 fn plan(which: &Which) -> Result<()> {
-    let plan = which.experiment()?.plan()?;
+    let plan = which.plan(&which.experiment()?)?;
     if which.json {
         return print_json(&plan);
     }
@@ -86,7 +91,8 @@ fn plan(which: &Which) -> Result<()> {
         let names = [trial.id.clone(), trial.label(), trial.solved(), trial.model.clone()];
         out.add_row(names.into_iter().chain(costs));
     }
-    print(out)
+    print(out)?;
+    plan.next.map_or(Ok(()), |next| print(format_args!("then         {next}")))
 }
 
 fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()> {
@@ -120,7 +126,7 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
             }
         }
     })?;
-    report(which, &experiment, &experiment.plan()?)?;
+    report(which, &experiment, &which.plan(&experiment)?)?;
     match outcome.failures.as_slice() {
         [] => Ok(()),
         failures => {
@@ -140,7 +146,7 @@ fn default_jobs(experiment: &Experiment) -> usize {
 
 fn status(which: &Which) -> Result<()> {
     let experiment = which.experiment()?;
-    let trials = experiment::status(&experiment.plan()?, &which.dir(&experiment))?;
+    let trials = experiment::status(&which.plan(&experiment)?, &which.dir(&experiment))?;
     if which.json {
         return print_json(&trials);
     }
@@ -173,12 +179,16 @@ fn report(which: &Which, experiment: &Experiment, plan: &Plan) -> Result<()> {
 }
 
 fn show(answer: &Answer, dir: &Path) -> Result<()> {
-    let report::Table { titles, rows } = report::answer_table(answer);
-    let mut out = table(&titles.iter().map(String::as_str).collect::<Vec<_>>());
-    out.add_rows(rows);
+    let shown = |report::Table { titles, rows }: report::Table| {
+        let mut out = table(&titles.iter().map(String::as_str).collect::<Vec<_>>());
+        out.add_rows(rows);
+        print(out)
+    };
     print(&answer.question)?;
-    print(out)?;
+    shown(report::answer_table(answer))?;
+    report::paper_table(answer).map_or(Ok(()), shown)?;
     print(report::verdict(answer))?;
+    report::findings(answer).iter().try_for_each(print)?;
     if !answer.missing.is_empty() {
         let dir = dir.display();
         print(format_args!(

@@ -1,7 +1,7 @@
 //! Which data a run trains and tests on.
 
-use super::{Augment, Dataset, Splits, Statistics, load, root};
-use anyhow::{Result, ensure};
+use super::{Augment, Dataset, Splits, Statistics, corpus, load, root, shape};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map_recursive;
 use std::path::PathBuf;
@@ -21,6 +21,9 @@ pub struct DataConfig {
     /// Number of test images, always the same ones; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<usize>,
+    /// Height and width to which images are resized for the model; their own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<i64>,
     #[serde(default, with = "singleton_map_recursive")]
     pub augment: Vec<Augment>,
     /// A channel each, in [0, 1]; those of the training set when absent.
@@ -31,6 +34,42 @@ pub struct DataConfig {
 }
 
 impl DataConfig {
+    /// Channels, height and width of what the model sees, and the number of classes, without reading the data where
+    /// the name tells. A set of photographs of all sizes is known by its classes, and takes `image_size`.
+    ///
+    /// # Errors
+    /// An unknown data set, or a size that is missing or not positive.
+    pub fn shape(&self) -> Result<([i64; 3], i64)> {
+        let root = self.root.clone().unwrap_or_else(root);
+        let (images, classes) = match shape(&self.dataset, &root) {
+            Ok((images, classes)) => (Some(images), classes),
+            Err(error) => match corpus(&self.dataset).ok().and_then(|corpus| corpus.classes) {
+                Some(classes) => (None, i64::try_from(classes)?),
+                None => return Err(error),
+            },
+        };
+        match images {
+            Some(images) => Ok((self.resized(images)?, classes)),
+            None => {
+                let size = self.image_size;
+                let size = size.with_context(|| {
+                    format!("`data.image_size` is missing: the images of {} are of all sizes", self.dataset)
+                })?;
+                Ok((self.resized([3, size, size])?, classes))
+            }
+        }
+    }
+
+    /// The shape that the model sees of images of this shape (C, H, W).
+    ///
+    /// # Errors
+    /// A size that is not positive.
+    pub fn resized(&self, images: [i64; 3]) -> Result<[i64; 3]> {
+        let Some(size) = self.image_size else { return Ok(images) };
+        ensure!((1..=4096).contains(&size), "`data.image_size`: {size} is not between 1 and 4096");
+        Ok([images[0], size, size])
+    }
+
     /// Reads training and test set, and how to normalise both.
     ///
     /// # Errors

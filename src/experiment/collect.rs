@@ -1,8 +1,9 @@
 //! The results of an experiment, one row a variant.
 
-use super::plan::{Experiment, Plan, Trial};
+use super::plan::{Experiment, Plan, Trial, picks};
+use super::printed::Figures;
 use super::run::trial_dir;
-use super::spec::{Metric, ReportSpec};
+use super::spec::{Cost, Metric, ReportSpec};
 use super::status::{State, TrialStatus, epochs, result, status};
 use crate::train::{EpochMetrics, RunResult};
 use anyhow::Result;
@@ -18,6 +19,8 @@ pub struct Answer {
     pub paper: Option<String>,
     /// The key paths of the axes, as columns.
     pub columns: Vec<String>,
+    /// Those of the knobs that were solved.
+    pub solved: Vec<String>,
     #[serde(skip)]
     pub report: ReportSpec,
     /// In the order of the plan; variants without a finished trial too.
@@ -32,10 +35,13 @@ pub struct Row {
     /// For people, such as `cardinality 4`.
     pub label: String,
     pub variant: Map<String, Value>,
-    pub matched: Map<String, Value>,
+    pub solved: Map<String, Value>,
     pub params: u64,
     pub macs: u64,
     pub activations: u64,
+    /// The paper's own figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paper: Option<Figures>,
     pub results: Vec<RunResult>,
     /// The epochs of every finished trial.
     #[serde(skip)]
@@ -47,19 +53,22 @@ pub struct Row {
 /// # Errors
 /// Records that cannot be read.
 pub fn collect(experiment: &Experiment, plan: &Plan, dir: &Path) -> Result<Answer> {
-    let rows = plan.trials.chunk_by(|a, b| a.variant == b.variant).map(|trials| row(trials, dir));
+    let spec = &experiment.spec;
+    let rows = plan.trials.chunk_by(|a, b| a.variant == b.variant);
+    let rows = rows.map(|trials| row(trials, &spec.report, dir));
     Ok(Answer {
         experiment: plan.experiment.clone(),
-        question: experiment.spec.question.clone(),
-        paper: experiment.spec.paper.clone(),
+        question: spec.question.clone(),
+        paper: spec.paper.clone(),
         columns: plan.columns().into_iter().map(str::to_owned).collect(),
-        report: experiment.spec.report.clone(),
+        solved: plan.solved_columns().into_iter().map(str::to_owned).collect(),
+        report: spec.report.clone(),
         rows: rows.collect::<Result<_>>()?,
         missing: status(plan, dir)?.into_iter().filter(|trial| trial.state != State::Done).collect(),
     })
 }
 
-fn row(trials: &[Trial], dir: &Path) -> Result<Row> {
+fn row(trials: &[Trial], report: &ReportSpec, dir: &Path) -> Result<Row> {
     let first = &trials[0];
     let (mut results, mut curves) = (Vec::new(), Vec::new());
     for trial in trials {
@@ -69,27 +78,42 @@ fn row(trials: &[Trial], dir: &Path) -> Result<Row> {
             curves.push(epochs(&dir)?);
         }
     }
+    let belongs = |wanted: &str| picks(&first.variant, &wanted.split(',').map(str::trim).collect::<Vec<_>>());
+    let paper = report.paper.0.iter().find(|(wanted, _)| belongs(wanted));
     Ok(Row {
         label: first.label(),
         variant: first.variant.clone(),
-        matched: first.matched.clone(),
+        solved: first.solved.clone(),
         params: first.params,
         macs: first.macs,
         activations: first.activations,
+        paper: paper.map(|(_, figures)| figures.clone()),
         results,
         curves,
     })
 }
 
 impl Row {
+    pub fn cost(&self, cost: Cost) -> u64 {
+        match cost {
+            Cost::Params => self.params,
+            Cost::Macs => self.macs,
+            Cost::Activations => self.activations,
+        }
+    }
+
+    /// A metric of this variant minus that of another, for each seed that both have.
+    pub fn differences(&self, other: &Row, metric: Metric) -> Vec<f64> {
+        let pairs = self.results.iter().filter_map(|a| {
+            let b = other.results.iter().find(|b| b.seed == a.seed)?;
+            Some(metric.of(a) - metric.of(b))
+        });
+        pairs.collect()
+    }
+
     /// A metric of every finished trial.
     pub fn values(&self, metric: Metric) -> Vec<f64> {
-        let value = |result: &RunResult| match metric {
-            Metric::Top1 => result.top1,
-            Metric::Loss => result.loss,
-            Metric::ImagesPerSecond => result.images_per_second,
-        };
-        self.results.iter().map(value).collect()
+        self.results.iter().map(|result| metric.of(result)).collect()
     }
 
     /// The mean over the seeds; `None` without a finished trial.

@@ -1,18 +1,27 @@
 //! Experiments: a question in YAML becomes a plan of trials, the trials run, their results become the answer.
 //!
-//! `spec` (the YAML) → `plan` (trials of equal cost, by `matching`) → `run` (one process a trial) → `collect`.
+//! `spec` (the YAML; `space`: what varies) → `plan` (`variant`s become trials in the `planner`: scaled, of equal cost by
+//! `matching`) → `run` (one process a trial) → `collect`.
 
 mod collect;
+mod formula;
 mod matching;
 mod plan;
+mod planner;
+mod printed;
 mod run;
+mod space;
 mod spec;
 mod status;
+mod variant;
 
 pub(crate) use collect::mean;
 pub use collect::{Answer, Row, collect};
+pub use formula::Formula;
 pub use plan::{Experiment, Plan, Trial};
 pub(crate) use plan::{label, last, text};
+pub use printed::{Figures, Printed};
 pub use run::{Failure, Outcome, RunOptions, TrialEvent, run};
+pub use space::{Between, Dimension, Draw, Named, Ordered, Sample, Scale, Search, Values, Within};
 pub use spec::{Cost, Match, Metric, ReportSpec, Spec, Target, X};
 pub use status::{State, TrialStatus, status};

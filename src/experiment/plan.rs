@@ -1,24 +1,24 @@
 //! The trials of an experiment, every one checked and costed before anything runs.
 
-use super::matching::solve;
-use super::spec::{Cost, Match, Ordered, Spec, Target, X};
-use crate::models::Complexity;
+use super::collect::mean;
+use super::planner::Planner;
+use super::spec::{Metric, Spec};
+use super::status::finished;
+use super::variant;
 use crate::train::RunConfig;
-use crate::yaml::{self, Document, Override, set_path};
-use crate::{Usage, brief, data, nearest};
-use anyhow::{Context, Error, Result, ensure};
+use crate::yaml::{Document, Override};
+use crate::{Usage, nearest};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
-use serde_yaml::Value;
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// An experiment read from its file.
 pub struct Experiment {
     /// The file's name without extension.
     pub name: String,
     pub spec: Spec,
-    document: Document,
+    pub(super) document: Document,
 }
 
 /// What an experiment runs; its JSON form is `plan.json`.
@@ -27,6 +27,9 @@ pub struct Plan {
     pub experiment: String,
     /// In the order of the file, the seeds of a variant side by side.
     pub trials: Vec<Trial>,
+    /// What comes after these trials, and depends on their results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One run of the experiment.
@@ -36,9 +39,9 @@ pub struct Trial {
     pub id: String,
     /// The values of the axes by their key paths, and `variant` for a named one.
     pub variant: Map<String, Json>,
-    /// The knob that was solved for equal cost.
+    /// The knobs that were solved: for equal cost, and by compound scaling.
     #[serde(skip_serializing_if = "Map::is_empty")]
-    pub matched: Map<String, Json>,
+    pub solved: Map<String, Json>,
     pub seed: u64,
     pub model: String,
     pub params: u64,
@@ -54,10 +57,47 @@ impl Trial {
         label(&self.variant)
     }
 
-    /// The knob that was solved, for people: `base_width 12`.
+    /// The knobs that were solved, for people: `base_width 12`.
     pub fn solved(&self) -> String {
-        label(&self.matched)
+        label(&self.solved)
     }
+}
+
+/// Whether a variant has all settings of `wanted`: `KEY=VALUE`, the key in full or its last part, or the name of a named
+/// variant.
+pub(crate) fn picks(variant: &Map<String, Json>, wanted: &[&str]) -> bool {
+    wanted.iter().all(|wanted| {
+        let (key, value) = wanted.split_once('=').unwrap_or(("variant", wanted));
+        variant.iter().any(|(path, has)| (path == key || last(path) == key) && text(has) == value)
+    })
+}
+
+/// The keys of all mappings, each once, in the order in which they come.
+fn keys<'a>(mappings: impl Iterator<Item = &'a Map<String, Json>>) -> Vec<&'a str> {
+    let mut keys: Vec<&str> = Vec::new();
+    for key in mappings.flat_map(Map::keys) {
+        if !keys.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// The variant whose mean is best over its seeds; `None` until all trials are done.
+fn best_variant(trials: &[Trial], dir: &Path, metric: Metric) -> Result<Option<Map<String, Json>>> {
+    let mut best: Option<(f64, &Trial)> = None;
+    for seeds in trials.chunk_by(|a, b| a.variant == b.variant) {
+        let mut values = Vec::new();
+        for trial in seeds {
+            let Some(result) = finished(trial, dir)? else { return Ok(None) };
+            values.push(metric.of(&result));
+        }
+        let mean = mean(&values).unwrap_or(f64::NAN);
+        if best.is_none_or(|(so_far, _)| metric.better(mean, so_far)) {
+            best = Some((mean, &seeds[0]));
+        }
+    }
+    Ok(best.map(|(_, trial)| trial.variant.clone()))
 }
 
 /// Settings by their key paths, for people.
@@ -89,27 +129,15 @@ pub fn override_of(text: &str) -> Result<Override> {
         let (first, rest) = key.split_once('.').unwrap_or((key, ""));
         Ok(match first {
             "axes" | "zip" if !rest.is_empty() => vec![first.to_owned(), rest.to_owned()],
+            "sample" if rest.starts_with("of.") => {
+                vec![first.to_owned(), "of".to_owned(), rest["of.".len()..].to_owned()]
+            }
             "model" | "data" | "train" | "seed" | "device" | "threads" => {
                 std::iter::once("base").chain(key.split('.')).map(str::to_owned).collect()
             }
             _ => key.split('.').map(str::to_owned).collect(),
         })
     })
-}
-
-/// One setting of one key path, and where the file gives it.
-#[derive(Clone)]
-struct Assignment {
-    path: String,
-    value: Value,
-    place: Vec<String>,
-}
-
-/// One cell of the product.
-#[derive(Clone, Default)]
-struct Variant {
-    columns: Vec<(String, Value)>,
-    assignments: Vec<Assignment>,
 }
 
 impl Experiment {
@@ -134,293 +162,60 @@ impl Experiment {
         self.document.text()
     }
 
-    /// All trials; no data is read but for sets whose name does not tell their shape, and no weight is allocated.
+    /// All trials; no data is read but for sets whose name does not tell their shape, and no weight is allocated. Of an
+    /// experiment with a search it is the first step.
     ///
     /// # Errors
     /// [`Usage`], at its place in the file: a setting that cannot be, a model that does not fit the data, a cost that
     /// cannot be matched (with the nearest that can).
     pub fn plan(&self) -> Result<Plan> {
-        let mut planner = Planner { experiment: self, shapes: HashMap::new(), costs: HashMap::new() };
-        planner.plan()
+        self.plan_after(|_| Ok(None))
     }
 
-    /// The product of named variants, axes and zipped axes.
-    fn variants(&self) -> Result<Vec<Variant>> {
-        let Spec { axes, zip, variants: named, .. } = &self.spec;
-        let mut all = vec![Variant::default()];
-        let mut times = |choices: Vec<Variant>| {
-            all = all.iter().flat_map(|done| choices.iter().map(|choice| done.and(choice))).collect();
-        };
-        if !named.0.is_empty() {
-            times(named.0.iter().map(|(name, settings)| named_variant(name, settings)).collect());
-        }
-        for (path, values) in &axes.0 {
-            let place = ["axes", path];
-            self.ensure(!values.is_empty(), &place, "an axis without values")?;
-            times((0..values.len()).map(|i| Variant::of("axes", [(path, values)], i)).collect());
-        }
-        if let Some((first, values)) = zip.0.first() {
-            for (path, others) in &zip.0 {
-                self.ensure(!others.is_empty(), &["zip", path], "an axis without values")?;
-                let message = format!("{} values, and `{first}` has {}", others.len(), values.len());
-                self.ensure(others.len() == values.len(), &["zip", path], &message)?;
-            }
-            let lists = || zip.0.iter().map(|(path, values)| (path, values));
-            times((0..values.len()).map(|i| Variant::of("zip", lists(), i)).collect());
-        }
-        let mut seen = HashSet::new();
-        for column in all.first().iter().flat_map(|variant| &variant.columns) {
-            self.ensure(seen.insert(&column.0), &["zip", &column.0], "the same key in two places")?;
-        }
-        Ok(all)
+    /// All trials as far as the results in the run directory `dir` tell them: after a search whose trials are done,
+    /// those of its second step as well.
+    ///
+    /// # Errors
+    /// As [`Experiment::plan`], and records that cannot be read.
+    pub fn plan_in(&self, dir: &Path) -> Result<Plan> {
+        self.plan_after(|trials| best_variant(trials, dir, self.spec.report.y))
     }
 
-    fn ensure(&self, holds: bool, place: &[&str], message: &str) -> Result<()> {
-        if holds { Ok(()) } else { Err(self.document.error(place, message)) }
-    }
-
-    fn check_report(&self) -> Result<()> {
-        let X::Axis(path) = &self.spec.report.x else { return Ok(()) };
-        let axes = self.spec.axes.0.iter().chain(&self.spec.zip.0).map(|(path, _)| path.as_str());
-        let known: Vec<&str> = axes.chain(["macs", "params", "activations"]).collect();
-        let like = nearest(path, known.iter().copied()).unwrap_or_default();
-        let message = format!("`{path}` is neither an axis nor a cost; did you mean `{like}`?");
-        self.ensure(known.contains(&path.as_str()), &["report", "x"], &message)
-    }
-}
-
-fn named_variant(name: &str, settings: &Ordered<Value>) -> Variant {
-    let assignments = settings.0.iter().map(|(path, value)| Assignment {
-        path: path.clone(),
-        value: value.clone(),
-        place: ["variants", name, path].map(str::to_owned).into(),
-    });
-    Variant { columns: vec![("variant".into(), name.into())], assignments: assignments.collect() }
-}
-
-impl Variant {
-    /// The values at `index` of lists that go together.
-    fn of<'a>(
-        section: &str,
-        lists: impl IntoIterator<Item = (&'a String, &'a Vec<Value>)>,
-        index: usize,
-    ) -> Self {
-        let mut variant = Self::default();
-        for (path, values) in lists {
-            let value = values[index].clone();
-            variant.columns.push((path.clone(), value.clone()));
-            let place = vec![section.to_owned(), path.clone(), index.to_string()];
-            variant.assignments.push(Assignment { path: path.clone(), value, place });
-        }
-        variant
-    }
-
-    fn and(&self, other: &Self) -> Self {
-        let mut both = self.clone();
-        both.columns.extend(other.columns.iter().cloned());
-        both.assignments.extend(other.assignments.iter().cloned());
-        both
-    }
-
-    /// `cardinality=4_base_width=12`, fit for a file name.
-    fn id(&self) -> String {
-        let short = |path: &str| {
-            let same = self.columns.iter().filter(|(other, _)| last(other) == last(path)).count();
-            if same > 1 { path.to_owned() } else { last(path).to_owned() }
-        };
-        let parts = self.columns.iter().map(|(path, value)| {
-            let value = text(&serde_json::to_value(value).unwrap_or_default());
-            if path == "variant" { value } else { format!("{}={value}", short(path)) }
-        });
-        let plain = |c: char| if c.is_ascii_alphanumeric() || ".+-=_".contains(c) { c } else { '-' };
-        parts.map(|part| part.chars().map(plain).take(60).collect::<String>() + "_").collect()
-    }
-}
-
-/// The shape of a data set's images, and its number of classes.
-type Shape = ([i64; 3], i64);
-
-/// What is worked out once for many trials.
-struct Planner<'a> {
-    experiment: &'a Experiment,
-    shapes: HashMap<(String, Option<PathBuf>), Shape>,
-    /// By the model's spelling and the data's shape.
-    costs: HashMap<String, Result<Complexity, String>>,
-}
-
-impl Planner<'_> {
-    fn plan(&mut self) -> Result<Plan> {
-        let Experiment { name, spec, document } = self.experiment;
-        self.experiment.check_report()?;
-        let blame = |error: &Error| document.blame(&["base"], error);
-        spec.base.validate().map_err(|e| blame(&e))?;
-        let base = self.cost(&spec.base).map_err(|e| blame(&e))?;
-        let target = spec.matching.as_ref().map(|matching| self.target(matching, &base)).transpose()?;
+    /// Plans, and the ladder too where `choose` names the best of the search.
+    fn plan_after(&self, choose: impl Fn(&[Trial]) -> Result<Option<Map<String, Json>>>) -> Result<Plan> {
+        let mut planner = Planner::new(self)?;
         let mut trials = Vec::new();
-        let mut ids = HashSet::new();
-        for variant in self.experiment.variants()? {
-            let mut value = self.assigned(&variant)?;
-            let mut matched = Map::new();
-            if let (Some(matching), Some((cost, target))) = (&spec.matching, target) {
-                let solved = self.matched(&variant, &mut value, matching, cost, target)?;
-                matched.insert(matching.by.clone(), solved);
-            }
-            let checked = yaml::from_value::<RunConfig>(value).and_then(|config| {
-                config.validate()?;
-                Ok((self.cost(&config)?, config))
-            });
-            let (complexity, config) = checked.map_err(|e| self.blame(&variant, &e))?;
-            let json = |(path, value): &(String, Value)| Ok((path.clone(), serde_json::to_value(value)?));
-            let columns: Map<String, Json> = variant.columns.iter().map(json).collect::<Result<_>>()?;
-            let stem = variant.id();
-            for seed in spec.seeds.from(spec.base.seed) {
-                let mut id = format!("{stem}seed={seed}");
-                for n in 2.. {
-                    if ids.insert(id.clone()) {
-                        break;
+        for variant in planner.variants()? {
+            trials.extend(planner.trials(&variant)?);
+        }
+        let phi = self.spec.scale.as_ref().map_or(&[][..], |scale| &scale.phi);
+        let mut next = None;
+        if self.spec.search.is_some() && !phi.is_empty() {
+            match choose(&trials)? {
+                Some(best) => {
+                    let at = |name: &str| best.get(&format!("scale.{name}")).and_then(Json::as_f64);
+                    let point = ["alpha", "beta", "gamma"].map(|name| at(name).unwrap_or(1.0));
+                    for &phi in phi.iter().filter(|&&phi| phi != 1.0) {
+                        trials.extend(planner.trials(&variant::at_point(phi, point))?);
                     }
-                    id = format!("{stem}{n}_seed={seed}");
                 }
-                trials.push(Trial {
-                    id,
-                    variant: columns.clone(),
-                    matched: matched.clone(),
-                    seed,
-                    model: config.model.name.clone(),
-                    params: complexity.params,
-                    macs: complexity.macs,
-                    activations: complexity.activations,
-                    config: RunConfig { seed, ..config.clone() },
-                });
+                None => next = Some(format!("scale.phi {phi:?} with the best of these")),
             }
         }
-        Ok(Plan { experiment: name.clone(), trials })
-    }
-
-    /// The base with the variant's settings, each checked as it is made.
-    fn assigned(&self, variant: &Variant) -> Result<Value> {
-        let document = &self.experiment.document;
-        let mut value = document.value().get("base").cloned().unwrap_or_default();
-        for Assignment { path, value: new, place } in &variant.assignments {
-            let keys: Vec<&str> = path.split('.').collect();
-            let set = set_path(&mut value, &keys, new.clone());
-            let checked = set.and_then(|()| yaml::from_value::<RunConfig>(value.clone()));
-            let config = checked.map_err(|error| self.misplaced(place, &error))?;
-            config.model.resolve().map_err(|error| self.misplaced(place, &error))?;
-        }
-        Ok(value)
-    }
-
-    /// An error of one assignment: at its key when that is unknown, else at its value.
-    fn misplaced(&self, place: &[String], error: &Error) -> Error {
-        let message = brief(error);
-        match message.contains("unknown field") {
-            true => self.experiment.document.key_error(&place[..2], message),
-            false => self.experiment.document.error(place, message),
-        }
-    }
-
-    /// An error of a whole variant, at the assignment that it names, else at the last.
-    fn blame(&self, variant: &Variant, error: &Error) -> Error {
-        let message = match variant.id().trim_end_matches('_') {
-            "" => brief(error),
-            id => format!("variant {id}: {}", brief(error)),
-        };
-        let names = |a: &&Assignment| message.contains(&format!("`{}`", last(&a.path)));
-        let place = variant.assignments.iter().rev().find(names).or(variant.assignments.last());
-        let base = ["base".to_owned()];
-        self.experiment.document.error(place.map_or(&base[..], |a| &a.place), message)
-    }
-
-    /// The cost that every variant shall have.
-    fn target(&self, matching: &Match, base: &Complexity) -> Result<(Cost, u64)> {
-        let Match { by, tolerance, .. } = matching;
-        let ensure = |holds, key, message: &str| self.experiment.ensure(holds, &["match", key], message);
-        ensure(*tolerance > 0.0 && *tolerance < 1.0, "tolerance", "must lie between 0 and 1")?;
-        let model = by.strip_prefix("model.").unwrap_or_default();
-        let number = "a knob is the key path of a number of the model, such as `model.base_width`";
-        ensure(!model.is_empty(), "by", number)?;
-        let fields = self.experiment.spec.base.model.resolve()?.fields()?;
-        let known: Vec<&str> =
-            fields.iter().filter(|(_, v)| v.is_number()).filter_map(|(k, _)| k.as_str()).collect();
-        let like = nearest(model, known.iter().copied()).unwrap_or_default();
-        ensure(known.contains(&model), "by", &format!("{number}; did you mean `model.{like}`?"))?;
-        let varies = |variant: &Variant| variant.assignments.iter().any(|a| a.path == *by);
-        let free = !self.experiment.variants()?.iter().any(varies);
-        ensure(free, "by", "the knob is an axis too; one of the two must go")?;
-        let given = matching.target();
-        ensure(given.is_some(), "by", "`match` takes exactly one of `macs`, `params` and `activations`")?;
-        let (cost, target) = given.context("match")?;
-        Ok((cost, if let Target::Number(n) = target { n } else { cost.of(base) }))
-    }
-
-    /// Solves the knob in `value` and returns its setting.
-    fn matched(
-        &mut self,
-        variant: &Variant,
-        value: &mut Value,
-        matching: &Match,
-        cost: Cost,
-        target: u64,
-    ) -> Result<Json> {
-        let keys: Vec<&str> = matching.by.split('.').collect();
-        let fields = yaml::from_value::<RunConfig>(value.clone())?.model.resolve()?.fields()?;
-        let start = fields.get(last(&matching.by)).cloned().unwrap_or_default();
-        let mut trial = value.clone();
-        let solved = solve(&start, target, |setting| {
-            set_path(&mut trial, &keys, setting.clone()).ok()?;
-            let config = yaml::from_value::<RunConfig>(trial.clone()).ok()?;
-            Some(cost.of(&self.cost(&config).ok()?))
-        });
-        let at = |message: String| {
-            let error = anyhow::anyhow!(message);
-            self.blame(variant, &error)
-        };
-        let by = &matching.by;
-        let Some(solved) = solved else {
-            return Err(at(format!("no setting of `{by}` makes a model")));
-        };
-        let distance = solved.distance(target);
-        if distance > matching.tolerance {
-            let setting = text(&serde_json::to_value(&solved.value)?);
-            return Err(at(format!(
-                "{} cannot be matched to {target} by `{by}`: the nearest is {} at {setting}, {:.1} % away, and the \
-                 tolerance is {:.1} %",
-                cost.name(),
-                solved.cost,
-                100.0 * distance,
-                100.0 * matching.tolerance
-            )));
-        }
-        set_path(value, &keys, solved.value.clone())?;
-        Ok(serde_json::to_value(&solved.value)?)
-    }
-
-    /// What a run's model costs on its data.
-    fn cost(&mut self, config: &RunConfig) -> Result<Complexity> {
-        let data = (config.data.dataset.clone(), config.data.root.clone());
-        let shape = match self.shapes.get(&data) {
-            Some(shape) => *shape,
-            None => {
-                let root = config.data.root.clone().unwrap_or_else(data::root);
-                let shape = data::shape(&config.data.dataset, &root)?;
-                self.shapes.insert(data, shape);
-                shape
-            }
-        };
-        let key = format!("{}{shape:?}", yaml::to_string(&config.model)?);
-        let counted = self.costs.entry(key).or_insert_with(|| {
-            let (input, classes) = shape;
-            config.complexity(input, classes).map_err(|error| brief(&error))
-        });
-        counted.clone().map_err(Error::msg)
+        planner.check_report(&trials)?;
+        Ok(Plan { experiment: self.name.clone(), trials, next })
     }
 }
 
 impl Plan {
     /// The columns that tell the variants apart, in the order of the file.
     pub fn columns(&self) -> Vec<&str> {
-        self.trials.first().map_or(Vec::new(), |trial| trial.variant.keys().map(String::as_str).collect())
+        keys(self.trials.iter().map(|trial| &trial.variant))
+    }
+
+    /// The columns of the solved knobs.
+    pub fn solved_columns(&self) -> Vec<&str> {
+        keys(self.trials.iter().map(|trial| &trial.solved))
     }
 
     /// The trials that any of `wanted` picks: an ID, or `key=value` pairs with commas between, where the key is an axis
@@ -429,14 +224,10 @@ impl Plan {
     /// # Errors
     /// [`Usage`] where one picks nothing.
     pub fn only(&self, wanted: &[String]) -> Result<Vec<&Trial>> {
-        let has = |trial: &Trial, pair: &str| {
-            let Some((key, value)) = pair.split_once('=') else { return false };
-            let named =
-                |(path, has): (&String, &Json)| (path == key || last(path) == key) && text(has) == value;
-            trial.variant.iter().any(named) || (key == "seed" && trial.seed.to_string() == value)
-        };
         let picks = |trial: &Trial, wanted: &str| {
-            trial.id == wanted || wanted.split(',').all(|pair| has(trial, pair.trim()))
+            let seed = |pair: &&str| pair.strip_prefix("seed=") == Some(&trial.seed.to_string());
+            let rest: Vec<&str> = wanted.split(',').map(str::trim).filter(|pair| !seed(pair)).collect();
+            trial.id == wanted || picks(&trial.variant, &rest)
         };
         for wanted in wanted {
             let ids: Vec<&str> = self.trials.iter().map(|trial| trial.id.as_str()).collect();

@@ -72,21 +72,51 @@ pub fn run(
     stop: &AtomicBool,
     observe: &mut dyn FnMut(&Trial, TrialEvent),
 ) -> Result<Outcome> {
-    let plan = experiment.plan()?;
-    let wanted = plan.only(&options.only)?;
-    same_configurations(&plan, dir)?;
-    fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
-    let _lock = train::lock(dir)?;
-    atomic::write(&dir.join("experiment.yaml"), experiment.text()?.as_bytes())?;
-    atomic::write(&dir.join("plan.json"), &serde_json::to_vec_pretty(&plan)?)?;
-    let is_done = |trial: &&Trial| trial_dir(dir, trial).join(train::RESULT).exists();
-    let (done, missing): (Vec<&Trial>, Vec<&Trial>) = wanted.into_iter().partition(is_done);
+    let mut outcome = Outcome::default();
+    for step in 0.. {
+        let plan = experiment.plan_in(dir)?;
+        let wanted = plan.only(&options.only)?;
+        same_configurations(&plan, dir)?;
+        fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
+        let _lock = train::lock(dir)?;
+        atomic::write(&dir.join("experiment.yaml"), experiment.text()?.as_bytes())?;
+        atomic::write(&dir.join("plan.json"), &serde_json::to_vec_pretty(&plan)?)?;
+        let is_done = |trial: &&Trial| trial_dir(dir, trial).join(train::RESULT).exists();
+        let (done, missing): (Vec<&Trial>, Vec<&Trial>) = wanted.into_iter().partition(is_done);
+        if step == 0 {
+            outcome.already = done.len();
+        }
+        run_missing(missing, dir, options, stop, &mut outcome, observe)?;
+        let ended = stop.load(Ordering::Relaxed) || !outcome.failures.is_empty();
+        // A search that is done has a second step.
+        if ended || plan.next.is_none() || experiment.plan_in(dir)?.next.is_some() {
+            break;
+        }
+    }
+    match stop.load(Ordering::Relaxed) {
+        true => Err(Interrupted(format!(
+            "interrupted with everything saved in {}; run the same command again to go on",
+            dir.display()
+        ))
+        .into()),
+        false => Ok(outcome),
+    }
+}
+
+/// Runs these trials, and counts how they ended.
+fn run_missing(
+    missing: Vec<&Trial>,
+    dir: &Path,
+    options: &RunOptions,
+    stop: &AtomicBool,
+    outcome: &mut Outcome,
+    observe: &mut dyn FnMut(&Trial, TrialEvent),
+) -> Result<()> {
     for trial in &missing {
         let dir = trial_dir(dir, trial);
         fs::create_dir_all(&dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
         atomic::write(&dir.join(train::CONFIG), yaml::to_string(&trial.config)?.as_bytes())?;
     }
-    let mut outcome = Outcome { already: done.len(), ..Outcome::default() };
     let pool = Pool { dir, options, stop, queue: Mutex::new(missing.into_iter()), running: Mutex::default() };
     pool.run(&mut |trial, event| {
         match &event {
@@ -98,14 +128,7 @@ pub fn run(
         }
         observe(trial, event);
     });
-    match stop.load(Ordering::Relaxed) {
-        true => Err(Interrupted(format!(
-            "interrupted with everything saved in {}; run the same command again to go on",
-            dir.display()
-        ))
-        .into()),
-        false => Ok(outcome),
-    }
+    Ok(())
 }
 
 /// No trial of the plan may stand in `dir` with other settings.

@@ -1,12 +1,12 @@
 //! An experiment as its YAML file spells it.
 
+use super::printed::Figures;
+use super::space::{Named, Ordered, Sample, Scale, Search, Values};
 use crate::models::Complexity;
-use crate::train::RunConfig;
-use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use crate::train::{RunConfig, RunResult};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
 use std::fmt;
-use std::marker::PhantomData;
 
 /// A question, the run that all trials start from, and what varies.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,15 +18,24 @@ pub struct Spec {
     pub paper: Option<String>,
     /// One run, with every key of a `train` file.
     pub base: RunConfig,
-    /// Key paths with lists of values; their product is run.
+    /// Key paths with lists or ranges of values; their product is run.
     #[serde(default)]
-    pub axes: Ordered<Vec<Value>>,
+    pub axes: Ordered<Values>,
     /// Key paths with lists of one length, gone through together; times the product.
     #[serde(default)]
-    pub zip: Ordered<Vec<Value>>,
-    /// Named settings of key paths; times the others.
+    pub zip: Ordered<Values>,
+    /// Named settings of key paths, with axes of their own where they have any; times the others.
     #[serde(default)]
-    pub variants: Ordered<Ordered<Value>>,
+    pub variants: Ordered<Named>,
+    /// Settings drawn at random; times the others.
+    #[serde(default)]
+    pub sample: Option<Sample>,
+    /// Compound scaling; its φ times the others. `scale.alpha` and its like may be axes too.
+    #[serde(default)]
+    pub scale: Option<Scale>,
+    /// Finds α, β and γ for `scale`.
+    #[serde(default)]
+    pub search: Option<Search>,
     #[serde(default, rename = "match")]
     pub matching: Option<Match>,
     #[serde(default)]
@@ -45,7 +54,7 @@ pub struct Match {
     pub params: Option<Target>,
     #[serde(default)]
     pub activations: Option<Target>,
-    /// The key path of a number of the model.
+    /// The key path of a number of the model, or `data.image_size`.
     pub by: String,
     /// Largest relative difference from the target.
     #[serde(default = "three_percent")]
@@ -83,6 +92,9 @@ impl Cost {
             Cost::Activations => complexity.activations,
         }
     }
+
+    /// All costs, in the order of tables.
+    pub const ALL: [Cost; 3] = [Cost::Params, Cost::Macs, Cost::Activations];
 
     /// The name in YAML, JSON and CSV.
     pub fn name(self) -> &'static str {
@@ -187,17 +199,19 @@ impl<'de> Deserialize<'de> for Seeds {
     }
 }
 
-/// What the report plots: `{x: macs, y: top1}`.
+/// What the report plots, `{x: macs, y: top1}`, and what it compares with.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportSpec {
     pub x: X,
     pub y: Metric,
+    /// The paper's figures, by the variants that they belong to: a name, or `KEY=VALUE` pairs with commas between.
+    pub paper: Ordered<Figures>,
 }
 
 impl Default for ReportSpec {
     fn default() -> Self {
-        Self { x: X::Cost(Cost::Macs), y: Metric::Top1 }
+        Self { x: X::Cost(Cost::Macs), y: Metric::Top1, paper: Ordered::default() }
     }
 }
 
@@ -211,8 +225,7 @@ pub enum X {
 impl<'de> Deserialize<'de> for X {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let costs = [Cost::Params, Cost::Macs, Cost::Activations];
-        let cost = costs.into_iter().find(|cost| cost.name() == text);
+        let cost = Cost::ALL.into_iter().find(|cost| cost.name() == text);
         Ok(cost.map_or(X::Axis(text), X::Cost))
     }
 }
@@ -240,34 +253,18 @@ impl Metric {
     pub fn rises(self) -> bool {
         self != Metric::Loss
     }
-}
 
-/// A mapping in the order of the file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ordered<T>(pub Vec<(String, T)>);
-
-impl<T> Default for Ordered<T> {
-    fn default() -> Self {
-        Self(Vec::new())
+    /// Whether `a` is better than `b`.
+    pub fn better(self, a: f64, b: f64) -> bool {
+        if self.rises() { a > b } else { a < b }
     }
-}
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Ordered<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<T>(PhantomData<T>);
-        impl<'de, T: DeserializeOwned> Visitor<'de> for Reader<T> {
-            type Value = Ordered<T>;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a mapping")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered<T>, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = map.next_entry()? {
-                    items.push(item);
-                }
-                Ok(Ordered(items))
-            }
+    /// What a finished run has of it.
+    pub fn of(self, result: &RunResult) -> f64 {
+        match self {
+            Metric::Top1 => result.top1,
+            Metric::Loss => result.loss,
+            Metric::ImagesPerSecond => result.images_per_second,
         }
-        deserializer.deserialize_map(Reader(PhantomData))
     }
 }

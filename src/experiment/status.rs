@@ -3,6 +3,7 @@
 use super::plan::{Plan, Trial};
 use super::run::trial_dir;
 use crate::train::{self, EpochMetrics, RunResult};
+use crate::yaml;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fs;
@@ -67,6 +68,16 @@ pub(super) fn result(dir: &Path) -> Result<Option<RunResult>> {
     let path = dir.join(train::RESULT);
     let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
     Ok(Some(serde_json::from_str(&text).with_context(|| format!("{}: remove it", path.display()))?))
+}
+
+/// The result of a trial of the experiment in `dir`, if it is done with these settings.
+pub(super) fn finished(trial: &Trial, dir: &Path) -> Result<Option<RunResult>> {
+    let dir = trial_dir(dir, trial);
+    let config = dir.join(train::CONFIG);
+    match config.exists() && yaml::load::<train::RunConfig>(&config)? == trial.config {
+        true => result(&dir),
+        false => Ok(None),
+    }
 }
 
 /// The epochs of the run in `dir` that are over.

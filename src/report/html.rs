@@ -1,7 +1,8 @@
 //! `report.html`: one page that needs no network.
 
 use super::plot::Picture;
-use super::table::{Table, answer_table, verdict};
+use super::table::{Table, answer_table, paper_table};
+use super::words::{NOTE, findings, verdict};
 use crate::experiment::Answer;
 
 const STYLE: &str = include_str!("report.css");
@@ -9,12 +10,10 @@ const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
 pub(super) fn page(answer: &Answer, pictures: &[Picture]) -> String {
-    let Table { titles, rows } = answer_table(answer);
-    let cells = |tag: &str, cells: &[String]| {
-        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
-        format!("<tr>{cells}</tr>\n")
-    };
-    let rows: String = rows.iter().map(|row| cells("td", row)).collect();
+    let findings: String =
+        findings(answer).iter().map(|finding| format!("<p>{}</p>\n", escape(finding))).collect();
+    let figures = paper_table(answer)
+        .map_or(String::new(), |figures| format!("<h2>Beside the paper's figures</h2>\n{}", table(&figures)));
     let pictures: String =
         pictures.iter().map(|picture| format!("<figure>{}</figure>\n", inline(&picture.svg))).collect();
     let paper =
@@ -23,16 +22,27 @@ pub(super) fn page(answer: &Answer, pictures: &[Picture]) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{name}</title>\n<style>\n{STYLE}</style>\n\
          </head>\n<body>\n<h1>{question}</h1>\n{paper}<p class=\"verdict\">{verdict}</p>\n\
-         <div class=\"wide\"><table>\n<thead>\n{titles}</thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
-         <p class=\"note\">Experiment <b>{name}</b>. Mean ± standard deviation over the seeds, on the test images after \
-         the last epoch. A click on a title sorts.</p>\n{missing}{pictures}<p class=\"note\">{machine}</p>\n\
+         {findings}{results}<p class=\"note\">Experiment <b>{name}</b>. {NOTE} A click on a title sorts.</p>\n\
+         {figures}{missing}{pictures}<p class=\"note\">{machine}</p>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         name = escape(&answer.experiment),
         question = escape(&answer.question),
         verdict = escape(&verdict(answer)),
-        titles = cells("th", &titles),
+        results = table(&answer_table(answer)),
         missing = missing(answer),
         machine = escape(&machine(answer)),
+    )
+}
+
+fn table(Table { titles, rows }: &Table) -> String {
+    let cells = |tag: &str, cells: &[String]| {
+        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    let rows: String = rows.iter().map(|row| cells("td", row)).collect();
+    format!(
+        "<div class=\"wide\"><table>\n<thead>\n{}</thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
+        cells("th", titles)
     )
 }
 

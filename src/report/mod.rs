@@ -3,10 +3,13 @@
 pub mod format;
 mod html;
 mod plot;
+pub mod statistics;
 mod table;
 pub mod tensorboard;
+mod words;
 
-pub use table::{Table, answer_table, verdict};
+pub use table::{Table, answer_table, paper_table};
+pub use words::{findings, verdict};
 
 use crate::atomic;
 use crate::experiment::Answer;

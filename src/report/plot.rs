@@ -1,5 +1,7 @@
 //! The pictures of an experiment, as SVG.
 
+use super::statistics::power_law;
+use super::words;
 use crate::experiment::{Answer, Cost, Metric, Row, X, label, last, mean, text};
 use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat, VolcanoLabelStyle};
 use std::cmp::Ordering;
@@ -22,17 +24,27 @@ fn colour(i: usize) -> &'static str {
     COLOURS[i % COLOURS.len()]
 }
 
-/// The metric over the axis of the report (where that is no cost), the Pareto front, the learning curves.
+/// With more variants than this, only those on the Pareto front have their names.
+const LABELLED: usize = 16;
+/// Below so many variants a distribution says nothing.
+const DISTRIBUTION: usize = 8;
+
+/// The metric over the axis of the report (where that is no cost), the Pareto front, the power law, the distribution
+/// over many variants, the learning curves.
 pub(super) fn pictures(answer: &Answer) -> Vec<Picture> {
     let done = answer.rows.iter().any(|row| !row.results.is_empty());
     if !done {
         return Vec::new();
     }
-    let (axis, cost) = match &answer.report.x {
-        X::Cost(cost) => (None, *cost),
-        X::Axis(path) => (Some(over_axis(answer, path)), Cost::Macs),
+    let axis = match &answer.report.x {
+        X::Cost(_) => None,
+        X::Axis(path) => Some(over_axis(answer, path)),
     };
-    axis.into_iter().chain([pareto(answer, cost), curves(answer)]).collect()
+    let pareto = pareto(answer, words::cost_axis(answer));
+    [axis, Some(pareto), law(answer), distribution(answer), Some(curves(answer))]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn picture(
@@ -129,33 +141,107 @@ fn over_axis(answer: &Answer, path: &str) -> Picture {
 
 fn pareto(answer: &Answer, cost: Cost) -> Picture {
     let metric = answer.report.y;
-    let at = |row: &Row| match cost {
-        Cost::Params => row.params,
-        Cost::Macs => row.macs,
-        Cost::Activations => row.activations,
-    };
-    let points = answer.rows.iter().filter_map(|row| Some((Point::new(at(row) as f64, row, metric)?, row)));
+    let point = |row: &Row| Point::new(row.cost(cost) as f64, row, metric);
+    let points = answer.rows.iter().filter_map(|row| Some((point(row)?, row)));
     let (points, rows): (Vec<Point>, Vec<&Row>) = points.unzip();
     let xs: Vec<f64> = points.iter().map(|p| p.x).collect();
+    let front = front(&points, metric);
+    let crowded = points.len() > LABELLED;
+    let label = |(row, point): (&Row, &Point)| match crowded && !front.contains(&(point.x, point.y)) {
+        true => String::new(),
+        false => row.label.clone(),
+    };
     let dots = ScatterPlot::new()
         .with_data(points.iter().map(|p| (p.x, p.y)))
         .with_y_err(points.iter().map(|p| p.std))
-        .with_labels(rows.iter().map(|row| row.label.as_str()))
+        .with_labels(rows.into_iter().zip(&points).map(label))
         .with_label_style(VolcanoLabelStyle::Nudge)
         .with_color(COLOURS[0])
         .with_size(5.0)
         .with_legend("variant");
     let front = LinePlot::new()
-        .with_data(front(&points, metric))
+        .with_data(front.clone())
         .with_color(COLOURS[1])
         .with_dashed()
         .with_legend("Pareto front");
-    let title = format!("{} over {}", short(metric), cost_label(cost));
+    let title = format!("{} over {}", short(metric), words::cost(cost));
     picture("pareto.svg", title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
-        let format = TickFormat::Custom(Arc::new(|x| super::format::count(x.max(0.0).round() as u64)));
-        let layout =
-            layout.with_x_label(format!("{} of one image", cost_label(cost))).with_y_label(metric.label());
-        scaled(layout.with_x_tick_format(format), &xs)
+        scaled(over_cost(layout, cost).with_y_label(metric.label()), &xs)
+    })
+}
+
+/// A horizontal axis of costs.
+fn over_cost(layout: Layout, cost: Cost) -> Layout {
+    let label = match cost {
+        Cost::Params => words::cost(cost).to_owned(),
+        Cost::Macs | Cost::Activations => format!("{} of one image", words::cost(cost)),
+    };
+    let tick = |x: f64| super::format::count(x.max(0.0).round() as u64).replace(".00", "");
+    layout.with_x_label(label).with_x_tick_format(TickFormat::Custom(Arc::new(tick)))
+}
+
+/// Error over cost, both logarithmic, with the power law through it.
+fn law(answer: &Answer) -> Option<Picture> {
+    let cost = words::cost_axis(answer);
+    let mut points = words::errors_over(answer, cost);
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let law = power_law(&points)?;
+    let fitted = points.iter().map(|&(x, _)| (x, law.scale * x.powf(law.exponent.value)));
+    let exponent = law.exponent.value;
+    let line = LinePlot::new()
+        .with_data(fitted)
+        .with_color(COLOURS[1])
+        .with_dashed()
+        .with_legend(format!("cost to the power of {exponent:.3}"));
+    let dots = ScatterPlot::new()
+        .with_data(points.clone())
+        .with_color(COLOURS[0])
+        .with_size(5.0)
+        .with_legend("variant");
+    let (name, label) = match answer.report.y {
+        Metric::Loss => ("Loss", Metric::Loss.label()),
+        _ => ("Error", "top-1 error on the test images (%)"),
+    };
+    let title = format!("{name} over {}, a power law", words::cost(cost));
+    let xs: Vec<f64> = points.iter().map(|point| point.0).collect();
+    let (low, high) = range(points.iter().map(|point| point.1));
+    Some(picture("power_law.svg", title, vec![Plot::Line(line), Plot::Scatter(dots)], |layout| {
+        let layout = over_cost(layout, cost).with_y_label(label).with_log_y();
+        scaled(layout.with_y_axis_min(0.8 * low).with_y_axis_max(1.25 * high), &xs)
+    }))
+}
+
+/// The share of variants whose error is below a value: one step line for each named variant, or one for all.
+fn distribution(answer: &Answer) -> Option<Picture> {
+    let mut groups: Vec<(String, Vec<f64>)> = Vec::new();
+    for row in &answer.rows {
+        let Some(top1) = row.mean(Metric::Top1) else { continue };
+        let name = row.variant.get("variant").map_or("all variants".to_owned(), text);
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, errors)) => errors.push(100.0 - top1),
+            None => groups.push((name, vec![100.0 - top1])),
+        }
+    }
+    groups.retain(|(_, errors)| errors.len() >= DISTRIBUTION);
+    let plots: Vec<Plot> = groups
+        .into_iter()
+        .enumerate()
+        .map(|(i, (name, mut errors))| {
+            errors.sort_by(f64::total_cmp);
+            let n = errors.len() as f64;
+            let start = errors.first().map(|&error| (error, 0.0));
+            let steps = errors.iter().enumerate().map(|(i, &error)| (error, (i + 1) as f64 / n));
+            let points: Vec<(f64, f64)> = start.into_iter().chain(steps).collect();
+            Plot::Line(LinePlot::new().with_data(points).with_step().with_color(colour(i)).with_legend(name))
+        })
+        .collect();
+    (!plots.is_empty()).then(|| {
+        let title = "Distribution of the error over the variants (EDF)".to_owned();
+        picture("edf.svg", title, plots, |layout| {
+            layout
+                .with_x_label("top-1 error on the test images (%)")
+                .with_y_label("share of variants with at most this error")
+        })
     })
 }
 
@@ -198,9 +284,14 @@ fn curves(answer: &Answer) -> Picture {
     })
 }
 
+/// The least and the largest.
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)))
+}
+
 /// An axis for these values, with room at both ends for points, error bars and labels.
 fn scaled(layout: Layout, xs: &[f64]) -> Layout {
-    let (low, high) = xs.iter().fold((f64::MAX, f64::MIN), |(low, high), &x| (low.min(x), high.max(x)));
+    let (low, high) = range(xs.iter().copied());
     if low > 0.0 && high / low > LOGARITHMIC {
         let room = (high / low).powf(0.12);
         return layout.with_log_x().with_x_axis_min(low / room).with_x_axis_max(high * room);
@@ -222,13 +313,5 @@ fn short(metric: Metric) -> &'static str {
         Metric::Top1 => "Top-1",
         Metric::Loss => "Loss",
         Metric::ImagesPerSecond => "Images per second",
-    }
-}
-
-fn cost_label(cost: Cost) -> &'static str {
-    match cost {
-        Cost::Params => "parameters",
-        Cost::Macs => "MACs",
-        Cost::Activations => "activations",
     }
 }

@@ -1,8 +1,11 @@
-//! An experiment's answer in words and rows: for the terminal, Markdown, CSV.
+//! An experiment's answer in rows: for the terminal, Markdown, CSV.
 
 use super::format::{count, mean_std};
 use super::plot::Picture;
-use crate::experiment::{Answer, Metric, Row, last, text};
+use super::statistics::mean_estimate;
+use super::words;
+use crate::experiment::{Answer, Cost, Metric, Printed, Row, last, text};
+use serde_json::{Map, Value};
 
 /// Rows under titles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,14 +14,37 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// One row a variant, for people.
+impl Table {
+    fn markdown(&self) -> String {
+        let row = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let rule = vec!["---".to_owned(); self.titles.len()];
+        [&self.titles, &rule].into_iter().chain(&self.rows).map(|cells| row(cells)).collect()
+    }
+}
+
+/// One row a variant, for people. Where there are seeds enough, the last column has what the first variant lacks or
+/// leads by, paired over the seeds.
 pub fn answer_table(answer: &Answer) -> Table {
-    let matched = answer.rows.first().map_or(Vec::new(), |row| row.matched.keys().collect());
-    let keys = answer.columns.iter().chain(matched);
+    let keys = answer.columns.iter().chain(&answer.solved);
     let mut titles: Vec<String> = keys.map(|key| last(key).to_owned()).collect();
     titles.extend(["params", "MACs", "top-1 %", "loss", "images/s", "seeds"].map(str::to_owned));
+    let metric = answer.report.y;
+    let first = answer.rows.first();
+    let difference = |row: &Row| {
+        let estimate = mean_estimate(&row.differences(first?, metric))?;
+        (!std::ptr::eq(row, first?)).then(|| words::interval(&estimate, metric))
+    };
+    let differences: Vec<Option<String>> = answer.rows.iter().map(difference).collect();
+    let compared = differences.iter().any(Option::is_some);
+    if compared {
+        titles.push(format!("{} minus the first's", words::unit(metric).name));
+    }
     let row = |row: &Row| {
-        let mut cells: Vec<String> = row.variant.values().chain(row.matched.values()).map(text).collect();
+        let mut cells = cells(&row.variant, &answer.columns, "–");
+        cells.extend(self::cells(&row.solved, &answer.solved, "–"));
         let metric = |metric, decimals| mean_std(row.mean(metric), row.std(metric), decimals);
         cells.extend([
             count(row.params),
@@ -30,64 +56,73 @@ pub fn answer_table(answer: &Answer) -> Table {
         ]);
         cells
     };
-    Table { titles, rows: answer.rows.iter().map(row).collect() }
-}
-
-/// The answer in words: which variant is best, by how much, and whether the seeds' noise allows to say so.
-pub fn verdict(answer: &Answer) -> String {
-    let metric = answer.report.y;
-    let mut ranked: Vec<(&Row, f64)> =
-        answer.rows.iter().filter_map(|row| Some((row, row.mean(metric)?))).collect();
-    ranked.sort_by(|a, b| if metric.rises() { b.1.total_cmp(&a.1) } else { a.1.total_cmp(&b.1) });
-    let (unit, decimals) = match metric {
-        Metric::Top1 => (" %", 2),
-        Metric::Loss => ("", 4),
-        Metric::ImagesPerSecond => (" images/s", 0),
-    };
-    let value = |row: &Row| mean_std(row.mean(metric), row.std(metric), decimals) + unit;
-    let [(best, top), rest @ ..] = ranked.as_slice() else {
-        return "No trial is done yet.".to_owned();
-    };
-    let Some((second, next)) = rest.first() else {
-        return format!("{}: {}.", name(best), value(best));
-    };
-    let mut words =
-        format!("Best is {} with {}, then {} with {}", name(best), value(best), name(second), value(second));
-    let gap = (top - next).abs();
-    words += &match (best.std(metric), second.std(metric)) {
-        (Some(a), Some(b)) => {
-            // The standard error of the difference of two means.
-            let (n, m) = (best.results.len() as f64, second.results.len() as f64);
-            let error = (a * a / n + b * b / m).sqrt();
-            let clear = if gap > 2.0 * error { "more" } else { "not more" };
-            format!(
-                ": a difference of {gap:.decimals$}, {clear} than twice its standard error ({error:.decimals$})."
-            )
+    let rows = answer.rows.iter().zip(differences).map(|(one, difference)| {
+        let mut cells = row(one);
+        if compared {
+            cells.push(difference.unwrap_or_else(|| "–".to_owned()));
         }
-        _ => format!(": a difference of {gap:.decimals$}; one seed does not tell how much of it is noise."),
-    };
-    if let Some((worst, _)) = rest.last().filter(|_| rest.len() > 1) {
-        words += &format!(" Last is {} with {}.", name(worst), value(worst));
-    }
-    words
+        cells
+    });
+    Table { rows: rows.collect(), titles }
 }
 
-fn name(row: &Row) -> &str {
-    if row.label.is_empty() { "the base" } else { &row.label }
+/// What variants cost and reach beside the paper's own figures; `None` where the experiment gives none.
+pub fn paper_table(answer: &Answer) -> Option<Table> {
+    let rows: Vec<&Row> = answer.rows.iter().filter(|row| row.paper.is_some()).collect();
+    let mut table = Table::default();
+    let mut column = |title: &str, cell: &dyn Fn(&Row) -> Option<String>| {
+        let cells: Vec<Option<String>> = rows.iter().map(|row| cell(row)).collect();
+        if cells.iter().any(Option::is_some) {
+            table.titles.push(title.to_owned());
+            table.rows.resize(cells.len(), Vec::new());
+            for (row, cell) in table.rows.iter_mut().zip(cells) {
+                row.push(cell.unwrap_or_else(|| "–".to_owned()));
+            }
+        }
+    };
+    column("variant", &|row| Some(words::name(row).to_owned()));
+    for cost in Cost::ALL {
+        let title = words::cost(cost);
+        let printed = |row: &Row| row.paper.as_ref()?.cost(cost).cloned();
+        column(title, &|row| printed(row).map(|_| count(row.cost(cost))));
+        column(&format!("{title}, paper"), &|row| {
+            let printed = printed(row)?;
+            let value = row.cost(cost) as f64;
+            let off = 100.0 * (value / printed.value - 1.0);
+            Some(if printed.agrees(value) {
+                printed.text
+            } else {
+                format!("{} (here {off:+.1} %)", printed.text)
+            })
+        });
+    }
+    let text = |printed: &Option<Printed>| printed.as_ref().map(|printed| printed.text.clone());
+    column("error %", &|row| {
+        let (mean, std) = (row.mean(Metric::Top1)?, row.std(Metric::Top1));
+        Some(mean_std(Some(100.0 - mean), std, 2))
+    });
+    column("error %, paper", &|row| text(&row.paper.as_ref()?.error));
+    column("top-1 %, paper", &|row| text(&row.paper.as_ref()?.top1));
+    column("top-5 error %, paper", &|row| text(&row.paper.as_ref()?.top5_error));
+    (!rows.is_empty()).then_some(table)
+}
+
+/// The settings of these columns; `absent` where a variant has none.
+fn cells(settings: &Map<String, Value>, columns: &[String], absent: &str) -> Vec<String> {
+    columns.iter().map(|key| settings.get(key).map_or(absent.to_owned(), text)).collect()
 }
 
 /// `results.csv`: the axes' columns, then costs and results, then what was solved for equal cost.
 pub(super) fn csv(answer: &Answer) -> String {
-    let matched: Vec<&String> = answer.rows.first().map_or(Vec::new(), |row| row.matched.keys().collect());
     let measures = ["top1_mean", "top1_std", "loss_mean", "images_per_second", "seeds"];
     let mut titles: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
     titles.extend(["params", "macs", "activations"]);
     titles.extend(measures);
-    titles.extend(matched.iter().map(|key| key.as_str()));
+    titles.extend(answer.solved.iter().map(String::as_str));
     let mut out = line(titles.into_iter().map(str::to_owned));
     for row in &answer.rows {
         let number = |x: Option<f64>| x.map_or("nan".to_owned(), |x| x.to_string());
-        let mut cells: Vec<String> = row.variant.values().map(text).collect();
+        let mut cells = cells(&row.variant, &answer.columns, "");
         cells.extend([row.params, row.macs, row.activations].map(|n| n.to_string()));
         cells.extend([
             number(row.mean(Metric::Top1)),
@@ -96,7 +131,7 @@ pub(super) fn csv(answer: &Answer) -> String {
             number(row.mean(Metric::ImagesPerSecond)),
             row.results.len().to_string(),
         ]);
-        cells.extend(row.matched.values().map(text));
+        cells.extend(self::cells(&row.solved, &answer.solved, ""));
         out += &line(cells.into_iter());
     }
     out
@@ -117,16 +152,13 @@ pub(super) fn markdown(answer: &Answer, pictures: &[Picture]) -> String {
     if let Some(paper) = &answer.paper {
         out += &format!("Source: {paper}\n\n");
     }
-    out += &format!("**{}**\n\n", verdict(answer));
-    let Table { titles, rows } = answer_table(answer);
-    let row = |cells: &[String]| {
-        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-        format!("| {} |\n", cells.join(" | "))
-    };
-    out += &row(&titles);
-    out += &row(&vec!["---".to_owned(); titles.len()]);
-    rows.iter().for_each(|cells| out += &row(cells));
-    out += "\nMean ± standard deviation over the seeds, on the test images after the last epoch.\n";
+    out += &format!("**{}**\n\n", words::verdict(answer));
+    words::findings(answer).iter().for_each(|finding| out += &format!("{finding}\n\n"));
+    out += &answer_table(answer).markdown();
+    out += &format!("\n{}\n", words::NOTE);
+    if let Some(table) = paper_table(answer) {
+        out += &format!("\n## Beside the paper's figures\n\n{}", table.markdown());
+    }
     for picture in pictures {
         out += &format!("\n![{}]({})\n", picture.title, picture.file);
     }

@@ -1,7 +1,7 @@
 //! One training run as a YAML file spells it.
 
 use crate::data::DataConfig;
-use crate::models::{Complexity, ModelSpec};
+use crate::models::{Architecture, Complexity, ModelSpec};
 use crate::weights::{self, StateFile};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -46,12 +46,28 @@ impl RunConfig {
         self.train.validate()
     }
 
+    /// The model for images of shape `input` (C, H, W): `in_chans`, `num_classes` and `image_size` are those of the data
+    /// unless the run says otherwise.
+    ///
+    /// # Errors
+    /// An unknown model or field, or a value of the wrong type.
+    pub fn architecture(&self, [channels, height, _]: [i64; 3], classes: i64) -> Result<Architecture> {
+        let mut model = self.model.clone();
+        let fields = model.resolve()?.fields()?;
+        for (name, value) in [("in_chans", channels), ("num_classes", classes), ("image_size", height)] {
+            if fields.contains_key(name) && !model.set.contains_key(name) {
+                model.set.insert(name.into(), value.into());
+            }
+        }
+        model.resolve()
+    }
+
     /// What the model costs on images of shape `input` (C, H, W).
     ///
     /// # Errors
     /// A model that cannot be built, does not take such images, or has another number of outputs than `classes`.
     pub fn complexity(&self, input: [i64; 3], classes: i64) -> Result<Complexity> {
-        let complexity = self.model.resolve()?.complexity(input)?;
+        let complexity = self.architecture(input, classes)?.complexity(input)?;
         let outputs = complexity.stages.last().and_then(|head| head.output.last()).copied().unwrap_or(0);
         ensure!(
             outputs == classes,

@@ -51,11 +51,12 @@ impl<'a> Trainer<'a> {
             device::set_threads(threads)?;
         }
         let (train, test, statistics) = config.data.load(config.seed)?;
-        let complexity = config.complexity(image_shape(&train), train.classes.len() as i64)?;
+        let (input, classes) = (config.data.resized(image_shape(&train))?, train.classes.len() as i64);
+        let complexity = config.complexity(input, classes)?;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
-        let model = config.model.resolve()?.build(&store)?;
+        let model = config.architecture(input, classes)?.build(&store)?;
         let last = dir.join(LAST);
         if let (Some(init), false) = (&config.init, last.exists()) {
             init.apply(&store.state_dict())?;
@@ -247,9 +248,13 @@ impl<'a> Trainer<'a> {
         Ok((logits.f_to_kind(Kind::Float)?, auxiliary.collect::<Result<_, _>>()?))
     }
 
-    /// Normalised images in channels_last order, and labels.
+    /// Normalised images of the model's size in channels_last order, and labels.
     fn to_device(&self, batch: &data::Batch) -> Result<(Tensor, Tensor)> {
-        let images = data::normalise(&batch.images, &self.statistics, self.device)?;
+        let mut images = data::normalise(&batch.images, &self.statistics, self.device)?;
+        let [_, height, width] = self.complexity.input;
+        if images.size()[2..] != [height, width] {
+            images = images.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?;
+        }
         Ok((torch::channels_last(&images)?, batch.labels.f_to_device(self.device)?))
     }
 

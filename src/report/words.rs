@@ -1,0 +1,170 @@
+//! An experiment's answer in words.
+
+use super::format::{count, mean_std};
+use super::statistics::{Estimate, mean_estimate, power_law};
+use crate::experiment::{Answer, Cost, Metric, Row, X};
+
+/// What the numbers of a report are.
+pub(super) const NOTE: &str = "Mean ± standard deviation over the seeds, on the test images after the last epoch. Differences are paired over the \
+     seeds; brackets hold the 95 % confidence interval of their mean (Student's t).";
+
+/// Beyond so many, variants are counted instead of named.
+const NAMED: usize = 4;
+
+/// How a metric is written.
+pub(super) struct Unit {
+    pub name: &'static str,
+    /// After the number, with its space.
+    pub unit: &'static str,
+    pub decimals: usize,
+}
+
+pub(super) fn unit(metric: Metric) -> Unit {
+    let (name, unit, decimals) = match metric {
+        Metric::Top1 => ("top-1", " %", 2),
+        Metric::Loss => ("loss", "", 4),
+        Metric::ImagesPerSecond => ("images/s", " images/s", 0),
+    };
+    Unit { name, unit, decimals }
+}
+
+/// The name of a cost in titles and sentences.
+pub(super) fn cost(cost: Cost) -> &'static str {
+    match cost {
+        Cost::Params => "params",
+        Cost::Macs => "MACs",
+        Cost::Activations => "activations",
+    }
+}
+
+/// A variant in a sentence.
+pub(super) fn name(row: &Row) -> &str {
+    if row.label.is_empty() { "the base" } else { &row.label }
+}
+
+/// `+0.42 [0.10, 0.74]`
+pub(super) fn interval(estimate: &Estimate, metric: Metric) -> String {
+    let Unit { decimals, .. } = unit(metric);
+    let Estimate { value, low, high } = estimate;
+    format!("{value:+.decimals$} [{low:.decimals$}, {high:.decimals$}]")
+}
+
+/// Which variant is best, by how much, and whether the seeds allow to say so.
+pub fn verdict(answer: &Answer) -> String {
+    let metric = answer.report.y;
+    let Unit { unit, decimals, .. } = unit(metric);
+    let mut ranked: Vec<(&Row, f64)> =
+        answer.rows.iter().filter_map(|row| Some((row, row.mean(metric)?))).collect();
+    ranked.sort_by(|a, b| if metric.rises() { b.1.total_cmp(&a.1) } else { a.1.total_cmp(&b.1) });
+    let value = |row: &Row| mean_std(row.mean(metric), row.std(metric), decimals) + unit;
+    let [(best, top), rest @ ..] = ranked.as_slice() else {
+        return "No trial is done yet.".to_owned();
+    };
+    let Some((second, next)) = rest.first() else {
+        return format!("{}: {}.", name(best), value(best));
+    };
+    let mut words =
+        format!("Best is {} with {}, then {} with {}", name(best), value(best), name(second), value(second));
+    let differences = best.differences(second, metric);
+    words += &match mean_estimate(&differences) {
+        Some(estimate) => {
+            let clear = match estimate.is_clear() {
+                true => "does not hold 0",
+                false => "holds 0: the noise of the seeds may be all there is",
+            };
+            let shown = interval(&estimate, metric);
+            format!(": over {} seeds a difference of {shown}, whose interval {clear}.", differences.len())
+        }
+        None => {
+            let gap = (top - next).abs();
+            format!(": a difference of {gap:.decimals$}; one seed does not tell how much of it is noise.")
+        }
+    };
+    if let Some((worst, _)) = rest.last().filter(|_| rest.len() > 1) {
+        words += &format!(" Last is {} with {}.", name(worst), value(worst));
+    }
+    words
+}
+
+/// What else the results say: the comparison with the first variant, the trend over cost, the paper's costs.
+pub fn findings(answer: &Answer) -> Vec<String> {
+    [against_first(answer), trend(answer), agreement(answer)].into_iter().flatten().collect()
+}
+
+/// Which variants the seeds tell from the first, the experiment's point of reference.
+fn against_first(answer: &Answer) -> Option<String> {
+    let metric = answer.report.y;
+    let (first, rest) = answer.rows.split_first()?;
+    let estimate = |row: &Row| mean_estimate(&row.differences(first, metric));
+    let estimates: Vec<(&Row, Estimate)> =
+        rest.iter().filter_map(|row| Some((row, estimate(row)?))).collect();
+    if estimates.is_empty() {
+        return None;
+    }
+    let list = |words: &str, better: bool| {
+        let of = |e: &Estimate| e.is_clear() && metric.better(e.value, 0.0) == better;
+        let names: Vec<&str> = estimates.iter().filter(|(_, e)| of(e)).map(|(row, _)| name(row)).collect();
+        match names.len() {
+            0 => None,
+            1..=NAMED => Some(format!("{words}: {}", names.join("; "))),
+            n => Some(format!("{words}: {n} of {}", estimates.len())),
+        }
+    };
+    let parts: Vec<String> =
+        [list("clearly better", true), list("clearly worse", false)].into_iter().flatten().collect();
+    let reference = name(first);
+    Some(match parts.is_empty() {
+        true => format!("Against {reference}, no variant differs by more than the noise of the seeds."),
+        false => format!("Against {reference}, by intervals that do not hold 0: {}.", parts.join(", ")),
+    })
+}
+
+/// What a power law is fitted through: the cost of each finished variant, and its error in percent or its loss.
+pub(super) fn errors_over(answer: &Answer, cost: Cost) -> Vec<(f64, f64)> {
+    let error = |row: &Row| match answer.report.y {
+        Metric::Loss => row.mean(Metric::Loss),
+        _ => row.mean(Metric::Top1).map(|top1| 100.0 - top1),
+    };
+    answer.rows.iter().filter_map(|row| Some((row.cost(cost) as f64, error(row)?))).collect()
+}
+
+/// The cost of the report's horizontal axis, MACs where that is no cost.
+pub(super) fn cost_axis(answer: &Answer) -> Cost {
+    match answer.report.x {
+        X::Cost(cost) => cost,
+        X::Axis(_) => Cost::Macs,
+    }
+}
+
+/// How the error falls with the cost, where costs differ enough to ask.
+fn trend(answer: &Answer) -> Option<String> {
+    let axis = cost_axis(answer);
+    let points = errors_over(answer, axis);
+    let costs = || points.iter().map(|point| point.0);
+    let (low, high) = (costs().fold(f64::MAX, f64::min), costs().fold(0.0, f64::max));
+    let law = power_law(&points).filter(|_| high > 1.5 * low)?;
+    let Estimate { value, low: from, high: to } = law.exponent;
+    let what = if answer.report.y == Metric::Loss { "loss" } else { "error" };
+    let clear = if law.exponent.is_clear() { "" } else { ", an interval that holds 0" };
+    Some(format!(
+        "Over {} variants from {} to {} {}, {what} goes as cost to the power of {value:.3} (95 % interval {from:.3} to \
+         {to:.3}{clear}; R² {:.2}).",
+        points.len(),
+        count(low as u64),
+        count(high as u64),
+        cost(axis),
+        law.r_squared
+    ))
+}
+
+/// Whether the costs are those that the paper prints.
+fn agreement(answer: &Answer) -> Option<String> {
+    let figures = answer.rows.iter().filter_map(|row| Some((row, row.paper.as_ref()?)));
+    let costs = figures.flat_map(|(row, paper)| {
+        Cost::ALL.into_iter().filter_map(move |cost| Some((row.cost(cost), paper.cost(cost)?)))
+    });
+    let agreed: Vec<bool> = costs.map(|(value, printed)| printed.agrees(value as f64)).collect();
+    let same = agreed.iter().filter(|agrees| **agrees).count();
+    (!agreed.is_empty())
+        .then(|| format!("Of the paper's {} printed costs, {same} are met to the last digit.", agreed.len()))
+}
