@@ -382,6 +382,27 @@ fn frozen_layers_give_the_same_values() {
     }
 }
 
+/// Weights packed for one size of input serve another, and are packed anew when that comes again.
+#[test]
+fn frozen_layers_take_inputs_of_any_size() {
+    let (conv, store) = layer(|p| ConvNorm::new(&(p / "conv"), &(p / "bn"), Conv::new(8, 16, 3)));
+    let (linear, linear_store) = layer(|p| Linear::new(p, 16, 24));
+    let _no_grad = tch::no_grad_guard();
+    let sizes: [[i64; 4]; 5] = [[1, 8, 7, 9], [3, 8, 5, 5], [3, 8, 5, 5], [1, 8, 7, 9], [2, 8, 32, 32]];
+    let pass = |size: &[i64; 4]| {
+        let convolved = conv.forward(&images("any", size), Activation::Relu, false).unwrap();
+        (values(&convolved), values(&linear.forward(&images("rows", &[size[2], 16]), false).unwrap()))
+    };
+    let plain = sizes.map(|size| pass(&size));
+    store.freeze(Kind::Float);
+    linear_store.freeze(Kind::Float);
+    for (size, (conv, linear)) in sizes.iter().zip(&plain) {
+        let (frozen_conv, frozen_linear) = pass(size);
+        assert_close(&format!("{size:?}"), &frozen_conv, &serde_json::json!(conv), TOLERANCE);
+        assert_close(&format!("{size:?}"), &frozen_linear, &serde_json::json!(linear), TOLERANCE);
+    }
+}
+
 #[test]
 fn frozen_layers_keep_their_weights_until_they_are_frozen_again() {
     let (conv, store) = layer(|p| ConvNorm::new(&(p / "conv"), &(p / "bn"), Conv::new(8, 8, 3)));

@@ -3,6 +3,7 @@
 use super::Progress;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
+use tch::Kind;
 use tchvision::data::Preprocess;
 use tchvision::data::image::{self, RgbImage};
 use tchvision::evaluate::Protocol;
@@ -120,6 +121,7 @@ impl Network {
     fn new(spec: &ModelSpec, pretrained: Pretrained, entry: Option<&'static Entry>) -> Result<Self> {
         let architecture = spec.resolve()?;
         let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
+        pretrained.store.freeze(Kind::Float);
         ensure!(classes > 0, "{} has no classifier: its outputs are no classes", architecture.name);
         let preprocess = match entry {
             Some(entry) => entry.preprocess.clone(),

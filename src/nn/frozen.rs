@@ -33,13 +33,22 @@ impl Switch {
     }
 }
 
-/// What one layer makes of its weights for inputs of one size, made when a frozen pass first needs it.
+/// What one layer makes of its weights, made when a frozen pass first needs it.
 pub(super) struct Frozen<K, T> {
     switch: Switch,
-    made: RefCell<Option<(u64, K, T)>>,
+    made: RefCell<Option<Made<K, T>>>,
 }
 
-impl<K: PartialEq, T> Frozen<K, T> {
+struct Made<K, T> {
+    count: u64,
+    /// The input size that it was made for.
+    size: K,
+    /// The input size of the last pass.
+    last: K,
+    value: T,
+}
+
+impl<K: Copy + PartialEq, T> Frozen<K, T> {
     pub(super) fn new(switch: Switch) -> Self {
         Self { switch, made: RefCell::new(None) }
     }
@@ -48,23 +57,29 @@ impl<K: PartialEq, T> Frozen<K, T> {
         self.switch.state().kind.is_some()
     }
 
-    /// What `make` makes in the frozen dtype for the input size `key`, or what it made before; nothing while the model
-    /// is not frozen.
+    /// What `make` makes in the frozen dtype, or what it made before; nothing while the model is not frozen. What was
+    /// made for another input size is right but slower: it is made anew when a size comes twice in a row.
     ///
     /// # Errors
     /// Those of `make`.
-    pub(super) fn get(&self, key: K, make: impl FnOnce(Kind) -> Result<T>) -> Result<Option<Ref<'_, T>>> {
+    pub(super) fn get(&self, size: K, make: impl FnOnce(Kind) -> Result<T>) -> Result<Option<Ref<'_, T>>> {
         let State { count, kind: Some(kind) } = self.switch.state() else {
             // A thawed model gives the memory back.
             drop(self.made.take());
             return Ok(None);
         };
-        let fits = |(time, size, _): &(u64, K, T)| *time == count && *size == key;
-        if !self.made.borrow().as_ref().is_some_and(fits) {
-            let made = make(kind)?;
-            *self.made.borrow_mut() = Some((count, key, made));
+        let serves = match self.made.borrow_mut().as_mut() {
+            Some(made) if made.count == count => {
+                let last = std::mem::replace(&mut made.last, size);
+                made.size == size || last != size
+            }
+            _ => false,
+        };
+        if !serves {
+            let made = Made { count, size, last: size, value: make(kind)? };
+            *self.made.borrow_mut() = Some(made);
         }
-        Ok(Ref::filter_map(self.made.borrow(), |made| made.as_ref().map(|(_, _, value)| value)).ok())
+        Ok(Ref::filter_map(self.made.borrow(), |made| made.as_ref().map(|made| &made.value)).ok())
     }
 }
 
