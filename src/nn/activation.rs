@@ -1,6 +1,5 @@
 //! Activation functions by PyTorch's names.
 
-use super::Layer;
 use crate::torch;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -26,6 +25,12 @@ pub enum Activation {
     Tanh,
     HardSwish,
     HardSigmoid,
+}
+
+impl super::Layer for Activation {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        self.apply(x)
+    }
 }
 
 impl Activation {
@@ -65,11 +70,5 @@ impl Activation {
             Activation::HardSwish => x.f_hardswish()?,
             Activation::HardSigmoid => x.f_hardsigmoid()?,
         })
-    }
-}
-
-impl Layer for Activation {
-    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        self.apply(x)
     }
 }
