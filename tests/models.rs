@@ -229,6 +229,53 @@ fn small_convolutional_nets_of_every_kind_train() {
 }
 
 #[test]
+fn small_nets_of_torchvision_alone_train() {
+    let kinds: [(&str, Fields); 7] = [
+        (
+            "squeezenet1_0",
+            &[("modules", "4"), ("pool_after", "[2]"), ("image_size", "64"), ("in_chans", "1")],
+        ),
+        ("shufflenet_v2_x0_5", &[("layers", "[2, 2, 1]"), ("image_size", "64"), ("dropout", "0.1")]),
+        ("mnasnet0_5", &[("image_size", "64")]),
+        ("regnet_x_400mf", &[("depth", "6"), ("image_size", "64"), ("bottleneck", "0.5")]),
+        ("regnet_y_400mf", &[("depth", "6"), ("image_size", "64")]),
+        (
+            "convnext_tiny",
+            &[("channels", "[8, 16]"), ("layers", "[1, 2]"), ("drop_path", "0"), ("image_size", "32")],
+        ),
+        (
+            "maxvit_t",
+            &[
+                ("stem", "8"),
+                ("channels", "[16, 32]"),
+                ("layers", "[1, 2]"),
+                ("head_dim", "8"),
+                ("window", "4"),
+                ("drop_path", "0"),
+                ("image_size", "64"),
+            ],
+        ),
+    ];
+    kinds.into_iter().for_each(|(name, set)| trains(name, set));
+}
+
+#[test]
+fn impossible_nets_of_torchvision_are_refused() {
+    let message = |name: &str, set: &[(&str, &str)]| {
+        format!("{:#}", spec(name, set).resolve().unwrap().count_parameters().err().unwrap())
+    };
+    assert!(
+        message("squeezenet1_0", &[("pool_after", "[7, 3]")]).contains("must rise and lie between the 8")
+    );
+    assert!(message("shufflenet_v2_x1_0", &[("channels", "[116, 233, 464]")]).contains("must be even"));
+    assert!(message("regnet_y_400mf", &[("initial_width", "20")]).contains("a positive multiple of 8"));
+    assert!(message("convnext_tiny", &[("layers", "[3]")]).contains("must have a number a stage"));
+    assert!(message("maxvit_t", &[("head_dim", "48")]).contains("`head_dim` 48 must divide `channels`"));
+    let larger = spec("maxvit_t", &[]).resolve().unwrap().complexity([3, 256, 256]).err().unwrap();
+    assert!(format!("{larger:#}").contains("`window` 7 does not divide a map of 64×64"), "{larger:#}");
+}
+
+#[test]
 fn small_residual_nets_of_every_kind_train() {
     trains("plain20", &[]);
     trains("resnet20", &[("shortcut", "c")]);
@@ -322,7 +369,7 @@ fn impossible_transformers_are_refused() {
 #[test]
 fn weights_start_as_the_libraries_have_them() {
     let small: Fields = &[("channels", "[64, 64, 64, 64, 64]"), ("hidden", "64")];
-    let started: [(&str, Fields, &str, f64); 9] = [
+    let started: [(&str, Fields, &str, f64); 14] = [
         ("vgg11", small, "features.3.weight", (2.0f64 / 576.0).sqrt()),
         ("vgg11", small, "classifier.0.weight", 0.01),
         ("timm/vgg11", small, "pre_logits.fc1.weight", (2.0f64 / 3136.0).sqrt()),
@@ -332,6 +379,11 @@ fn weights_start_as_the_libraries_have_them() {
         ("googlenet", &[], "fc.weight", 0.01),
         ("inception_v3", &[], "AuxLogits.fc.weight", 0.001),
         ("resnetv2_18", &[], "head.fc.weight", 0.01),
+        ("squeezenet1_1", &[], "features.12.expand3x3.weight", (2.0f64 / 576.0).sqrt()),
+        ("mnasnet0_5", &[], "classifier.1.weight", 0.001f64.sqrt()),
+        ("regnet_y_400mf", &[], "trunk_output.block4.block4-0.f.b.0.weight", (2.0f64 / 3960.0).sqrt()),
+        ("convnext_tiny", &[], "features.1.0.block.3.weight", 0.02),
+        ("maxvit_t", &[], "blocks.3.layers.0.layers.MBconv.layers.conv_c.weight", 0.02),
     ];
     for (name, set, key, deviation) in started {
         let store = Store::new(Device::Cpu);

@@ -1,6 +1,5 @@
 //! Activation functions by PyTorch's names.
 
-use super::Layer;
 use crate::torch::{self, Pointwise};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -28,6 +27,12 @@ pub enum Activation {
     Tanh,
     HardSwish,
     HardSigmoid,
+}
+
+impl super::Layer for Activation {
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        self.apply(x)
+    }
 }
 
 impl Activation {
@@ -86,11 +91,5 @@ impl Activation {
             Activation::HardSwish => Pointwise::named(c"hardswish"),
             Activation::HardSigmoid => Pointwise::named(c"hardsigmoid"),
         })
-    }
-}
-
-impl Layer for Activation {
-    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        self.apply(x)
     }
 }

@@ -243,6 +243,10 @@ FAMILIES = {
             1.1,
             quick="efficientnet_v2_s",
         ),
+        # At a higher gain nets as deep as these carry rounding errors as far as the image.
+        Group("torchvision", "efficientnet_b7", 64, 1.25),
+        Group("timm", "efficientnet_b7 tf_efficientnet_b7 efficientnet_b8 tf_efficientnet_b8", 64, 1.25),
+        Group("torchvision", "efficientnet_v2_m efficientnet_v2_l", 64),
         Group(
             "timm",
             "efficientnet_b0 tf_efficientnet_b0 efficientnet_b1 tf_efficientnet_b1 efficientnet_b2 "
@@ -257,15 +261,16 @@ FAMILIES = {
         Group(
             "timm",
             "efficientnet_b3 tf_efficientnet_b3 efficientnet_b4 tf_efficientnet_b4 efficientnet_b5 "
-            "tf_efficientnet_b5 efficientnet_b6 tf_efficientnet_b6 efficientnet_b7 tf_efficientnet_b7 "
-            "efficientnet_cc_b0_8e tf_efficientnet_cc_b0_8e efficientnet_cc_b1_8e tf_efficientnet_cc_b1_8e",
+            "tf_efficientnet_b5 efficientnet_b6 tf_efficientnet_b6 efficientnet_cc_b0_8e tf_efficientnet_cc_b0_8e "
+            "efficientnet_cc_b1_8e tf_efficientnet_cc_b1_8e",
             64,
             1.3,
             quick="tf_efficientnet_cc_b0_8e",
         ),
         Group(
             "timm",
-            "efficientnet_b8 tf_efficientnetv2_b0 tf_efficientnetv2_b1 tf_efficientnetv2_b2 tf_efficientnetv2_b3",
+            "efficientnet_l2 tf_efficientnet_l2 tf_efficientnetv2_b0 tf_efficientnetv2_b1 tf_efficientnetv2_b2 "
+            "tf_efficientnetv2_b3",
             64,
             1.2,
             quick="tf_efficientnetv2_b0",
@@ -278,7 +283,39 @@ FAMILIES = {
             1.1,
             quick="tf_efficientnet_es tf_efficientnetv2_s",
         ),
+        Group("timm", "tf_efficientnetv2_m efficientnetv2_l tf_efficientnetv2_l", 64),
+        Group("timm", "efficientnetv2_xl tf_efficientnetv2_xl", 64, 0.95),
     ],
+    "squeezenet": [
+        Group("torchvision", "squeezenet1_0 squeezenet1_1", 64, RELU, quick="squeezenet1_0 squeezenet1_1"),
+    ],
+    "shufflenet": [
+        Group(
+            "torchvision",
+            "shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0",
+            64,
+            1.2,
+            quick="shufflenet_v2_x0_5",
+        ),
+    ],
+    "mnasnet": [
+        Group("torchvision", "mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3", 64, 1.2, quick="mnasnet0_5"),
+    ],
+    "regnet": [
+        Group(
+            "torchvision",
+            "regnet_y_400mf regnet_y_800mf regnet_y_1_6gf regnet_y_3_2gf regnet_y_8gf regnet_y_16gf regnet_y_32gf"
+            " regnet_x_400mf regnet_x_800mf regnet_x_1_6gf regnet_x_3_2gf regnet_x_8gf regnet_x_16gf regnet_x_32gf"
+            " regnet_y_128gf",
+            64,
+            quick="regnet_y_400mf regnet_x_400mf",
+        ),
+    ],
+    "convnext": [
+        Group("torchvision", "convnext_tiny convnext_small convnext_base convnext_large", 64, quick="convnext_tiny"),
+    ],
+    # Its windows must divide every map.
+    "maxvit": [Group("torchvision", "maxvit_t", 224, 1.2, quick="maxvit_t")],
     "mobilenet": [
         Group(
             "torchvision",
@@ -351,20 +388,30 @@ def create(name):
     return make(bare, **options).eval()
 
 
+def without_memory(name):
+    """The model on the meta device; RegNet's builder computes its widths with tensors, so it moves there afterwards."""
+    if "regnet" in name:
+        with Uninitialised():
+            return create(name).to("meta")
+    with torch.device("meta"):
+        return create(name)
+
+
 def native_size(name):
     """Height and width of the input for which costs are stated."""
     source, bare = name.split("/")
     if source == "timm":
         return timm.get_pretrained_cfg(bare).input_size[1]
-    return min(weights.transforms().crop_size[0] for weights in torchvision.models.get_model_weights(bare))
+    if bare == "vit_h_14":  # its builder's size, not that of its default weights
+        return 224
+    return torchvision.models.get_model_weights(bare).DEFAULT.transforms().crop_size[0]
 
 
 def stated(name):
     """Keys, parameters, MACs at the native size, and the shapes of timm's features there: a dry run."""
-    with torch.device("meta"):
-        net = create(name).requires_grad_(False)
-        side = native_size(name)
-        x = torch.empty(1, 3, side, side)
+    net = without_memory(name).requires_grad_(False)
+    side = native_size(name)
+    x = torch.empty(1, 3, side, side, device="meta")
     shapes = []
     for info in getattr(net, "feature_info", None) or []:
         module = dict(net.named_modules()).get(info["module"])
