@@ -78,7 +78,8 @@ impl Init {
 
 /// N(0, std²) within ±bound: the inverse of the normal distribution function over what lies there.
 fn truncated_normal(tensor: &mut Tensor, std: f64, bound: f64) -> Result<Tensor> {
-    let limit = erf(bound / std / std::f64::consts::SQRT_2);
+    // The inverse of ±1 is infinite: one draw in 2²⁴ would be the bound itself, thousands of deviations away.
+    let limit = erf(bound / std / std::f64::consts::SQRT_2).min(1.0 - f64::from(f32::EPSILON));
     let mut drawn = tensor.f_uniform_(-limit, limit)?.f_erfinv_()?;
     Ok(drawn.f_mul_scalar_(std * std::f64::consts::SQRT_2)?.f_clamp_(-bound, bound)?)
 }
