@@ -451,7 +451,15 @@ fn the_report_has_table_pictures_and_needs_no_network() {
     let markdown = fs::read_to_string(dir.join("report.md")).unwrap();
     assert!(markdown.contains(figures) && markdown.contains("| 21 k |"), "{markdown}");
     assert!(html.contains("Beside the paper") && html.contains("1 are met to the last digit"), "{html}");
-    for file in ["report.md", "over_axis.svg", "pareto.svg", "curves.svg", "plan.json", "experiment.yaml"] {
+    for file in [
+        "report.md",
+        "over_axis.svg",
+        "over_axis.png",
+        "pareto.svg",
+        "curves.svg",
+        "plan.json",
+        "experiment.yaml",
+    ] {
         assert!(dir.join(file).exists(), "{file}");
     }
     // The mean in the table is the mean of the results.

@@ -1,6 +1,6 @@
 //! The results of an experiment, one row a variant.
 
-use super::plan::{Experiment, Plan, Trial, picks};
+use super::plan::{Experiment, Plan, Trial, pairs, picks};
 use super::printed::Figures;
 use super::run::trial_dir;
 use super::spec::{Cost, Metric, ReportSpec};
@@ -78,8 +78,7 @@ fn row(trials: &[Trial], report: &ReportSpec, dir: &Path) -> Result<Row> {
             curves.push(epochs(&dir)?);
         }
     }
-    let belongs = |wanted: &str| picks(&first.variant, &wanted.split(',').map(str::trim).collect::<Vec<_>>());
-    let paper = report.paper.0.iter().find(|(wanted, _)| belongs(wanted));
+    let paper = report.paper.0.iter().find(|(wanted, _)| picks(&first.variant, &pairs(wanted)));
     Ok(Row {
         label: first.label(),
         variant: first.variant.clone(),

@@ -72,6 +72,20 @@ pub(crate) fn picks(variant: &Map<String, Json>, wanted: &[&str]) -> bool {
     })
 }
 
+/// The parts of a selection between its commas; those within brackets belong to a value.
+pub(crate) fn pairs(text: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let parts = text.split(|c| {
+        match c {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth <= 0
+    });
+    parts.map(str::trim).collect()
+}
+
 /// The keys of all mappings, each once, in the order in which they come.
 fn keys<'a>(mappings: impl Iterator<Item = &'a Map<String, Json>>) -> Vec<&'a str> {
     let mut keys: Vec<&str> = Vec::new();
@@ -199,7 +213,10 @@ impl Experiment {
                         trials.extend(planner.trials(&variant::at_point(phi, point))?);
                     }
                 }
-                None => next = Some(format!("scale.phi {phi:?} with the best of these")),
+                None => {
+                    let rungs: Vec<String> = phi.iter().map(ToString::to_string).collect();
+                    next = Some(format!("scale.phi {} with the best of these", rungs.join(", ")));
+                }
             }
         }
         planner.check_report(&trials)?;
@@ -226,7 +243,7 @@ impl Plan {
     pub fn only(&self, wanted: &[String]) -> Result<Vec<&Trial>> {
         let picks = |trial: &Trial, wanted: &str| {
             let seed = |pair: &&str| pair.strip_prefix("seed=") == Some(&trial.seed.to_string());
-            let rest: Vec<&str> = wanted.split(',').map(str::trim).filter(|pair| !seed(pair)).collect();
+            let rest: Vec<&str> = pairs(wanted).into_iter().filter(|pair| !seed(pair)).collect();
             trial.id == wanted || picks(&trial.variant, &rest)
         };
         for wanted in wanted {

@@ -1,7 +1,7 @@
 //! From the cells of an experiment to trials: settings applied, scaled, matched, checked and costed.
 
 use super::matching::solve;
-use super::plan::{Experiment, Trial, last, picks, text};
+use super::plan::{Experiment, Trial, last, pairs, picks, text};
 use super::space::{Dimension, Sample, Scale, Search};
 use super::spec::{Cost, Match, Target, X};
 use super::variant::{self, Assignment, Variant};
@@ -111,8 +111,7 @@ impl<'a> Planner<'a> {
     /// The axis of the report is one of the columns or solved knobs, and the paper's figures belong to variants.
     pub fn check_report(&self, trials: &[Trial]) -> Result<()> {
         for (wanted, _) in &self.experiment.spec.report.paper.0 {
-            let wants: Vec<&str> = wanted.split(',').map(str::trim).collect();
-            let known = trials.iter().any(|trial| picks(&trial.variant, &wants));
+            let known = trials.iter().any(|trial| picks(&trial.variant, &pairs(wanted)));
             self.ensure(known, &["report", "paper", wanted], "no variant has these settings")?;
         }
         let X::Axis(path) = &self.experiment.spec.report.x else { return Ok(()) };

@@ -21,9 +21,11 @@ use std::path::Path;
 /// # Errors
 /// A directory that cannot be written.
 pub fn write(answer: &Answer, dir: &Path) -> Result<()> {
-    let pictures = plot::pictures(answer);
+    let pictures = plot::pictures(answer)?;
     for picture in &pictures {
-        atomic::write(&dir.join(picture.file), picture.svg.as_bytes())?;
+        let file = dir.join(picture.name);
+        atomic::write(&file.with_extension("svg"), picture.svg.as_bytes())?;
+        atomic::write(&file.with_extension("png"), &picture.png)?;
     }
     atomic::write(&dir.join("results.csv"), table::csv(answer).as_bytes())?;
     atomic::write(&dir.join("report.md"), table::markdown(answer, &pictures).as_bytes())?;

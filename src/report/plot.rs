@@ -1,18 +1,26 @@
-//! The pictures of an experiment, as SVG.
+//! The pictures of an experiment, as SVG and PNG.
 
 use super::statistics::power_law;
 use super::words;
 use crate::experiment::{Answer, Cost, Metric, Row, X, label, last, mean, text};
+use anyhow::{Result, anyhow};
+use kuva::backend::{png::PngBackend, svg::SvgBackend};
 use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat, VolcanoLabelStyle};
+use kuva::render::render::render_multiple;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A picture and what it is called.
 pub(super) struct Picture {
-    pub file: &'static str,
+    /// Of its files, without extension.
+    pub name: &'static str,
     pub title: String,
     pub svg: String,
+    pub png: Vec<u8>,
 }
+
+/// Pixels of the PNG for each unit of the SVG.
+const DENSITY: f32 = 2.0;
 
 /// Colours that also colour-blind readers tell apart (Okabe and Ito).
 const COLOURS: [&str; 8] =
@@ -31,10 +39,10 @@ const DISTRIBUTION: usize = 8;
 
 /// The metric over the axis of the report (where that is no cost), the Pareto front, the power law, the distribution
 /// over many variants, the learning curves.
-pub(super) fn pictures(answer: &Answer) -> Vec<Picture> {
+pub(super) fn pictures(answer: &Answer) -> Result<Vec<Picture>> {
     let done = answer.rows.iter().any(|row| !row.results.is_empty());
     if !done {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let axis = match &answer.report.x {
         X::Cost(_) => None,
@@ -48,13 +56,16 @@ pub(super) fn pictures(answer: &Answer) -> Vec<Picture> {
 }
 
 fn picture(
-    file: &'static str,
+    name: &'static str,
     title: String,
     plots: Vec<Plot>,
     layout: impl Fn(Layout) -> Layout,
-) -> Picture {
+) -> Result<Picture> {
     let base = Layout::auto_from_plots(&plots).with_title(title.clone()).with_width(760.0).with_height(430.0);
-    Picture { file, svg: kuva::render_to_svg(plots, layout(base)), title }
+    let scene = render_multiple(plots, layout(base));
+    let png = PngBackend::new().with_scale(DENSITY).render_scene(&scene);
+    let png = png.map_err(|error| anyhow!("{name}.png: {error}"))?;
+    Ok(Picture { name, title, svg: SvgBackend::new().render_scene(&scene), png })
 }
 
 /// A variant's mean, and its deviation for the error bar.
@@ -85,7 +96,7 @@ fn series(points: &[Point], colour: &str, legend: Option<String>) -> Vec<Plot> {
     vec![Plot::Line(line), Plot::Scatter(dots)]
 }
 
-fn over_axis(answer: &Answer, path: &str) -> Picture {
+fn over_axis(answer: &Answer, path: &str) -> Result<Picture> {
     let metric = answer.report.y;
     let values: Vec<_> = answer.rows.iter().filter_map(|row| row.variant.get(path)).collect();
     let mut names: Vec<String> = Vec::new();
@@ -125,7 +136,7 @@ fn over_axis(answer: &Answer, path: &str) -> Picture {
         })
         .collect();
     let title = format!("{} over {}", short(metric), last(path));
-    picture("over_axis.svg", title, plots, |layout| {
+    picture("over_axis", title, plots, |layout| {
         let layout = layout.with_x_label(last(path)).with_y_label(metric.label());
         match numeric {
             true => scaled(layout, &xs),
@@ -139,7 +150,7 @@ fn over_axis(answer: &Answer, path: &str) -> Picture {
     })
 }
 
-fn pareto(answer: &Answer, cost: Cost) -> Picture {
+fn pareto(answer: &Answer, cost: Cost) -> Result<Picture> {
     let metric = answer.report.y;
     let point = |row: &Row| Point::new(row.cost(cost) as f64, row, metric);
     let points = answer.rows.iter().filter_map(|row| Some((point(row)?, row)));
@@ -165,7 +176,7 @@ fn pareto(answer: &Answer, cost: Cost) -> Picture {
         .with_dashed()
         .with_legend("Pareto front");
     let title = format!("{} over {}", short(metric), words::cost(cost));
-    picture("pareto.svg", title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
+    picture("pareto", title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
         scaled(over_cost(layout, cost).with_y_label(metric.label()), &xs)
     })
 }
@@ -181,7 +192,7 @@ fn over_cost(layout: Layout, cost: Cost) -> Layout {
 }
 
 /// Error over cost, both logarithmic, with the power law through it.
-fn law(answer: &Answer) -> Option<Picture> {
+fn law(answer: &Answer) -> Option<Result<Picture>> {
     let cost = words::cost_axis(answer);
     let mut points = words::errors_over(answer, cost);
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -205,14 +216,14 @@ fn law(answer: &Answer) -> Option<Picture> {
     let title = format!("{name} over {}, a power law", words::cost(cost));
     let xs: Vec<f64> = points.iter().map(|point| point.0).collect();
     let (low, high) = range(points.iter().map(|point| point.1));
-    Some(picture("power_law.svg", title, vec![Plot::Line(line), Plot::Scatter(dots)], |layout| {
+    Some(picture("power_law", title, vec![Plot::Line(line), Plot::Scatter(dots)], |layout| {
         let layout = over_cost(layout, cost).with_y_label(label).with_log_y();
         scaled(layout.with_y_axis_min(0.8 * low).with_y_axis_max(1.25 * high), &xs)
     }))
 }
 
 /// The share of variants whose error is below a value: one step line for each named variant, or one for all.
-fn distribution(answer: &Answer) -> Option<Picture> {
+fn distribution(answer: &Answer) -> Option<Result<Picture>> {
     let mut groups: Vec<(String, Vec<f64>)> = Vec::new();
     for row in &answer.rows {
         let Some(top1) = row.mean(Metric::Top1) else { continue };
@@ -237,7 +248,7 @@ fn distribution(answer: &Answer) -> Option<Picture> {
         .collect();
     (!plots.is_empty()).then(|| {
         let title = "Distribution of the error over the variants (EDF)".to_owned();
-        picture("edf.svg", title, plots, |layout| {
+        picture("edf", title, plots, |layout| {
             layout
                 .with_x_label("top-1 error on the test images (%)")
                 .with_y_label("share of variants with at most this error")
@@ -261,7 +272,7 @@ fn front(points: &[Point], metric: Metric) -> Vec<(f64, f64)> {
     front
 }
 
-fn curves(answer: &Answer) -> Picture {
+fn curves(answer: &Answer) -> Result<Picture> {
     let mut plots = Vec::new();
     for (i, row) in answer.rows.iter().enumerate() {
         let epochs = row.curves.iter().flatten().map(|epoch| epoch.epoch).max().unwrap_or(0);
@@ -276,7 +287,7 @@ fn curves(answer: &Answer) -> Picture {
             plots.push(Plot::Line(line));
         }
     }
-    picture("curves.svg", "Learning curves, mean over the seeds".to_owned(), plots, |layout| {
+    picture("curves", "Learning curves, mean over the seeds".to_owned(), plots, |layout| {
         layout
             .with_x_label("epoch")
             .with_y_label(Metric::Top1.label())

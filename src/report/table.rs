@@ -160,7 +160,7 @@ pub(super) fn markdown(answer: &Answer, pictures: &[Picture]) -> String {
         out += &format!("\n## Beside the paper's figures\n\n{}", table.markdown());
     }
     for picture in pictures {
-        out += &format!("\n![{}]({})\n", picture.title, picture.file);
+        out += &format!("\n![{}]({}.svg)\n", picture.title, picture.name);
     }
     if !answer.missing.is_empty() {
         out += "\n## Trials that are not done\n\n";
