@@ -5,6 +5,7 @@ mod cifar;
 mod config;
 mod corpora;
 mod fetch;
+mod files;
 mod idx;
 mod loader;
 mod random;
@@ -14,6 +15,7 @@ pub use augment::Augment;
 pub use config::DataConfig;
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use fetch::{Fetched, fetch};
+pub use files::{FileSplits, ImageFiles, ImageNet, imagenet, open as open_files};
 pub use loader::{Batch, Loader, LoaderConfig, normalise};
 pub use random::Stream;
 pub use registry::{Known, known, load, root, shape};
@@ -127,8 +129,12 @@ impl Dataset {
 
     /// How many pictures each class has.
     pub fn label_counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.classes.len()];
-        self.labels.iter().for_each(|&label| counts[label as usize] += 1);
-        counts
+        label_counts(&self.labels, self.classes.len())
     }
+}
+
+fn label_counts(labels: &[i64], classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes];
+    labels.iter().for_each(|&label| counts[label as usize] += 1);
+    counts
 }
