@@ -7,6 +7,7 @@ mod corpora;
 mod fetch;
 mod files;
 mod idx;
+pub mod image;
 mod loader;
 mod random;
 mod registry;

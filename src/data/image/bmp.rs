@@ -1,0 +1,214 @@
+//! BMP of Windows and OS/2: 1 to 32 bits a pixel, with palettes, colour masks and run lengths.
+
+use super::{RgbImage, bounded};
+use anyhow::{Context, Result, bail, ensure};
+
+/// The header's values of `compression`.
+const PLAIN: u32 = 0;
+const RUNS_OF_8_BITS: u32 = 1;
+const RUNS_OF_4_BITS: u32 = 2;
+const MASKS: u32 = 3;
+
+pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+    let header = Header::read(bytes)?;
+    let count = bounded(header.width, header.height)?;
+    let data = bytes.get(header.data..).unwrap_or_default();
+    let row_bytes = (header.width * header.bits).div_ceil(8);
+    let stride = row_bytes.next_multiple_of(4);
+    let mut pixels = Vec::new();
+    if header.compression == PLAIN || header.compression == MASKS {
+        // The last row needs no padding.
+        ensure!(data.len() >= stride * (header.height - 1) + row_bytes, "the file is cut off");
+        pixels.reserve_exact(count * 3);
+    }
+    // Rows as they are stored, mostly the lowest first.
+    match (header.compression, header.bits) {
+        (PLAIN, 1 | 4 | 8) => {
+            let palette = header.palette(bytes);
+            let per_byte = 8 / header.bits;
+            for row in data.chunks(stride).take(header.height) {
+                for x in 0..header.width {
+                    let shift = 8 - header.bits * (x % per_byte + 1);
+                    let index = (row[x / per_byte] >> shift) & (0xff >> (8 - header.bits));
+                    pixels.extend(palette[usize::from(index)]);
+                }
+            }
+        }
+        (PLAIN | MASKS, 16 | 24 | 32) => {
+            let channels = header.masks(bytes)?.map(Channel::new);
+            let step = header.bits / 8;
+            for row in data.chunks(stride).take(header.height) {
+                for pixel in row[..row_bytes].chunks_exact(step) {
+                    let value = pixel.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte));
+                    pixels.extend(channels.map(|channel| channel.of(value)));
+                }
+            }
+        }
+        (RUNS_OF_8_BITS, 8) | (RUNS_OF_4_BITS, 4) => {
+            let palette = header.palette(bytes);
+            let indices = expand_runs(data, &header)?;
+            pixels = indices.into_iter().flat_map(|index| palette[usize::from(index)]).collect();
+        }
+        (compression, bits) => {
+            bail!("{bits} bits a pixel with compression {compression}: save it as 24 bits")
+        }
+    }
+    let mut image = RgbImage { width: header.width, height: header.height, pixels };
+    if !header.top_down {
+        image.flip();
+    }
+    Ok(image)
+}
+
+/// What the headers say, checked as far as they alone can tell.
+struct Header {
+    width: usize,
+    height: usize,
+    top_down: bool,
+    bits: usize,
+    compression: u32,
+    /// Entries of the palette, 0 for as many as the bits can tell apart.
+    colors: usize,
+    /// Bytes of one entry.
+    entry: usize,
+    /// Where the second header ends.
+    end: usize,
+    /// Where the pixels begin.
+    data: usize,
+}
+
+impl Header {
+    fn read(bytes: &[u8]) -> Result<Self> {
+        let (data, size) = (u32_at(bytes, 10)? as usize, u32_at(bytes, 14)?);
+        let end = 14 + size as usize;
+        if size == 12 {
+            return Ok(Self {
+                width: u16_at(bytes, 18)?.into(),
+                height: u16_at(bytes, 20)?.into(),
+                top_down: false,
+                bits: u16_at(bytes, 24)?.into(),
+                compression: PLAIN,
+                colors: 0,
+                entry: 3,
+                end,
+                data,
+            });
+        }
+        ensure!([40, 52, 56, 64, 108, 124].contains(&size), "its header has {size} bytes");
+        let [width, height] = [u32_at(bytes, 18)?, u32_at(bytes, 22)?].map(|side| side as i32);
+        ensure!(width > 0, "it has no pixels: {width}×{height}");
+        Ok(Self {
+            width: width as usize,
+            height: height.unsigned_abs() as usize,
+            top_down: height < 0,
+            bits: u16_at(bytes, 28)?.into(),
+            compression: u32_at(bytes, 30)?,
+            colors: u32_at(bytes, 46)? as usize,
+            entry: 4,
+            end,
+            data,
+        })
+    }
+
+    /// The colours of all indices; black where the file has none.
+    fn palette(&self, bytes: &[u8]) -> [[u8; 3]; 256] {
+        let mut palette = [[0; 3]; 256];
+        let colors = if self.colors == 0 { 1 << self.bits } else { self.colors };
+        let entries = bytes.get(self.end..).unwrap_or_default().chunks_exact(self.entry);
+        for (color, entry) in palette.iter_mut().zip(entries.take(colors)) {
+            *color = [entry[2], entry[1], entry[0]];
+        }
+        palette
+    }
+
+    /// Which bits are red, green and blue.
+    fn masks(&self, bytes: &[u8]) -> Result<[u32; 3]> {
+        if self.compression == MASKS {
+            // In the longer headers, or behind the short one, the place is the same.
+            return Ok([u32_at(bytes, 54)?, u32_at(bytes, 58)?, u32_at(bytes, 62)?]);
+        }
+        Ok(match self.bits {
+            16 => [0x7c00, 0x03e0, 0x001f],
+            _ => [0xff_0000, 0xff00, 0xff],
+        })
+    }
+}
+
+/// The bits of one colour in a pixel.
+#[derive(Clone, Copy)]
+struct Channel {
+    mask: u32,
+    shift: u32,
+    white: u64,
+}
+
+impl Channel {
+    fn new(mask: u32) -> Self {
+        let shift = if mask == 0 { 0 } else { mask.trailing_zeros() };
+        Self { mask, shift, white: u64::from(mask >> shift).max(1) }
+    }
+
+    fn of(self, pixel: u32) -> u8 {
+        (u64::from((pixel & self.mask) >> self.shift) * 255 / self.white) as u8
+    }
+}
+
+/// The indices of a picture that is stored as runs, rows in the order of the file.
+fn expand_runs(data: &[u8], header: &Header) -> Result<Vec<u8>> {
+    let (width, height) = (header.width, header.height);
+    let mut indices = vec![0; width * height];
+    let (mut x, mut y) = (0, 0);
+    let mut codes = data.iter().copied();
+    let mut next = || codes.next().context("the file is cut off");
+    let nibble = |byte: u8, place: usize| match header.compression {
+        RUNS_OF_8_BITS => byte,
+        _ if place.is_multiple_of(2) => byte >> 4,
+        _ => byte & 0x0f,
+    };
+    // What would lie outside the picture is left out.
+    let mut put = |x: usize, y: usize, index: u8| {
+        if x < width && y < height {
+            indices[y * width + x] = index;
+        }
+    };
+    loop {
+        match (next()?, next()?) {
+            (0, 0) => (x, y) = (0, y + 1),
+            (0, 1) => return Ok(indices),
+            (0, 2) => (x, y) = (x + usize::from(next()?), y + usize::from(next()?)),
+            (0, count) => {
+                let per_byte = if header.compression == RUNS_OF_8_BITS { 1 } else { 2 };
+                let count = usize::from(count);
+                let mut byte = 0;
+                for place in 0..count {
+                    if place.is_multiple_of(per_byte) {
+                        byte = next()?;
+                    }
+                    put(x + place, y, nibble(byte, place));
+                }
+                x += count;
+                if !count.div_ceil(per_byte).is_multiple_of(2) {
+                    next()?;
+                }
+            }
+            (count, byte) => {
+                let count = usize::from(count);
+                (0..count).for_each(|place| put(x + place, y, nibble(byte, place)));
+                x += count;
+            }
+        }
+        if y >= height {
+            return Ok(indices);
+        }
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
+    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    field.map(|&field| u16::from_le_bytes(field)).context("the file is cut off")
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
+    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    field.map(|&field| u32::from_le_bytes(field)).context("the file is cut off")
+}

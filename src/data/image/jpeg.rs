@@ -1,0 +1,59 @@
+//! JPEG by libjpeg, with the options that Pillow leaves it.
+
+use super::{RgbImage, bounded};
+use anyhow::{Result, bail};
+use mozjpeg::{ColorSpace, Decompress};
+use std::io::{self, BufRead, Read};
+
+pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+    let file = Decompress::builder().from_reader(Whole(bytes))?;
+    let (width, height) = file.size();
+    bounded(width, height)?;
+    let pixels = match file.color_space() {
+        ColorSpace::JCS_GRAYSCALE | ColorSpace::JCS_YCbCr | ColorSpace::JCS_RGB => {
+            let mut rows = file.rgb()?;
+            let pixels = rows.read_scanlines::<u8>()?;
+            rows.finish()?;
+            pixels
+        }
+        ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK => {
+            let mut rows = file.to_colorspace(ColorSpace::JCS_CMYK)?;
+            let inks = rows.read_scanlines::<[u8; 4]>()?;
+            rows.finish()?;
+            inks.into_iter().flat_map(cmyk_to_rgb).collect()
+        }
+        other => bail!("colour space {other:?}: save it as RGB"),
+    };
+    RgbImage::from_samples(width, height, 3, pixels)
+}
+
+/// As Pillow converts, from inks that are stored inverted, as Adobe's programs do.
+fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    // k and the inks are inverted: 255 is no ink.
+    [c, m, y].map(|ink| {
+        let product = u32::from(255 - ink) * u32::from(k) + 128;
+        k.saturating_sub(((product + (product >> 8)) >> 8) as u8)
+    })
+}
+
+/// A file in memory whose end, where libjpeg asks for more, is an error and not a gray rest of the picture.
+struct Whole<'a>(&'a [u8]);
+
+impl Read for Whole<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl BufRead for Whole<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.0 {
+            [] => Err(io::Error::new(io::ErrorKind::InvalidData, "the file is cut off")),
+            rest => Ok(rest),
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.0 = &self.0[count..];
+    }
+}

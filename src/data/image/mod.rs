@@ -1,0 +1,115 @@
+//! Pictures as Pillow sees them: decoded and resampled to the same pixels.
+
+mod bmp;
+mod gif;
+mod jpeg;
+mod png;
+mod webp;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The most pixels that a file may say it has: where Pillow refuses one as a decompression bomb.
+pub const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
+
+/// A picture in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RgbImage {
+    pub width: usize,
+    pub height: usize,
+    /// (height, width, 3), red first, without gaps.
+    pub pixels: Vec<u8>,
+}
+
+/// What an image file is, told by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageFormat {
+    Jpeg,
+    Png,
+    WebP,
+    Gif,
+    Bmp,
+}
+
+impl ImageFormat {
+    /// `None` where the bytes are no image of these formats.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
+            [b'B', b'M', ..] => Some(Self::Bmp),
+            _ => None,
+        }
+    }
+
+    /// As its users write it: `JPEG`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::WebP => "WebP",
+            Self::Gif => "GIF",
+            Self::Bmp => "BMP",
+        }
+    }
+}
+
+/// The picture of an image file, its first where it has several, to the bit as Pillow's
+/// `Image.open(file).convert("RGB")` has it: transparency is dropped and EXIF's orientation left alone.
+///
+/// # Errors
+/// Bytes that are no JPEG, PNG, WebP, GIF or BMP, that are damaged or cut off, or that say they have more than
+/// [`MAX_PIXELS`] pixels.
+pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+    let Some(format) = ImageFormat::of(bytes) else {
+        ensure!(!bytes.is_empty(), "the file is empty");
+        bail!("neither JPEG, PNG, WebP, GIF nor BMP: convert it to one of them");
+    };
+    let decode = match format {
+        ImageFormat::Jpeg => jpeg::decode,
+        ImageFormat::Png => png::decode,
+        ImageFormat::WebP => webp::decode,
+        ImageFormat::Gif => gif::decode,
+        ImageFormat::Bmp => bmp::decode,
+    };
+    // libjpeg gives up by unwinding out of C.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode(bytes)));
+    let decoded = decoded.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        Err(anyhow!("{}", text.or(panic.downcast_ref().copied()).unwrap_or("the decoder gave up")))
+    });
+    decoded.with_context(|| format!("a damaged, cut off or unusual {}", format.name()))
+}
+
+impl RgbImage {
+    /// From samples of 8 bits, as many a pixel as `channels`: gray, gray and alpha, RGB or RGBA. Alpha is dropped.
+    fn from_samples(width: usize, height: usize, channels: usize, samples: Vec<u8>) -> Result<Self> {
+        let count = bounded(width, height)?;
+        ensure!(samples.len() == count * channels, "{} samples for {width}×{height} pixels", samples.len());
+        let pixels = match channels {
+            1 | 2 => samples.chunks_exact(channels).flat_map(|pixel| [pixel[0]; 3]).collect(),
+            3 => samples,
+            4 => samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+            _ => bail!("{channels} channels"),
+        };
+        Ok(Self { width, height, pixels })
+    }
+
+    /// Upside down.
+    fn flip(&mut self) {
+        let (row, height) = (self.width * 3, self.height);
+        for y in 0..height / 2 {
+            let (top, rest) = self.pixels[y * row..].split_at_mut(row);
+            top.swap_with_slice(&mut rest[(height - 2 - 2 * y) * row..][..row]);
+        }
+    }
+}
+
+/// The number of pixels of a size that a file states.
+fn bounded(width: usize, height: usize) -> Result<usize> {
+    ensure!(width > 0 && height > 0, "it has no pixels: {width}×{height}");
+    let count = width.checked_mul(height).filter(|&count| count as u64 <= MAX_PIXELS);
+    count.with_context(|| format!("{width}×{height} pixels are more than {MAX_PIXELS}: make it smaller"))
+}

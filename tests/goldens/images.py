@@ -1,0 +1,193 @@
+"""Regenerates the image files in images/ and images.safetensors: what Pillow, torchvision and timm make of them.
+
+`make goldens` runs it. Each file is a small picture in one variant of a format; the tensors are its pixels as
+`Image.open(file).convert("RGB")` has them.
+"""
+
+import io
+import pathlib
+import struct
+import zlib
+
+import numpy as np
+import torch
+from make import uniform
+from PIL import Image
+from safetensors.torch import save_file
+
+HERE = pathlib.Path(__file__).parent
+FILES = HERE / "images"
+ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+
+
+def picture(name, width, height, channels=3):
+    """uint8 (height, width, channels): waves, an edge and a little noise."""
+    y, x = np.mgrid[:height, :width]
+    noise = uniform(name, width * height * channels).reshape(height, width, channels)
+    waves = np.stack([np.sin(x * (0.11 + 0.07 * c) + y * 0.13) for c in range(channels)], -1)
+    edge = (x > y * 1.3)[..., None] * 60
+    return np.clip(100 + 70 * waves + edge + 24 * noise, 0, 255).astype(np.uint8)
+
+
+def png(samples, depth, color_type, interlaced=False, palette=None, transparency=None):
+    """A PNG of samples (height, width, channels), of depths and orders that Pillow does not write."""
+    height, width = samples.shape[:2]
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def rows(part):
+        out = b""
+        for row in part:
+            if depth == 16:
+                data = row.astype(">u2").tobytes()
+            elif depth == 8:
+                data = row.astype(np.uint8).tobytes()
+            else:
+                bits = (row.reshape(-1, 1) >> np.arange(depth - 1, -1, -1)) & 1
+                data = np.packbits(bits.astype(np.uint8)).tobytes()
+            out += b"\0" + data
+        return out
+
+    parts = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7] if interlaced else [samples]
+    data = b"".join(rows(part) for part in parts if part.size)
+    head = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, int(interlaced))
+    out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    if palette is not None:
+        out += chunk(b"PLTE", palette.astype(np.uint8).tobytes())
+    if transparency is not None:
+        out += chunk(b"tRNS", transparency)
+    return out + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def bmp(width, height, bits, data, compression=0, palette=b"", masks=b"", os2=False):
+    """A BMP of kinds that Pillow does not write."""
+    if os2:
+        info = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(data), 0, 0, 0, 0)
+    start = 14 + len(info) + len(masks) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + info + masks + palette + data
+
+
+def files():
+    """Name and bytes of every picture."""
+
+    def pillow(name, image, kind, **options):
+        file = io.BytesIO()
+        image.save(file, kind, **options)
+        return name, file.getvalue()
+
+    rgb = Image.fromarray(picture("rgb", 45, 31))
+    gray = Image.fromarray(picture("gray", 45, 31, 1)[..., 0])
+    rgba = Image.fromarray(picture("rgba", 45, 31, 4), "RGBA")
+    colors = rgb.quantize(200)
+    thin = Image.fromarray(picture("thin", 203, 5))
+    dot = Image.fromarray(picture("dot", 1, 1))
+
+    for name, sampling in ("444", 0), ("422", 1), ("420", 2):
+        yield pillow(f"sampling_{name}.jpg", rgb, "JPEG", quality=90, subsampling=sampling)
+    yield pillow("quality_30.jpg", rgb, "JPEG", quality=30)
+    yield pillow("progressive.jpg", rgb, "JPEG", quality=85, progressive=True)
+    yield pillow("restarts.jpg", rgb, "JPEG", quality=85, restart_marker_blocks=2)
+    yield pillow("gray.jpg", gray, "JPEG", quality=85)
+    yield pillow("gray_progressive.jpg", gray, "JPEG", quality=85, progressive=True)
+    yield pillow("cmyk.jpg", Image.fromarray(picture("cmyk", 45, 31, 4), "CMYK"), "JPEG", quality=90)
+    yield pillow("rgb.jpg", rgb, "JPEG", quality=90, keep_rgb=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    yield pillow("orientation.jpg", rgb, "JPEG", quality=85, exif=exif)
+    yield pillow("thin.jpg", thin, "JPEG", quality=85)
+    yield pillow("dot.jpg", dot, "JPEG", quality=85)
+
+    yield pillow("rgb.png", rgb, "PNG")
+    yield pillow("alpha.png", rgba, "PNG")
+    yield pillow("gray.png", gray, "PNG")
+    yield pillow("gray_alpha.png", Image.merge("LA", (gray, gray.rotate(180))), "PNG")
+    yield pillow("bit.png", gray.convert("1"), "PNG")
+    yield pillow("gray_16.png", Image.fromarray(picture("g16", 45, 31, 1)[..., 0].astype(np.uint16) * 3), "PNG")
+    yield pillow("thin.png", Image.fromarray(picture("tall", 3, 190)), "PNG")
+    yield pillow("dot.png", dot, "PNG")
+    yield pillow("transparent_color.png", rgb, "PNG", transparency=(100, 100, 100))
+    yield pillow("palette_transparent.png", colors, "PNG", transparency=3)
+    indices = (uniform("indices", 45 * 31) * 256).astype(np.int64).reshape(31, 45, 1)
+    table = (uniform("table", 768) * 256).reshape(256, 3)
+    for depth in 1, 2, 4, 8:
+        few = indices % (1 << depth)
+        yield f"palette_{depth}.png", png(few, depth, 3, palette=table[: 1 << depth])
+        yield f"gray_{depth}_interlaced.png", png(few, depth, 0, interlaced=True)
+    wide = (uniform("wide", 45 * 31 * 4) * 65536).astype(np.int64).reshape(31, 45, 4)
+    yield "rgb_16.png", png(wide[..., :3], 16, 2)
+    yield "rgb_16_interlaced.png", png(wide[..., :3], 16, 2, interlaced=True)
+    yield "alpha_16.png", png(wide, 16, 6)
+    yield "gray_alpha_16.png", png(wide[..., :2], 16, 4)
+    yield "gray_16_transparent.png", png(wide[..., :1] // 128, 16, 0, transparency=b"\0\7")
+    yield "rgb_interlaced.png", png(picture("adam", 45, 31), 8, 2, interlaced=True)
+
+    yield pillow("lossy.webp", rgb, "WEBP", quality=80)
+    yield pillow("lossy_low.webp", rgb, "WEBP", quality=20)
+    yield pillow("lossless.webp", rgb, "WEBP", lossless=True)
+    yield pillow("alpha.webp", rgba, "WEBP", quality=80)
+    yield pillow("alpha_lossless.webp", rgba, "WEBP", lossless=True, exact=True)
+    yield pillow("animated.webp", rgb, "WEBP", save_all=True, append_images=[rgb.rotate(90)], lossless=True)
+    yield pillow("dot.webp", dot, "WEBP", quality=80)
+    yield pillow("thin.webp", thin, "WEBP", quality=80)
+
+    yield pillow("colors.gif", colors, "GIF")
+    yield pillow("gray.gif", gray, "GIF")
+    yield pillow("plain_order.gif", colors, "GIF", interlace=0)
+    yield pillow("transparent.gif", colors, "GIF", transparency=5)
+    yield pillow("animated.gif", colors, "GIF", save_all=True, append_images=[colors.rotate(90)])
+    yield pillow("dot.gif", dot.quantize(2), "GIF")
+    for name, options in ("", {}), ("_transparent", {"transparency": 5}):
+        _, small = pillow("", colors, "GIF", optimize=False, interlace=0, **options)
+        screen = bytearray(small)
+        screen[6:10] = struct.pack("<HH", 61, 40)
+        yield f"screen{name}.gif", bytes(screen)
+        frame = small.index(b"\x2c\0\0\0\0" + struct.pack("<HH", 45, 31))
+        screen[frame + 1 : frame + 5] = struct.pack("<HH", 7, 20)  # part of it below the screen
+        yield f"screen_offset{name}.gif", bytes(screen)
+
+    yield pillow("rgb.bmp", rgb, "BMP")
+    yield pillow("alpha.bmp", rgba, "BMP")
+    yield pillow("gray.bmp", gray, "BMP")
+    yield pillow("bit.bmp", gray.convert("1"), "BMP")
+    yield pillow("palette.bmp", colors, "BMP")
+    yield pillow("dot.bmp", dot, "BMP")
+    quads = np.concatenate([table, np.zeros((256, 1))], 1).astype(np.uint8)
+    rows = (indices[..., 0] % 16).astype(np.uint8)
+    nibbles = np.pad(rows, ((0, 0), (0, 3)))
+    packed = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
+    yield "palette_4.bmp", bmp(45, 31, 4, packed.tobytes(), palette=quads[:16].tobytes())
+    yield "top_down.bmp", bmp(44, -31, 24, picture("down", 44, 31).tobytes())
+    words = (uniform("words", 46 * 31) * 65536).astype("<u2").reshape(31, 46)
+    yield "rgb_555.bmp", bmp(46, 31, 16, (words & 0x7FFF).tobytes())
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    yield "rgb_565.bmp", bmp(46, 31, 16, words.tobytes(), compression=3, masks=masks)
+    masks = struct.pack("<III", 0x00FF0000, 0x0000FF00, 0x000000FF)
+    quad = picture("quad", 45, 31, 4)
+    yield "rgb_32.bmp", bmp(45, 31, 32, quad.tobytes())
+    yield "rgb_32_masks.bmp", bmp(45, 31, 32, quad.tobytes(), compression=3, masks=masks)
+    runs = b"".join(
+        b"".join(bytes([3, int(v)]) for v in row[:12]) + bytes([0, 3, *map(int, row[12:15])]) + b"\0"
+        + bytes([6, 9, 0, 0]) for row in rows
+    )
+    yield "runs_8.bmp", bmp(45, 31, 8, runs + b"\0\1", compression=1, palette=quads.tobytes())
+    triples = table[:16, :].astype(np.uint8).tobytes()
+    yield "os2.bmp", bmp(45, 31, 4, packed.tobytes(), palette=triples, os2=True)
+
+
+def main():
+    FILES.mkdir(exist_ok=True)
+    for old in FILES.iterdir():
+        old.unlink()
+    tensors = {}
+    for name, data in files():
+        (FILES / name).write_bytes(data)
+        with Image.open(io.BytesIO(data)) as image:
+            tensors[f"decoded/{name}"] = torch.from_numpy(np.array(image.convert("RGB")))
+    save_file(tensors, HERE / "images.safetensors")
+
+
+if __name__ == "__main__":
+    main()
