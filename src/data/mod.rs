@@ -1,6 +1,6 @@
 //! Data sets: read into uint8 images, fetched with their checksums, augmented and batched.
 
-mod augment;
+pub mod augment;
 mod cifar;
 mod config;
 mod corpora;

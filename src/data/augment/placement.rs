@@ -1,6 +1,6 @@
 //! Training augmentation of small images, on bytes.
 
-use super::Stream;
+use crate::data::Stream;
 use serde::{Deserialize, Serialize};
 
 /// One step of the augmentation; in YAML `augment: [pad_crop: 4, flip]`.
@@ -22,7 +22,7 @@ struct Placement {
 }
 
 /// Writes a picture of (channels, height, width) into `out`, augmented by the numbers of `stream`.
-pub(super) fn augment(
+pub(in crate::data) fn augment(
     steps: &[Augment],
     picture: &[u8],
     (height, width): (usize, usize),
