@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::{Command, Output};
+use tchvision::data::CropMode;
+use tchvision::data::image::Interpolation;
 use tchvision::data::{self, Access};
-use tchvision::weights::catalogue::{self, CropMode, Entry, Interpolation, Location};
+use tchvision::weights::catalogue::{self, Entry, Location};
 
 fn find(name: &str) -> &'static Entry {
     catalogue::find(name).unwrap()

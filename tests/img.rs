@@ -2,13 +2,14 @@
 
 mod common;
 
-use common::uniform;
+use common::{golden, uniform, values};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Kind, Tensor};
-use tchvision::data::image::{self, RgbImage};
-use tchvision::weights::StateFile;
+use tchvision::data::CropMode;
+use tchvision::data::image::{self, Interpolation, Region, Resize, RgbImage};
+use tchvision::weights::{StateFile, catalogue};
 
 fn goldens() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
@@ -38,12 +39,97 @@ fn apart(image: &RgbImage, want: &Tensor) -> (i64, i64) {
 #[test]
 fn every_format_is_decoded_to_pillows_pixels() {
     let (files, reference) = (files(), reference());
-    assert_eq!(files.len(), 69);
-    for (name, bytes) in files {
-        let got = image::decode(&bytes).unwrap_or_else(|e| panic!("{name}: {e:#}"));
+    let names: Vec<&str> =
+        reference.names().iter().filter_map(|name| name.strip_prefix("decoded/")).collect();
+    assert_eq!(names.len(), 69);
+    for name in names {
+        let got = image::decode(&files[name]).unwrap_or_else(|e| panic!("{name}: {e:#}"));
         let want = reference.get(&format!("decoded/{name}")).unwrap();
         assert_eq!(apart(&got, &want), (0, 0), "{name}");
     }
+}
+
+#[test]
+fn every_interpolation_gives_pillows_pixels() {
+    let (files, reference) = (files(), reference());
+    let names: Vec<&String> = reference.names().iter().filter(|name| name.starts_with("resized/")).collect();
+    assert_eq!(names.len(), 6 * 20);
+    for name in names {
+        let parts: Vec<&str> = name.split('/').collect();
+        let image = image::decode(&files[parts[1]]).unwrap();
+        let (width, height) = parts[2].split_once('x').unwrap();
+        let interpolation: Interpolation = serde_yaml::from_str(parts[3]).unwrap();
+        let mut to = Resize::to(width.parse().unwrap(), height.parse().unwrap(), interpolation);
+        if let Some(edges) = parts.get(4) {
+            let edges: Vec<f32> = edges.split(',').map(|edge| edge.parse().unwrap()).collect();
+            let [left, top, right, bottom] = edges[..] else { panic!("{name}") };
+            to.region = Some(Region { left, top, right, bottom });
+        }
+        let whole = image.resize(&to).unwrap();
+        assert_eq!(apart(&whole, &reference.get(name).unwrap()), (0, 0), "{name}");
+
+        let (columns, rows) = (to.width / 3..to.width.div_ceil(2), to.height / 4..to.height);
+        to.window = Some((columns.clone(), rows.clone()));
+        assert_eq!(image.resize(&to).unwrap(), whole.crop(columns, rows).unwrap(), "a window of {name}");
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Preprocessed {
+    weights: String,
+    file: String,
+    shape: [i64; 3],
+    digest: u64,
+    values: Vec<f64>,
+}
+
+/// As goldens/images.py computes it.
+fn digest(image: &RgbImage) -> u64 {
+    image.pixels.chunks_exact(3).fold(0, |digest: u64, pixel| {
+        let pixel = pixel.iter().rev().fold(0, |pixel, &value| pixel << 8 | u64::from(value));
+        digest.wrapping_mul(1_099_511_628_211).wrapping_add(pixel + 1)
+    })
+}
+
+#[test]
+fn inputs_are_those_of_torchvision_and_timm() {
+    let files = files();
+    let cases: Vec<Preprocessed> = serde_json::from_value(golden("preprocess.json")).unwrap();
+    assert_eq!(cases.len(), 120);
+    for Preprocessed { weights, file, shape, digest: want, values: some } in cases {
+        let (name, mode) = weights.split_once(' ').unwrap_or((&weights, ""));
+        let mut preprocess = catalogue::find(name).unwrap().preprocess.clone();
+        if mode == "border" {
+            preprocess.crop_mode = CropMode::Border;
+        }
+        let image = preprocess.crop(&image::decode(&files[&file]).unwrap()).unwrap();
+        // Not one pixel differs.
+        assert_eq!(digest(&image), want, "{weights} {file}");
+        let input = preprocess.input(&[image]).unwrap();
+        assert_eq!(input.size(), [&[1], &shape[..]].concat());
+        let got: Vec<f64> = values(&input).into_iter().step_by(9973).collect();
+        // A thousandth of one level of 255.
+        let tolerance = 1e-3 / (255.0 * preprocess.std[0]);
+        for (got, want) in got.iter().zip(&some) {
+            assert!((got - want).abs() <= tolerance, "{weights} {file}: {got}, not {want}");
+        }
+    }
+}
+
+#[test]
+fn parts_outside_a_picture_are_refused() {
+    let image = RgbImage { width: 4, height: 3, pixels: vec![7; 36] };
+    let to = Resize::to(2, 2, Interpolation::Bicubic);
+    let region = |left, right| Some(Region { left, top: 0.0, right, bottom: 3.0 });
+    for region in [region(-1.0, 2.0), region(0.0, 4.5), region(2.0, 2.0), region(f32::NAN, 2.0)] {
+        let error = image.resize(&Resize { region, ..to.clone() }).unwrap_err().to_string();
+        assert!(error.contains("no part of 4×3 pixels"), "{error}");
+    }
+    for window in [(0..3, 0..2), (0..2, 2..3), (1..1, 0..2)] {
+        assert!(image.resize(&Resize { window: Some(window), ..to.clone() }).is_err());
+    }
+    assert!(image.resize(&Resize::to(1 << 20, 1 << 20, Interpolation::Bilinear)).is_err());
+    assert!(image.crop(2..5, 0..1).is_err());
 }
 
 #[test]
@@ -94,10 +180,11 @@ fn pixel_bombs_are_refused_by_their_header() {
 #[test]
 fn damage_makes_no_panic() {
     static PANICS: AtomicUsize = AtomicUsize::new(0);
-    let before = std::panic::take_hook();
-    // libjpeg's errors unwind without one.
-    std::panic::set_hook(Box::new(|_| {
-        PANICS.fetch_add(1, Ordering::Relaxed);
+    let (here, others) = (std::thread::current().id(), std::panic::take_hook());
+    // libjpeg's errors unwind without it.
+    std::panic::set_hook(Box::new(move |panic| match std::thread::current().id() == here {
+        true => _ = PANICS.fetch_add(1, Ordering::Relaxed),
+        false => others(panic),
     }));
     let mut damaged = Vec::new();
     for (name, bytes) in files() {
@@ -120,6 +207,6 @@ fn damage_makes_no_panic() {
             }
         }
     }
-    std::panic::set_hook(before);
+    drop(std::panic::take_hook());
     assert!(damaged.is_empty(), "{damaged:?}");
 }

@@ -9,6 +9,7 @@ mod files;
 mod idx;
 pub mod image;
 mod loader;
+mod preprocess;
 mod random;
 mod registry;
 
@@ -18,6 +19,7 @@ pub use corpora::{Access, Corpus, corpora, corpus};
 pub use fetch::{Fetched, fetch};
 pub use files::{FileSplits, ImageFiles, ImageNet, imagenet, open as open_files};
 pub use loader::{Batch, Loader, LoaderConfig, normalise};
+pub use preprocess::{CropMode, Preprocess};
 pub use random::Stream;
 pub use registry::{Known, known, load, root, shape};
 

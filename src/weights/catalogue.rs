@@ -2,6 +2,8 @@
 //!
 //! The files are `weights/*.yaml`, made from torchvision and timm by `make catalogue` and part of the program.
 
+use crate::data::image::Interpolation;
+use crate::data::{CropMode, Preprocess};
 use crate::{nearest, yaml};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -51,40 +53,6 @@ pub struct Entry {
     pub test: Option<Preprocess>,
     #[serde(flatten)]
     pub location: Location,
-}
-
-/// From an image to the input of a network: resize, crop the centre, scale to 0…1, subtract `mean`, divide by `std`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Preprocess {
-    /// Channels, height, width.
-    pub input: [i64; 3],
-    /// The side in pixels to which the image is resized before the crop: its short one, or both ([`CropMode`]).
-    pub resize: i64,
-    pub interpolation: Interpolation,
-    pub crop_mode: CropMode,
-    /// The share of the resized side that the crop keeps.
-    pub crop_pct: f64,
-    /// A channel, in units where white is 1.
-    pub mean: [f64; 3],
-    pub std: [f64; 3],
-}
-
-/// How pixels between pixels are computed when an image is resized, as Pillow does it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    Bilinear,
-    Bicubic,
-}
-
-/// What happens to an image that is not square.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CropMode {
-    /// Its short side is resized, the middle is kept.
-    Center,
-    /// It is resized to a square.
-    Squash,
 }
 
 /// Where a file is.

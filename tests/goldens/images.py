@@ -1,16 +1,22 @@
-"""Regenerates the image files in images/ and images.safetensors: what Pillow, torchvision and timm make of them.
+"""Regenerates the image files in images/, and what Pillow, torchvision and timm make of them: `make goldens`.
 
-`make goldens` runs it. Each file is a small picture in one variant of a format; the tensors are its pixels as
-`Image.open(file).convert("RGB")` has them.
+images/: a small picture a file, in every variant of a format.
+images.safetensors: pixels, decoded as `Image.open(file).convert("RGB")` does and resized.
+preprocess.json: inputs of networks by the libraries' evaluation transforms, as a digest of their 8-bit pixels and some
+of their values.
 """
 
 import io
+import json
 import pathlib
 import struct
 import zlib
 
 import numpy as np
+import timm.data
+import timm.models
 import torch
+import torchvision
 from make import uniform
 from PIL import Image
 from safetensors.torch import save_file
@@ -98,6 +104,7 @@ def files():
     exif[0x0112] = 6  # lies on its side
     yield pillow("orientation.jpg", rgb, "JPEG", quality=85, exif=exif)
     yield pillow("thin.jpg", thin, "JPEG", quality=85)
+    yield pillow("large.jpg", Image.fromarray(picture("large", 397, 301)), "JPEG", quality=60)
     yield pillow("dot.jpg", dot, "JPEG", quality=85)
 
     yield pillow("rgb.png", rgb, "PNG")
@@ -177,15 +184,84 @@ def files():
     yield "os2.bmp", bmp(45, 31, 4, packed.tobytes(), palette=triples, os2=True)
 
 
+def resized():
+    """Pictures in other sizes, named by the file, the size, the interpolation and the part of the file that is taken."""
+    sizes = {
+        "rgb.png": [(20, 14), (61, 40), (45, 9), (13, 31), (40, 6), (45, 31), (1, 1)],
+        "thin.png": [(3, 40), (9, 9), (2, 30)],
+        "thin.jpg": [(67, 2), (30, 8), (203, 3)],
+        "dot.png": [(5, 4)],
+    }
+    parts = [((0, 0, 45, 31), (17, 12)), ((3.5, 2.25, 40.125, 29.75), (19, 11)), ((10, 4, 11, 5), (4, 3))]
+    parts += [((5, 0, 40, 31), (34, 9)), ((0.1, 0.3, 44.9, 8.7), (45, 5)), ((7, 3, 27, 23), (20, 20))]
+    names = "NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS"
+    for kind in (Image.Resampling[name] for name in names):
+        for file, shapes in sizes.items():
+            with Image.open(FILES / file) as image:
+                for width, height in shapes:
+                    name = f"resized/{file}/{width}x{height}/{kind.name.lower()}"
+                    yield name, image.resize((width, height), kind)
+        with Image.open(FILES / "rgb.png") as image:
+            for box, (width, height) in parts:
+                name = f"resized/rgb.png/{width}x{height}/{kind.name.lower()}/{','.join(map(str, box))}"
+                yield name, image.resize((width, height), kind, box=box)
+
+
+def transforms():
+    """Evaluation transforms by the weights that they belong to."""
+    weights = ["resnet50.IMAGENET1K_V2", "alexnet.IMAGENET1K_V1", "efficientnet_b1.IMAGENET1K_V1"]
+    weights += ["inception_v3.IMAGENET1K_V1", "vgg16.IMAGENET1K_FEATURES", "swin_v2_t.IMAGENET1K_V1"]
+    for name in weights:
+        model, tag = name.split(".")
+        yield f"torchvision/{name}", torchvision.models.get_model_weights(model)[tag].transforms()
+    weights = ["resnet50.a1_in1k", "resnet50.a3_in1k", "tf_efficientnetv2_b3.in21k_ft_in1k"]
+    weights += ["vit_base_patch16_224.augreg_in21k_ft_in1k", "inception_resnet_v2.tf_in1k"]
+    for name in weights:
+        config = timm.data.resolve_data_config(pretrained_cfg=timm.models.get_pretrained_cfg(name).to_dict())
+        yield f"timm/{name}", timm.data.create_transform(**config, is_training=False)
+        if name == "resnet50.a1_in1k":
+            border = timm.data.create_transform(**{**config, "crop_mode": "border"}, is_training=False)
+            yield f"timm/{name} border", border
+
+
+def preprocessed():
+    """Of each transform and picture: a digest of the pixels (as tests/img.rs computes it) and every 9973rd value."""
+    pictures = ["large.jpg", "sampling_420.jpg", "thin.jpg", "thin.png", "dot.png", "cmyk.jpg", "gray_16.png"]
+    pictures += ["alpha.webp", "screen_offset.gif", "palette.bmp"]
+    for weights, transform in transforms():
+        norm = transform if hasattr(transform, "mean") else transform.transforms[-1]
+        mean, std = (torch.as_tensor(values).view(3, 1, 1) for values in (norm.mean, norm.std))
+        for file in pictures:
+            with Image.open(FILES / file) as image:
+                x = transform(image.convert("RGB"))
+            pixels = ((x.double() * std + mean) * 255).round().to(torch.uint8).permute(1, 2, 0)
+            digest = 0
+            for pixel in (pixels.reshape(-1, 3).long() @ torch.tensor([1, 256, 65536])).tolist():
+                digest = (digest * 1099511628211 + pixel + 1) % 2**64
+            yield {
+                "weights": weights,
+                "file": file,
+                "shape": list(x.shape),
+                "digest": digest,
+                "values": [round(v, 6) for v in x.flatten()[::9973].tolist()],
+            }
+
+
 def main():
     FILES.mkdir(exist_ok=True)
     for old in FILES.iterdir():
         old.unlink()
+    torch.set_num_threads(1)
     tensors = {}
     for name, data in files():
         (FILES / name).write_bytes(data)
         with Image.open(io.BytesIO(data)) as image:
-            tensors[f"decoded/{name}"] = torch.from_numpy(np.array(image.convert("RGB")))
+            if image.width * image.height < 4000:
+                tensors[f"decoded/{name}"] = torch.from_numpy(np.array(image.convert("RGB")))
+    for name, image in resized():
+        tensors[name] = torch.from_numpy(np.array(image))
+    text = ",\n".join(json.dumps(case) for case in preprocessed())
+    (HERE / "preprocess.json").write_text(f"[\n{text}\n]\n")
     save_file(tensors, HERE / "images.safetensors")
 
 

@@ -28,13 +28,8 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
         None => [0; 3],
     };
     let colors: Vec<[u8; 3]> = (0..=255).map(color).collect();
-    let pixels = colors[usize::from(background)].repeat(width * height);
-    let mut image = RgbImage { width, height, pixels };
-    for (y, row) in indices.chunks_exact(wide).enumerate() {
-        let start = ((top + y) * width + left) * 3;
-        for (pixel, &index) in image.pixels[start..].chunks_exact_mut(3).zip(row) {
-            pixel.copy_from_slice(&colors[usize::from(index)]);
-        }
-    }
+    let mut image = RgbImage::filled(width, height, colors[usize::from(background)])?;
+    let pixels = indices.into_iter().flat_map(|index| colors[usize::from(index)]).collect();
+    image.paste(&RgbImage { width: wide, height: high, pixels }, left, top);
     Ok(image)
 }

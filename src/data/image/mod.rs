@@ -1,10 +1,14 @@
 //! Pictures as Pillow sees them: decoded and resampled to the same pixels.
 
 mod bmp;
+mod convolve;
 mod gif;
 mod jpeg;
 mod png;
+mod resample;
 mod webp;
+
+pub use resample::{Interpolation, Region, Resize};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,6 +99,24 @@ impl RgbImage {
             _ => bail!("{channels} channels"),
         };
         Ok(Self { width, height, pixels })
+    }
+
+    /// One colour all over.
+    ///
+    /// # Errors
+    /// A size without pixels or with more than [`MAX_PIXELS`].
+    pub fn filled(width: usize, height: usize, color: [u8; 3]) -> Result<Self> {
+        Ok(Self { width, height, pixels: color.repeat(bounded(width, height)?) })
+    }
+
+    /// Puts a picture on this one; what does not fit is left out.
+    pub fn paste(&mut self, image: &RgbImage, left: usize, top: usize) {
+        let left = left.min(self.width);
+        let width = image.width.min(self.width - left) * 3;
+        let rows = image.pixels.chunks_exact(image.width * 3);
+        for (from, to) in rows.zip(self.pixels.chunks_exact_mut(self.width * 3).skip(top)) {
+            to[left * 3..][..width].copy_from_slice(&from[..width]);
+        }
     }
 
     /// Upside down.

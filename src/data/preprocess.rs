@@ -1,0 +1,130 @@
+//! From a picture to the input of a network, as torchvision's and timm's evaluation transforms do it.
+
+use super::image::{Interpolation, Resize, RgbImage};
+use super::{Statistics, normalise};
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use tch::{Device, Kind, Tensor};
+
+/// Resize, crop the centre, scale to 0…1, subtract `mean`, divide by `std`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Preprocess {
+    /// Channels, height, width.
+    pub input: [i64; 3],
+    /// The side in pixels to which the picture is resized before the crop; which side, [`CropMode`] tells.
+    pub resize: i64,
+    pub interpolation: Interpolation,
+    pub crop_mode: CropMode,
+    /// The share of the resized side that the crop keeps.
+    pub crop_pct: f64,
+    /// A channel, in units where white is 1.
+    pub mean: [f64; 3],
+    pub std: [f64; 3],
+}
+
+/// What happens to a picture that is not square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CropMode {
+    /// Its short side is resized, the middle is kept.
+    Center,
+    /// It is resized to a square.
+    Squash,
+    /// Its long side is resized, the rest is filled with the mean colour.
+    Border,
+}
+
+impl Preprocess {
+    /// The picture in the size of the input, 8 bits a channel.
+    ///
+    /// # Errors
+    /// An input of no pixels, or of more than [`super::image::MAX_PIXELS`].
+    pub fn crop(&self, image: &RgbImage) -> Result<RgbImage> {
+        let [_, height, width] = self.input.map(|side| usize::try_from(side).unwrap_or(0));
+        let (resized_width, resized_height) = self.resized(image.width, image.height)?;
+        let columns = Centered::new(resized_width, width);
+        let rows = Centered::new(resized_height, height);
+        let to = Resize {
+            window: Some((columns.window.clone(), rows.window.clone())),
+            ..Resize::to(resized_width, resized_height, self.interpolation)
+        };
+        let middle = image.resize(&to)?;
+        if (middle.width, middle.height) == (width, height) {
+            return Ok(middle);
+        }
+        let mut canvas = RgbImage::filled(width, height, self.fill())?;
+        canvas.paste(&middle, columns.margin, rows.margin);
+        Ok(canvas)
+    }
+
+    /// The input (N, 3, H, W), float32, of pictures that [`Self::crop`] made.
+    ///
+    /// # Errors
+    /// No pictures, or pictures of other sizes.
+    pub fn input(&self, images: &[RgbImage]) -> Result<Tensor> {
+        let [_, height, width] = self.input;
+        let mut pixels = Vec::with_capacity(images.len() * (height * width * 3) as usize);
+        for image in images {
+            let size = (image.width as i64, image.height as i64);
+            ensure!(
+                size == (width, height),
+                "a picture of {size:?} pixels, the input has {:?}",
+                (width, height)
+            );
+            pixels.extend_from_slice(&image.pixels);
+        }
+        let size = [images.len() as i64, height, width, 3];
+        let images = Tensor::f_from_data_size(&pixels, &size, Kind::Uint8)?.f_permute([0, 3, 1, 2])?;
+        normalise(&images, &self.statistics(), Device::Cpu)
+    }
+
+    pub fn statistics(&self) -> Statistics {
+        let floats = |values: [f64; 3]| values.map(|value| value as f32).to_vec();
+        Statistics { mean: floats(self.mean), std: floats(self.std) }
+    }
+
+    /// Width and height after the resizing.
+    fn resized(&self, width: usize, height: usize) -> Result<(usize, usize)> {
+        let side = usize::try_from(self.resize).context("`resize` is negative")?;
+        let (w, h, to) = (width as f64, height as f64, self.resize as f64);
+        Ok(match self.crop_mode {
+            CropMode::Center if width <= height => (side, (to * h / w) as usize),
+            CropMode::Center => ((to * w / h) as usize, side),
+            CropMode::Squash => (side, side),
+            CropMode::Border => {
+                let ratio = (h / to).max(w / to);
+                let scaled = |side: f64| ((side / ratio).round_ties_even() as usize).max(1);
+                (scaled(w), scaled(h))
+            }
+        })
+    }
+
+    /// The colour of what the picture does not cover.
+    fn fill(&self) -> [u8; 3] {
+        match self.crop_mode {
+            CropMode::Center | CropMode::Squash => [0; 3],
+            CropMode::Border => self.mean.map(|value| (255.0 * value).round_ties_even() as u8),
+        }
+    }
+}
+
+/// The middle of one side of a picture.
+struct Centered {
+    window: Range<usize>,
+    /// Where the picture is smaller: the pixels before it.
+    margin: usize,
+}
+
+impl Centered {
+    fn new(side: usize, crop: usize) -> Self {
+        match side.checked_sub(crop) {
+            // Halves to the even side, as Python rounds.
+            Some(rest) => {
+                let start = (rest as f64 / 2.0).round_ties_even() as usize;
+                Self { window: start..start + crop, margin: 0 }
+            }
+            None => Self { window: 0..side, margin: (crop - side) / 2 },
+        }
+    }
+}
