@@ -1,4 +1,4 @@
-//! Data sets: read into uint8 images, fetched with their checksums, augmented and batched.
+//! Data sets: in memory or in files, fetched with their checksums, augmented and batched as uint8 images.
 
 pub mod augment;
 mod cifar;
@@ -13,12 +13,12 @@ mod preprocess;
 mod random;
 mod registry;
 
-pub use augment::Augment;
+pub use augment::{Augment, Mix};
 pub use config::DataConfig;
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use fetch::{Fetched, fetch};
 pub use files::{FileSplits, ImageFiles, ImageNet, imagenet, open as open_files};
-pub use loader::{Batch, Loader, LoaderConfig, normalise};
+pub use loader::{Batch, Batches, Loader, LoaderConfig, Pictures, Skipped, normalise};
 pub use preprocess::{CropMode, Preprocess};
 pub use random::Stream;
 pub use registry::{Known, known, load, root, shape};
@@ -57,6 +57,16 @@ pub struct Splits {
 pub struct Statistics {
     pub mean: Vec<f32>,
     pub std: Vec<f32>,
+}
+
+impl Statistics {
+    /// The mean colour in 8 bits; of images in gray that gray.
+    pub fn color(&self) -> [u8; 3] {
+        let level = |i: usize| {
+            (255.0 * self.mean.get(i).or(self.mean.first()).unwrap_or(&0.0)).round_ties_even() as u8
+        };
+        [level(0), level(1), level(2)]
+    }
 }
 
 impl Images {

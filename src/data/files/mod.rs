@@ -80,6 +80,18 @@ pub fn open(name: &str, root: &Path) -> Result<Option<FileSplits>> {
     Ok(Some(splits))
 }
 
+/// The number of classes of a data set of files, without looking at the files where the name tells. `None` where the
+/// name is none of these.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn classes(name: &str, root: &Path) -> Result<Option<i64>> {
+    match imagenet().iter().find(|known| known.name == name) {
+        Some(known) => Ok(Some(known.classes)),
+        None => Ok(open(name, root)?.map(|splits| splits.train.classes.len() as i64)),
+    }
+}
+
 impl ImageFiles {
     /// Number of pictures.
     pub fn len(&self) -> usize {
