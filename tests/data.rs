@@ -7,9 +7,10 @@ use flate2::write::GzEncoder;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use tch::{Device, Kind};
-use tchvision::data::{self, Augment, Batch, DataConfig, Dataset, Images, Loader, LoaderConfig, Statistics};
+use tchvision::data::{
+    self, Augment, Batch, DataConfig, Dataset, Images, Loader, LoaderConfig, Pictures, Statistics,
+};
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -176,16 +177,25 @@ fn dataset(count: usize, height: usize, width: usize) -> Dataset {
 }
 
 fn batches(config: &LoaderConfig, dataset: &Dataset, epoch: u64, first: usize) -> Vec<(Vec<u8>, Vec<i64>)> {
-    let loader = Loader::new(Arc::new(dataset.clone()), config.clone()).unwrap();
+    let loader = Loader::new(Pictures::Memory(dataset.clone()), config.clone()).unwrap();
     let plain = |batch: anyhow::Result<Batch>| {
-        let Batch { images, labels } = batch.unwrap();
+        let Batch { images, labels, .. } = batch.unwrap();
         (Vec::try_from(images.flatten(0, -1)).unwrap(), Vec::try_from(labels).unwrap())
     };
     loader.epoch(epoch, first).map(plain).collect()
 }
 
 fn config(augment: Vec<Augment>) -> LoaderConfig {
-    LoaderConfig { batch_size: 4, shuffle: true, augment, drop_last: false, seed: 3 }
+    LoaderConfig {
+        batch_size: 4,
+        shuffle: true,
+        augment,
+        drop_last: false,
+        seed: 3,
+        preprocess: None,
+        fill: [0; 3],
+        workers: None,
+    }
 }
 
 #[test]
@@ -249,7 +259,8 @@ fn normalised_pictures_have_the_statistics_taken_out() {
     let dataset = dataset(20, 6, 6);
     let statistics = dataset.images.statistics();
     let loader =
-        Loader::new(Arc::new(dataset), LoaderConfig { batch_size: 20, ..config(Vec::new()) }).unwrap();
+        Loader::new(Pictures::Memory(dataset), LoaderConfig { batch_size: 20, ..config(Vec::new()) })
+            .unwrap();
     let images = loader.epoch(0, 0).next().unwrap().unwrap().images;
     let x = data::normalise(&images, &statistics, Device::Cpu).unwrap();
     assert_eq!((x.size(), x.kind()), (vec![20, 2, 6, 6], Kind::Float));
@@ -268,12 +279,12 @@ fn a_subset_is_drawn_by_the_seed_and_the_test_images_stay() {
     let config: DataConfig = tchvision::yaml::parse(&yaml, "test").unwrap();
     let labels = |seed| {
         let (train, test, _) = config.load(seed).unwrap();
-        (train.labels, test.labels)
+        (train.labels().to_vec(), test.labels().to_vec())
     };
     assert_eq!(labels(1), labels(1));
     assert!((2..20).any(|seed| labels(seed).0 != labels(1).0));
     assert!((2..20).all(|seed| labels(seed).1 == labels(1).1));
     let too_many = DataConfig { train: Some(7), ..config };
-    let error = format!("{:#}", too_many.load(0).unwrap_err());
+    let error = format!("{:#}", too_many.load(0).err().unwrap());
     assert!(error.contains("`data.train`: 7 is not between 1 and 6"), "{error}");
 }

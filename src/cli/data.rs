@@ -6,7 +6,7 @@ use clap::Subcommand;
 use comfy_table::ContentArrangement;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use tchvision::data::{self, Corpus, Splits};
+use tchvision::data::{self, Corpus, FileSplits, Splits};
 use tchvision::report::format::count;
 use tchvision::weights::catalogue;
 
@@ -29,7 +29,7 @@ pub enum Verb {
     },
     /// Counts, shape, classes, mean and standard deviation of a data set
     Inspect {
-        /// A known name, or idx:DIR
+        /// A known name, or idx:DIR, folder:DIR, list:DIR, webdataset:DIR
         name: String,
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
@@ -111,7 +111,11 @@ fn fetch(name: &str, from: Option<PathBuf>, root: Option<PathBuf>) -> Result<()>
 }
 
 fn inspect(name: &str, root: Option<PathBuf>, json: bool) -> Result<()> {
-    let Splits { train, test } = data::load(name, &root.unwrap_or_else(data::root))?;
+    let root = root.unwrap_or_else(data::root);
+    if let Some(splits) = data::open_files(name, &root)? {
+        return inspect_files(&splits, json);
+    }
+    let Splits { train, test } = data::load(name, &root)?;
     let statistics = train.images.statistics();
     let shape = [train.images.channels, train.images.height, train.images.width];
     if json {
@@ -128,10 +132,30 @@ fn inspect(name: &str, root: Option<PathBuf>, json: bool) -> Result<()> {
         train.images.count, test.images.count
     ))?;
     print(format_args!("mean {:.4?}, std {:.4?} (training set)", statistics.mean, statistics.std))?;
+    print(class_table(&train.classes, &train.label_counts(), &test.label_counts()))
+}
+
+/// Pictures of all sizes: their pixels are left alone.
+fn inspect_files(FileSplits { train, test }: &FileSplits, json: bool) -> Result<()> {
+    if json {
+        return print_json(&json!({
+            "name": train.name, "classes": train.classes, "train": train.len(), "test": test.len(),
+            "train_labels": train.label_counts(), "test_labels": test.label_counts(),
+        }));
+    }
+    let (name, classes) = (&train.name, train.classes.len());
+    print(format_args!(
+        "{name}: {} training and {} test pictures, {classes} classes",
+        train.len(),
+        test.len()
+    ))?;
+    print(class_table(&train.classes, &train.label_counts(), &test.label_counts()))
+}
+
+fn class_table(classes: &[String], train: &[usize], test: &[usize]) -> comfy_table::Table {
     let mut out = table(&["label", "class", "train", "test"]);
-    let counts = train.label_counts().into_iter().zip(test.label_counts());
-    for ((label, class), (train, test)) in train.classes.iter().enumerate().zip(counts) {
+    for ((label, class), (train, test)) in classes.iter().enumerate().zip(train.iter().zip(test)) {
         out.add_row([label.to_string(), class.clone(), train.to_string(), test.to_string()]);
     }
-    print(out)
+    out
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 use tchvision::Usage;
 use tchvision::brief;
-use tchvision::data::{self, DataConfig, normalise, prepare};
+use tchvision::data::{self, Splits, normalise, prepare};
 use tchvision::evaluate::{Accuracy, Evaluator, Protocol, Score};
 
 #[derive(clap::Args)]
@@ -161,17 +161,8 @@ fn on_known(args: &Args) -> Result<Evaluated> {
         ))
         .into());
     }
-    let config = DataConfig {
-        dataset: args.data.clone(),
-        root: Some(root),
-        train: None,
-        image_size: None,
-        test: None,
-        augment: Vec::new(),
-        mean: None,
-        std: None,
-    };
-    let (_, test, statistics) = config.load(0)?;
+    let Splits { train, test } = data::load(&args.data, &root)?;
+    let statistics = train.images.statistics();
     let network = args.network.open(&[("num_classes", classes), ("in_chans", channels)])?;
     fits(&network, test.classes.len(), &args.data)?;
     let mut accuracy = Accuracy::new(test.classes.len());

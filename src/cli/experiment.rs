@@ -11,6 +11,7 @@ use std::thread::available_parallelism;
 use tchvision::experiment::{self, Answer, Experiment, Plan, RunOptions, State, TrialEvent};
 use tchvision::report::{self, format::count};
 use tchvision::torch::device;
+use tchvision::train::Event;
 
 /// Which experiment, and where it runs.
 #[derive(clap::Args)]
@@ -104,6 +105,9 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
     let bars = MultiProgress::new();
     let mut running: HashMap<String, RunBar> = HashMap::new();
     let outcome = experiment::run(&experiment, &dir, &options, &stop, &mut |trial, event| match event {
+        TrialEvent::Event(Event::Skipped(skipped)) => {
+            log_line(&bars, &format!("{}: skipped {}: {}", trial.id, skipped.name, skipped.reason));
+        }
         TrialEvent::Event(event) => {
             let epochs = trial.config.train.epochs;
             let bar = || RunBar::new(&bars, &trial.id, epochs);

@@ -45,6 +45,7 @@ impl RunBar {
             }
             // The evaluation between two epochs is no training speed.
             Event::Epoch(_) => self.since = None,
+            Event::Skipped(_) => {}
         }
     }
 

@@ -47,8 +47,12 @@ pub fn run(args: Args) -> Result<()> {
     let mut bar = RunBar::new(&bars, "", config.train.epochs);
     let result = train::run(&config, &dir, &stop, &mut |event| {
         bar.show(&event);
-        if let Event::Epoch(row) = &event {
-            log_line(&bars, &epoch_line(row, config.train.epochs));
+        match &event {
+            Event::Epoch(row) => log_line(&bars, &epoch_line(row, config.train.epochs)),
+            Event::Skipped(skipped) => {
+                log_line(&bars, &format!("skipped {}: {}", skipped.name, skipped.reason));
+            }
+            Event::Started { .. } | Event::Step { .. } => {}
         }
     });
     bar.finish();

@@ -1,6 +1,8 @@
 //! Which data a run trains and tests on.
 
-use super::{Augment, Dataset, Splits, Statistics, corpus, load, root, shape};
+use super::image::Interpolation;
+use super::{Augment, CropMode, FileSplits, Mix, Pictures, Preprocess, Splits, Statistics};
+use super::{files, load, root, shape};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map_recursive;
@@ -10,7 +12,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A known name (`tchvision data list`), or `idx:DIR` for a folder of MNIST-like files.
+    /// A known name (`tchvision data list`), `idx:DIR` for a folder of MNIST-like files, or pictures of all sizes in
+    /// `folder:DIR` (a sub-folder a class in `train` and `val`), `list:DIR` (`train.txt` and `val.txt` with lines
+    /// `path label`) or `webdataset:DIR` (tar shards).
     pub dataset: String,
     /// Where data sets are kept; `$TCHVISION_DATA`, else `datasets`, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,40 +28,48 @@ pub struct DataConfig {
     /// Height and width to which images are resized for the model; their own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<i64>,
+    /// The share of the short side that the evaluation's crop keeps, of pictures of all sizes; 0.875 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop_pct: Option<f64>,
+    /// How pictures of all sizes are resized; bilinear when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpolation: Option<Interpolation>,
     #[serde(default, with = "singleton_map_recursive")]
     pub augment: Vec<Augment>,
-    /// A channel each, in [0, 1]; those of the training set when absent.
+    /// Mixup and CutMix of training batches; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
+    /// Threads that read and augment; all cores for pictures in files when absent. The pixels are the same for any
+    /// number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// A channel each, in [0, 1]; those of the training set when absent, ImageNet's for pictures in files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<Vec<f32>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
 }
 
+/// Of the training pictures of ImageNet-1k, as torchvision and timm have them.
+const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
 impl DataConfig {
+    fn root(&self) -> PathBuf {
+        self.root.clone().unwrap_or_else(root)
+    }
+
     /// Channels, height and width of what the model sees, and the number of classes, without reading the data where
-    /// the name tells. A set of photographs of all sizes is known by its classes, and takes `image_size`.
+    /// the name tells.
     ///
     /// # Errors
     /// An unknown data set, or a size that is missing or not positive.
     pub fn shape(&self) -> Result<([i64; 3], i64)> {
-        let root = self.root.clone().unwrap_or_else(root);
-        let (images, classes) = match shape(&self.dataset, &root) {
-            Ok((images, classes)) => (Some(images), classes),
-            Err(error) => match corpus(&self.dataset).ok().and_then(|corpus| corpus.classes) {
-                Some(classes) => (None, i64::try_from(classes)?),
-                None => return Err(error),
-            },
-        };
-        match images {
-            Some(images) => Ok((self.resized(images)?, classes)),
-            None => {
-                let size = self.image_size;
-                let size = size.with_context(|| {
-                    format!("`data.image_size` is missing: the images of {} are of all sizes", self.dataset)
-                })?;
-                Ok((self.resized([3, size, size])?, classes))
-            }
+        if let Some(classes) = files::classes(&self.dataset, &self.root())? {
+            return Ok((self.resized([3, self.side()?, self.side()?])?, classes));
         }
+        let (images, classes) = shape(&self.dataset, &self.root())?;
+        Ok((self.resized(images)?, classes))
     }
 
     /// The shape that the model sees of images of this shape (C, H, W).
@@ -70,15 +82,30 @@ impl DataConfig {
         Ok([images[0], size, size])
     }
 
-    /// Reads training and test set, and how to normalise both.
+    /// The size that pictures of all sizes get.
+    fn side(&self) -> Result<i64> {
+        self.image_size.with_context(|| {
+            format!("`data.image_size` is missing: the images of {} are of all sizes", self.dataset)
+        })
+    }
+
+    /// Opens training and test set, and tells how to normalise both.
     ///
     /// # Errors
     /// A data set that is unknown, missing or damaged, or numbers that do not fit it.
-    pub fn load(&self, seed: u64) -> Result<(Dataset, Dataset, Statistics)> {
-        let root = self.root.clone().unwrap_or_else(root);
-        let Splits { mut train, mut test } = load(&self.dataset, &root)?;
-        let mut statistics = train.images.statistics();
-        let channels = train.images.channels;
+    pub fn load(&self, seed: u64) -> Result<(Pictures, Pictures, Statistics)> {
+        let (mut train, mut test, mut statistics) = match files::open(&self.dataset, &self.root())? {
+            Some(FileSplits { train, test }) => {
+                let statistics = Statistics { mean: IMAGENET_MEAN.to_vec(), std: IMAGENET_STD.to_vec() };
+                (Pictures::Files(train), Pictures::Files(test), statistics)
+            }
+            None => {
+                let Splits { train, test } = load(&self.dataset, &self.root())?;
+                let statistics = train.images.statistics();
+                (Pictures::Memory(train), Pictures::Memory(test), statistics)
+            }
+        };
+        let channels = statistics.mean.len();
         for (key, given, used) in
             [("mean", &self.mean, &mut statistics.mean), ("std", &self.std, &mut statistics.std)]
         {
@@ -100,11 +127,41 @@ impl DataConfig {
             [("train", self.train, &mut train, seed), ("test", self.test, &mut test, 0)]
         {
             if let Some(count) = count {
-                let has = set.images.count;
+                let has = set.len();
                 ensure!((1..=has).contains(&count), "`data.{key}`: {count} is not between 1 and {has}");
-                *set = set.sample(count, seed);
+                set.sample(count, seed);
             }
         }
+        self.mix.as_ref().map_or(Ok(()), Mix::validate)?;
         Ok((train, test, statistics))
+    }
+
+    /// What becomes of the pictures for evaluation: nothing where they are of one size.
+    ///
+    /// # Errors
+    /// A size that is missing, or numbers that are not possible.
+    pub fn preprocess(&self, pictures: &Pictures, statistics: &Statistics) -> Result<Option<Preprocess>> {
+        if matches!(pictures, Pictures::Memory(_)) {
+            let keys = "`data.crop_pct` and `data.interpolation`";
+            ensure!(
+                self.crop_pct.is_none() && self.interpolation.is_none(),
+                "{keys} are for pictures of all sizes, and those of {} are of one size",
+                self.dataset
+            );
+            return Ok(None);
+        }
+        let input = self.resized([3, self.side()?, self.side()?])?;
+        let crop_pct = self.crop_pct.unwrap_or(0.875);
+        ensure!((0.1..=1.0).contains(&crop_pct), "`data.crop_pct`: {crop_pct} is not between 0.1 and 1");
+        let three = |values: &[f32]| std::array::from_fn(|i| f64::from(values[i]));
+        Ok(Some(Preprocess {
+            input,
+            resize: (input[1] as f64 / crop_pct) as i64,
+            interpolation: self.interpolation.unwrap_or(Interpolation::Bilinear),
+            crop_mode: CropMode::Center,
+            crop_pct,
+            mean: three(&statistics.mean),
+            std: three(&statistics.std),
+        }))
     }
 }

@@ -1,15 +1,22 @@
 //! Batches in a random order that only the seed decides, the next one ready while the last one is at work.
 
-use super::augment::augment;
-use super::{Augment, Dataset, Images, Statistics, Stream};
-use anyhow::{Result, ensure};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use super::augment::{self, Effects};
+use super::{Augment, Dataset, ImageFiles, Images, Preprocess, Statistics, Stream, image};
+use anyhow::{Context, Result, bail, ensure};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use tch::{Device, Kind, Tensor};
 
 /// Batches that may wait, so that memory stays bounded.
 const READY: usize = 2;
+
+/// Where none of so many pictures together can be read, there is more wrong than a picture.
+const HOPELESS: usize = 8;
 
 /// How to make batches of a data set.
 #[derive(Clone, Debug)]
@@ -20,85 +27,291 @@ pub struct LoaderConfig {
     /// Leave out a last batch that is not full.
     pub drop_last: bool,
     pub seed: u64,
+    /// What becomes of pictures of all sizes; images in memory stay as they are.
+    pub preprocess: Option<Preprocess>,
+    /// What moves into a picture with its warping.
+    pub fill: [u8; 3],
+    /// Threads that make pictures: all cores for files, one for images in memory, when absent. The batches are the same
+    /// for any number.
+    pub workers: Option<usize>,
 }
 
-/// uint8 images (N, C, H, W) and int64 labels (N), on the CPU.
+/// Where a loader takes its pictures from.
+pub enum Pictures {
+    Memory(Dataset),
+    Files(ImageFiles),
+}
+
+impl Pictures {
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.labels().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.labels().is_empty()
+    }
+
+    /// One class a picture, below `classes().len()`.
+    pub fn labels(&self) -> &[i64] {
+        match self {
+            Self::Memory(dataset) => &dataset.labels,
+            Self::Files(files) => &files.labels,
+        }
+    }
+
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Memory(dataset) => &dataset.classes,
+            Self::Files(files) => &files.classes,
+        }
+    }
+
+    /// How many pictures each class has.
+    pub fn label_counts(&self) -> Vec<usize> {
+        super::label_counts(self.labels(), self.classes().len())
+    }
+
+    /// The pictures in the order of one epoch, which (seed, epoch) decide.
+    fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
+        match self {
+            Self::Files(files) => files.order(seed, epoch),
+            Self::Memory(dataset) => {
+                let mut order: Vec<usize> = (0..dataset.images.count).collect();
+                Stream::new(seed, "order", epoch, 0).shuffle(&mut order);
+                order
+            }
+        }
+    }
+
+    /// Keeps the first `count` pictures of a shuffle that `seed` decides.
+    pub(super) fn sample(&mut self, count: usize, seed: u64) {
+        match self {
+            Self::Memory(dataset) => *dataset = dataset.sample(count, seed),
+            Self::Files(files) => files.sample(count, seed),
+        }
+    }
+}
+
+/// uint8 images (N, C, H, W) and int64 labels (N), on the CPU. N is smaller, 0 at the worst, where pictures cannot be read.
 pub struct Batch {
     pub images: Tensor,
     pub labels: Tensor,
+    /// What is left to do to each picture after normalisation.
+    pub effects: Vec<Effects>,
+    /// Pictures that cannot be read and are missing from this batch, if they are met for the first time.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A picture that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    pub name: String,
+    pub reason: String,
+}
+
+impl Batch {
+    /// The network's input: [`normalise`], then the effects.
+    ///
+    /// # Errors
+    /// As [`normalise`].
+    pub fn input(&self, statistics: &Statistics, device: Device) -> Result<Tensor> {
+        let images = normalise(&self.images, statistics, device)?;
+        for (i, effects) in (0..).zip(&self.effects).filter(|(_, effects)| **effects != Effects::default()) {
+            effects.apply(&images.f_select(0, i)?, statistics)?;
+        }
+        Ok(images)
+    }
 }
 
 /// Makes the batches of any epoch, from any batch on: order and augmentation come from (seed, epoch, index) alone.
 pub struct Loader {
-    dataset: Arc<Dataset>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pictures: Pictures,
     config: LoaderConfig,
+    pool: ThreadPool,
+    /// The pictures that cannot be read, so far.
+    skipped: Mutex<HashSet<usize>>,
 }
 
 impl Loader {
     /// # Errors
-    /// A batch size of 0.
-    pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self> {
+    /// A batch size of 0, an augmentation that does not fit the pictures, files without a size to become.
+    pub fn new(pictures: Pictures, config: LoaderConfig) -> Result<Self> {
         ensure!(config.batch_size > 0, "a batch size of 0");
-        Ok(Self { dataset, config })
+        ensure!(config.workers != Some(0), "0 workers make no batches; use 1 or more");
+        let (channels, side, workers) = match (&pictures, &config.preprocess) {
+            (Pictures::Memory(dataset), _) => (dataset.images.channels, None, 1),
+            (Pictures::Files(_), Some(preprocess)) => {
+                let side = usize::try_from(preprocess.input[1])?;
+                (3, Some(side), thread::available_parallelism().map_or(1, usize::from))
+            }
+            (Pictures::Files(_), None) => bail!("pictures of all sizes need a size that they become"),
+        };
+        augment::validate(&config.augment, channels, side)?;
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(config.workers.unwrap_or(workers))
+            .thread_name(|i| format!("loader {i}"))
+            .build()?;
+        Ok(Self { shared: Arc::new(Shared { pictures, config, pool, skipped: Mutex::default() }) })
+    }
+
+    pub fn pictures(&self) -> &Pictures {
+        &self.shared.pictures
     }
 
     /// Batches of an epoch.
     pub fn batches(&self) -> usize {
-        let (count, size) = (self.dataset.images.count, self.config.batch_size);
-        if self.config.drop_last { count / size } else { count.div_ceil(size) }
+        let (count, size) = (self.pictures().len(), self.shared.config.batch_size);
+        if self.shared.config.drop_last { count / size } else { count.div_ceil(size) }
     }
 
-    /// The batches of an epoch from `first` on. A thread prepares them; it ends when the iterator is dropped.
+    /// How many pictures could not be read so far.
+    pub fn skipped(&self) -> usize {
+        self.shared.skipped.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The batches of an epoch from `first` on. Threads prepare them; they end when the iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
         let (sender, receiver) = sync_channel(READY);
-        let (dataset, config, batches) = (Arc::clone(&self.dataset), self.config.clone(), self.batches());
+        let (used, recycled) = channel();
+        let (shared, batches) = (Arc::clone(&self.shared), self.batches());
         thread::spawn(move || {
-            let mut order: Vec<usize> = (0..dataset.images.count).collect();
-            if config.shuffle {
-                Stream::new(config.seed, "order", epoch, 0).shuffle(&mut order);
-            }
+            let Shared { pictures, config, .. } = &*shared;
+            let order = match config.shuffle {
+                true => pictures.order(config.seed, epoch),
+                false => (0..pictures.len()).collect(),
+            };
             for chunk in order.chunks(config.batch_size).take(batches).skip(first) {
-                if sender.send(pixels(&dataset, &config, epoch, chunk)).is_err() {
+                let buffer = recycled.try_recv().unwrap_or_default();
+                if sender.send(shared.make(epoch, chunk, buffer)).is_err() {
                     return;
                 }
             }
         });
-        Batches { receiver, dataset: Arc::clone(&self.dataset) }
+        Batches { receiver, used, left: batches.saturating_sub(first), shared: Arc::clone(&self.shared) }
     }
 }
 
-/// The pictures and labels of one batch as plain memory: tensors stay on the thread that uses them.
-fn pixels(dataset: &Dataset, config: &LoaderConfig, epoch: u64, chunk: &[usize]) -> (Vec<u8>, Vec<i64>) {
-    let Images { height, width, .. } = dataset.images;
-    let stride = dataset.images.stride();
-    let mut pixels = vec![0; chunk.len() * stride];
-    for (&index, out) in chunk.iter().zip(pixels.chunks_exact_mut(stride)) {
-        let mut stream = Stream::new(config.seed, "augment", epoch, index as u64);
-        augment(&config.augment, dataset.images.get(index), (height, width), &mut stream, out);
+/// A batch as plain memory: tensors stay on the thread that uses them.
+struct Made {
+    /// Planes after planes for images in memory, pixels after pixels for files.
+    pixels: Vec<u8>,
+    labels: Vec<i64>,
+    effects: Vec<Effects>,
+    skipped: Vec<Skipped>,
+}
+
+impl Shared {
+    /// Channels, height and width of a picture in a batch.
+    fn shape(&self) -> [usize; 3] {
+        match (&self.pictures, &self.config.preprocess) {
+            (Pictures::Memory(Dataset { images, .. }), _) => [images.channels, images.height, images.width],
+            (_, preprocess) => {
+                preprocess.as_ref().map_or([0; 3], |p| p.input.map(|n| usize::try_from(n).unwrap_or(0)))
+            }
+        }
     }
-    (pixels, chunk.iter().map(|&index| dataset.labels[index]).collect())
+
+    /// Makes the pictures of a batch, each into its place of the buffer. Those that cannot be read leave no gap.
+    fn make(&self, epoch: u64, chunk: &[usize], mut pixels: Vec<u8>) -> Result<Made> {
+        let stride = self.shape().iter().product();
+        pixels.resize(chunk.len() * stride, 0);
+        let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
+            let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
+            places.map(|(out, &index)| self.picture(epoch, index, out)).collect()
+        });
+        let (mut labels, mut effects, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, (outcome, &index)) in outcomes.into_iter().zip(chunk).enumerate() {
+            match outcome {
+                Ok(done) => {
+                    pixels.copy_within(i * stride..(i + 1) * stride, labels.len() * stride);
+                    labels.push(self.pictures.labels()[index]);
+                    effects.push(done);
+                }
+                Err(error) => skipped.push((index, crate::brief(&error))),
+            }
+        }
+        if let ([], Some((index, reason)), HOPELESS..) = (labels.as_slice(), skipped.first(), chunk.len()) {
+            bail!("{}: {reason}; no picture of its batch of {} can be read", self.title(*index), chunk.len());
+        }
+        pixels.truncate(labels.len() * stride);
+        let mut known = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = skipped.into_iter().filter(|(index, _)| known.insert(*index));
+        let skipped = new.map(|(index, reason)| Skipped { name: self.title(index), reason }).collect();
+        Ok(Made { pixels, labels, effects, skipped })
+    }
+
+    fn picture(&self, epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
+        let LoaderConfig { augment, seed, fill, .. } = &self.config;
+        let mut stream = Stream::new(*seed, "augment", epoch, index as u64);
+        match (&self.pictures, &self.config.preprocess) {
+            (Pictures::Memory(Dataset { images, .. }), _) => {
+                let Images { height, width, .. } = *images;
+                let planes = images.get(index);
+                Ok(augment::augment_planes(augment, planes, (height, width), *fill, &mut stream, out))
+            }
+            (Pictures::Files(files), preprocess) => {
+                let preprocess = preprocess.as_ref().context("no size")?;
+                let picture = image::decode(&files.read(index)?)?;
+                let (made, effects) =
+                    augment::augment_picture(augment, &picture, preprocess, *fill, &mut stream)?;
+                out.copy_from_slice(&made.pixels);
+                Ok(effects)
+            }
+        }
+    }
+
+    /// What a picture is called in messages.
+    fn title(&self, index: usize) -> String {
+        match &self.pictures {
+            Pictures::Memory(dataset) => format!("{}: image {index}", dataset.name),
+            Pictures::Files(files) => files.title(index),
+        }
+    }
 }
 
 /// The iterator of [`Loader::epoch`].
 pub struct Batches {
-    receiver: Receiver<(Vec<u8>, Vec<i64>)>,
-    dataset: Arc<Dataset>,
+    receiver: Receiver<Result<Made>>,
+    /// Buffers that can be filled again.
+    used: Sender<Vec<u8>>,
+    left: usize,
+    shared: Arc<Shared>,
 }
 
 impl Iterator for Batches {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (pixels, labels) = self.receiver.recv().ok()?;
-        let Images { channels, height, width, .. } = self.dataset.images;
-        let size = [labels.len(), channels, height, width].map(|n| n as i64);
-        let batch = || -> Result<Batch> {
-            Ok(Batch {
-                images: Tensor::f_from_data_size(&pixels, &size, Kind::Uint8)?,
-                labels: Tensor::f_from_slice(&labels)?,
-            })
+        self.left = self.left.checked_sub(1)?;
+        let made = self.receiver.recv().context("the thread that makes batches ended").flatten();
+        if made.is_err() {
+            self.left = 0;
+        }
+        Some(made.and_then(|made| self.batch(made)))
+    }
+}
+
+impl Batches {
+    fn batch(&self, Made { pixels, labels, effects, skipped }: Made) -> Result<Batch> {
+        let [channels, height, width] = self.shared.shape().map(|n| n as i64);
+        let count = labels.len() as i64;
+        let images = match self.shared.pictures {
+            Pictures::Memory(_) => {
+                Tensor::f_from_data_size(&pixels, &[count, channels, height, width], Kind::Uint8)?
+            }
+            Pictures::Files(_) => {
+                Tensor::f_from_data_size(&pixels, &[count, height, width, channels], Kind::Uint8)?
+                    .f_permute([0, 3, 1, 2])?
+            }
         };
-        Some(batch())
+        // Nobody makes batches any more where this fails.
+        let _ = self.used.send(pixels);
+        Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })
     }
 }
 

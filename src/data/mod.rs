@@ -1,10 +1,11 @@
-//! Data sets: read into uint8 images, fetched with their checksums, augmented and batched.
+//! Data sets: in memory or in files, fetched with their checksums, augmented and batched as uint8 images.
 
-mod augment;
+pub mod augment;
 mod cifar;
 mod config;
 mod corpora;
 mod fetch;
+mod files;
 mod idx;
 pub mod image;
 mod loader;
@@ -13,11 +14,12 @@ mod preprocess;
 mod random;
 mod registry;
 
-pub use augment::Augment;
+pub use augment::{Augment, Mix};
 pub use config::DataConfig;
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use fetch::{Fetched, fetch};
-pub use loader::{Batch, Loader, LoaderConfig, normalise};
+pub use files::{FileSplits, ImageFiles, ImageNet, imagenet, open as open_files};
+pub use loader::{Batch, Batches, Loader, LoaderConfig, Pictures, Skipped, normalise};
 pub use prepare::prepare;
 pub use preprocess::{CropMode, Preprocess};
 pub use random::Stream;
@@ -57,6 +59,16 @@ pub struct Splits {
 pub struct Statistics {
     pub mean: Vec<f32>,
     pub std: Vec<f32>,
+}
+
+impl Statistics {
+    /// The mean colour in 8 bits; of images in gray that gray.
+    pub fn color(&self) -> [u8; 3] {
+        let level = |i: usize| {
+            (255.0 * self.mean.get(i).or(self.mean.first()).unwrap_or(&0.0)).round_ties_even() as u8
+        };
+        [level(0), level(1), level(2)]
+    }
 }
 
 impl Images {
@@ -132,8 +144,12 @@ impl Dataset {
 
     /// How many pictures each class has.
     pub fn label_counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.classes.len()];
-        self.labels.iter().for_each(|&label| counts[label as usize] += 1);
-        counts
+        label_counts(&self.labels, self.classes.len())
     }
+}
+
+fn label_counts(labels: &[i64], classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes];
+    labels.iter().for_each(|&label| counts[label as usize] += 1);
+    counts
 }

@@ -45,6 +45,39 @@ impl Stream {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
+    /// In [low, high).
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.uniform()
+    }
+
+    /// Of mean 0 and variance 1 (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
+    /// Of the beta distribution with both parameters `alpha`.
+    pub fn beta(&mut self, alpha: f64) -> f64 {
+        let (a, b) = (self.log_gamma(alpha), self.log_gamma(alpha));
+        1.0 / (1.0 + (b - a).exp())
+    }
+
+    /// The logarithm of a number of the gamma distribution of shape `alpha` > 0 (Marsaglia and Tsang 2000); numbers of
+    /// small shapes would be 0 themselves.
+    fn log_gamma(&mut self, alpha: f64) -> f64 {
+        if alpha < 1.0 {
+            return self.log_gamma(alpha + 1.0) + (1.0 - self.uniform()).ln() / alpha;
+        }
+        let d = alpha - 1.0 / 3.0;
+        loop {
+            let x = self.normal();
+            let v = (1.0 + x / (9.0 * d).sqrt()).powi(3);
+            if v > 0.0 && (1.0 - self.uniform()).ln() < x * x / 2.0 + d - d * v + d * v.ln() {
+                return d.ln() + v.ln();
+            }
+        }
+    }
+
     /// Fisher–Yates.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {

@@ -1,7 +1,7 @@
 //! The data sets that are known by name.
 
 use super::cifar::{self, CIFAR10, CIFAR100};
-use super::{Splits, idx};
+use super::{Splits, files, idx};
 use crate::nearest;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
@@ -170,10 +170,13 @@ pub fn known() -> &'static [Known] {
 /// An unknown name; the message has the nearest.
 pub(super) fn find(name: &str) -> Result<&'static Known> {
     let Some(found) = KNOWN.iter().find(|known| known.name == name) else {
-        let like = nearest(name, KNOWN.iter().map(|known| known.name)).unwrap_or_default();
+        let names =
+            KNOWN.iter().map(|known| known.name).chain(files::imagenet().iter().map(|known| known.name));
+        let like = nearest(name, names).unwrap_or_default();
         bail!(
             "unknown data set `{name}`; did you mean `{like}`? `tchvision data list` has them all, `idx:DIR` reads a \
-             folder of MNIST-like files"
+             folder of MNIST-like files, {}",
+            files::NAMES
         );
     };
     Ok(found)

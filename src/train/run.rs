@@ -3,6 +3,7 @@
 use super::config::RunConfig;
 use super::record::{EpochMetrics, RunResult};
 use super::trainer::Trainer;
+use crate::data::Skipped;
 use crate::{Interrupted, Usage, atomic, yaml};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub enum Event {
         loss: Option<f64>,
     },
     Epoch(EpochMetrics),
+    /// A picture cannot be read and is left out; said once.
+    Skipped(Skipped),
 }
 
 /// Trains as `config` says, in `dir`, and returns the result; a run that is done is not run again.

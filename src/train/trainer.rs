@@ -8,7 +8,7 @@ use super::optimizer::Optimizer;
 use super::record::{EpochMetrics, RunResult};
 use super::run::{Event, RESULT};
 use super::schedule::Schedule;
-use crate::data::{self, Dataset, Loader, LoaderConfig, Statistics, Stream};
+use crate::data::{self, Loader, LoaderConfig, Pictures, Statistics, Stream};
 use crate::machine::unix_time;
 use crate::models::{Complexity, Model};
 use crate::nn::Store;
@@ -16,7 +16,6 @@ use crate::torch::{self, Autocast, device};
 use crate::{Interrupted, atomic};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Reduction, Tensor};
@@ -51,7 +50,8 @@ impl<'a> Trainer<'a> {
             device::set_threads(threads)?;
         }
         let (train, test, statistics) = config.data.load(config.seed)?;
-        let (input, classes) = (config.data.resized(image_shape(&train))?, train.classes.len() as i64);
+        let preprocess = config.data.preprocess(&train, &statistics)?;
+        let (input, classes) = (config.data.resized(image_shape(&train))?, train.classes().len() as i64);
         let complexity = config.complexity(input, classes)?;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
@@ -66,21 +66,24 @@ impl<'a> Trainer<'a> {
         let TrainConfig { epochs, batch_size, eval_batch_size, .. } = config.train;
         let optimizer = Optimizer::new(&config.train, &store.parameters())?;
         let ema = config.train.ema.map(|decay| Ema::new(decay, &store.state_dict())).transpose()?;
-        let augment = config.data.augment.clone();
-        let train = Loader::new(
-            Arc::new(train),
-            LoaderConfig { batch_size, shuffle: true, augment, drop_last: true, seed: config.seed },
-        )?;
-        let test = Loader::new(
-            Arc::new(test),
-            LoaderConfig {
-                batch_size: eval_batch_size,
-                shuffle: false,
-                augment: Vec::new(),
-                drop_last: false,
-                seed: config.seed,
-            },
-        )?;
+        let test_config = LoaderConfig {
+            batch_size: eval_batch_size,
+            shuffle: false,
+            augment: Vec::new(),
+            drop_last: false,
+            seed: config.seed,
+            preprocess,
+            fill: statistics.color(),
+            workers: config.data.workers,
+        };
+        let train_config = LoaderConfig {
+            batch_size,
+            shuffle: true,
+            augment: config.data.augment.clone(),
+            drop_last: true,
+            ..test_config.clone()
+        };
+        let (train, test) = (Loader::new(train, train_config)?, Loader::new(test, test_config)?);
         let steps_per_epoch = train.batches() as u64;
         ensure!(steps_per_epoch > 0, "`train.batch_size` {batch_size}: more than there are training images");
         let lr = config.train.optimizer.lr();
@@ -125,7 +128,7 @@ impl<'a> Trainer<'a> {
         while self.progress.epoch < epochs {
             let clock = |progress: &mut Progress| progress.seconds = before + started.elapsed().as_secs_f64();
             let images_per_second = self.train_epoch(stop, observe, &clock)?;
-            self.end_epoch(images_per_second, &clock)?;
+            self.end_epoch(images_per_second, observe, &clock)?;
             if let Some(row) = self.progress.rows.last() {
                 observe(Event::Epoch(row.clone()));
             }
@@ -152,6 +155,12 @@ impl<'a> Trainer<'a> {
         let (started, mut images) = (Instant::now(), 0.0);
         for batch in self.train.epoch(epoch, self.progress.batch as usize) {
             let batch = batch?;
+            batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
+            if batch.labels.numel() == 0 {
+                self.progress.step += 1;
+                self.progress.batch += 1;
+                continue;
+            }
             // Dropout and its like draw from a stream of this step's own: a resumed run needs no random state.
             tch::manual_seed(stream_seed(seed, "step", epoch, self.progress.batch));
             let count = batch.labels.size()[0] as f64;
@@ -202,10 +211,11 @@ impl<'a> Trainer<'a> {
     fn step(&mut self, batch: &data::Batch, lr: f64) -> Result<(Tensor, Tensor)> {
         let TrainConfig { auxiliary_weight, label_smoothing, clip_grad_norm, .. } = self.config.train;
         let (images, labels) = self.to_device(batch)?;
+        let (images, targets) = self.mixed(images, &labels)?;
         self.optimizer.zero_grad()?;
         let (logits, auxiliary) = self.forward_auxiliary(&images)?;
         let loss = |logits: &Tensor| {
-            logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
+            logits.f_cross_entropy_loss(&targets, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
         };
         let main = loss(&logits)?;
         let mut sum = main.shallow_clone();
@@ -231,6 +241,18 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// Images and targets after mixup or CutMix, where the run has them: shares of the classes instead of labels.
+    fn mixed(&self, images: Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
+        let Progress { epoch, batch, .. } = self.progress;
+        let mut stream = Stream::new(self.config.seed, "mix", epoch, batch);
+        let size = images.size();
+        let mixture = self.config.data.mix.as_ref();
+        match mixture.and_then(|mix| mix.draw(size[3] as usize, size[2] as usize, &mut stream)) {
+            Some(mixture) => mixture.apply(&images, labels, self.train.pictures().classes().len() as i64),
+            None => Ok((images, labels.shallow_clone())),
+        }
+    }
+
     /// The logits in float32.
     fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor> {
         let _precision = self.precision()?;
@@ -250,7 +272,7 @@ impl<'a> Trainer<'a> {
 
     /// Normalised images of the model's size in channels_last order, and labels.
     fn to_device(&self, batch: &data::Batch) -> Result<(Tensor, Tensor)> {
-        let mut images = data::normalise(&batch.images, &self.statistics, self.device)?;
+        let mut images = batch.input(&self.statistics, self.device)?;
         let [_, height, width] = self.complexity.input;
         if images.size()[2..] != [height, width] {
             images = images.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?;
@@ -259,21 +281,26 @@ impl<'a> Trainer<'a> {
     }
 
     /// Mean cross-entropy and percent of right answers on the test images.
-    fn evaluate(&self) -> Result<(f64, f64)> {
+    fn evaluate(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
         let _no_grad = tch::no_grad_guard();
         // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
         if self.config.train.precision == Precision::Float32 {
             self.store.freeze(Kind::Float);
         }
-        let outcome = self.evaluate_all();
+        let outcome = self.evaluate_all(observe);
         self.store.thaw();
         outcome
     }
 
-    fn evaluate_all(&self) -> Result<(f64, f64)> {
+    fn evaluate_all(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
         let (mut loss, mut correct, mut images) = (0.0, 0.0, 0.0);
         for batch in self.test.epoch(0, 0) {
-            let (pixels, labels) = self.to_device(&batch?)?;
+            let batch = batch?;
+            batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
+            if batch.labels.numel() == 0 {
+                continue;
+            }
+            let (pixels, labels) = self.to_device(&batch)?;
             let logits = self.forward(&pixels, false)?;
             let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
             loss += sum.f_double_value(&[])?;
@@ -284,7 +311,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// Evaluates, records and saves. Nothing is written before the numbers are known to be finite.
-    fn end_epoch(&mut self, images_per_second: f64, clock: &dyn Fn(&mut Progress)) -> Result<()> {
+    fn end_epoch(
+        &mut self,
+        images_per_second: f64,
+        observe: &mut dyn FnMut(Event),
+        clock: &dyn Fn(&mut Progress),
+    ) -> Result<()> {
         let TrainConfig { epochs, eval_every, .. } = self.config.train;
         let Sums { loss, correct, images } = self.progress.sums;
         let lr = self.schedule.lr(self.progress.step - 1);
@@ -306,10 +338,10 @@ impl<'a> Trainer<'a> {
         };
         if epoch.is_multiple_of(eval_every) || epoch == epochs {
             if let Some(ema) = &self.ema {
-                row.raw_top1 = Some(self.evaluate()?.1);
+                row.raw_top1 = Some(self.evaluate(observe)?.1);
                 ema.swap()?;
             }
-            let evaluated = self.evaluate();
+            let evaluated = self.evaluate(observe);
             let improved = evaluated
                 .as_ref()
                 .is_ok_and(|(_, top1)| self.progress.best.is_none_or(|best| *top1 > best.1));
@@ -354,6 +386,7 @@ impl<'a> Trainer<'a> {
             best_top1,
             best_epoch,
             images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()),
+            skipped: self.train.skipped() + self.test.skipped(),
             seconds: self.progress.seconds,
             device: format!("{:?}", self.device),
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
@@ -399,9 +432,15 @@ impl<'a> Trainer<'a> {
     }
 }
 
-fn image_shape(dataset: &Dataset) -> [i64; 3] {
-    let images = &dataset.images;
-    [images.channels as i64, images.height as i64, images.width as i64]
+/// The shape of the images in the data set (C, H, W); of pictures of all sizes their channels count.
+fn image_shape(pictures: &Pictures) -> [i64; 3] {
+    match pictures {
+        Pictures::Memory(dataset) => {
+            let images = &dataset.images;
+            [images.channels as i64, images.height as i64, images.width as i64]
+        }
+        Pictures::Files(_) => [3, 0, 0],
+    }
 }
 
 /// How many rows of `logits` have their maximum at the label: a float64 scalar on the device.

@@ -1,17 +1,7 @@
-//! Training augmentation of small images, on bytes.
+//! Where small pictures are put: shifted and mirrored, for any number of channels.
 
-use super::Stream;
-use serde::{Deserialize, Serialize};
-
-/// One step of the augmentation; in YAML `augment: [pad_crop: 4, flip]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Augment {
-    /// Pads every side with zeros (black) by so many pixels and crops the old size anywhere.
-    PadCrop(u32),
-    /// Mirrors every second picture left to right.
-    Flip,
-}
+use super::Augment;
+use crate::data::Stream;
 
 /// What happens to one picture, all steps together: a shift, and a mirror or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,8 +11,9 @@ struct Placement {
     mirrored: bool,
 }
 
-/// Writes a picture of (channels, height, width) into `out`, augmented by the numbers of `stream`.
-pub(super) fn augment(
+/// Writes a picture of (channels, height, width) into `out`, put where `steps` say by the numbers of `stream`; steps of
+/// another kind are none of its business.
+pub(super) fn place(
     steps: &[Augment],
     picture: &[u8],
     (height, width): (usize, usize),
@@ -39,6 +30,7 @@ pub(super) fn augment(
                 placed.right += if placed.mirrored { -right } else { right };
             }
             Augment::Flip => placed.mirrored ^= stream.below(2) == 1,
+            _ => {}
         }
     }
     if placed == Placement::default() {

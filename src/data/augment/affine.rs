@@ -1,0 +1,94 @@
+//! Affine movements of pixels, in the arithmetic of Pillow's `Geometry.c`.
+
+use super::operation::Filling;
+use crate::data::image::RgbImage;
+
+/// From a place in the new picture to the one in the old: x' = a x + b y + c, y' = d x + e y + f.
+pub(super) struct Affine(pub [f64; 6]);
+
+impl Affine {
+    /// Counter-clockwise about the centre, as Pillow's `Image.rotate`.
+    pub fn rotation(degrees: f64, width: usize, height: usize) -> Self {
+        let angle = -degrees.rem_euclid(360.0).to_radians();
+        let round = |value: f64| (value * 1e15).round_ties_even() / 1e15;
+        let (cos, sin) = (round(angle.cos()), round(angle.sin()));
+        let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
+        let c = cos * -x + sin * -y + 0.0 + x;
+        let f = round(-angle.sin()) * -x + cos * -y + 0.0 + y;
+        Self([cos, sin, c, round(-angle.sin()), cos, f])
+    }
+
+    pub fn apply(&self, image: &mut RgbImage, filling: Filling) {
+        let old = image.clone();
+        let [a, b, c, d, e, f] = self.0;
+        let (width, height) = (old.width as f64, old.height as f64);
+        for (row, y) in image.pixels.chunks_exact_mut(3 * old.width).zip(0u32..) {
+            for (pixel, x) in row.chunks_exact_mut(3).zip(0u32..) {
+                let (x, y) = (f64::from(x) + 0.5, f64::from(y) + 0.5);
+                let (from_x, from_y) = (a * x + b * y + c, d * x + e * y + f);
+                let inside = (0.0..width).contains(&from_x) && (0.0..height).contains(&from_y);
+                let color = match (inside, filling.bicubic) {
+                    (false, _) => filling.color,
+                    (true, false) => bilinear(&old, from_x - 0.5, from_y - 0.5),
+                    (true, true) => bicubic(&old, from_x - 0.5, from_y - 0.5),
+                };
+                pixel.copy_from_slice(&color);
+            }
+        }
+    }
+}
+
+/// Where in the pixels a column begins; columns beyond the edge repeat it.
+fn column(image: &RgbImage, x: isize) -> usize {
+    3 * x.clamp(0, image.width as isize - 1) as usize
+}
+
+/// The pixels of a row, where the picture has it.
+fn row(image: &RgbImage, y: isize) -> Option<&[u8]> {
+    let y = usize::try_from(y).ok().filter(|&y| y < image.height)?;
+    Some(&image.pixels[3 * y * image.width..][..3 * image.width])
+}
+
+/// The first row that is within the picture.
+fn first_row(image: &RgbImage, y: isize) -> &[u8] {
+    row(image, y.clamp(0, image.height as isize - 1)).unwrap_or_default()
+}
+
+fn bilinear(image: &RgbImage, x: f64, y: f64) -> [u8; 3] {
+    let (left, top) = (x.floor(), y.floor());
+    let (dx, dy) = (x - left, y - top);
+    let columns = [0, 1].map(|i| column(image, left as isize + i));
+    let upper = first_row(image, top as isize);
+    let lower = row(image, top as isize + 1).unwrap_or(upper);
+    std::array::from_fn(|channel| {
+        let mix = |a: f64, b: f64, at: f64| a + (b - a) * at;
+        let across = |row: &[u8]| {
+            let [a, b] = columns.map(|column| f64::from(row[column + channel]));
+            mix(a, b, dx)
+        };
+        mix(across(upper), across(lower), dy) as u8
+    })
+}
+
+fn bicubic(image: &RgbImage, x: f64, y: f64) -> [u8; 3] {
+    let (left, top) = (x.floor(), y.floor());
+    let (dx, dy) = (x - left, y - top);
+    let columns = [-1, 0, 1, 2].map(|i| column(image, left as isize + i));
+    let mut rows = [first_row(image, top as isize - 1); 4];
+    for i in 1..4 {
+        // A row beyond the edge repeats the one before it.
+        rows[i] = row(image, top as isize - 1 + i as isize).unwrap_or(rows[i - 1]);
+    }
+    std::array::from_fn(|channel| {
+        let across = |row: &[u8]| cubic(columns.map(|column| f64::from(row[column + channel])), dx);
+        cubic(rows.map(across), dy) as u8
+    })
+}
+
+/// The curve through the middle two of four values, `at` in [0, 1) between them.
+fn cubic([v1, v2, v3, v4]: [f64; 4], at: f64) -> f64 {
+    let p2 = -v1 + v3;
+    let p3 = 2.0 * (v1 - v2) + v3 - v4;
+    let p4 = -v1 + v2 - v3 + v4;
+    v2 + at * (p2 + at * (p3 + at * p4))
+}

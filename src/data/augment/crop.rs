@@ -1,0 +1,124 @@
+//! Which part of a picture is taken for training.
+
+use crate::data::Stream;
+use crate::data::image::{Interpolation, Resize, RgbImage};
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+/// A rectangle in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rectangle {
+    pub left: usize,
+    pub top: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
+/// A part of random area and aspect ratio, resized (GoogLeNet, 1409.4842; torchvision's `RandomResizedCrop`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RandomResizedCrop {
+    /// Least and most share of the area.
+    pub scale: [f64; 2],
+    /// Least and most width over height.
+    pub ratio: [f64; 2],
+}
+
+impl Default for RandomResizedCrop {
+    fn default() -> Self {
+        Self { scale: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] }
+    }
+}
+
+/// The short side is resized to a random length, and a square of the wanted size is taken anywhere (VGG, 1409.1556).
+/// With both lengths 256 it is AlexNet's crop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScaleJitter {
+    pub min: u32,
+    pub max: u32,
+}
+
+impl Default for ScaleJitter {
+    fn default() -> Self {
+        Self { min: 256, max: 512 }
+    }
+}
+
+impl RandomResizedCrop {
+    pub(super) fn validate(&self) -> Result<()> {
+        let ordered = |[low, high]: [f64; 2]| 0.0 < low && low <= high && high.is_finite();
+        ensure!(
+            ordered(self.scale) && ordered(self.ratio) && self.scale[1] <= 1.0,
+            "`random_resized_crop`: {:?} and {:?} must be positive and rise, scale up to 1",
+            self.scale,
+            self.ratio
+        );
+        Ok(())
+    }
+
+    /// The part of a picture of this size.
+    pub fn part(&self, width: usize, height: usize, stream: &mut Stream) -> Rectangle {
+        let (w, h) = (width as f64, height as f64);
+        let [least, most] = self.ratio;
+        for _ in 0..10 {
+            let area = w * h * stream.between(self.scale[0], self.scale[1]);
+            let ratio = stream.between(least.ln(), most.ln()).exp();
+            let wide = (area * ratio).sqrt().round_ties_even() as usize;
+            let high = (area / ratio).sqrt().round_ties_even() as usize;
+            if (1..=width).contains(&wide) && (1..=height).contains(&high) {
+                let top = stream.below((height - high + 1) as u64) as usize;
+                let left = stream.below((width - wide + 1) as u64) as usize;
+                return Rectangle { left, top, width: wide, height: high };
+            }
+        }
+        // The middle, as much of it as has an allowed ratio.
+        let (wide, high) = match w / h {
+            ratio if ratio < least => (width, (w / least).round_ties_even() as usize),
+            ratio if ratio > most => ((h * most).round_ties_even() as usize, height),
+            _ => (width, height),
+        };
+        let (wide, high) = (wide.clamp(1, width), high.clamp(1, height));
+        Rectangle { left: (width - wide) / 2, top: (height - high) / 2, width: wide, height: high }
+    }
+
+    pub(super) fn apply(
+        &self,
+        image: &RgbImage,
+        side: usize,
+        interpolation: Interpolation,
+        stream: &mut Stream,
+    ) -> Result<RgbImage> {
+        let Rectangle { left, top, width, height } = self.part(image.width, image.height, stream);
+        let part = image.crop(left..left + width, top..top + height)?;
+        part.resize(&Resize::to(side, side, interpolation))
+    }
+}
+
+impl ScaleJitter {
+    pub(super) fn validate(&self, side: usize) -> Result<()> {
+        ensure!(
+            side <= self.min as usize && self.min <= self.max && self.max <= 1 << 14,
+            "`scale_jitter`: {} to {} must rise, and not be below `image_size` {side}",
+            self.min,
+            self.max
+        );
+        Ok(())
+    }
+
+    pub(super) fn apply(
+        &self,
+        image: &RgbImage,
+        side: usize,
+        interpolation: Interpolation,
+        stream: &mut Stream,
+    ) -> Result<RgbImage> {
+        let short = self.min as usize + stream.below(u64::from(self.max - self.min) + 1) as usize;
+        let (w, h) = (image.width, image.height);
+        let (width, height) = if w <= h { (short, short * h / w) } else { (short * w / h, short) };
+        let left = stream.below((width - side + 1) as u64) as usize;
+        let top = stream.below((height - side + 1) as u64) as usize;
+        let window = Some((left..left + side, top..top + side));
+        image.resize(&Resize { window, ..Resize::to(width, height, interpolation) })
+    }
+}

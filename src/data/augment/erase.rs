@@ -1,0 +1,107 @@
+//! Random erasing (1708.04896) as timm has it: on normalised pixels, where 0 is the mean colour.
+
+use super::Rectangle;
+use crate::data::Stream;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RandomErasing {
+    pub probability: f64,
+    /// Least and most share of the area, of all rectangles together.
+    pub area: [f64; 2],
+    /// Least height over width; the most is its inverse.
+    pub min_aspect: f64,
+    pub mode: Erasure,
+    /// Least and most rectangles.
+    pub count: [u32; 2],
+}
+
+/// What takes the place of the pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Erasure {
+    /// The mean colour.
+    #[default]
+    Const,
+    /// A normally distributed colour.
+    Rand,
+    /// A normally distributed colour a pixel.
+    Pixel,
+}
+
+impl Default for RandomErasing {
+    fn default() -> Self {
+        Self {
+            probability: 0.5,
+            area: [0.02, 1.0 / 3.0],
+            min_aspect: 0.3,
+            mode: Erasure::Const,
+            count: [1, 1],
+        }
+    }
+}
+
+impl RandomErasing {
+    pub(super) fn validate(&self) -> Result<()> {
+        let Self { probability, area: [least, most], min_aspect, count: [few, many], .. } = *self;
+        ensure!(
+            (0.0..=1.0).contains(&probability)
+                && 0.0 <= least
+                && least <= most
+                && most <= 1.0
+                && 0.0 < min_aspect
+                && min_aspect <= 1.0
+                && (1..=many).contains(&few)
+                && many <= 100,
+            "`random_erasing`: {self:?} is not possible"
+        );
+        Ok(())
+    }
+
+    /// The rectangles of a picture of this size.
+    pub fn draw(&self, width: usize, height: usize, stream: &mut Stream) -> Vec<Rectangle> {
+        if stream.uniform() >= self.probability {
+            return Vec::new();
+        }
+        let [few, many] = self.count.map(u64::from);
+        let count = few + stream.below(many - few + 1);
+        let aspect = self.min_aspect.ln();
+        let mut rectangle = || {
+            for _ in 0..10 {
+                let area =
+                    stream.between(self.area[0], self.area[1]) * (width * height) as f64 / count as f64;
+                let ratio = stream.between(aspect, -aspect).exp();
+                let high = (area * ratio).sqrt().round_ties_even() as usize;
+                let wide = (area / ratio).sqrt().round_ties_even() as usize;
+                if wide < width && high < height {
+                    let top = stream.below((height - high + 1) as u64) as usize;
+                    let left = stream.below((width - wide + 1) as u64) as usize;
+                    return Some(Rectangle { left, top, width: wide, height: high });
+                }
+            }
+            None
+        };
+        (0..count).filter_map(|_| rectangle()).collect()
+    }
+}
+
+impl Erasure {
+    /// Erases a rectangle of one normalised picture (C, H, W). Colours come from libtorch's generator.
+    pub(super) fn apply(self, image: &Tensor, part: Rectangle) -> Result<()> {
+        let Rectangle { left, top, width, height } = part;
+        let mut pixels =
+            image.f_narrow(1, top as i64, height as i64)?.f_narrow(2, left as i64, width as i64)?;
+        let options = (image.kind(), image.device());
+        match self {
+            Self::Const => {
+                let _erased = pixels.f_zero_()?;
+            }
+            Self::Rand => pixels.f_copy_(&Tensor::f_randn([image.size()[0], 1, 1], options)?)?,
+            Self::Pixel => pixels.f_copy_(&Tensor::f_randn(pixels.size(), options)?)?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Mixup (1710.09412) and CutMix (1905.04899) of a batch with itself reversed, as timm does it.
+
+use super::Rectangle;
+use crate::data::Stream;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+/// `mix: {mixup: 0.8, cutmix: 1.0}`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mix {
+    /// Both parameters of the beta distribution of mixup's share; 0 for no mixup.
+    pub mixup: f64,
+    /// The same of CutMix.
+    pub cutmix: f64,
+    /// With which a batch is mixed.
+    pub probability: f64,
+    /// Of CutMix where both are wanted.
+    pub switch: f64,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self { mixup: 0.0, cutmix: 0.0, probability: 1.0, switch: 0.5 }
+    }
+}
+
+/// How one batch is mixed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mixture {
+    /// The share of the picture itself in the target.
+    pub share: f64,
+    /// Where the other picture shows; it shines through everywhere when absent.
+    pub part: Option<Rectangle>,
+}
+
+impl Mix {
+    /// # Errors
+    /// Numbers that are no parameters of a distribution, or no way to mix at all.
+    pub fn validate(&self) -> Result<()> {
+        let Self { mixup, cutmix, probability, switch } = *self;
+        let sound = |alpha: f64| (0.0..=1000.0).contains(&alpha);
+        ensure!(sound(mixup) && sound(cutmix), "`data.mix`: mixup and cutmix must be in [0, 1000]");
+        ensure!(mixup > 0.0 || cutmix > 0.0, "`data.mix`: neither mixup nor cutmix is above 0");
+        let unit = |x: f64| (0.0..=1.0).contains(&x);
+        ensure!(unit(probability) && unit(switch), "`data.mix`: probability and switch must be in [0, 1]");
+        Ok(())
+    }
+
+    /// What happens to a batch of pictures of this size; `None` where it stays as it is.
+    pub fn draw(&self, width: usize, height: usize, stream: &mut Stream) -> Option<Mixture> {
+        if stream.uniform() >= self.probability {
+            return None;
+        }
+        let cut = self.mixup == 0.0 || self.cutmix > 0.0 && stream.uniform() < self.switch;
+        let share = stream.beta(if cut { self.cutmix } else { self.mixup });
+        if !cut {
+            return Some(Mixture { share, part: None });
+        }
+        let mut span = |side: usize| {
+            let cut = (side as f64 * (1.0 - share).sqrt()) as usize;
+            let centre = stream.below(side as u64) as usize;
+            (centre.saturating_sub(cut / 2), (centre + cut.div_ceil(2)).min(side))
+        };
+        let ((top, bottom), (left, right)) = (span(height), span(width));
+        let part = Rectangle { left, top, width: right - left, height: bottom - top };
+        // What shows counts, not what was drawn: a part of the rectangle may be outside.
+        let shown = (part.width * part.height) as f64 / (width * height) as f64;
+        Some(Mixture { share: 1.0 - shown, part: Some(part) })
+    }
+}
+
+impl Mixture {
+    /// Mixes images (N, C, H, W) and gives the targets (N, classes) in float32 for labels (N).
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or a label that is no class.
+    pub fn apply(&self, images: &Tensor, labels: &Tensor, classes: i64) -> Result<(Tensor, Tensor)> {
+        let mix = |own: &Tensor, other: &Tensor| -> Result<Tensor> {
+            Ok((own.f_mul_scalar(self.share)?).f_add(&other.f_mul_scalar(1.0 - self.share)?)?)
+        };
+        let targets = labels.f_one_hot(classes)?.f_to_kind(Kind::Float)?;
+        let targets = mix(&targets, &targets.f_flip([0])?)?;
+        let other = images.f_flip([0])?;
+        let Some(Rectangle { left, top, width, height }) = self.part else {
+            return Ok((mix(images, &other)?, targets));
+        };
+        let images = images.f_detach_copy()?;
+        let part = |images: &Tensor| -> Result<Tensor> {
+            let rows = images.f_narrow(2, top as i64, height as i64)?;
+            Ok(rows.f_narrow(3, left as i64, width as i64)?)
+        };
+        part(&images)?.f_copy_(&part(&other)?)?;
+        Ok((images, targets))
+    }
+}

@@ -1,0 +1,98 @@
+//! What is done to the pixels of one picture, with everything random already decided; to the bit as Pillow does it.
+
+use super::affine::Affine;
+use super::tone;
+use crate::data::image::RgbImage;
+
+/// One operation with its numbers. Factors are those of Pillow's `ImageEnhance`: 1 changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Operation {
+    Flip,
+    AutoContrast,
+    Equalize,
+    Invert,
+    /// Keeps so many bits a channel.
+    Posterize(u32),
+    /// Inverts values from this one on.
+    Solarize(u32),
+    /// Adds to values below 128.
+    SolarizeAdd(u32),
+    Brightness(f64),
+    Contrast(f64),
+    /// The saturation.
+    Color(f64),
+    Sharpness(f64),
+    /// As a part of the colour circle, in [-0.5, 0.5] (torchvision's `adjust_hue`).
+    Hue(f64),
+    Warp(Warp, Filling),
+}
+
+/// A movement of pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Warp {
+    /// Counter-clockwise in degrees, about the centre.
+    Rotate(f64),
+    ShearX(f64),
+    ShearY(f64),
+    /// In pixels.
+    TranslateX(f64),
+    TranslateY(f64),
+}
+
+/// What moved pixels are made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Filling {
+    /// Bicubic; bilinear otherwise.
+    pub bicubic: bool,
+    /// Where the picture has no pixels.
+    pub color: [u8; 3],
+}
+
+impl Operation {
+    pub fn apply(self, image: &mut RgbImage) {
+        match self {
+            Self::Flip => flip(image),
+            Self::AutoContrast => tone::auto_contrast(image),
+            Self::Equalize => tone::equalize(image),
+            Self::Invert => tone::map(image, |value| 255 - value),
+            Self::Posterize(bits) => tone::map(image, |value| value & !(0xff_u32 >> bits.min(8)) as u8),
+            Self::Solarize(from) => {
+                tone::map(image, |value| if u32::from(value) < from { value } else { 255 - value });
+            }
+            Self::SolarizeAdd(add) => tone::map(image, |value| match value {
+                0..128 => (u32::from(value) + add).min(255) as u8,
+                _ => value,
+            }),
+            Self::Brightness(factor) => tone::brightness(image, factor),
+            Self::Contrast(factor) => tone::contrast(image, factor),
+            Self::Color(factor) => tone::color(image, factor),
+            Self::Sharpness(factor) => tone::sharpness(image, factor),
+            Self::Hue(shift) => tone::hue(image, shift),
+            Self::Warp(warp, filling) => warp.apply(image, filling),
+        }
+    }
+}
+
+impl Warp {
+    fn apply(self, image: &mut RgbImage, filling: Filling) {
+        let matrix = match self {
+            // A turn by nothing leaves the picture alone.
+            Self::Rotate(degrees) if degrees.rem_euclid(360.0) == 0.0 => return,
+            Self::Rotate(degrees) => Affine::rotation(degrees, image.width, image.height),
+            Self::ShearX(factor) => Affine([1.0, factor, 0.0, 0.0, 1.0, 0.0]),
+            Self::ShearY(factor) => Affine([1.0, 0.0, 0.0, factor, 1.0, 0.0]),
+            Self::TranslateX(pixels) => Affine([1.0, 0.0, pixels, 0.0, 1.0, 0.0]),
+            Self::TranslateY(pixels) => Affine([1.0, 0.0, 0.0, 0.0, 1.0, pixels]),
+        };
+        matrix.apply(image, filling);
+    }
+}
+
+/// Left becomes right.
+fn flip(image: &mut RgbImage) {
+    for row in image.pixels.chunks_exact_mut(3 * image.width) {
+        row.reverse();
+        // The pixels are in place; their channels are not.
+        row.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
+    }
+}

@@ -1,0 +1,103 @@
+//! RandAugment (1909.13719) with timm's operations, magnitudes and defaults.
+
+use super::{Filling, Operation, Warp};
+use crate::data::Stream;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+/// `rand_augment: {magnitude: 9, magnitude_std: 0.5, increasing: true}` is timm's `rand-m9-mstd0.5-inc1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RandAugment {
+    /// Up to `magnitude_max`.
+    pub magnitude: f64,
+    /// Operations drawn a picture.
+    pub layers: u32,
+    /// With which each is done.
+    pub probability: f64,
+    /// Standard deviation of the magnitude.
+    pub magnitude_std: f64,
+    pub magnitude_max: f64,
+    /// Whether every operation changes more where the magnitude is larger.
+    pub increasing: bool,
+}
+
+impl Default for RandAugment {
+    fn default() -> Self {
+        Self {
+            magnitude: 10.0,
+            layers: 2,
+            probability: 0.5,
+            magnitude_std: 0.0,
+            magnitude_max: 10.0,
+            increasing: false,
+        }
+    }
+}
+
+/// Operations to draw from.
+const OPERATIONS: u64 = 15;
+
+impl RandAugment {
+    pub(super) fn validate(&self) -> Result<()> {
+        ensure!(
+            (0.0..=30.0).contains(&self.magnitude)
+                && (0.0..=30.0).contains(&self.magnitude_max)
+                && (0.0..=100.0).contains(&self.magnitude_std)
+                && (0.0..=1.0).contains(&self.probability)
+                && self.layers <= 15,
+            "`rand_augment`: {self:?} has magnitudes beyond 30, a probability that is none, or more than 15 layers"
+        );
+        Ok(())
+    }
+
+    /// The operations on a picture of this size; what moves into it has the colour `fill`.
+    pub fn draw(&self, width: usize, height: usize, fill: [u8; 3], stream: &mut Stream) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        for _ in 0..self.layers {
+            let which = stream.below(OPERATIONS);
+            if stream.uniform() >= self.probability {
+                continue;
+            }
+            let magnitude = self.magnitude + self.magnitude_std * stream.normal();
+            let level = magnitude.clamp(0.0, self.magnitude_max) / 10.0;
+            let sign = if stream.below(2) == 0 { 1.0 } else { -1.0 };
+            let filling = Filling { bicubic: stream.below(2) == 0, color: fill };
+            let warp = |warp| Operation::Warp(warp, filling);
+            operations.push(match which {
+                0 => Operation::AutoContrast,
+                1 => Operation::Equalize,
+                2 => Operation::Invert,
+                3 => warp(Warp::Rotate(sign * 30.0 * level)),
+                4 => Operation::Posterize(self.posterize(level)),
+                5 => Operation::Solarize(self.solarize(level)),
+                6 => Operation::SolarizeAdd(((level * 110.0) as u32).min(128)),
+                7 => Operation::Color(self.enhance(level, sign)),
+                8 => Operation::Contrast(self.enhance(level, sign)),
+                9 => Operation::Brightness(self.enhance(level, sign)),
+                10 => Operation::Sharpness(self.enhance(level, sign)),
+                11 => warp(Warp::ShearX(sign * 0.3 * level)),
+                12 => warp(Warp::ShearY(sign * 0.3 * level)),
+                13 => warp(Warp::TranslateX(sign * 0.45 * level * width as f64)),
+                _ => warp(Warp::TranslateY(sign * 0.45 * level * height as f64)),
+            });
+        }
+        operations
+    }
+
+    /// Bits that are kept.
+    fn posterize(&self, level: f64) -> u32 {
+        let bits = (level * 4.0) as u32;
+        if self.increasing { 4_u32.saturating_sub(bits) } else { bits }
+    }
+
+    /// The first value that is inverted.
+    fn solarize(&self, level: f64) -> u32 {
+        let value = ((level * 256.0) as u32).min(256);
+        if self.increasing { 256 - value } else { value }
+    }
+
+    fn enhance(&self, level: f64, sign: f64) -> f64 {
+        if self.increasing { (1.0 + sign * 0.9 * level).max(0.1) } else { 1.8 * level + 0.1 }
+    }
+}

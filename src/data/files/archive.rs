@@ -1,0 +1,95 @@
+//! Tar archives mapped into memory: an index of their entries, and the bytes of any of them.
+
+use anyhow::{Context, Result, ensure};
+use memmap2::Mmap;
+use std::fs::File;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+const BLOCK: u64 = 512;
+
+/// A tar archive that stays packed.
+pub(super) struct Archive {
+    path: PathBuf,
+    map: Mmap,
+}
+
+/// A file in an archive.
+pub(super) struct Entry {
+    pub path: String,
+    /// Where its bytes begin in the archive.
+    pub start: u64,
+    pub size: u64,
+}
+
+impl Archive {
+    pub fn open(path: &Path) -> Result<Self> {
+        let at = || format!("{}: cannot be opened", path.display());
+        let file = File::open(path).with_context(at)?;
+        // SAFETY: archives of data sets are written once; whoever cuts one under a running training ends it.
+        let map = unsafe { Mmap::map(&file) }.with_context(at)?;
+        Ok(Self { path: path.to_owned(), map })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All files in the archive, in its order; only headers are read.
+    ///
+    /// # Errors
+    /// An archive that is cut or is none.
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        self.within(0, self.map.len() as u64)
+    }
+
+    /// All files in an archive within the archive.
+    pub fn inner(&self, entry: &Entry) -> Result<Vec<Entry>> {
+        self.within(entry.start, entry.size).with_context(|| format!("`{}`", entry.path))
+    }
+
+    fn within(&self, base: u64, size: u64) -> Result<Vec<Entry>> {
+        let bytes = self.bytes(base, size)?;
+        let index = || -> Result<Vec<Entry>> {
+            let mut archive = tar::Archive::new(Cursor::new(bytes));
+            let (mut entries, mut end) = (Vec::new(), 0);
+            for entry in archive.entries_with_seek()? {
+                let entry = entry?;
+                let (start, size) = (entry.raw_file_position(), entry.size());
+                let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                let last = start.checked_add(size).filter(|last| *last <= bytes.len() as u64);
+                ensure!(
+                    last.is_some(),
+                    "cut within `{path}`: {size} bytes from {start} on are not all there"
+                );
+                end = last.unwrap_or_default().next_multiple_of(BLOCK);
+                if entry.header().entry_type().is_file() {
+                    entries.push(Entry { path, start: base + start, size });
+                }
+            }
+            // Two empty blocks mark the end; without them one cannot know whether entries are missing.
+            ensure!(end + BLOCK <= bytes.len() as u64, "cut: it has no end mark");
+            Ok(entries)
+        };
+        index().with_context(|| {
+            format!("{}: not a sound tar archive; remove it and fetch it again", self.path.display())
+        })
+    }
+
+    /// Bytes of the archive.
+    pub fn bytes(&self, start: u64, size: u64) -> Result<&[u8]> {
+        let range =
+            usize::try_from(start).ok().zip(start.checked_add(size).and_then(|end| end.try_into().ok()));
+        range
+            .and_then(|(start, end)| self.map.get(start..end))
+            .with_context(|| format!("{}: cut since it was opened", self.path.display()))
+    }
+
+    /// What the entry whose bytes begin at `start` is called: the archive, and the name in the header before them.
+    pub fn title(&self, start: u64) -> String {
+        let name =
+            start.checked_sub(BLOCK).and_then(|header| self.bytes(header, 100).ok()).unwrap_or_default();
+        let name: Vec<u8> = name.iter().copied().take_while(|&byte| byte != 0).collect();
+        format!("{}: {}", self.path.display(), String::from_utf8_lossy(&name))
+    }
+}

@@ -1,0 +1,87 @@
+//! The labels of ImageNet-1k's validation pictures, from the development kit of ILSVRC 2012 as downloaded.
+
+use super::{matlab, numbered};
+use anyhow::{Context, Result, bail, ensure};
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+const FOLDER: &str = "ILSVRC2012_devkit_t12";
+const GROUND_TRUTH: &str = "data/ILSVRC2012_validation_ground_truth.txt";
+const META: &str = "data/meta.mat";
+/// The kit has less than 10 MB.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// The class of each validation picture by its number, among `synsets`.
+///
+/// # Errors
+/// A kit that is missing or not the one of 2012.
+pub(super) fn validation_labels(dir: &Path, synsets: &[String]) -> Result<Vec<i64>> {
+    let folder = dir.join(FOLDER);
+    if folder.is_dir() {
+        let read = |name: &str| -> Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            File::open(folder.join(name))
+                .context(name.to_owned())?
+                .take(MOST_BYTES)
+                .read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let labels = || labels(&read(GROUND_TRUTH)?, &read(META)?, synsets);
+        return labels().with_context(|| format!("{}: not the kit of ILSVRC 2012", folder.display()));
+    }
+    let packed = dir.join(format!("{FOLDER}.tar.gz"));
+    let file = File::open(&packed).with_context(|| {
+        format!("{}: cannot be opened; it has the labels of the validation pictures", packed.display())
+    })?;
+    let labels = || {
+        let (truth, meta) = unpack(file)?;
+        labels(&truth, &meta, synsets)
+    };
+    labels().with_context(|| format!("{}: not the kit of ILSVRC 2012; fetch it again", packed.display()))
+}
+
+/// Both files out of the packed kit.
+fn unpack(file: File) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (mut truth, mut meta) = (None, None);
+    let reader = MultiGzDecoder::new(BufReader::new(file)).take(MOST_BYTES);
+    for entry in tar::Archive::new(reader).entries()? {
+        let mut entry = entry?;
+        let wanted = match entry.path()? {
+            path if path.ends_with(GROUND_TRUTH) => &mut truth,
+            path if path.ends_with(META) => &mut meta,
+            _ => continue,
+        };
+        let (size, mut bytes) = (entry.size(), Vec::new());
+        entry.read_to_end(&mut bytes)?;
+        // A cut archive gives a short entry without an error.
+        ensure!(bytes.len() as u64 == size, "cut: {} of {size} bytes of a file", bytes.len());
+        *wanted = Some(bytes);
+    }
+    Ok((truth.context(GROUND_TRUTH)?, meta.context(META)?))
+}
+
+/// The kit numbers its synsets in an order of its own, which `meta.mat` tells.
+fn labels(truth: &[u8], meta: &[u8], synsets: &[String]) -> Result<Vec<i64>> {
+    let numbers = numbered(synsets);
+    let mut classes = vec![None; synsets.len()];
+    for synset in matlab::structs(meta, "synsets").context(META)? {
+        let (Some(id), Some(wnid)) = (synset.number("ILSVRC2012_ID"), synset.text("WNID")) else {
+            bail!("{META}: a synset without ILSVRC2012_ID or WNID");
+        };
+        // Those above the 1000 are synsets with others below them.
+        if let Some(class) = classes.get_mut((id as usize).wrapping_sub(1)) {
+            *class = numbers.get(wnid).copied();
+        }
+    }
+    let class = |line: &str| -> Option<i64> {
+        let id: usize = line.trim().parse().ok()?;
+        *classes.get(id.checked_sub(1)?)?
+    };
+    let truth = std::str::from_utf8(truth).context(GROUND_TRUTH)?;
+    let labels = (1..).zip(truth.lines()).map(|(number, line)| {
+        class(line).with_context(|| format!("{GROUND_TRUTH}:{number}: `{line:.20}` is no synset's number"))
+    });
+    labels.collect()
+}

@@ -1,0 +1,139 @@
+//! ImageNet as downloaded: folders or tar archives of synsets, validation pictures with the devkit's labels.
+
+use super::archive::Archive;
+use super::folder::{Classes, by_class};
+use super::{FileSplits, ImageFiles, devkit, either, is_picture, listing};
+use crate::data::Stream;
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+
+/// Every synset in sorted order, and a letter for each list that has it; `weights/make_synsets.py` writes the file.
+const SYNSETS: &str = include_str!("../../../weights/synsets.txt");
+/// One of so many pictures is held out for testing where there is no validation half.
+const HELD_OUT: u64 = 100;
+
+/// ImageNet with one list of classes.
+pub struct ImageNet {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub classes: i64,
+    /// The letter of the list in [`SYNSETS`].
+    list: Option<char>,
+    /// Its folder below the root.
+    folder: &'static str,
+}
+
+const fn imagenet_21k(name: &'static str, classes: i64, list: Option<char>, about: &'static str) -> ImageNet {
+    ImageNet { name, about, classes, list, folder: "imagenet-21k" }
+}
+
+const KNOWN: [ImageNet; 7] = [
+    ImageNet {
+        name: "imagenet-1k",
+        about: "ILSVRC 2012 (1409.0575): `train` and `val`, or the archives as downloaded with the devkit",
+        classes: 1000,
+        list: Some('k'),
+        folder: "imagenet-1k",
+    },
+    imagenet_21k("imagenet-21k", 21_841, Some('f'), "Synsets of fall 2011, in sorted order"),
+    imagenet_21k("imagenet-21k-goog", 21_843, Some('g'), "Classes of Google's heads (BiT, AugReg)"),
+    imagenet_21k("imagenet-21k-p", 11_221, Some('p'), "Those with enough pictures (2104.10972)"),
+    imagenet_21k("imagenet-21k-p-winter21", 10_450, Some('w'), "The same of the release of winter 2021"),
+    imagenet_21k("imagenet-22k-ms", 21_842, None, "Classes of Microsoft's heads (Swin): ImageNet-1k first"),
+    imagenet_21k("imagenet-12k", 11_821, Some('t'), "timm's choice of synsets"),
+];
+
+/// The versions of ImageNet that are known by name.
+pub fn imagenet() -> &'static [ImageNet] {
+    &KNOWN
+}
+
+impl ImageNet {
+    /// The synsets of the classes, in the order of the outputs of public heads.
+    pub fn synsets(&self) -> Vec<String> {
+        let rows = || SYNSETS.lines().filter_map(|line| line.split_once(' '));
+        let names = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+            rows().filter(|(_, lists)| wanted(lists)).map(|(name, _)| name.to_owned()).collect()
+        };
+        match self.list {
+            Some(list) => names(&|lists| lists.contains(list)),
+            None => {
+                let mut all = names(&|lists| lists.contains('k'));
+                all.extend(names(&|lists| lists.contains('f') && !lists.contains('k')));
+                all
+            }
+        }
+    }
+
+    /// The files below `root`: in its folder of this data set, or in `root` itself where there is none.
+    pub(super) fn open(&self, root: &Path) -> Result<FileSplits> {
+        let folder = root.join(self.folder);
+        let dir = if folder.exists() { folder } else { root.to_owned() };
+        let synsets = self.synsets();
+        let open = || match self.list {
+            Some('k') => imagenet_1k(&dir, &synsets),
+            _ => subset(&dir, &synsets),
+        };
+        open().with_context(|| {
+            format!(
+                "{}: {}; it is on request from image-net.org and is used as downloaded",
+                self.name, self.about
+            )
+        })
+    }
+}
+
+fn imagenet_1k(dir: &Path, synsets: &[String]) -> Result<FileSplits> {
+    let train = either(dir, &["train", "ILSVRC2012_img_train.tar", "ILSVRC2012_img_train"])?;
+    let val = either(dir, &["val", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_val"])?;
+    let sorted = val.is_dir() && listing(&val)?.iter().any(|(_, is_folder)| *is_folder);
+    let test = match sorted {
+        true => by_class(&val, Classes::These(synsets))?,
+        false => numbered_pictures(&val, synsets, &devkit::validation_labels(dir, synsets)?)?,
+    };
+    Ok(FileSplits { train: by_class(&train, Classes::These(synsets))?, test })
+}
+
+/// `ILSVRC2012_val_00000001.JPEG` and so on, in a folder or an archive.
+fn numbered_pictures(val: &Path, synsets: &[String], labels: &[i64]) -> Result<ImageFiles> {
+    let label = |name: &str| -> Result<i64> {
+        let number = name.rsplit_once('.').and_then(|(stem, _)| stem.rsplit_once('_'));
+        let number = number.and_then(|(_, digits)| digits.parse::<usize>().ok());
+        let label = number.and_then(|number| labels.get(number.checked_sub(1)?)).copied();
+        label.with_context(|| format!("{}: `{name}` has no label in the devkit", val.display()))
+    };
+    let mut files = ImageFiles { classes: synsets.to_vec(), ..ImageFiles::default() };
+    if val.is_dir() {
+        let folder = files.folder(val.to_owned());
+        for (name, _) in listing(val)?.iter().filter(|(name, _)| is_picture(name)) {
+            files.push_file(folder, name, label(name)?);
+        }
+    } else {
+        let archive = Archive::open(val)?;
+        let entries = archive.entries()?;
+        let archive = files.archive(archive);
+        for entry in entries.iter().filter(|entry| is_picture(&entry.path)) {
+            files.push_entry(archive, entry, label(&entry.path)?)?;
+        }
+    }
+    Ok(files)
+}
+
+/// The pictures of these synsets, whatever else is there.
+fn subset(dir: &Path, synsets: &[String]) -> Result<FileSplits> {
+    let there = |names: &[&str]| -> Option<PathBuf> {
+        names.iter().map(|name| dir.join(name)).find(|path| path.exists())
+    };
+    let whole = there(&["train", "imagenet21k_train", "fall11_whole.tar", "winter21_whole.tar"]);
+    let train = by_class(whole.as_deref().unwrap_or(dir), Classes::Among(synsets))?;
+    if let Some(val) = there(&["val", "imagenet21k_val"]) {
+        return Ok(FileSplits { train, test: by_class(&val, Classes::Among(synsets))? });
+    }
+    let held_out = |i: &usize| Stream::new(0, "hold out", 0, *i as u64).below(HELD_OUT) == 0;
+    let (mut test, mut rest): (Vec<usize>, Vec<usize>) = (0..train.len()).partition(held_out);
+    ensure!(!test.is_empty(), "{}: too few pictures to hold some out for testing", dir.display());
+    let (mut train, mut half) = (train.clone(), train);
+    train.keep(&mut rest);
+    half.keep(&mut test);
+    Ok(FileSplits { train, test: half })
+}

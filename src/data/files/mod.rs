@@ -1,0 +1,278 @@
+//! Data sets of encoded pictures: where each one's bytes are and what its label is. Pixels come later, in the loader.
+
+mod archive;
+mod devkit;
+mod folder;
+mod imagenet;
+mod list;
+mod matlab;
+mod webdataset;
+
+pub use imagenet::{ImageNet, imagenet};
+
+use super::Stream;
+use anyhow::{Context, Result, bail, ensure};
+use archive::{Archive, Entry};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A larger file is no picture.
+const MOST_BYTES: u64 = 256 << 20;
+/// What file names of pictures end in, in capitals or not.
+const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
+/// Shards whose pictures mix in one epoch: the disk reads from these alone at a time.
+const MIXED_SHARDS: usize = 16;
+
+/// Labelled pictures as files hold them, of any size, in folders or in tar archives that stay packed.
+#[derive(Clone, Default)]
+pub struct ImageFiles {
+    pub name: String,
+    /// One class a picture, below `classes.len()`.
+    pub labels: Vec<i64>,
+    pub classes: Vec<String>,
+    places: Vec<Place>,
+    folders: Vec<PathBuf>,
+    archives: Vec<Arc<Archive>>,
+    /// Where each shard of a WebDataset ends among the pictures; empty for other data sets.
+    shards: Vec<usize>,
+}
+
+/// Where the bytes of one picture are.
+#[derive(Clone)]
+enum Place {
+    File { folder: u32, name: Box<str> },
+    Entry { archive: u32, size: u32, start: u64 },
+}
+
+/// The two halves of a data set of files.
+pub struct FileSplits {
+    pub train: ImageFiles,
+    pub test: ImageFiles,
+}
+
+/// What names of data sets of files look like, for messages.
+pub(super) const NAMES: &str = "`folder:DIR` reads DIR/train and DIR/val with a sub-folder a class, `list:DIR` \
+     DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR";
+
+/// Opens a data set of files, training and test half: `folder:DIR`, `list:DIR`, `webdataset:DIR`, or one of
+/// [`imagenet`] below `root`. `None` where the name is none of these.
+///
+/// # Errors
+/// Files that are missing, cut, or not of that kind; the message names them.
+pub fn open(name: &str, root: &Path) -> Result<Option<FileSplits>> {
+    let mut splits = match name.split_once(':') {
+        Some(("folder", dir)) => folder::splits(Path::new(dir))?,
+        Some(("list", dir)) => list::splits(Path::new(dir))?,
+        Some(("webdataset", dir)) => webdataset::splits(Path::new(dir))?,
+        _ => match imagenet().iter().find(|known| known.name == name) {
+            Some(known) => known.open(root)?,
+            None => return Ok(None),
+        },
+    };
+    for half in [&mut splits.train, &mut splits.test] {
+        half.name = name.to_owned();
+        ensure!(!half.is_empty(), "{name}: no pictures in one half; {NAMES}");
+    }
+    Ok(Some(splits))
+}
+
+/// The number of classes of a data set of files, without looking at the files where the name tells. `None` where the
+/// name is none of these.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn classes(name: &str, root: &Path) -> Result<Option<i64>> {
+    match imagenet().iter().find(|known| known.name == name) {
+        Some(known) => Ok(Some(known.classes)),
+        None => Ok(open(name, root)?.map(|splits| splits.train.classes.len() as i64)),
+    }
+}
+
+impl ImageFiles {
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The encoded bytes of one picture.
+    ///
+    /// # Errors
+    /// A file that is missing, unreadable or too large for a picture.
+    pub fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        match &self.places[index] {
+            Place::File { folder, name } => {
+                let file = File::open(self.folders[*folder as usize].join(&**name))?;
+                let size = file.metadata()?.len();
+                ensure!(size <= MOST_BYTES, "{size} bytes are too many for a picture");
+                let mut bytes = Vec::with_capacity(size as usize + 1);
+                file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+                Ok(bytes.into())
+            }
+            Place::Entry { archive, size, start } => {
+                Ok(self.archives[*archive as usize].bytes(*start, u64::from(*size))?.into())
+            }
+        }
+    }
+
+    /// What one picture is called in messages: its path, or the archive and its name in there.
+    pub fn title(&self, index: usize) -> String {
+        match &self.places[index] {
+            Place::File { folder, name } => {
+                self.folders[*folder as usize].join(&**name).display().to_string()
+            }
+            Place::Entry { archive, start, .. } => self.archives[*archive as usize].title(*start),
+        }
+    }
+
+    /// The pictures in the order of one epoch, which (seed, epoch) decide.
+    ///
+    /// Pictures of a WebDataset mix within [`MIXED_SHARDS`] shards that come together by chance: the disk reads in few
+    /// places at a time.
+    pub fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
+        let mut stream = Stream::new(seed, "order", epoch, 0);
+        if self.shards.is_empty() {
+            let mut order: Vec<usize> = (0..self.len()).collect();
+            stream.shuffle(&mut order);
+            return order;
+        }
+        let begins = std::iter::once(0).chain(self.shards.iter().copied());
+        let mut shards: Vec<_> = begins.zip(self.shards.iter().copied()).collect();
+        stream.shuffle(&mut shards);
+        let mut order = Vec::with_capacity(self.len());
+        for together in shards.chunks(MIXED_SHARDS) {
+            let begin = order.len();
+            order.extend(together.iter().flat_map(|&(begin, end)| begin..end));
+            stream.shuffle(&mut order[begin..]);
+        }
+        order
+    }
+
+    /// Keeps the first `count` pictures of a shuffle that `seed` decides; all where there are no more.
+    pub fn sample(&mut self, count: usize, seed: u64) {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        Stream::new(seed, "sample", 0, 0).shuffle(&mut order);
+        order.truncate(count);
+        self.keep(&mut order);
+    }
+
+    /// How many pictures each class has.
+    pub fn label_counts(&self) -> Vec<usize> {
+        super::label_counts(&self.labels, self.classes.len())
+    }
+
+    /// Keeps these pictures, in the order of the files.
+    fn keep(&mut self, indices: &mut [usize]) {
+        indices.sort_unstable();
+        self.shards = self.shards.iter().map(|&end| indices.partition_point(|&i| i < end)).collect();
+        self.labels = indices.iter().map(|&i| self.labels[i]).collect();
+        self.places = indices.iter().map(|&i| self.places[i].clone()).collect();
+    }
+
+    /// Remembers a folder for the files that follow.
+    fn folder(&mut self, path: PathBuf) -> u32 {
+        self.folders.push(path);
+        self.folders.len() as u32 - 1
+    }
+
+    fn archive(&mut self, archive: Archive) -> u32 {
+        self.archives.push(Arc::new(archive));
+        self.archives.len() as u32 - 1
+    }
+
+    fn push_file(&mut self, folder: u32, name: &str, label: i64) {
+        self.places.push(Place::File { folder, name: name.into() });
+        self.labels.push(label);
+    }
+
+    /// Adds an entry of an archive.
+    fn push_entry(&mut self, archive: u32, entry: &Entry, label: i64) -> Result<()> {
+        let (start, size) = (entry.start, entry.size);
+        ensure!(size <= MOST_BYTES, "`{}`: {size} bytes are too many for a picture", entry.path);
+        self.places.push(Place::Entry { archive, size: size as u32, start });
+        self.labels.push(label);
+        Ok(())
+    }
+}
+
+/// Whether a file or an entry is a picture, by its name.
+fn is_picture(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    !base(name).starts_with('.') && EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
+}
+
+/// The last part of a path.
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// The names in a folder, sorted, and whether each is a folder itself; names that are no UTF-8 are left out.
+fn listing(dir: &Path) -> Result<Vec<(String, bool)>> {
+    let read = || -> Result<Vec<(String, bool)>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let kind = entry.file_type()?;
+            names.push((name, if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() }));
+        }
+        names.sort();
+        Ok(names)
+    };
+    read().with_context(|| format!("{}: the folder cannot be read", dir.display()))
+}
+
+/// The place of each name in a list of classes.
+fn numbered(classes: &[String]) -> HashMap<&str, i64> {
+    classes.iter().map(String::as_str).zip(0..).collect()
+}
+
+/// The first of these names that is in the folder.
+fn either(dir: &Path, names: &[&str]) -> Result<PathBuf> {
+    match names.iter().map(|name| dir.join(name)).find(|path| path.exists()) {
+        Some(path) => Ok(path),
+        None => bail!("{}: there is no {}; {NAMES}", dir.display(), names.join(" and no ")),
+    }
+}
+
+/// Reads a text file that cannot be larger than `most` bytes.
+fn text(path: &Path, most: u64) -> Result<String> {
+    let read = || -> Result<String> {
+        let size = fs::metadata(path)?.len();
+        ensure!(size <= most, "{size} bytes are too many");
+        let mut text = String::new();
+        File::open(path)?.take(most).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    read().with_context(|| format!("{}: cannot be read", path.display()))
+}
+
+/// One class name a line from `classes.txt`, where the folder has it; else numbers up to the largest label.
+fn class_names<'a>(dir: &Path, labels: impl Iterator<Item = &'a i64>) -> Result<Vec<String>> {
+    let count = labels.max().map_or(0, |largest| largest + 1);
+    let path = dir.join("classes.txt");
+    if !path.exists() {
+        return Ok((0..count).map(|class| class.to_string()).collect());
+    }
+    let names: Vec<String> = text(&path, 64 << 20)?.lines().map(|line| line.trim().to_owned()).collect();
+    ensure!(
+        names.len() as i64 >= count,
+        "{}: {} classes, and there is a label {}",
+        path.display(),
+        names.len(),
+        count - 1
+    );
+    Ok(names)
+}
+
+/// A label as a text: a number from 0 on, small enough for a classifier.
+fn label(text: &str) -> Option<i64> {
+    text.trim().parse().ok().filter(|label| (0..10_000_000).contains(label))
+}

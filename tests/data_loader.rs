@@ -1,0 +1,243 @@
+//! The loader on pictures in files: the same batches for any number of workers, what it takes of each picture, and what
+//! it does with those that cannot be read.
+
+use std::fs;
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+use tchvision::data::augment::{
+    Augment, ColorJitter, Erasure, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
+};
+use tchvision::data::image::RgbImage;
+use tchvision::data::{Batch, DataConfig, Loader, LoaderConfig, Pictures, Statistics};
+
+/// A picture as a PNG.
+fn png(image: &RgbImage) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, image.width as u32, image.height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().unwrap().write_image_data(&image.pixels).unwrap();
+    bytes
+}
+
+/// Where red is the column, green the row, blue the number of the picture.
+fn coordinates(width: usize, height: usize, number: usize) -> RgbImage {
+    let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8, y as u8, number as u8]));
+    RgbImage { width, height, pixels: pixels.collect() }
+}
+
+/// 13 pictures to train on and 3 to test on, in two classes.
+fn write_folder(dir: &Path) {
+    for (half, count) in [("train", 13), ("val", 3)] {
+        for i in 0..count {
+            let class = dir.join(half).join(["even", "odd"][i % 2]);
+            fs::create_dir_all(&class).unwrap();
+            let bytes = png(&coordinates(40 + 3 * i, 52 - 2 * i, i));
+            fs::write(class.join(format!("{i:02}.png")), bytes).unwrap();
+        }
+    }
+}
+
+fn open(dir: &Path) -> (Pictures, Pictures, LoaderConfig) {
+    let yaml = format!("dataset: 'folder:{}'\nimage_size: 24\n", dir.display());
+    let config: DataConfig = tchvision::yaml::parse(&yaml, "test").unwrap();
+    let (train, test, statistics) = config.load(0).unwrap();
+    let loading = LoaderConfig {
+        batch_size: 4,
+        shuffle: true,
+        augment: Vec::new(),
+        drop_last: false,
+        seed: 7,
+        preprocess: config.preprocess(&train, &statistics).unwrap(),
+        fill: statistics.color(),
+        workers: Some(1),
+    };
+    (train, test, loading)
+}
+
+fn train_loader(dir: &Path, change: impl FnOnce(&mut LoaderConfig)) -> Loader {
+    let (train, _, mut config) = open(dir);
+    change(&mut config);
+    Loader::new(train, config).unwrap()
+}
+
+fn pixels(images: &Tensor) -> Vec<u8> {
+    Vec::try_from(images.contiguous().flatten(0, -1)).unwrap()
+}
+
+fn everything() -> Vec<Augment> {
+    vec![
+        Augment::RandomResizedCrop(RandomResizedCrop::default()),
+        Augment::Flip,
+        Augment::RandAugment(RandAugment { probability: 0.9, magnitude_std: 0.5, ..RandAugment::default() }),
+        Augment::ColorJitter(ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }),
+        Augment::Lighting(Lighting::default()),
+        Augment::RandomErasing(RandomErasing { count: [1, 3], ..RandomErasing::default() }),
+    ]
+}
+
+#[test]
+fn batches_are_the_same_for_any_number_of_workers_and_from_any_batch_on() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let batches = |workers: usize, epoch: u64, first: usize| -> Vec<_> {
+        let loader = train_loader(folder.path(), |config| {
+            config.augment = everything();
+            config.workers = Some(workers);
+        });
+        let plain = |batch: Batch| {
+            (pixels(&batch.images), Vec::<i64>::try_from(batch.labels).unwrap(), batch.effects)
+        };
+        loader.epoch(epoch, first).map(|batch| plain(batch.unwrap())).collect()
+    };
+    let one = batches(1, 3, 0);
+    assert_eq!(one.iter().map(|batch| batch.1.len()).collect::<Vec<_>>(), [4, 4, 4, 1]);
+    assert_eq!(one.iter().map(|batch| batch.0.len()).sum::<usize>(), 13 * 24 * 24 * 3);
+    assert!(one == batches(3, 3, 0) && one[2..] == batches(2, 3, 2)[..]);
+    assert!(one != batches(1, 4, 0));
+}
+
+/// What evaluation takes is what [`tchvision::data::Preprocess`] makes of the decoded picture.
+#[test]
+fn test_pictures_are_the_crop_of_evaluation_in_the_order_of_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let (_, test, config) = open(folder.path());
+    let preprocess = config.preprocess.clone().unwrap();
+    assert_eq!((preprocess.resize, preprocess.input), (27, [3, 24, 24]));
+    let loader = Loader::new(test, LoaderConfig { shuffle: false, ..config }).unwrap();
+    let batch = loader.epoch(0, 0).next().unwrap().unwrap();
+    assert_eq!(Vec::<i64>::try_from(&batch.labels).unwrap(), [0, 0, 1]);
+    assert_eq!(batch.images.size(), [3, 3, 24, 24]);
+    for (i, number) in [0, 2, 1].into_iter().enumerate() {
+        let want = preprocess.crop(&coordinates(40 + 3 * number, 52 - 2 * number, number)).unwrap();
+        let got = batch.images.get(i as i64).permute([1, 2, 0]);
+        assert_eq!(pixels(&got), want.pixels);
+    }
+}
+
+/// AlexNet's crop at full size: each batch pixel tells where it came from.
+#[test]
+fn scale_jitter_takes_a_square_from_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    for half in ["train", "val"] {
+        fs::create_dir_all(folder.path().join(half).join("a")).unwrap();
+        fs::write(folder.path().join(half).join("a/1.png"), png(&coordinates(40, 30, 0))).unwrap();
+    }
+    let loader = train_loader(folder.path(), |config| {
+        config.augment = vec![Augment::ScaleJitter(ScaleJitter { min: 30, max: 30 }), Augment::Flip];
+    });
+    let mut seen = std::collections::HashSet::new();
+    for epoch in 0..600 {
+        let image = pixels(&loader.epoch(epoch, 0).next().unwrap().unwrap().images);
+        let (left, right, top) = (image[0], image[23], image[24 * 24]);
+        assert_eq!(left.abs_diff(right), 23);
+        assert_eq!(image[24 * 24 + 23 * 24], top + 23);
+        seen.insert((left.min(right), top, left < right));
+    }
+    let (columns, rows) = (0..=16, 0..=6);
+    assert!(seen.iter().all(|(left, top, _)| columns.contains(left) && rows.contains(top)));
+    assert!(seen.len() > 200, "{} of 238 places", seen.len());
+}
+
+#[test]
+fn pictures_that_cannot_be_read_are_skipped_named_once_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let damaged = folder.path().join("train/odd/05.png");
+    let whole = fs::read(&damaged).unwrap();
+    fs::write(&damaged, &whole[..whole.len() / 2]).unwrap();
+    fs::write(folder.path().join("train/even/08.png"), "").unwrap();
+    let loader = train_loader(folder.path(), |config| config.workers = Some(2));
+    let mut names = Vec::new();
+    for epoch in 0..3 {
+        let mut count = 0;
+        for batch in loader.epoch(epoch, 0) {
+            let batch = batch.unwrap();
+            let size = batch.labels.size()[0];
+            assert_eq!((batch.images.size()[0], batch.effects.len() as i64), (size, size));
+            // Blue is the picture's number, odd ones are of class 1.
+            let (numbers, labels) = (batch.images.select(1, 2).amax([1, 2], false), batch.labels);
+            assert!(numbers.to_kind(Kind::Int64).remainder(2) == labels);
+            count += size;
+            names.extend(batch.skipped.into_iter().map(|skipped| skipped.name));
+        }
+        assert_eq!(count, 11);
+    }
+    names.sort();
+    assert_eq!(names.len(), 2);
+    assert!(names[0].ends_with("even/08.png") && names[1].ends_with("odd/05.png"));
+    assert_eq!(loader.skipped(), 2);
+
+    // Where a whole batch cannot be read, something else is wrong.
+    for class in ["even", "odd"] {
+        for entry in fs::read_dir(folder.path().join("train").join(class)).unwrap() {
+            fs::write(entry.unwrap().path(), "no picture").unwrap();
+        }
+    }
+    let batches: Vec<_> = train_loader(folder.path(), |config| config.batch_size = 8).epoch(0, 0).collect();
+    let error = format!("{:#}", batches[0].as_ref().err().unwrap());
+    assert!(batches.len() == 1 && error.contains("no picture of its batch of 8"), "{error}");
+    assert!(error.contains("train/") && error.contains("neither JPEG"), "{error}");
+}
+
+#[test]
+fn effects_come_after_normalisation() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let statistics = Statistics { mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.5] };
+    let erasing = RandomErasing { probability: 1.0, mode: Erasure::Pixel, ..RandomErasing::default() };
+    let first = |augment: Vec<Augment>| {
+        let batch = train_loader(folder.path(), |config| config.augment = augment).epoch(0, 0).next();
+        let batch = batch.unwrap().unwrap();
+        tch::manual_seed(1);
+        let input = batch.input(&statistics, Device::Cpu).unwrap();
+        (input, batch.effects)
+    };
+    let (plain, none) = first(Vec::new());
+    assert!(none.iter().all(|effects| effects.light.is_none() && effects.erased.is_empty()));
+    let (lit, effects) = first(vec![Augment::Lighting(Lighting::default())]);
+    for (i, effects) in effects.iter().enumerate() {
+        let light = effects.light.unwrap();
+        for channel in 0..3 {
+            let change = (&lit - &plain).get(i as i64).get(channel as i64);
+            let want = f64::from(light[channel] / statistics.std[channel]);
+            assert!((change - want).abs().max().double_value(&[]) < 1e-5);
+        }
+    }
+    let (erased, effects) = first(vec![Augment::RandomErasing(erasing)]);
+    for (i, effects) in effects.iter().enumerate() {
+        let (part, _) = effects.erased[0];
+        let changed = erased.get(i as i64).ne_tensor(&plain.get(i as i64)).sum(Kind::Int64).int64_value(&[]);
+        assert_eq!(changed, 3 * (part.width * part.height) as i64);
+    }
+    let black = RandomErasing { probability: 1.0, ..RandomErasing::default() };
+    let (erased, effects) = first(vec![Augment::RandomErasing(black)]);
+    let zeros = erased.eq(0.0).sum(Kind::Int64).int64_value(&[]);
+    let want: usize =
+        effects.iter().map(|effects| 3 * effects.erased[0].0.width * effects.erased[0].0.height).sum();
+    assert_eq!(zeros, want as i64);
+}
+
+#[test]
+fn impossible_augmentation_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let refused = |augment: Vec<Augment>, part: &str| {
+        let (train, _, config) = open(folder.path());
+        let error = format!("{:#}", Loader::new(train, LoaderConfig { augment, ..config }).err().unwrap());
+        assert!(error.contains(part), "{part:?} is not in {error:?}");
+    };
+    let crop = || Augment::RandomResizedCrop(RandomResizedCrop::default());
+    refused(vec![Augment::PadCrop(4)], "use random_resized_crop");
+    refused(vec![Augment::Flip, crop()], "a crop comes first");
+    refused(vec![Augment::ScaleJitter(ScaleJitter { min: 20, max: 30 })], "`image_size` 24");
+    let upside_down = RandomResizedCrop { scale: [0.5, 0.1], ..RandomResizedCrop::default() };
+    refused(vec![Augment::RandomResizedCrop(upside_down)], "must be positive and rise");
+    let yaml = "dataset: 'folder:X'\naugment: [{random_resized_crop: {scale: [0.35, 1]}}, flip, {color_jitter: {hue: 0.1}}]\nmix: {mixup: 0.2}\n";
+    let config: DataConfig = tchvision::yaml::parse(yaml, "test").unwrap();
+    assert_eq!(config.augment.len(), 3);
+    assert_eq!(
+        config,
+        tchvision::yaml::parse(&tchvision::yaml::to_string(&config).unwrap(), "again").unwrap()
+    );
+}

@@ -1,0 +1,34 @@
+"""Writes synsets.txt from timm: every WordNet synset of ImageNet, sorted, and in which class lists it is.
+
+A letter a list: k ImageNet-1k, f ImageNet-21k (fall 2011), g the same as Google's heads have it, t timm's ImageNet-12k,
+p ImageNet-21k-P, w ImageNet-21k-P of winter 2021. All of them are in sorted order; the list of Microsoft's heads is
+k followed by what f has beside it.
+"""
+
+import pathlib
+from importlib import resources
+
+LISTS = {
+    "k": "imagenet_synsets",
+    "f": "imagenet22k_synsets",
+    "g": "imagenet21k_goog_synsets",
+    "t": "imagenet12k_synsets",
+    "p": "imagenet21k_miil_synsets",
+    "w": "imagenet21k_miil_w21_synsets",
+}
+
+
+def read(name):
+    return resources.files("timm.data").joinpath("_info", f"{name}.txt").read_text().split()
+
+
+lists = {letter: read(name) for letter, name in LISTS.items()}
+assert all(names == sorted(set(names)) for names in lists.values())
+beside = [name for name in lists["f"] if name not in set(lists["k"])]
+assert read("imagenet22k_ms_synsets") == lists["k"] + beside
+members = {letter: set(names) for letter, names in lists.items()}
+lines = [
+    f"{name} {''.join(letter for letter in LISTS if name in members[letter])}\n"
+    for name in sorted(set().union(*members.values()))
+]
+pathlib.Path(__file__).with_name("synsets.txt").write_text("".join(lines))
