@@ -76,6 +76,15 @@ impl RunConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     pub epochs: u64,
+    /// Optimizer steps after which the run ends, if the epochs are not over before; the schedule spans what is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// The run ends with the epoch in which so many minutes are over. How far it comes is then the machine's affair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<f64>,
+    /// The run ends when so many evaluations in a row were not better than the best before them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
     pub batch_size: usize,
     #[serde(with = "singleton_map")]
     pub optimizer: OptimizerConfig,
@@ -83,6 +92,8 @@ pub struct TrainConfig {
     pub schedule: ScheduleConfig,
     /// Probability spread over the wrong classes (1512.00567).
     pub label_smoothing: f64,
+    /// Weight of the loss of each auxiliary head, in models that have some (0.3 in GoogLeNet, 1409.4842).
+    pub auxiliary_weight: f64,
     /// Largest 2-norm of all gradients together; none when absent.
     pub clip_grad_norm: Option<f64>,
     /// Weight decay on norms and biases too.
@@ -104,10 +115,14 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             epochs: 10,
+            steps: None,
+            minutes: None,
+            patience: None,
             batch_size: 128,
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
             label_smoothing: 0.0,
+            auxiliary_weight: 0.3,
             clip_grad_norm: None,
             decay_norm_and_bias: true,
             ema: None,
@@ -123,6 +138,16 @@ impl Default for TrainConfig {
 impl TrainConfig {
     fn validate(&self) -> Result<()> {
         ensure!(self.epochs > 0, "`train.epochs`: 0 trains nothing");
+        ensure!(self.steps != Some(0), "`train.steps`: 0 trains nothing");
+        ensure!(self.patience != Some(0), "`train.patience`: 0 is not possible; use 1 or more");
+        if let Some(minutes) = self.minutes {
+            ensure!(minutes > 0.0, "`train.minutes`: {minutes} must be positive");
+        }
+        let weight = self.auxiliary_weight;
+        ensure!(
+            weight >= 0.0 && weight.is_finite(),
+            "`train.auxiliary_weight`: {weight} must not be negative"
+        );
         ensure!(self.batch_size > 0, "`train.batch_size` must be positive");
         ensure!(self.eval_batch_size > 0, "`train.eval_batch_size` must be positive");
         ensure!(self.eval_every > 0, "`train.eval_every` must be positive");

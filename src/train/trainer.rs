@@ -35,6 +35,8 @@ pub(super) struct Trainer<'a> {
     optimizer: Optimizer,
     ema: Option<Ema>,
     schedule: Schedule,
+    /// Of the whole run.
+    steps: u64,
     statistics: Statistics,
     train: Loader,
     test: Loader,
@@ -59,7 +61,7 @@ impl<'a> Trainer<'a> {
         let model = config.architecture(input, classes)?.build(&store)?;
         store.channels_last()?;
 
-        let TrainConfig { epochs, batch_size, eval_batch_size, .. } = config.train;
+        let TrainConfig { epochs, steps, batch_size, eval_batch_size, .. } = config.train;
         let optimizer = Optimizer::new(&config.train, &store.parameters())?;
         let ema = config.train.ema.map(|decay| Ema::new(decay, &store.state_dict())).transpose()?;
         let augment = config.data.augment.clone();
@@ -80,7 +82,9 @@ impl<'a> Trainer<'a> {
         let steps_per_epoch = train.batches() as u64;
         ensure!(steps_per_epoch > 0, "`train.batch_size` {batch_size}: more than there are training images");
         let lr = config.train.optimizer.lr();
-        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, epochs);
+        let all = steps_per_epoch.saturating_mul(epochs);
+        let steps = steps.map_or(all, |steps| steps.min(all));
+        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, steps);
 
         let last = dir.join(LAST);
         let progress = match last.exists() {
@@ -101,6 +105,7 @@ impl<'a> Trainer<'a> {
             optimizer,
             ema,
             schedule,
+            steps,
             statistics,
             train,
             test,
@@ -112,25 +117,43 @@ impl<'a> Trainer<'a> {
     pub fn run(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<RunResult> {
         let started = Instant::now();
         let before = self.progress.seconds;
-        let steps_per_epoch = self.train.batches() as u64;
-        let epochs = self.config.train.epochs;
         observe(Event::Started {
-            steps: steps_per_epoch * epochs,
+            steps: self.steps,
             step: self.progress.step,
             images_per_step: self.config.train.batch_size,
         });
-        while self.progress.epoch < epochs {
+        while !self.is_over() {
             let clock = |progress: &mut Progress| progress.seconds = before + started.elapsed().as_secs_f64();
             let images_per_second = self.train_epoch(stop, observe, &clock)?;
             self.end_epoch(images_per_second, &clock)?;
             if let Some(row) = self.progress.rows.last() {
                 observe(Event::Epoch(row.clone()));
             }
-            if stop.load(Ordering::Relaxed) && self.progress.epoch < epochs {
+            if stop.load(Ordering::Relaxed) && !self.is_over() {
                 return Err(self.interrupted().into());
             }
         }
         self.finish()
+    }
+
+    /// Whether the last epoch is over: all steps are done, the time is up, or patience ran out.
+    fn is_over(&self) -> bool {
+        let impatient = self.config.train.patience.is_some_and(|patience| {
+            let evaluations = self.progress.rows.iter().filter_map(|row| row.test_top1);
+            let mut best = f64::NEG_INFINITY;
+            let mut since = 0;
+            for top1 in evaluations {
+                since = if top1 > best { 0 } else { since + 1 };
+                best = best.max(top1);
+            }
+            since >= patience
+        });
+        impatient || self.budget_is_spent()
+    }
+
+    fn budget_is_spent(&self) -> bool {
+        let late = self.config.train.minutes.is_some_and(|minutes| self.progress.seconds >= 60.0 * minutes);
+        self.progress.step >= self.steps || late
     }
 
     /// The batches that are left of the running epoch; returns the images per second.
@@ -179,7 +202,8 @@ impl<'a> Trainer<'a> {
 
             let stopping = stop.load(Ordering::Relaxed);
             let saving = save_every > 0 && step.is_multiple_of(save_every);
-            let within = (self.progress.batch as usize) < self.train.batches();
+            let last = step == self.steps;
+            let within = (self.progress.batch as usize) < self.train.batches() && !last;
             if within && (stopping || saving) {
                 self.progress.sums.loss = read(&loss_sum)?;
                 self.progress.sums.correct = read(&correct_sum)?;
@@ -189,6 +213,9 @@ impl<'a> Trainer<'a> {
                     return Err(self.interrupted().into());
                 }
             }
+            if last {
+                break;
+            }
         }
         self.progress.sums.loss = read(&loss_sum)?;
         self.progress.sums.correct = read(&correct_sum)?;
@@ -197,13 +224,19 @@ impl<'a> Trainer<'a> {
 
     /// Forward, backward, update; returns the mean loss and the number of images classified rightly.
     fn step(&mut self, batch: &data::Batch, lr: f64) -> Result<(Tensor, Tensor)> {
-        let TrainConfig { label_smoothing, clip_grad_norm, .. } = self.config.train;
+        let TrainConfig { label_smoothing, auxiliary_weight, clip_grad_norm, .. } = self.config.train;
         let (images, labels) = self.to_device(batch)?;
         self.optimizer.zero_grad()?;
-        let logits = self.forward(&images, true)?;
-        let loss =
-            logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, label_smoothing)?;
-        loss.f_backward()?;
+        let (logits, auxiliary) = self.forward_training(&images)?;
+        let loss_of = |logits: &Tensor| {
+            logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
+        };
+        let loss = loss_of(&logits)?;
+        let mut total = loss.shallow_clone();
+        for logits in &auxiliary {
+            total = total.f_add(&loss_of(logits)?.f_mul_scalar(auxiliary_weight)?)?;
+        }
+        total.f_backward()?;
         if let Some(max_norm) = clip_grad_norm {
             let _norm = torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
         }
@@ -214,13 +247,28 @@ impl<'a> Trainer<'a> {
         Ok((loss.detach(), count_correct(&logits.detach(), &labels)?))
     }
 
-    /// The logits in float32.
-    fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor> {
-        let _autocast = match self.config.train.precision {
+    /// The logits in float32, without training.
+    fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        let _autocast = self.autocast()?;
+        Ok(self.model.forward(images, false)?.f_to_kind(Kind::Float)?)
+    }
+
+    /// The logits of the head and of the auxiliary heads in float32.
+    fn forward_training(&self, images: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let _autocast = self.autocast()?;
+        let float = |logits: Tensor| Ok(logits.f_to_kind(Kind::Float)?);
+        if self.model.auxiliaries().is_empty() {
+            return Ok((float(self.model.forward(images, true)?)?, Vec::new()));
+        }
+        let (logits, auxiliary) = self.model.forward_auxiliary(images, true)?;
+        Ok((float(logits)?, auxiliary.into_iter().map(float).collect::<Result<_>>()?))
+    }
+
+    fn autocast(&self) -> Result<Option<Autocast>> {
+        Ok(match self.config.train.precision {
             Precision::Float32 => None,
             Precision::Bfloat16 => Some(Autocast::new(self.device, Kind::BFloat16)?),
-        };
-        Ok(self.model.forward(images, train)?.f_to_kind(Kind::Float)?)
+        })
     }
 
     /// Normalised images of the model's size in channels_last order, and labels.
@@ -239,7 +287,7 @@ impl<'a> Trainer<'a> {
         let (mut loss, mut correct, mut images) = (0.0, 0.0, 0.0);
         for batch in self.test.epoch(0, 0) {
             let (pixels, labels) = self.to_device(&batch?)?;
-            let logits = self.forward(&pixels, false)?;
+            let logits = self.forward(&pixels)?;
             let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
             loss += sum.f_double_value(&[])?;
             correct += count_correct(&logits, &labels)?.f_double_value(&[])?;
@@ -250,7 +298,8 @@ impl<'a> Trainer<'a> {
 
     /// Evaluates, records and saves. Nothing is written before the numbers are known to be finite.
     fn end_epoch(&mut self, images_per_second: f64, clock: &dyn Fn(&mut Progress)) -> Result<()> {
-        let TrainConfig { epochs, eval_every, .. } = self.config.train;
+        let eval_every = self.config.train.eval_every;
+        clock(&mut self.progress);
         let Sums { loss, correct, images } = self.progress.sums;
         let lr = self.schedule.lr(self.progress.step - 1);
         let epoch = self.progress.epoch + 1;
@@ -269,7 +318,7 @@ impl<'a> Trainer<'a> {
             wall_time: 0.0,
             peak_memory_bytes: torch::peak_resident_bytes(),
         };
-        if epoch.is_multiple_of(eval_every) || epoch == epochs {
+        if epoch.is_multiple_of(eval_every) || self.budget_is_spent() {
             if let Some(ema) = &self.ema {
                 row.raw_top1 = Some(self.evaluate()?.1);
                 ema.swap()?;
@@ -291,7 +340,10 @@ impl<'a> Trainer<'a> {
             self.check_finite("test loss", loss, lr)?;
             (row.test_loss, row.test_top1) = (Some(loss), Some(top1));
         }
-        clock(&mut self.progress);
+        // An epoch without evaluation is not the last: its time stays as it was when that was decided.
+        if row.test_top1.is_some() {
+            clock(&mut self.progress);
+        }
         row.seconds = self.progress.seconds;
         row.wall_time = unix_time();
         self.progress.rows.push(row);
