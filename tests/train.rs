@@ -205,6 +205,54 @@ fn every_rule_and_schedule_learns() {
     }
 }
 
+/// Ten steps are an epoch here.
+#[test]
+fn a_budget_ends_the_run_and_its_last_epoch_is_evaluated() {
+    let lab = Lab::new();
+    let ended = |name: &str, train: &str| {
+        let out = lab.train(&lab.yaml(name, train), &lab.dir(name));
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        let result = result(&lab.dir(name));
+        (result["epochs"].as_u64().unwrap(), result["steps"].as_u64().unwrap(), rows(&lab.dir(name)))
+    };
+    let (epochs, steps, rows) =
+        ended("steps", "epochs: 5, steps: 14, eval_every: 9, optimizer: {sgd: {lr: 0.05}}");
+    assert_eq!((epochs, steps, rows.len()), (2, 14, 2));
+    assert!(rows[0]["test_top1"].is_null() && rows[1]["test_top1"].is_number());
+    // The cosine spans the fourteen steps.
+    assert!(rows[1]["lr"].as_f64().unwrap() < 0.05 * 0.02, "{rows:?}");
+    let (epochs, _, rows) = ended("minutes", "epochs: 500, minutes: 0.0001, eval_every: 9");
+    assert_eq!((epochs, rows.len()), (1, 1));
+    let (epochs, _, rows) = ended("patience", "epochs: 40, patience: 2, optimizer: {sgd: {lr: 0.1}}");
+    let top1: Vec<f64> = rows.iter().map(|row| row["test_top1"].as_f64().unwrap()).collect();
+    let best = |n: usize| top1[..n].iter().copied().fold(f64::MIN, f64::max);
+    let stale = |n: usize| n > 2 && best(n) == best(n - 2);
+    assert_eq!((1..=40).find(|&n| n == 40 || stale(n)), Some(top1.len()), "{top1:?}");
+    assert_eq!(epochs as usize, top1.len());
+}
+
+#[test]
+fn auxiliary_heads_train_what_lies_below_them() {
+    let lab = Lab::new();
+    let trained = |weight: &str| {
+        let name = format!("auxiliary{weight}");
+        let yaml = lab.yaml(&name, &format!("steps: 2, auxiliary_weight: {weight}"));
+        let net = "model: {name: torchvision/googlenet, in_chans: 1, num_classes: 4}";
+        let rest = fs::read_to_string(&yaml).unwrap().replace("augment: [pad_crop: 1]", "image_size: 32");
+        fs::write(&yaml, format!("{net}\n{}", rest.split_once('\n').unwrap().1)).unwrap();
+        let out = lab.train(&yaml, &lab.dir(&name));
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        bits(&lab.dir(&name).join("last.safetensors"))
+    };
+    let (without, with) = (trained("0.0"), trained("0.3"));
+    let differs = |key: &str| {
+        let of = |all: &[(String, Vec<u8>)]| all.iter().find(|(name, _)| name == key).unwrap().1.clone();
+        of(&without) != of(&with)
+    };
+    assert!(differs("conv1.conv.weight") && differs("aux1.fc2.weight") && differs("aux2.conv.conv.weight"));
+    assert!(!differs("inception5b.branch1.bn.num_batches_tracked"));
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
     let lab = Lab::new();

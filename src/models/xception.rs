@@ -22,6 +22,8 @@ pub struct Config {
     pub image_size: i64,
     /// Blocks of the middle flow.
     pub middle: i64,
+    /// Multiplier of all channels.
+    pub width: f64,
     /// Between the depthwise and the pointwise convolution (the paper's Figure 10).
     pub intermediate: Activation,
     /// Whether blocks have shortcuts (the paper's Figure 9).
@@ -37,10 +39,17 @@ impl Config {
             in_chans: 3,
             image_size: 299,
             middle: 8,
+            width: 1.0,
             intermediate: Activation::Identity,
             residual: true,
             dropout: 0.0,
         }
+    }
+}
+
+impl Config {
+    fn channels(&self, channels: i64) -> i64 {
+        (channels as f64 * self.width).round() as i64
     }
 }
 
@@ -50,6 +59,7 @@ impl super::Config for Config {
     }
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
+        ensure!(self.width > 0.0 && self.width.is_finite(), "`width` {} must be positive", self.width);
         ensure!(self.middle >= 0, "`middle` {} must not be negative", self.middle);
         Ok(Box::new(Xception::new(&store.root(), self)?))
     }
@@ -168,14 +178,16 @@ impl Xception {
             let conv = ConvNorm::new(&(path / format!("conv{i}")), &norm(i), spec)?;
             Ok(Box::new(ConvNormAct::relu(conv)))
         };
+        let width = |channels| config.channels(channels);
         let mut stages = vec![
-            ("conv1".to_owned(), stem(1, conv(config.in_chans, 32, 3).stride(2))?),
-            ("conv2".to_owned(), stem(2, conv(32, 64, 3))?),
+            ("conv1".to_owned(), stem(1, conv(config.in_chans, width(32), 3).stride(2))?),
+            ("conv2".to_owned(), stem(2, conv(width(32), width(64), 3))?),
         ];
         let mut block = |in_channels, channels: &[i64], halve| -> Result<()> {
             let name = format!("block{}", stages.len() - 1);
             let relu_first = name != "block1";
-            let shape = Shape { in_channels, channels, halve, relu_first };
+            let channels: Vec<i64> = channels.iter().map(|&channels| width(channels)).collect();
+            let shape = Shape { in_channels: width(in_channels), channels: &channels, halve, relu_first };
             let block = Block::new(&(path / &name), config, &shape)?;
             stages.push((name, Box::new(block)));
             Ok(())
@@ -188,12 +200,13 @@ impl Xception {
         }
         block(728, &[728, 1024], true)?;
         let exit = |i: i64, from, to| -> Result<Box<dyn Layer>> {
-            let separable = Separable::new(&(path / format!("conv{i}")), &norm(i), config, from, to)?;
+            let place = path / format!("conv{i}");
+            let separable = Separable::new(&place, &norm(i), config, width(from), width(to))?;
             Ok(Box::new(SeparableRelu(separable)))
         };
         let exit = Sequence(vec![exit(3, 1024, 1536)?, exit(4, 1536, 2048)?]);
         stages.push(("conv4".to_owned(), Box::new(exit)));
-        let fc = Linear::new(&(path / "fc"), 2048, config.num_classes)?;
+        let fc = Linear::new(&(path / "fc"), width(2048), config.num_classes)?;
         Ok(Self { stages, head: Classifier::new(fc, config.dropout)? })
     }
 }

@@ -105,6 +105,15 @@ impl InitConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     pub epochs: u64,
+    /// Optimizer steps after which the run ends, if the epochs are not over before; the schedule spans what is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// The run ends with the epoch in which so many minutes are over. How far it comes is then the machine's affair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<f64>,
+    /// The run ends when so many evaluations in a row were not better than the best before them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
     pub batch_size: usize,
     #[serde(with = "singleton_map")]
     pub optimizer: OptimizerConfig,
@@ -136,6 +145,9 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             epochs: 10,
+            steps: None,
+            minutes: None,
+            patience: None,
             batch_size: 128,
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
@@ -156,6 +168,16 @@ impl Default for TrainConfig {
 impl TrainConfig {
     fn validate(&self) -> Result<()> {
         ensure!(self.epochs > 0, "`train.epochs`: 0 trains nothing");
+        ensure!(self.steps != Some(0), "`train.steps`: 0 trains nothing");
+        ensure!(self.patience != Some(0), "`train.patience`: 0 is not possible; use 1 or more");
+        if let Some(minutes) = self.minutes {
+            ensure!(minutes > 0.0, "`train.minutes`: {minutes} must be positive");
+        }
+        let weight = self.auxiliary_weight;
+        ensure!(
+            weight >= 0.0 && weight.is_finite(),
+            "`train.auxiliary_weight`: {weight} must not be negative"
+        );
         ensure!(self.batch_size > 0, "`train.batch_size` must be positive");
         ensure!(self.eval_batch_size > 0, "`train.eval_batch_size` must be positive");
         ensure!(self.eval_every > 0, "`train.eval_every` must be positive");
@@ -164,11 +186,6 @@ impl TrainConfig {
             Ok(())
         };
         unit("label_smoothing", self.label_smoothing)?;
-        let auxiliary = self.auxiliary_weight;
-        ensure!(
-            auxiliary >= 0.0 && auxiliary.is_finite(),
-            "`train.auxiliary_weight`: {auxiliary} must not be negative"
-        );
         self.ema.map_or(Ok(()), |decay| unit("ema", decay))?;
         if let Some(norm) = self.clip_grad_norm {
             ensure!(norm > 0.0, "`train.clip_grad_norm`: {norm} must be positive");

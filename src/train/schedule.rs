@@ -12,9 +12,8 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub fn new(config: &ScheduleConfig, lr: f64, steps_per_epoch: u64, epochs: u64) -> Self {
-        let (steps_per_epoch, epochs) = (steps_per_epoch as f64, epochs as f64);
-        Self { config: config.clone(), lr, steps_per_epoch, steps: steps_per_epoch * epochs }
+    pub fn new(config: &ScheduleConfig, lr: f64, steps_per_epoch: u64, steps: u64) -> Self {
+        Self { config: config.clone(), lr, steps_per_epoch: steps_per_epoch as f64, steps: steps as f64 }
     }
 
     /// The learning rate of a step, counted from 0. Warm-up rises linearly, its last step at the full rate; decay in
@@ -51,7 +50,7 @@ mod tests {
     use super::*;
 
     fn rates(config: ScheduleConfig) -> Vec<f64> {
-        let schedule = Schedule::new(&config, 0.4, 4, 4);
+        let schedule = Schedule::new(&config, 0.4, 4, 16);
         (0..16).map(|step| (schedule.lr(step) * 1e4).round() / 1e4).collect()
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Trainer<'a> {
     optimizer: Optimizer,
     ema: Option<Ema>,
     schedule: Schedule,
+    /// Of the whole run.
+    steps: u64,
     statistics: Statistics,
     train: Loader,
     test: Loader,
@@ -63,7 +65,7 @@ impl<'a> Trainer<'a> {
         }
         store.channels_last()?;
 
-        let TrainConfig { epochs, batch_size, eval_batch_size, .. } = config.train;
+        let TrainConfig { epochs, steps, batch_size, eval_batch_size, .. } = config.train;
         let optimizer = Optimizer::new(&config.train, &store.parameters())?;
         let ema = config.train.ema.map(|decay| Ema::new(decay, &store.state_dict())).transpose()?;
         let test_config = LoaderConfig {
@@ -87,7 +89,9 @@ impl<'a> Trainer<'a> {
         let steps_per_epoch = train.batches() as u64;
         ensure!(steps_per_epoch > 0, "`train.batch_size` {batch_size}: more than there are training images");
         let lr = config.train.optimizer.lr();
-        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, epochs);
+        let all = steps_per_epoch.saturating_mul(epochs);
+        let steps = steps.map_or(all, |steps| steps.min(all));
+        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, steps);
 
         let progress = match last.exists() {
             false => Progress::default(),
@@ -107,6 +111,7 @@ impl<'a> Trainer<'a> {
             optimizer,
             ema,
             schedule,
+            steps,
             statistics,
             train,
             test,
@@ -118,25 +123,43 @@ impl<'a> Trainer<'a> {
     pub fn run(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<RunResult> {
         let started = Instant::now();
         let before = self.progress.seconds;
-        let steps_per_epoch = self.train.batches() as u64;
-        let epochs = self.config.train.epochs;
         observe(Event::Started {
-            steps: steps_per_epoch * epochs,
+            steps: self.steps,
             step: self.progress.step,
             images_per_step: self.config.train.batch_size,
         });
-        while self.progress.epoch < epochs {
+        while !self.is_over() {
             let clock = |progress: &mut Progress| progress.seconds = before + started.elapsed().as_secs_f64();
             let images_per_second = self.train_epoch(stop, observe, &clock)?;
             self.end_epoch(images_per_second, observe, &clock)?;
             if let Some(row) = self.progress.rows.last() {
                 observe(Event::Epoch(row.clone()));
             }
-            if stop.load(Ordering::Relaxed) && self.progress.epoch < epochs {
+            if stop.load(Ordering::Relaxed) && !self.is_over() {
                 return Err(self.interrupted().into());
             }
         }
         self.finish()
+    }
+
+    /// Whether the last epoch is over: all steps are done, the time is up, or patience ran out.
+    fn is_over(&self) -> bool {
+        let impatient = self.config.train.patience.is_some_and(|patience| {
+            let evaluations = self.progress.rows.iter().filter_map(|row| row.test_top1);
+            let mut best = f64::NEG_INFINITY;
+            let mut since = 0;
+            for top1 in evaluations {
+                since = if top1 > best { 0 } else { since + 1 };
+                best = best.max(top1);
+            }
+            since >= patience
+        });
+        impatient || self.budget_is_spent()
+    }
+
+    fn budget_is_spent(&self) -> bool {
+        let late = self.config.train.minutes.is_some_and(|minutes| self.progress.seconds >= 60.0 * minutes);
+        self.progress.step >= self.steps || late
     }
 
     /// The batches that are left of the running epoch; returns the images per second.
@@ -191,7 +214,8 @@ impl<'a> Trainer<'a> {
 
             let stopping = stop.load(Ordering::Relaxed);
             let saving = save_every > 0 && step.is_multiple_of(save_every);
-            let within = (self.progress.batch as usize) < self.train.batches();
+            let last = step == self.steps;
+            let within = (self.progress.batch as usize) < self.train.batches() && !last;
             if within && (stopping || saving) {
                 self.progress.sums.loss = read(&loss_sum)?;
                 self.progress.sums.correct = read(&correct_sum)?;
@@ -200,6 +224,9 @@ impl<'a> Trainer<'a> {
                 if stopping {
                     return Err(self.interrupted().into());
                 }
+            }
+            if last {
+                break;
             }
         }
         self.progress.sums.loss = read(&loss_sum)?;
@@ -317,7 +344,8 @@ impl<'a> Trainer<'a> {
         observe: &mut dyn FnMut(Event),
         clock: &dyn Fn(&mut Progress),
     ) -> Result<()> {
-        let TrainConfig { epochs, eval_every, .. } = self.config.train;
+        let eval_every = self.config.train.eval_every;
+        clock(&mut self.progress);
         let Sums { loss, correct, images } = self.progress.sums;
         let lr = self.schedule.lr(self.progress.step - 1);
         let epoch = self.progress.epoch + 1;
@@ -336,7 +364,7 @@ impl<'a> Trainer<'a> {
             wall_time: 0.0,
             peak_memory_bytes: torch::peak_resident_bytes(),
         };
-        if epoch.is_multiple_of(eval_every) || epoch == epochs {
+        if epoch.is_multiple_of(eval_every) || self.budget_is_spent() {
             if let Some(ema) = &self.ema {
                 row.raw_top1 = Some(self.evaluate(observe)?.1);
                 ema.swap()?;
@@ -358,7 +386,10 @@ impl<'a> Trainer<'a> {
             self.check_finite("test loss", loss, lr)?;
             (row.test_loss, row.test_top1) = (Some(loss), Some(top1));
         }
-        clock(&mut self.progress);
+        // An epoch without evaluation is not the last: its time stays as it was when that was decided.
+        if row.test_top1.is_some() {
+            clock(&mut self.progress);
+        }
         row.seconds = self.progress.seconds;
         row.wall_time = unix_time();
         self.progress.rows.push(row);
