@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn processors_without_vectors_sum_the_same() {
         let (width, height) = (53, 7);
-        let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i * i * 37 >> 3) as u8).collect();
+        let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i * i * 37 / 8) as u8).collect();
         let image = RgbImage { width, height, pixels };
         let mut kernels = Kernels::default();
         for first in 0..40 {
