@@ -154,6 +154,15 @@ fn what_is_no_image_is_named() {
 }
 
 #[test]
+fn files_too_large_for_pictures_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.jpg");
+    std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let error = format!("{:#}", image::read(&path).unwrap_err());
+    assert!(error.contains("large.jpg") && error.contains("too many for a picture"), "{error}");
+}
+
+#[test]
 fn pixel_bombs_are_refused_by_their_header() {
     let files = files();
     let refused = |name: &str, at: usize, size: &[u8]| {

@@ -158,6 +158,18 @@ fn classify_takes_folders_and_goes_on_after_bad_files() {
 }
 
 #[test]
+fn a_papers_model_says_what_is_assumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, weights) = network(folder.path(), "paper/resnet20", &[]);
+    let photo = picture("large.jpg");
+    let args = ["classify", path(&photo), "--model", "paper/resnet20", "--weights", path(&weights), "--json"];
+    let output = run(&args);
+    assert!(text(&output.stderr).contains("the middle 32 of 36 pixels"), "{}", text(&output.stderr));
+    let top = &json(&output)[0]["top"];
+    assert_eq!((top.as_array().unwrap().len(), &top[0]["label"]), (5, &Value::Null));
+}
+
+#[test]
 fn weights_that_do_not_fit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (_, weights) = network(folder.path(), MODEL, &[("num_classes", "3")]);
@@ -322,6 +334,7 @@ fn eval_of_a_trained_run_agrees_with_the_run() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let evaluated = json(&output);
     assert_eq!((&evaluated["top1"], &evaluated["images"]), (&result["best_top1"], &100.into()));
+    assert_eq!(text(&output.stderr), "");
 
     let fails = |flags: &[&str]| run(&[&args[..], flags].concat()).status.code();
     assert_eq!(fails(&[&sets[..], &["--protocol", "dense"]].concat()), Some(2));

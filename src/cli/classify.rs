@@ -46,10 +46,11 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let files = files(&args.images)?;
     let network = args.network.open(&[])?;
-    let evaluator = Evaluator::new(network.model.as_ref(), &network.preprocess, Protocol::Center)?;
+    let (preprocess, labels) = (network.preprocess(), network.labels());
+    let evaluator = Evaluator::new(network.model.as_ref(), &preprocess, Protocol::Center)?;
     let topk = args.topk.min(network.classes);
     let mut classified = Vec::with_capacity(files.len());
-    let views = |path: &PathBuf| network::views(Protocol::Center, &network.preprocess, path);
+    let views = |path: &PathBuf| network::views(Protocol::Center, &preprocess, path);
     prepare(&files, args.batch_size, threads(), views, |files, views| {
         let (mut names, mut read) = (Vec::new(), Vec::new());
         for (path, views) in files.iter().zip(views) {
@@ -70,7 +71,7 @@ pub fn run(args: &Args) -> Result<()> {
         for (path, (likely, best)) in names.iter().zip(likely.chunks(topk).zip(best.chunks(topk))) {
             let top = likely.iter().zip(best).map(|(&probability, &class)| {
                 let class = class as usize;
-                let label = network.labels.as_ref().and_then(|labels| labels.get(class).copied());
+                let label = labels.as_ref().and_then(|labels| labels.get(class).copied());
                 Likely { class, label, probability }
             });
             let row = Classified { image: path.display().to_string(), top: top.collect() };

@@ -126,10 +126,11 @@ fn on_folder(args: &Args, folder: &Path) -> Result<Evaluated> {
     let network = args.network.open(&[])?;
     fits(&network, classes.len(), &args.data)?;
     let protocol = Protocol::from(args.protocol);
-    let evaluator = Evaluator::new(network.model.as_ref(), &network.preprocess, protocol)?;
+    let preprocess = network.preprocess();
+    let evaluator = Evaluator::new(network.model.as_ref(), &preprocess, protocol)?;
     let mut accuracy = Accuracy::new(classes.len());
     let mut skipped = 0;
-    let views = |(path, _): &(PathBuf, i64)| network::views(protocol, &network.preprocess, path);
+    let views = |(path, _): &(PathBuf, i64)| network::views(protocol, &preprocess, path);
     prepare(&labelled, args.batch_size, threads(), views, |labelled, views| {
         let (mut read, mut labels) = (Vec::new(), Vec::new());
         for ((_, label), views) in labelled.iter().zip(views) {

@@ -31,16 +31,17 @@ pub struct Args {
     key: Option<String>,
 }
 
-/// A network that is ready for pictures.
+/// A network with its weights.
 pub struct Network {
     /// The model's registered name.
     pub name: String,
     pub model: Box<dyn Model>,
-    pub preprocess: Preprocess,
     /// Outputs of the head.
     pub classes: usize,
-    /// The names of the outputs, where they are known.
-    pub labels: Option<Vec<&'static str>>,
+    /// Height and width of the input that the model is stated for.
+    side: i64,
+    /// The public weights of its name.
+    entry: Option<&'static Entry>,
 }
 
 impl Args {
@@ -123,29 +124,36 @@ impl Network {
         let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
         pretrained.store.freeze(Kind::Float);
         ensure!(classes > 0, "{} has no classifier: its outputs are no classes", architecture.name);
-        let preprocess = match entry {
-            Some(entry) => entry.preprocess.clone(),
-            None => {
-                let preprocess = Preprocess::imagenet(architecture.input()[1]);
-                eprintln!(
-                    "{}: no public weights tell how its pictures are prepared; they are as torchvision's are by \
-                     default: {} of {} pixels, ImageNet's mean and deviation",
-                    architecture.name, preprocess.input[1], preprocess.resize
-                );
-                preprocess
-            }
-        };
-        let labels = match entry {
-            Some(entry) => entry.labels(),
-            None => Some(catalogue::imagenet_1k()),
-        };
         Ok(Self {
             name: architecture.name.to_owned(),
             model: pretrained.model,
-            preprocess,
             classes: classes as usize,
-            labels: labels.filter(|labels| labels.len() == classes as usize),
+            side: architecture.input()[1],
+            entry,
         })
+    }
+
+    /// How pictures become its input. Where no public weights tell, says on stderr what is assumed.
+    pub fn preprocess(&self) -> Preprocess {
+        if let Some(entry) = self.entry {
+            return entry.preprocess.clone();
+        }
+        let preprocess = Preprocess::imagenet(self.side);
+        eprintln!(
+            "{}: no public weights tell how its pictures are prepared: the middle {} of {} pixels is taken, with \
+             ImageNet's mean and deviation",
+            self.name, self.side, preprocess.resize
+        );
+        preprocess
+    }
+
+    /// The names of the outputs, where they are known.
+    pub fn labels(&self) -> Option<Vec<&'static str>> {
+        let labels = match self.entry {
+            Some(entry) => entry.labels(),
+            None => Some(catalogue::imagenet_1k()),
+        };
+        labels.filter(|labels| labels.len() == self.classes)
     }
 }
 

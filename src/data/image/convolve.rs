@@ -145,7 +145,7 @@ mod avx2 {
 
     /// Pixels that one instruction weighs.
     const PIXELS: usize = 4;
-    /// Bytes that are read for them: four more than they have.
+    /// Bytes that are read for them, four more than they are.
     const READ: usize = 16;
     /// Rows that share the reading of weights.
     const ROWS: usize = 4;
@@ -257,5 +257,28 @@ mod avx2 {
         let bytes: &[u8] = &bytes[at..at + READ];
         // SAFETY: there are 16 bytes.
         unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_without_vectors_sum_the_same() {
+        let (width, height) = (53, 7);
+        let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i * i * 37 / 8) as u8).collect();
+        let image = RgbImage { width, height, pixels };
+        let mut kernels = Kernels::default();
+        for first in 0..40 {
+            let weights: Vec<f64> = (0..first % 13 + 1).map(|i| 1.5 - (first * i % 7) as f64 / 2.0).collect();
+            kernels.push(first, &weights);
+        }
+        let vectors = kernels.along_rows(&image, 0..height);
+        let mut row = vec![0; 40 * 3];
+        for y in 0..height {
+            kernels.along_row(&image.pixels[y * width * 3..][..width * 3], &mut row);
+            assert_eq!(row, vectors.pixels[y * 40 * 3..][..40 * 3], "row {y}");
+        }
     }
 }
