@@ -1,18 +1,32 @@
 //! `tchvision bench`: what is fast and what is not, beside other libraries in the same run.
 
+mod loader;
 mod weights;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
+use std::process::Command;
 
 #[derive(Subcommand)]
 pub enum Verb {
+    /// From JPEG files to normalised training batches, beside torchvision's DataLoader and decoding alone
+    Loader(loader::Args),
     /// From a file of weights to a model's tensors, beside torch.load and safetensors
     Weights(weights::Args),
 }
 
 pub fn run(verb: Verb) -> Result<()> {
     match verb {
+        Verb::Loader(args) => loader::run(&args),
         Verb::Weights(args) => weights::run(&args),
     }
+}
+
+/// What a program prints.
+fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("{program}: cannot be run"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program}: {}", stderr.trim_end());
+    Ok(output.stdout)
 }
