@@ -243,6 +243,30 @@ fn impossible_augmentation_is_refused() {
     );
 }
 
+/// AlexNet's: the mean of the crops of evaluation, pixel by pixel, taken out of every picture.
+#[test]
+fn the_mean_image_is_that_of_the_training_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let loader = train_loader(folder.path(), |config| config.augment = everything());
+    let mean = loader.mean_image().unwrap();
+    let (_, _, config) = open(folder.path());
+    let preprocess = config.preprocess.unwrap();
+    let crops = (0..13).map(|i| preprocess.crop(&coordinates(40 + 3 * i, 52 - 2 * i, i)).unwrap());
+    let mut want = vec![0.0; 3 * 24 * 24];
+    for crop in crops {
+        for (i, &value) in crop.pixels.iter().enumerate() {
+            want[i % 3 * 576 + i / 3] += f64::from(value) / 255.0 / 13.0;
+        }
+    }
+    assert!(mean.iter().zip(&want).all(|(got, want)| (f64::from(*got) - want).abs() < 1e-6));
+    let plain = train_loader(folder.path(), |config| config.batch_size = 13);
+    let statistics = Statistics { mean, std: vec![0.2, 0.25, 0.5] };
+    let input = plain.epoch(0, 0).next().unwrap().unwrap().input(&statistics, Device::Cpu).unwrap();
+    assert!(input.mean_dim(0, false, Kind::Float).abs().max().double_value(&[]) < 1e-5);
+    assert!(input.get(0).abs().max().double_value(&[]) > 0.1);
+}
+
 /// From a folder of pictures to a result: everything a run needs comes from its YAML.
 #[test]
 fn a_run_trains_on_a_folder_and_says_what_it_could_not_read() {
