@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind, Tensor};
 use tchvision::data::augment::{
     Augment, ColorJitter, Erasure, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
 };
 use tchvision::data::image::RgbImage;
 use tchvision::data::{Batch, DataConfig, Loader, LoaderConfig, Pictures, Statistics};
+use tchvision::train::{self, Event, RunConfig};
 
 /// A picture as a PNG.
 fn png(image: &RgbImage) -> Vec<u8> {
@@ -198,10 +200,9 @@ fn effects_come_after_normalisation() {
     let (lit, effects) = first(vec![Augment::Lighting(Lighting::default())]);
     for (i, effects) in effects.iter().enumerate() {
         let light = effects.light.unwrap();
-        for channel in 0..3 {
-            let change = (&lit - &plain).get(i as i64).get(channel as i64);
-            let want = f64::from(light[channel] / statistics.std[channel]);
-            assert!((change - want).abs().max().double_value(&[]) < 1e-5);
+        for (channel, (light, std)) in (0..).zip(light.iter().zip(&statistics.std)) {
+            let change = (&lit - &plain).get(i as i64).get(channel);
+            assert!((change - f64::from(light / std)).abs().max().double_value(&[]) < 1e-5);
         }
     }
     let (erased, effects) = first(vec![Augment::RandomErasing(erasing)]);
@@ -240,4 +241,68 @@ fn impossible_augmentation_is_refused() {
         config,
         tchvision::yaml::parse(&tchvision::yaml::to_string(&config).unwrap(), "again").unwrap()
     );
+}
+
+/// AlexNet's: the mean of the crops of evaluation, pixel by pixel, taken out of every picture.
+#[test]
+fn the_mean_image_is_that_of_the_training_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let loader = train_loader(folder.path(), |config| config.augment = everything());
+    let mean = loader.mean_image().unwrap();
+    let (_, _, config) = open(folder.path());
+    let preprocess = config.preprocess.unwrap();
+    let crops = (0..13).map(|i| preprocess.crop(&coordinates(40 + 3 * i, 52 - 2 * i, i)).unwrap());
+    let mut want = vec![0.0; 3 * 24 * 24];
+    for crop in crops {
+        for (i, &value) in crop.pixels.iter().enumerate() {
+            want[i % 3 * 576 + i / 3] += f64::from(value) / 255.0 / 13.0;
+        }
+    }
+    assert!(mean.iter().zip(&want).all(|(got, want)| (f64::from(*got) - want).abs() < 1e-6));
+    let plain = train_loader(folder.path(), |config| config.batch_size = 13);
+    let statistics = Statistics { mean, std: vec![0.2, 0.25, 0.5] };
+    let input = plain.epoch(0, 0).next().unwrap().unwrap().input(&statistics, Device::Cpu).unwrap();
+    assert!(input.mean_dim(0, false, Kind::Float).abs().max().double_value(&[]) < 1e-5);
+    assert!(input.get(0).abs().max().double_value(&[]) > 0.1);
+}
+
+/// From a folder of pictures to a result: everything a run needs comes from its YAML.
+#[test]
+fn a_run_trains_on_a_folder_and_says_what_it_could_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    fs::write(folder.path().join("train/even/06.png"), "no picture").unwrap();
+    fs::write(folder.path().join("val/odd/01.png"), "no picture").unwrap();
+    let yaml = format!(
+        "model: {{name: paper/resnet20, num_classes: 2}}
+data:
+  dataset: 'folder:{}'
+  image_size: 16
+  augment: [random_resized_crop: {{scale: [0.35, 1.0]}}, flip, rand_augment: {{magnitude: 5}}, random_erasing: {{}}]
+  mix: {{mixup: 0.2, cutmix: 1.0}}
+train: {{epochs: 2, batch_size: 4}}
+threads: 1
+",
+        folder.path().display()
+    );
+    let config: RunConfig = tchvision::yaml::parse(&yaml, "test").unwrap();
+    assert_eq!(config.data.shape().unwrap(), ([3, 16, 16], 2));
+    let run = |name: &str| {
+        let mut skipped = Vec::new();
+        let mut observe = |event| {
+            if let Event::Skipped(picture) = event {
+                skipped.push(picture.name);
+            }
+        };
+        let stop = AtomicBool::new(false);
+        let result = train::run(&config, &folder.path().join(name), &stop, &mut observe).unwrap();
+        skipped.sort();
+        (result, skipped)
+    };
+    let (one, skipped) = run("one");
+    assert_eq!((one.steps, one.skipped, skipped.len()), (6, 2, 2));
+    assert!(skipped[0].ends_with("train/even/06.png") && skipped[1].ends_with("val/odd/01.png"));
+    let (two, _) = run("two");
+    assert_eq!((one.loss.to_bits(), one.top1), (two.loss.to_bits(), two.top1));
 }

@@ -78,6 +78,12 @@ fn list(json: bool) -> Result<()> {
         ]);
     }
     print(out)?;
+    print("\nImageNet in files of your own, as downloaded, below the root or at `root:`:")?;
+    let mut out = table(&["data set", "classes", "about"]);
+    for known in data::imagenet() {
+        out.add_row([known.name, &known.classes.to_string(), known.about]);
+    }
+    print(out)?;
     print("\nWhat pretrained weights saw (`tchvision weights list --data SET` lists them):")?;
     let mut out = table(&["data set", "images", "classes", "access", "weights", "licence", "how obtained"]);
     out.set_content_arrangement(ContentArrangement::Dynamic).set_width(150);

@@ -48,6 +48,9 @@ pub struct DataConfig {
     pub mean: Option<Vec<f32>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
+    /// Subtract the mean image of the training set instead of a mean a channel (AlexNet).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mean_image: bool,
 }
 
 /// Of the training pictures of ImageNet-1k, as torchvision and timm have them.
@@ -133,6 +136,7 @@ impl DataConfig {
             }
         }
         self.mix.as_ref().map_or(Ok(()), Mix::validate)?;
+        ensure!(!self.mean_image || self.mean.is_none(), "`data.mean_image`: there is a `data.mean` already");
         Ok((train, test, statistics))
     }
 

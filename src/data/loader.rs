@@ -18,6 +18,9 @@ const READY: usize = 2;
 /// Where none of so many pictures together can be read, there is more wrong than a picture.
 const HOPELESS: usize = 8;
 
+/// Pictures of which the mean image is made, at most.
+const MEAN_OF: usize = 100_000;
+
 /// How to make batches of a data set.
 #[derive(Clone, Debug)]
 pub struct LoaderConfig {
@@ -174,6 +177,38 @@ impl Loader {
         self.shared.skipped.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// The mean of the pictures without augmentation, (channels, height, width) where white is 1 (AlexNet, section 2); of
+    /// [`MEAN_OF`] that the seed draws where there are more.
+    ///
+    /// # Errors
+    /// Pictures that cannot be read, a whole batch of them.
+    pub fn mean_image(&self) -> Result<Vec<f32>> {
+        let Shared { pictures, config, .. } = &*self.shared;
+        let [channels, height, width] = self.shared.shape();
+        let (mut sums, mut count) = (vec![0u64; channels * height * width], 0);
+        let mut order = pictures.order(config.seed, 0);
+        order.truncate(MEAN_OF);
+        let mut buffer = Vec::new();
+        for chunk in order.chunks(config.batch_size) {
+            let made = self.shared.make(&[], 0, chunk, buffer)?;
+            count += made.labels.len();
+            buffer = made.pixels;
+            for picture in buffer.chunks_exact(sums.len()) {
+                sums.iter_mut().zip(picture).for_each(|(sum, &value)| *sum += u64::from(value));
+            }
+        }
+        // What was skipped is said when it is missing from a batch.
+        self.shared.skipped.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mean = |i: usize| (sums[i] as f64 / (255.0 * count.max(1) as f64)) as f32;
+        Ok(match pictures {
+            Pictures::Memory(_) => (0..sums.len()).map(mean).collect(),
+            Pictures::Files(_) => {
+                let plane = height * width;
+                (0..sums.len()).map(|i| mean(i % plane * channels + i / plane)).collect()
+            }
+        })
+    }
+
     /// The batches of an epoch from `first` on. Threads prepare them; they end when the iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
         let (sender, receiver) = sync_channel(READY);
@@ -187,7 +222,7 @@ impl Loader {
             };
             for chunk in order.chunks(config.batch_size).take(batches).skip(first) {
                 let buffer = recycled.try_recv().unwrap_or_default();
-                if sender.send(shared.make(epoch, chunk, buffer)).is_err() {
+                if sender.send(shared.make(&config.augment, epoch, chunk, buffer)).is_err() {
                     return;
                 }
             }
@@ -217,12 +252,12 @@ impl Shared {
     }
 
     /// Makes the pictures of a batch, each into its place of the buffer. Those that cannot be read leave no gap.
-    fn make(&self, epoch: u64, chunk: &[usize], mut pixels: Vec<u8>) -> Result<Made> {
+    fn make(&self, augment: &[Augment], epoch: u64, chunk: &[usize], mut pixels: Vec<u8>) -> Result<Made> {
         let stride = self.shape().iter().product();
         pixels.resize(chunk.len() * stride, 0);
         let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
             let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
-            places.map(|(out, &index)| self.picture(epoch, index, out)).collect()
+            places.map(|(out, &index)| self.picture(augment, epoch, index, out)).collect()
         });
         let (mut labels, mut effects, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for (i, (outcome, &index)) in outcomes.into_iter().zip(chunk).enumerate() {
@@ -245,8 +280,8 @@ impl Shared {
         Ok(Made { pixels, labels, effects, skipped })
     }
 
-    fn picture(&self, epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
-        let LoaderConfig { augment, seed, fill, .. } = &self.config;
+    fn picture(&self, augment: &[Augment], epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
+        let LoaderConfig { seed, fill, .. } = &self.config;
         let mut stream = Stream::new(*seed, "augment", epoch, index as u64);
         match (&self.pictures, &self.config.preprocess) {
             (Pictures::Memory(Dataset { images, .. }), _) => {
@@ -318,13 +353,19 @@ impl Batches {
 /// `(x / 255 − mean) / std` of uint8 images (N, C, H, W), as float32 on the device: bytes travel, not floats.
 ///
 /// # Errors
-/// Images with other channels than the statistics have.
+/// Images with other channels than the statistics have, or of another size than their mean image.
 pub fn normalise(images: &Tensor, statistics: &Statistics, device: Device) -> Result<Tensor> {
-    let per_channel = |values: Vec<f32>| -> Result<Tensor> {
-        Ok(Tensor::f_from_slice(&values)?.f_to_device(device)?.f_reshape([1, -1, 1, 1])?)
+    let Statistics { mean, std } = statistics;
+    let on_device = |values: Vec<f32>, shape: &[i64]| -> Result<Tensor> {
+        Ok(Tensor::f_from_slice(&values)?.f_to_device(device)?.f_reshape(shape)?)
     };
-    let scale = statistics.std.iter().map(|std| 1.0 / (255.0 * std)).collect();
-    let shift = statistics.mean.iter().zip(&statistics.std).map(|(mean, std)| -mean / std).collect();
+    let scale = std.iter().map(|std| 1.0 / (255.0 * std)).collect();
+    // A mean a channel, or a mean a pixel.
+    let plane = (mean.len() / std.len().max(1)).max(1);
+    let shift = mean.chunks(plane).zip(std).flat_map(|(mean, std)| mean.iter().map(move |mean| -mean / std));
+    let size = images.size();
+    let shape = if plane == 1 { [1, -1, 1, 1] } else { [1, size[1], size[2], size[3]] };
     let mut pixels = images.f_to_device(device)?.f_to_kind(Kind::Float)?;
-    Ok(pixels.f_mul_(&per_channel(scale)?)?.f_add_(&per_channel(shift)?)?)
+    let mut pixels = pixels.f_mul_(&on_device(scale, &[1, -1, 1, 1])?)?;
+    Ok(pixels.f_add_(&on_device(shift.collect(), &shape)?)?)
 }

@@ -57,6 +57,7 @@ pub struct Splits {
 /// Mean and standard deviation a channel, in units where white is 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
+    /// A channel each, or a mean image (channels, height, width).
     pub mean: Vec<f32>,
     pub std: Vec<f32>,
 }

@@ -51,7 +51,7 @@ impl<'a> Trainer<'a> {
         if let Some(threads) = config.threads {
             device::set_threads(threads)?;
         }
-        let (train, test, statistics) = config.data.load(config.seed)?;
+        let (train, test, mut statistics) = config.data.load(config.seed)?;
         let preprocess = config.data.preprocess(&train, &statistics)?;
         let (input, classes) = (config.data.resized(image_shape(&train))?, train.classes().len() as i64);
         let complexity = config.complexity(input, classes)?;
@@ -86,6 +86,9 @@ impl<'a> Trainer<'a> {
             ..test_config.clone()
         };
         let (train, test) = (Loader::new(train, train_config)?, Loader::new(test, test_config)?);
+        if config.data.mean_image {
+            statistics.mean = train.mean_image()?;
+        }
         let steps_per_epoch = train.batches() as u64;
         ensure!(steps_per_epoch > 0, "`train.batch_size` {batch_size}: more than there are training images");
         let lr = config.train.optimizer.lr();

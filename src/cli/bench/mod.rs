@@ -1,11 +1,13 @@
 //! `tchvision bench`: what is fast and what is not, beside other libraries in the same run.
 
+mod loader;
 mod peer;
 mod step;
 mod weights;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
+use std::process::Command;
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -13,6 +15,8 @@ pub enum Verb {
     Infer(step::Args),
     /// A training step, beside PyTorch
     Train(step::Args),
+    /// From JPEG files to normalised training batches, beside torchvision's DataLoader and decoding alone
+    Loader(loader::Args),
     /// From a file of weights to a model's tensors, beside torch.load and safetensors
     Weights(weights::Args),
 }
@@ -21,6 +25,7 @@ pub fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::Infer(args) => step::run(step::Work::Infer, &args),
         Verb::Train(args) => step::run(step::Work::Train, &args),
+        Verb::Loader(args) => loader::run(&args),
         Verb::Weights(args) => weights::run(&args),
     }
 }
@@ -29,4 +34,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
     values.get(low).zip(values.get(high)).map_or(f64::NAN, |(a, b)| (a + b) / 2.0)
+}
+
+/// What a program prints.
+fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("{program}: cannot be run"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program}: {}", stderr.trim_end());
+    Ok(output.stdout)
 }

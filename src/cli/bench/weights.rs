@@ -3,8 +3,9 @@
 //! Each reader runs in a process of its own, so that its peak of memory is its own, on files that were just written and
 //! are in memory therefore: what is compared is the readers, not the disk.
 
+use super::output;
 use crate::cli::{print, print_json, table};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -101,15 +102,6 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     print(out)
-}
-
-/// What a program prints.
-fn output(command: &mut Command) -> Result<Vec<u8>> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("{program}: cannot be run"))?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program}: {}", stderr.trim_end());
-    Ok(output.stdout)
 }
 
 /// From the file to the values in tensors that a model already has.

@@ -1,0 +1,85 @@
+//! `tchvision data` and `bench loader` on pictures in files, through the program.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn tchvision(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tchvision")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// 16 pictures to train on and 2 to test on.
+fn write_folder(dir: &Path) {
+    let jpeg = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/images/large.jpg");
+    for (half, count) in [("train", 16), ("val", 2)] {
+        for i in 0..count {
+            let class = dir.join(half).join(["even", "odd"][i % 2]);
+            fs::create_dir_all(&class).unwrap();
+            fs::copy(&jpeg, class.join(format!("{i}.jpg"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn inspect_counts_the_pictures_of_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let name = format!("folder:{}", folder.path().display());
+    let output = tchvision(&["data", "inspect", &name, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let want = serde_json::json!({
+        "name": name, "classes": ["even", "odd"], "train": 16, "test": 2,
+        "train_labels": [8, 8], "test_labels": [1, 1],
+    });
+    assert_eq!(json, want);
+    let output = tchvision(&["data", "inspect", &name]);
+    assert!(text(&output.stdout).contains("16 training and 2 test pictures, 2 classes"));
+
+    fs::remove_dir_all(folder.path().join("val")).unwrap();
+    let output = tchvision(&["data", "inspect", &name]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(text(&output.stderr).contains("there is no val and no test"), "{}", text(&output.stderr));
+    let output = tchvision(&["data", "inspect", "imagenet-21k-goo"]);
+    let message = text(&output.stderr);
+    assert!(
+        message.contains("did you mean `imagenet-21k-goog`") && message.contains("folder:DIR"),
+        "{message}"
+    );
+    assert!(text(&tchvision(&["data", "list"]).stdout).contains("imagenet-21k-p-winter21"));
+}
+
+/// Peers that are not installed are left out and named.
+#[test]
+fn bench_loader_times_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let dir = folder.path().display().to_string();
+    let output = tchvision(&[
+        "bench",
+        "loader",
+        "--folder",
+        &dir,
+        "--threads",
+        "1",
+        "--repeats",
+        "1",
+        "--python",
+        "/no/python",
+        "--json",
+    ]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["threads"], 1);
+    let rates = json["images_per_second"].as_object().unwrap();
+    assert_eq!(rates.keys().collect::<Vec<_>>(), ["decode_only", "tchvision"]);
+    let rate = |reader: &str| rates[reader].as_f64().unwrap();
+    assert!(rate("tchvision") > 0.0 && rate("decode_only") > rate("tchvision"), "{rates:?}");
+    let message = text(&output.stderr);
+    assert!(
+        message.contains("torchvision_pil is left out") && message.contains("torchvision_v2"),
+        "{message}"
+    );
+}
