@@ -7,7 +7,7 @@ mod common;
 
 use common::{fill_scaled, golden, images, keys_digest, values};
 use std::path::PathBuf;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use tchvision::models::{self, Model, ModelSpec};
 use tchvision::nn::Store;
 
@@ -93,6 +93,9 @@ impl Output {
             assert_eq!((again, heads.len()), (logits, self.auxiliary.len()), "{name}: auxiliary heads");
             self.auxiliary.iter().zip(&heads).for_each(|(want, head)| want.check(name, head));
         }
+        store.freeze(Kind::Float);
+        let frozen = tch::no_grad(|| net.forward(&x, false)).unwrap();
+        self.logits.check(&format!("{name}, frozen"), &frozen);
     }
 }
 

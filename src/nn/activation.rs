@@ -1,6 +1,6 @@
 //! Activation functions by PyTorch's names.
 
-use crate::torch;
+use crate::torch::{self, Pointwise};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -67,6 +67,23 @@ impl Activation {
             Activation::Tanh => x.f_tanh_()?,
             Activation::HardSwish => x.f_hardswish()?,
             Activation::HardSigmoid => x.f_hardsigmoid()?,
+        })
+    }
+
+    /// The function as oneDNN's kernels apply it to what they put out, where they know it.
+    pub(super) fn pointwise(self) -> Option<Pointwise> {
+        Some(match self {
+            Activation::Identity => Pointwise::NONE,
+            Activation::Relu => Pointwise::named(c"relu"),
+            Activation::Relu6 => Pointwise { scalars: &[0.0, 6.0], ..Pointwise::named(c"hardtanh") },
+            Activation::Gelu => Pointwise { algorithm: Some(c"none"), ..Pointwise::named(c"gelu") },
+            Activation::GeluTanh => Pointwise { algorithm: Some(c"tanh"), ..Pointwise::named(c"gelu") },
+            Activation::Elu | Activation::QuickGelu => return None,
+            Activation::Silu => Pointwise::named(c"swish"),
+            Activation::Sigmoid => Pointwise::named(c"sigmoid"),
+            Activation::Tanh => Pointwise::named(c"tanh"),
+            Activation::HardSwish => Pointwise::named(c"hardswish"),
+            Activation::HardSigmoid => Pointwise::named(c"hardsigmoid"),
         })
     }
 }

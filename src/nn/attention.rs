@@ -78,7 +78,7 @@ impl SelfAttention {
         let bias = path.parameter("in_proj_bias", &[3 * embed], Init::ZEROS)?;
         Ok(Self {
             heads,
-            qkv: Linear::of(weight, Some(bias)),
+            qkv: Linear::of(path, weight, Some(bias)),
             proj: Linear::zero_bias(&(path / "out_proj"), embed, embed)?,
         })
     }

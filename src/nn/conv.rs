@@ -1,13 +1,14 @@
 //! 2-d convolution, alone and with the batch norm and activation that follow it.
 
 use super::activation::Activation;
+use super::frozen::{Frozen, Kernel};
 use super::init::{Init, fan_in_bound};
 use super::norm::BatchNorm2d;
 use super::store::Path;
 use super::{Layer, cost};
-use crate::torch;
+use crate::torch::{self, Window};
 use anyhow::{Result, bail, ensure};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// What goes round the image before a convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -178,14 +179,23 @@ impl Conv {
         bias: Option<&Tensor>,
         samples: i64,
     ) -> Result<Tensor> {
+        let (x, padding) = self.pad(x)?;
+        let Window { padding, stride, dilation, groups } = self.window(padding);
+        Ok(x.f_conv2d(weight, bias, stride, padding, dilation, samples * groups)?)
+    }
+
+    /// `x` with what the kernel cannot pad by itself, and the zeros that are left to it.
+    fn pad(&self, x: &Tensor) -> Result<(Tensor, [i64; 2])> {
         let (_, _, h, w) = x.size4()?;
         let ([top, bottom], [left, right]) = (self.zeros(0, h), self.zeros(1, w));
-        let (stride, dilation, groups) = (self.stride, self.dilation, samples * self.groups);
-        if (top, left) == (bottom, right) {
-            return Ok(x.f_conv2d(weight, bias, stride, [top, left], dilation, groups)?);
-        }
-        let x = x.f_constant_pad_nd([left, right, top, bottom])?;
-        Ok(x.f_conv2d(weight, bias, stride, [0; 2], dilation, groups)?)
+        Ok(match (top, left) == (bottom, right) {
+            true => (x.shallow_clone(), [top, left]),
+            false => (x.f_constant_pad_nd([left, right, top, bottom])?, [0; 2]),
+        })
+    }
+
+    fn window(&self, padding: [i64; 2]) -> Window {
+        Window { padding, stride: self.stride, dilation: self.dilation, groups: self.groups }
     }
 }
 
@@ -194,6 +204,15 @@ pub struct Conv2d {
     spec: Conv,
     weight: Tensor,
     bias: Option<Tensor>,
+    frozen: Frozen<[i64; 4], Kernel>,
+}
+
+/// What follows a convolution: activation(norm(…) + residual).
+#[derive(Default)]
+struct After<'a> {
+    norm: Option<&'a BatchNorm2d>,
+    residual: Option<&'a Tensor>,
+    activation: Activation,
 }
 
 impl Conv2d {
@@ -220,7 +239,7 @@ impl Conv2d {
             Bias::Zeros => Some(Init::ZEROS),
         };
         let bias = bias.map(|init| path.parameter("bias", &[out_channels], init)).transpose()?;
-        Ok(Self { spec, weight, bias })
+        Ok(Self { spec, weight, bias, frozen: Frozen::new(path.switch()) })
     }
 
     /// The weights that the pass multiplies with.
@@ -251,16 +270,78 @@ impl Conv2d {
     }
 }
 
-impl Layer for Conv2d {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = match (torch::is_meta(x)?, self.is_product(x, train)) {
+impl Conv2d {
+    /// `activation(conv(x))`: one step in a frozen model.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    pub fn forward_act(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
+        self.run(x, After { activation, ..After::default() }, train)
+    }
+
+    fn run(&self, x: &Tensor, after: After<'_>, train: bool) -> Result<Tensor> {
+        let frozen = if train { None } else { self.run_frozen(x, &after)? };
+        if let Some(y) = frozen {
+            self.record(&y);
+            return Ok(y);
+        }
+        let mut y = match (torch::is_meta(x)?, self.is_product(x, train)) {
             (true, _) => torch::empty_meta(&self.spec.output_size(&x.size())?, x.kind())?,
             (_, true) => self.product(x)?,
             _ => self.spec.apply(x, &self.weight()?, self.bias.as_ref(), 1)?,
         };
+        self.record(&y);
+        if let Some(norm) = after.norm {
+            y = norm.forward(&y, train)?;
+        }
+        if let Some(residual) = after.residual {
+            y = y.f_add_(residual)?;
+        }
+        after.activation.forward(y)
+    }
+
+    fn record(&self, y: &Tensor) {
         let outputs = y.numel() as i64;
         cost::record(outputs * (self.weight.numel() as i64 / self.spec.out_channels), outputs);
-        Ok(y)
+    }
+
+    /// All in one step by the kernel of a frozen model.
+    fn run_frozen(&self, x: &Tensor, after: &After<'_>) -> Result<Option<Tensor>> {
+        if !self.frozen.is_on() {
+            return Ok(None);
+        }
+        let (x, padding) = self.spec.pad(x)?;
+        let (n, c, h, w) = x.size4()?;
+        let (window, input) = (self.spec.window(padding), [n, c, h, w]);
+        let kernel = self.frozen.get(input, |kind| self.fold(after.norm, kind, window, input))?;
+        kernel.map(|kernel| kernel.convolve(&x, window, after.residual, after.activation)).transpose()
+    }
+
+    /// The kernel with the norm's factors in its weights and the rest in its bias.
+    fn fold(
+        &self,
+        norm: Option<&BatchNorm2d>,
+        kind: Kind,
+        window: Window,
+        input: [i64; 4],
+    ) -> Result<Kernel> {
+        let _no_grad = tch::no_grad_guard();
+        let weight = self.weight()?;
+        let Some(norm) = norm else {
+            return Kernel::convolution(&weight, self.bias.as_ref(), kind, window, input);
+        };
+        let (scale, mut shift) = norm.affine()?;
+        if let Some(bias) = &self.bias {
+            shift = shift.f_add(&bias.f_to_kind(Kind::Double)?.f_mul(&scale)?)?;
+        }
+        let weight = weight.f_to_kind(Kind::Double)?.f_mul(&scale.f_reshape([-1, 1, 1, 1])?)?;
+        Kernel::convolution(&weight, Some(&shift), kind, window, input)
+    }
+}
+
+impl Layer for Conv2d {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.run(x, After::default(), train)
     }
 }
 
@@ -312,8 +393,7 @@ impl ConvNorm {
 
     /// `activation(norm(conv(x)))`.
     pub fn forward(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
-        let y = self.conv.forward(x, train)?;
-        activation.forward(self.norm.forward(&y, train)?)
+        self.conv.run(x, After { norm: Some(&self.norm), residual: None, activation }, train)
     }
 
     /// `activation(norm(conv(x)) + residual)`.
@@ -324,8 +404,7 @@ impl ConvNorm {
         activation: Activation,
         train: bool,
     ) -> Result<Tensor> {
-        let mut y = self.forward(x, Activation::Identity, train)?;
-        activation.forward(y.f_add_(residual)?)
+        self.conv.run(x, After { norm: Some(&self.norm), residual: Some(residual), activation }, train)
     }
 }
 

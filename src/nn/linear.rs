@@ -1,8 +1,9 @@
 //! The fully connected layer.
 
+use super::frozen::{Frozen, Kernel};
 use super::init::{Init, fan_in_bound};
 use super::store::Path;
-use super::{Layer, cost};
+use super::{Activation, Layer, cost};
 use anyhow::Result;
 use tch::Tensor;
 
@@ -10,6 +11,7 @@ use tch::Tensor;
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
+    frozen: Frozen<i64, Kernel>,
 }
 
 impl Linear {
@@ -66,15 +68,14 @@ impl Linear {
         weight: Init,
         bias: Option<Init>,
     ) -> Result<Self> {
-        Ok(Self {
-            weight: path.parameter("weight", &[out_features, in_features], weight)?,
-            bias: bias.map(|init| path.parameter("bias", &[out_features], init)).transpose()?,
-        })
+        let weight = path.parameter("weight", &[out_features, in_features], weight)?;
+        let bias = bias.map(|init| path.parameter("bias", &[out_features], init)).transpose()?;
+        Ok(Self::of(path, weight, bias))
     }
 
-    /// Of tensors that have their keys already.
-    pub(super) fn of(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias }
+    /// Of tensors at `path` that have their keys already.
+    pub(super) fn of(path: &Path, weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias, frozen: Frozen::new(path.switch()) }
     }
 
     /// As the linear layers of transformers start: weight N(0, 0.02²) cut off at ±2, bias 0.
@@ -87,16 +88,39 @@ impl Linear {
     }
 }
 
+impl Linear {
+    /// `activation(linear(x))`: one step in a frozen model.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    pub fn forward_act(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
+        let rows = x.numel() as i64 / self.weight.size()[1].max(1);
+        let bias = self.bias.as_ref();
+        let frozen = match train {
+            true => None,
+            false => self.frozen.get(rows, |kind| Kernel::linear(&self.weight, bias, kind, rows))?,
+        };
+        let Some(kernel) = frozen else { return activation.forward(linear(x, &self.weight, bias)?) };
+        let y = kernel.multiply(x, activation)?;
+        record(&y, &self.weight);
+        Ok(y)
+    }
+}
+
 impl Layer for Linear {
-    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        linear(x, &self.weight, self.bias.as_ref())
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.forward_act(x, Activation::Identity, train)
     }
 }
 
 /// `x · weightᵀ + bias`, counted.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = x.f_linear(weight, bias)?;
+    record(&y, weight);
+    Ok(y)
+}
+
+fn record(y: &Tensor, weight: &Tensor) {
     let (outputs, in_features) = (y.numel() as i64, weight.size()[1]);
     cost::record(outputs * in_features, outputs);
-    Ok(y)
 }

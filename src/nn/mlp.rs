@@ -82,16 +82,16 @@ impl FeedForward {
 
 impl Layer for FeedForward {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut x = self.fc1.forward(x, train)?;
-        x = match self.spec.gated {
+        let x = match self.spec.gated {
             true => {
+                let x = self.fc1.forward(x, train)?;
                 let inner = self.spec.hidden / 2;
                 let value = self.spec.activation.forward(x.f_narrow(-1, 0, inner)?)?;
                 value.f_mul(&x.f_narrow(-1, inner, inner)?)?
             }
-            false => self.spec.activation.forward(x)?,
+            false => self.fc1.forward_act(x, self.spec.activation, train)?,
         };
-        x = self.fc2.forward(&self.dropout.forward(&x, train)?, train)?;
+        let x = self.fc2.forward(&self.dropout.forward(&x, train)?, train)?;
         self.dropout.forward(&x, train)
     }
 }

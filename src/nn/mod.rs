@@ -12,6 +12,7 @@ pub mod conv;
 pub mod cost;
 pub mod dropout;
 pub mod efficient_channel_attention;
+mod frozen;
 pub mod init;
 pub mod layer_scale;
 pub mod linear;

@@ -61,6 +61,17 @@ impl BatchNorm2d {
     }
 }
 
+impl BatchNorm2d {
+    /// What the norm is outside training, as float64: a factor and a summand for every channel.
+    pub(super) fn affine(&self) -> Result<(Tensor, Tensor)> {
+        let double = |tensor: &Tensor| tensor.f_detach()?.f_to_kind(Kind::Double);
+        let deviation = double(&self.running_var)?.f_add_scalar(self.eps)?.f_sqrt()?;
+        let scale = double(&self.weight)?.f_div(&deviation)?;
+        let shift = double(&self.bias)?.f_sub(&double(&self.running_mean)?.f_mul(&scale)?)?;
+        Ok((scale, shift))
+    }
+}
+
 impl Layer for BatchNorm2d {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         if torch::is_meta(x)? {

@@ -116,8 +116,7 @@ impl Layer for SqueezeExcite {
             Squeeze::Max => x.f_amax([2, 3], true)?,
             Squeeze::None => x.shallow_clone(),
         };
-        let squeezed = self.reduce.forward(&squeezed, train)?;
-        let excited = self.expand.forward(&self.activation.forward(squeezed)?, train)?;
-        Ok(x.f_mul(&self.gate.forward(excited)?)?)
+        let squeezed = self.reduce.forward_act(&squeezed, self.activation, train)?;
+        Ok(x.f_mul(&self.expand.forward_act(&squeezed, self.gate, train)?)?)
     }
 }

@@ -1,5 +1,6 @@
 //! Where the tensors of a model live: an ordered state_dict, and the paths that name its keys.
 
+use super::frozen::Switch;
 use super::init::Init;
 use crate::torch;
 use anyhow::{Result, ensure};
@@ -39,6 +40,7 @@ struct Entries {
 pub struct Store {
     allocation: Allocation,
     entries: Arc<Mutex<Entries>>,
+    switch: Switch,
 }
 
 impl Allocation {
@@ -76,7 +78,7 @@ impl Store {
     }
 
     fn with(allocation: Allocation) -> Self {
-        Self { allocation, entries: Arc::default() }
+        Self { allocation, entries: Arc::default(), switch: Switch::default() }
     }
 
     /// The path of the whole model.
@@ -120,6 +122,22 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// From here on, evaluation passes of this store's model take the fast path: batch norms folded into the
+    /// convolutions before them, activations and residual sums inside the kernels, weights in the kernels' own order.
+    /// `kind` is the dtype of convolutions and linear layers: float32 gives the same logits within rounding, bfloat16
+    /// trades digits for speed.
+    ///
+    /// The passes have no gradient, and their weights are those of the first pass: after a change of weights freeze
+    /// again. Training passes are as before.
+    pub fn freeze(&self, kind: Kind) {
+        self.switch.freeze(kind);
+    }
+
+    /// Ends [`Store::freeze`].
+    pub fn thaw(&self) {
+        self.switch.thaw();
     }
 
     fn insert(&self, name: String, role: Role, size: &[i64], kind: Kind, init: Init) -> Result<Tensor> {
@@ -203,6 +221,11 @@ impl Path {
     pub fn on(&self, device: Device) -> Path {
         let allocation = self.store.allocation.on(device);
         Path { store: Store { allocation, ..self.store.clone() }, prefix: self.prefix.clone() }
+    }
+
+    /// Whether the model is frozen.
+    pub(super) fn switch(&self) -> Switch {
+        self.store.switch.clone()
     }
 
     fn key(&self, name: &str) -> String {

@@ -60,6 +60,42 @@ unsafe extern "C" {
         n: usize,
         max_norm: c_double,
     ) -> *mut c_char;
+    pub(super) fn tv_has_mkldnn() -> c_int;
+    pub(super) fn tv_pack_convolution(
+        out: *mut *mut C_tensor,
+        weight: *const C_tensor,
+        padding: *const i64,
+        stride: *const i64,
+        dilation: *const i64,
+        groups: i64,
+        input: *const i64,
+    ) -> *mut c_char;
+    pub(super) fn tv_fused_convolution(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        other: *const C_tensor,
+        padding: *const i64,
+        stride: *const i64,
+        dilation: *const i64,
+        groups: i64,
+        name: *const c_char,
+        scalars: *const c_double,
+        n: usize,
+        algorithm: *const c_char,
+    ) -> *mut c_char;
+    pub(super) fn tv_pack_linear(out: *mut *mut C_tensor, weight: *const C_tensor, rows: i64) -> *mut c_char;
+    pub(super) fn tv_fused_linear(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        name: *const c_char,
+        scalars: *const c_double,
+        n: usize,
+        algorithm: *const c_char,
+    ) -> *mut c_char;
 }
 
 /// Takes ownership of a text that the shim allocated.

@@ -5,10 +5,13 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/api/include/torch/version.h>
 
 #include <cstring>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -35,6 +38,29 @@ std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
     out.push_back(*tensors[i]);
   return out;
 }
+
+// oneDNN's fused kernels are operators without a C++ header: they are found by name, once.
+template <typename Signature> c10::TypedOperatorHandle<Signature> mkldnn(const char *name, const char *overload = "") {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).template typed<Signature>();
+}
+
+std::optional<at::Tensor> maybe(const at::Tensor *tensor) {
+  return tensor ? std::optional<at::Tensor>(*tensor) : std::nullopt;
+}
+
+// What follows a kernel elementwise: a name, its numbers, and which of its formulas.
+struct Pointwise {
+  std::string_view name;
+  c10::List<std::optional<at::Scalar>> scalars;
+  std::optional<std::string_view> algorithm;
+
+  Pointwise(const char *name, const double *values, size_t n, const char *algorithm) : name(name) {
+    for (size_t i = 0; i < n; ++i)
+      scalars.push_back(at::Scalar(values[i]));
+    if (algorithm)
+      this->algorithm = algorithm;
+  }
+};
 
 c10::DeviceType device_type(int cuda) { return cuda ? c10::DeviceType::CUDA : c10::DeviceType::CPU; }
 
@@ -119,6 +145,68 @@ char *tv_clip_grad_norm(at::Tensor **out, at::Tensor *const *grads, size_t n, do
     auto norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(tensors)), 2);
     at::_foreach_mul_(tensors, (max_norm / (norm + 1e-6)).clamp_max(1.0));
     *out = new at::Tensor(norm);
+  });
+}
+
+int tv_has_mkldnn() { return at::hasMKLDNN(); }
+
+// The weight of a convolution in the order that oneDNN's kernel for inputs of that size likes best.
+char *tv_pack_convolution(at::Tensor **out, const at::Tensor *weight, const int64_t *padding, const int64_t *stride,
+                          const int64_t *dilation, int64_t groups, const int64_t *input) {
+  return guarded([&] {
+    static auto op = mkldnn<at::Tensor(const at::Tensor &, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t,
+                                       at::OptionalIntArrayRef)>("mkldnn::_reorder_convolution_weight");
+    *out = new at::Tensor(op.call(*weight, at::IntArrayRef(padding, 2), at::IntArrayRef(stride, 2),
+                                  at::IntArrayRef(dilation, 2), groups, at::IntArrayRef(input, 4)));
+  });
+}
+
+// pointwise(convolution(x) + other), without `other` where it is null. With it only relu may follow.
+char *tv_fused_convolution(at::Tensor **out, const at::Tensor *x, const at::Tensor *weight, const at::Tensor *bias,
+                           const at::Tensor *other, const int64_t *padding, const int64_t *stride,
+                           const int64_t *dilation, int64_t groups, const char *name, const double *scalars, size_t n,
+                           const char *algorithm) {
+  return guarded([&] {
+    Pointwise after(name, scalars, n, algorithm);
+    at::IntArrayRef pad(padding, 2), step(stride, 2), spread(dilation, 2);
+    if (!other) {
+      static auto op = mkldnn<at::Tensor(const at::Tensor &, const at::Tensor &, const std::optional<at::Tensor> &,
+                                         at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t, std::string_view,
+                                         c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>)>(
+          "mkldnn::_convolution_pointwise");
+      *out = new at::Tensor(
+          op.call(*x, *weight, maybe(bias), pad, step, spread, groups, after.name, after.scalars, after.algorithm));
+      return;
+    }
+    static auto op = mkldnn<at::Tensor(const at::Tensor &, const at::Tensor &, const at::Tensor &,
+                                       const std::optional<at::Tensor> &, at::IntArrayRef, at::IntArrayRef,
+                                       at::IntArrayRef, int64_t, std::string_view, std::optional<at::Scalar>,
+                                       std::optional<std::string_view>, c10::List<std::optional<at::Scalar>>,
+                                       std::optional<std::string_view>)>("mkldnn::_convolution_pointwise", "binary");
+    auto unary = after.name == "none" ? std::nullopt : std::optional<std::string_view>(after.name);
+    *out = new at::Tensor(op.call(*x, *other, *weight, maybe(bias), pad, step, spread, groups, "add", std::nullopt,
+                                  unary, after.scalars, after.algorithm));
+  });
+}
+
+// The weight of a linear layer in the order that oneDNN's kernel for so many rows likes best.
+char *tv_pack_linear(at::Tensor **out, const at::Tensor *weight, int64_t rows) {
+  return guarded([&] {
+    static auto op =
+        mkldnn<at::Tensor(const at::Tensor &, std::optional<int64_t>)>("mkldnn::_reorder_linear_weight");
+    *out = new at::Tensor(op.call(*weight, rows));
+  });
+}
+
+// pointwise(linear(x)).
+char *tv_fused_linear(at::Tensor **out, const at::Tensor *x, const at::Tensor *weight, const at::Tensor *bias,
+                      const char *name, const double *scalars, size_t n, const char *algorithm) {
+  return guarded([&] {
+    static auto op = mkldnn<at::Tensor(const at::Tensor &, const at::Tensor &, const std::optional<at::Tensor> &,
+                                       std::string_view, c10::List<std::optional<at::Scalar>>,
+                                       std::optional<std::string_view>)>("mkldnn::_linear_pointwise");
+    Pointwise after(name, scalars, n, algorithm);
+    *out = new at::Tensor(op.call(*x, *weight, maybe(bias), after.name, after.scalars, after.algorithm));
   });
 }
 }

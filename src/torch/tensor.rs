@@ -26,5 +26,8 @@ pub fn is_meta(tensor: &Tensor) -> Result<bool> {
 
 /// The same values in channels_last order (`memory_format=torch.channels_last`); the shape (N, C, H, W) stays.
 pub fn channels_last(x: &Tensor) -> Result<Tensor> {
+    if x.stride().get(1) == Some(&1) {
+        return Ok(x.shallow_clone());
+    }
     Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }

@@ -1,0 +1,169 @@
+//! Frozen models: weights that no longer change, so that layers may keep them in the form that their kernels like best.
+
+use super::Activation;
+use crate::torch::{self, Pointwise, Window};
+use anyhow::Result;
+use std::cell::{Ref, RefCell};
+use std::sync::{Arc, Mutex, PoisonError};
+use tch::{Device, Kind, Tensor};
+
+/// Whether the layers of one model are frozen, and which time: weights made before an earlier thaw are stale.
+#[derive(Clone, Default)]
+pub(super) struct Switch(Arc<Mutex<State>>);
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// How often the model was frozen.
+    count: u64,
+    kind: Option<Kind>,
+}
+
+impl Switch {
+    fn state(&self) -> State {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn freeze(&self, kind: Kind) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = State { count: state.count + 1, kind: Some(kind) };
+    }
+
+    pub(super) fn thaw(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).kind = None;
+    }
+}
+
+/// What one layer makes of its weights for inputs of one size, made when a frozen pass first needs it.
+pub(super) struct Frozen<K, T> {
+    switch: Switch,
+    made: RefCell<Option<(u64, K, T)>>,
+}
+
+impl<K: PartialEq, T> Frozen<K, T> {
+    pub(super) fn new(switch: Switch) -> Self {
+        Self { switch, made: RefCell::new(None) }
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.switch.state().kind.is_some()
+    }
+
+    /// What `make` makes in the frozen dtype for the input size `key`, or what it made before; nothing while the model
+    /// is not frozen.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(super) fn get(&self, key: K, make: impl FnOnce(Kind) -> Result<T>) -> Result<Option<Ref<'_, T>>> {
+        let State { count, kind: Some(kind) } = self.switch.state() else {
+            // A thawed model gives the memory back.
+            drop(self.made.take());
+            return Ok(None);
+        };
+        let fits = |(time, size, _): &(u64, K, T)| *time == count && *size == key;
+        if !self.made.borrow().as_ref().is_some_and(fits) {
+            let made = make(kind)?;
+            *self.made.borrow_mut() = Some((count, key, made));
+        }
+        Ok(Ref::filter_map(self.made.borrow(), |made| made.as_ref().map(|(_, _, value)| value)).ok())
+    }
+}
+
+/// Weight and bias of a convolution or linear layer as the kernel takes them.
+pub(super) struct Kernel {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    kind: Kind,
+    /// In oneDNN's own order, for the fused kernels of the CPU.
+    packed: bool,
+}
+
+impl Kernel {
+    fn new(weight: &Tensor, bias: Option<&Tensor>, kind: Kind) -> Result<Self> {
+        let bias = bias.map(|bias| bias.f_detach()?.f_to_kind(kind)).transpose()?;
+        Ok(Self { weight: weight.f_detach()?.f_to_kind(kind)?, bias, kind, packed: false })
+    }
+
+    /// Of a convolution over inputs of the size `input`.
+    pub(super) fn convolution(
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        kind: Kind,
+        window: Window,
+        input: [i64; 4],
+    ) -> Result<Self> {
+        let kernel = Self::new(weight, bias, kind)?;
+        match is_fused(weight) {
+            true => {
+                let weight = torch::pack_convolution(&kernel.weight, window, input)?;
+                Ok(Self { weight, packed: true, ..kernel })
+            }
+            false => Ok(Self { weight: torch::channels_last(&kernel.weight)?, ..kernel }),
+        }
+    }
+
+    /// Of a linear layer over so many rows.
+    pub(super) fn linear(weight: &Tensor, bias: Option<&Tensor>, kind: Kind, rows: i64) -> Result<Self> {
+        let kernel = Self::new(weight, bias, kind)?;
+        match is_fused(weight) {
+            true => Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?, packed: true, ..kernel }),
+            false => Ok(kernel),
+        }
+    }
+
+    /// `activation(convolution(x) + residual)`.
+    pub(super) fn convolve(
+        &self,
+        x: &Tensor,
+        window: Window,
+        residual: Option<&Tensor>,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let x = torch::channels_last(&cast(x, self.kind)?)?;
+        let residual = residual.map(|residual| cast(residual, self.kind)).transpose()?;
+        if !self.packed {
+            let Window { padding, stride, dilation, groups } = window;
+            let mut y = x.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, dilation, groups)?;
+            if let Some(residual) = &residual {
+                y = y.f_add_(residual)?;
+            }
+            return activation.forward(y);
+        }
+        // After a sum oneDNN's operator knows relu alone.
+        let fused = match activation {
+            Activation::Identity | Activation::Relu => activation.pointwise(),
+            _ if residual.is_none() => activation.pointwise(),
+            _ => None,
+        };
+        let (now, later) = split(activation, fused);
+        let residual = residual.map(|residual| torch::channels_last(&residual)).transpose()?;
+        let y =
+            torch::fused_convolution(&x, &self.weight, self.bias.as_ref(), window, residual.as_ref(), now)?;
+        later.forward(y)
+    }
+
+    /// `activation(x · weightᵀ + bias)` over the last dimension.
+    pub(super) fn multiply(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        let x = cast(x, self.kind)?;
+        if !self.packed {
+            return activation.forward(x.f_linear(&self.weight, self.bias.as_ref())?);
+        }
+        let (now, later) = split(activation, activation.pointwise());
+        later.forward(torch::fused_linear(&x, &self.weight, self.bias.as_ref(), now)?)
+    }
+}
+
+fn is_fused(weight: &Tensor) -> bool {
+    weight.device() == Device::Cpu && torch::has_fused_kernels()
+}
+
+/// What the kernel does itself, and what is left to do.
+fn split(activation: Activation, fused: Option<Pointwise>) -> (Pointwise, Activation) {
+    match fused {
+        Some(fused) => (fused, Activation::Identity),
+        None => (Pointwise::NONE, activation),
+    }
+}
+
+fn cast(x: &Tensor, kind: Kind) -> Result<Tensor> {
+    if x.kind() == kind { Ok(x.shallow_clone()) } else { Ok(x.f_to_kind(kind)?) }
+}

@@ -1,0 +1,131 @@
+//! oneDNN's fused kernels on the CPU: a convolution or linear layer with weights in the kernel's own order, and what
+//! follows it, in one step. They have no gradient.
+
+use super::ffi::{
+    check, tv_fused_convolution, tv_fused_linear, tv_has_mkldnn, tv_pack_convolution, tv_pack_linear,
+};
+use anyhow::{Result, ensure};
+use std::ffi::CStr;
+use std::ptr;
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+/// Whether this libtorch has the kernels.
+pub fn has_fused_kernels() -> bool {
+    // SAFETY: asks for a constant.
+    unsafe { tv_has_mkldnn() != 0 }
+}
+
+/// An elementwise function by oneDNN's name: its numbers, and which of its formulas.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pointwise {
+    pub name: &'static CStr,
+    pub scalars: &'static [f64],
+    pub algorithm: Option<&'static CStr>,
+}
+
+impl Pointwise {
+    /// Nothing.
+    pub const NONE: Pointwise = Pointwise::named(c"none");
+
+    /// A function without numbers.
+    pub const fn named(name: &'static CStr) -> Self {
+        Self { name, scalars: &[], algorithm: None }
+    }
+}
+
+/// How a convolution's kernel moves: (height, width) each; `padding` zeros on both sides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    pub padding: [i64; 2],
+    pub stride: [i64; 2],
+    pub dilation: [i64; 2],
+    pub groups: i64,
+}
+
+fn or_null(tensor: Option<&Tensor>) -> *const C_tensor {
+    tensor.map_or(ptr::null(), Tensor::as_ptr)
+}
+
+/// `weight` (out, in/groups, kh, kw) in the order that the kernel for inputs of the size `input` (N, C, H, W) likes
+/// best; good for [`fused_convolution`] alone.
+pub fn pack_convolution(weight: &Tensor, window: Window, input: [i64; 4]) -> Result<Tensor> {
+    let Window { padding, stride, dilation, groups } = window;
+    let mut out = ptr::null_mut();
+    // SAFETY: the shim reads arrays of 2 and 4 numbers and a live tensor; the tensor it gives is owned here.
+    unsafe {
+        check(tv_pack_convolution(
+            &mut out,
+            weight.as_ptr(),
+            padding.as_ptr(),
+            stride.as_ptr(),
+            dilation.as_ptr(),
+            groups,
+            input.as_ptr(),
+        ))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// `after(convolution(x) + other)` by a packed weight. With `other`, of the output's shape, only relu or nothing may
+/// follow.
+pub fn fused_convolution(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    window: Window,
+    other: Option<&Tensor>,
+    after: Pointwise,
+) -> Result<Tensor> {
+    ensure!(x.dim() == 4, "a convolution takes (N, C, H, W), not {:?}", x.size());
+    let Window { padding, stride, dilation, groups } = window;
+    let mut out = ptr::null_mut();
+    // SAFETY: as in `pack_convolution`; the texts end with NUL, and `scalars` holds as many numbers as said.
+    unsafe {
+        check(tv_fused_convolution(
+            &mut out,
+            x.as_ptr(),
+            weight.as_ptr(),
+            or_null(bias),
+            or_null(other),
+            padding.as_ptr(),
+            stride.as_ptr(),
+            dilation.as_ptr(),
+            groups,
+            after.name.as_ptr(),
+            after.scalars.as_ptr(),
+            after.scalars.len(),
+            after.algorithm.map_or(ptr::null(), CStr::as_ptr),
+        ))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// `weight` (out, in) in the order that the kernel for `rows` rows likes best; good for [`fused_linear`] alone.
+pub fn pack_linear(weight: &Tensor, rows: i64) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: the shim reads a live tensor; the tensor it gives is owned here.
+    unsafe {
+        check(tv_pack_linear(&mut out, weight.as_ptr(), rows))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// `after(x · weightᵀ + bias)` by a packed weight.
+pub fn fused_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, after: Pointwise) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: as in `fused_convolution`.
+    unsafe {
+        check(tv_fused_linear(
+            &mut out,
+            x.as_ptr(),
+            weight.as_ptr(),
+            or_null(bias),
+            after.name.as_ptr(),
+            after.scalars.as_ptr(),
+            after.scalars.len(),
+            after.algorithm.map_or(ptr::null(), CStr::as_ptr),
+        ))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
