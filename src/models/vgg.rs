@@ -1,9 +1,9 @@
 //! VGG (1409.1556), as published, and with batch norm or without as torchvision and timm have it.
 //!
-//! The libraries differ in the classifier alone, and have the paper's A, B, D and E. torchvision's keys are `classifier.0`, `classifier.3`, `classifier.6`,
-//! fully connected over 7×7 features; timm's are `pre_logits.fc1`, `pre_logits.fc2`, `head.fc`, the first two
-//! convolutions, so that larger images make maps of logits' inputs that are averaged. Both number the layers of
-//! `features` alike.
+//! The libraries have the paper's A, B, D and E, and differ in the classifier alone. torchvision's keys are
+//! `classifier.0`, `classifier.3`, `classifier.6`, fully connected over 7×7 features; timm's are `pre_logits.fc1`,
+//! `pre_logits.fc2`, `head.fc`, the first two convolutions, so that larger images make maps of logits' inputs that are
+//! averaged. Both number the layers of `features` alike.
 
 use super::alexnet::RESPONSE_NORM;
 use super::{Entry, Model};
