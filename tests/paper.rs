@@ -109,6 +109,9 @@ fn keys_and_logits_equal_an_independent_definition() {
         let x = images("images", &[2, 3, side, side]);
         let _no_grad = tch::no_grad_guard();
         assert_close(&what, &values(&net.forward(&x, false).unwrap()), &logits, 1e-4);
+        store.freeze(tch::Kind::Float);
+        assert_close(&format!("{what}, frozen"), &values(&net.forward(&x, false).unwrap()), &logits, 1e-4);
+        store.thaw();
         if !auxiliary.is_empty() {
             let (_, got) = net.forward_auxiliary(&x, false).unwrap();
             assert_eq!(got.len(), auxiliary.len(), "{what}");

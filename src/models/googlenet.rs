@@ -123,7 +123,7 @@ struct ConvRelu(Conv2d);
 
 impl Layer for ConvRelu {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        Activation::Relu.forward(self.0.forward(x, train)?)
+        self.0.forward_act(x, Activation::Relu, train)
     }
 }
 
@@ -241,7 +241,7 @@ impl Layer for AuxiliaryHead {
             AuxiliaryPool::Adaptive => adaptive_avg_pool(x, [4; 2])?,
         };
         let x = self.conv.forward(&x, train)?.f_flatten(1, -1)?;
-        let x = Activation::Relu.forward(self.fc1.forward(&x, train)?)?;
+        let x = self.fc1.forward_act(&x, Activation::Relu, train)?;
         self.fc2.forward(&self.dropout.forward(&x, train)?, train)
     }
 }

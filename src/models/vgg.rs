@@ -1,9 +1,9 @@
 //! VGG (1409.1556), as published, and with batch norm or without as torchvision and timm have it.
 //!
-//! The libraries differ in the classifier alone, and have the paper's A, B, D and E. torchvision's keys are `classifier.0`, `classifier.3`, `classifier.6`,
-//! fully connected over 7×7 features; timm's are `pre_logits.fc1`, `pre_logits.fc2`, `head.fc`, the first two
-//! convolutions, so that larger images make maps of logits' inputs that are averaged. Both number the layers of
-//! `features` alike.
+//! The libraries have the paper's A, B, D and E, and differ in the classifier alone. torchvision's keys are
+//! `classifier.0`, `classifier.3`, `classifier.6`, fully connected over 7×7 features; timm's are `pre_logits.fc1`,
+//! `pre_logits.fc2`, `head.fc`, the first two convolutions, so that larger images make maps of logits' inputs that are
+//! averaged. Both number the layers of `features` alike.
 
 use super::alexnet::RESPONSE_NORM;
 use super::{Entry, Model};
@@ -220,7 +220,7 @@ enum Unit {
 impl Layer for Unit {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         match self {
-            Unit::Plain(conv) => Activation::Relu.forward(conv.forward(x, train)?),
+            Unit::Plain(conv) => conv.forward_act(x, Activation::Relu, train),
             Unit::Normed(conv) => conv.forward(x, Activation::Relu, train),
             Unit::ResponseNorm(norm) => norm.forward(x, train),
         }
@@ -261,8 +261,8 @@ struct LinearHead {
 impl Layer for LinearHead {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
-        let x = Activation::Relu.forward(self.fc1.forward(&x, train)?)?;
-        let x = Activation::Relu.forward(self.fc2.forward(&self.dropout.forward(&x, train)?, train)?)?;
+        let x = self.fc1.forward_act(&x, Activation::Relu, train)?;
+        let x = self.fc2.forward_act(&self.dropout.forward(&x, train)?, Activation::Relu, train)?;
         self.fc3.forward(&self.dropout.forward(&x, train)?, train)
     }
 }
@@ -281,8 +281,8 @@ impl Layer for ConvolutionalHead {
             true => adaptive_avg_pool(x, [h.max(FIELD), w.max(FIELD)])?,
             false => x.shallow_clone(),
         };
-        let x = Activation::Relu.forward(self.fc1.forward(&x, train)?)?;
-        let x = Activation::Relu.forward(self.fc2.forward(&self.dropout.forward(&x, train)?, train)?)?;
+        let x = self.fc1.forward_act(&x, Activation::Relu, train)?;
+        let x = self.fc2.forward_act(&self.dropout.forward(&x, train)?, Activation::Relu, train)?;
         self.fc.forward(&self.dropout.forward(&global_avg_pool(&x)?, train)?, train)
     }
 }

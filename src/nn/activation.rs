@@ -84,7 +84,7 @@ impl Activation {
             Activation::Relu6 => Pointwise { scalars: &[0.0, 6.0], ..Pointwise::named(c"hardtanh") },
             Activation::Gelu => Pointwise { algorithm: Some(c"none"), ..Pointwise::named(c"gelu") },
             Activation::GeluTanh => Pointwise { algorithm: Some(c"tanh"), ..Pointwise::named(c"gelu") },
-            Activation::QuickGelu | Activation::Elu => return None,
+            Activation::Elu | Activation::QuickGelu => return None,
             Activation::Silu => Pointwise::named(c"swish"),
             Activation::Sigmoid => Pointwise::named(c"sigmoid"),
             Activation::Tanh => Pointwise::named(c"tanh"),

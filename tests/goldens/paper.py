@@ -72,6 +72,9 @@ def vgg(stages, last_kernels, lrn):
 # ResNet, ResNeXt, SENet
 
 
+PLANES = {1: [64, 64, 96, 96], 4: [16, 16, 32, 32]}  # by the block's expansion
+
+
 class Nothing(nn.Module):
     def forward(self, x):
         return torch.zeros(())
@@ -108,11 +111,14 @@ class SeBottleneck(Bottleneck):
 
 
 def resnet(block, shortcut="b", stride_first=False, groups=1, width=64, attention=None):
+    """One block a stage, of few planes."""
     net = ResNet(block, [1, 1, 1, 1], num_classes=10, groups=groups, width_per_group=width)
-    for stage in range(1, 5):
-        unit = getattr(net, f"layer{stage}")[0]
+    net.inplanes = 64
+    for stage, planes in enumerate(PLANES[block.expansion], 1):
+        layer = net._make_layer(block, planes, 1, stride=1 if stage == 1 else 2)
+        setattr(net, f"layer{stage}", layer)
+        unit, outputs = layer[0], planes * block.expansion
         changes, inputs = unit.downsample, unit.conv1.in_channels
-        outputs = (64 << (stage - 1)) * block.expansion
         if shortcut == "none":
             unit.downsample = Nothing()
         elif shortcut == "a" and changes:
@@ -128,6 +134,7 @@ def resnet(block, shortcut="b", stride_first=False, groups=1, width=64, attentio
             unit.se = Se(channels, *se)
         elif attention:
             unit.place = None
+    net.fc = nn.Linear(outputs, 10)
     return net
 
 
@@ -362,30 +369,31 @@ class SeMobileNet(nn.Module):
         return self.classifier(self.blocks(self.bn1(self.conv_stem(x)).relu()).mean((2, 3)))
 
 
-ONE = [1, 1, 1, 1]
+BASIC = {"layers": [1, 1, 1, 1], "planes": PLANES[1]}
+BOTTLENECK = {"layers": [1, 1, 1, 1], "planes": PLANES[4]}
 NETS = [
     ("alexnet", {"hidden": [64, 64]}, 64, RELU, alexnet()),
     ("zfnet", {"hidden": [64]}, 64, RELU, zfnet()),
     ("vgg11_a_lrn", {"channels": [16] * 5, "hidden": 32}, 64, RELU, vgg([1, 1, 2, 2, 2], [3] * 5, True)),
     ("vgg16_c", {"channels": [16] * 5, "hidden": 32}, 64, RELU, vgg([2, 2, 3, 3, 3], [3, 3, 1, 1, 1], False)),
-    ("plain18", {"layers": ONE}, 64, RELU, resnet(BasicBlock, "none")),
-    ("resnet34_a", {"layers": ONE}, 64, 1, resnet(BasicBlock, "a")),
-    ("resnet34_c", {"layers": ONE}, 64, 1, resnet(BasicBlock, "c")),
-    ("resnet50", {"layers": ONE}, 64, 1, resnet(Bottleneck, stride_first=True)),
-    ("plain_resnext50_32x4d", {"layers": ONE}, 64, RELU, resnet(Bottleneck, "none", groups=32, width=4)),
-    ("se_resnet50", {"layers": ONE, "se_reduction": 4}, 64, 1, se_resnet(reduction=4)),
-    ("se_resnet50", {"layers": ONE, "se_squeeze": "max"}, 64, 1, se_resnet(squeeze=lambda x: x.amax((2, 3), True))),
-    ("se_resnet50", {"layers": ONE, "se_squeeze": "none"}, 64, 1, se_resnet(squeeze=lambda x: x)),
-    ("se_resnet50", {"layers": ONE, "se_gate": "tanh"}, 64, 1, se_resnet(gate=torch.tanh)),
+    ("plain18", BASIC, 64, RELU, resnet(BasicBlock, "none")),
+    ("resnet34_a", BASIC, 64, 1, resnet(BasicBlock, "a")),
+    ("resnet34_c", BASIC, 64, 1, resnet(BasicBlock, "c")),
+    ("resnet50", BOTTLENECK, 64, 1, resnet(Bottleneck, stride_first=True)),
+    ("plain_resnext50_32x4d", BOTTLENECK, 64, RELU, resnet(Bottleneck, "none", groups=32, width=4)),
+    ("se_resnet50", {**BOTTLENECK, "se_reduction": 4}, 64, 1, se_resnet(reduction=4)),
+    ("se_resnet50", {**BOTTLENECK, "se_squeeze": "max"}, 64, 1, se_resnet(squeeze=lambda x: x.amax((2, 3), True))),
+    ("se_resnet50", {**BOTTLENECK, "se_squeeze": "none"}, 64, 1, se_resnet(squeeze=lambda x: x)),
+    ("se_resnet50", {**BOTTLENECK, "se_gate": "tanh"}, 64, 1, se_resnet(gate=torch.tanh)),
     (
         "se_resnet50",
-        {"layers": ONE, "attention_stages": [False, True, False, True]},
+        {**BOTTLENECK, "attention_stages": [False, True, False, True]},
         64,
         1,
         se_resnet(stages=(2, 4)),
     ),
     *(
-        ("se_resnet50", {"layers": ONE, "attention_place": place}, 64, 1.2, se_resnet(place=place))
+        ("se_resnet50", {**BOTTLENECK, "attention_place": place}, 64, 1.2, se_resnet(place=place))
         for place in ("pre", "post", "identity", "spatial")
     ),
     ("googlenet", {}, 224, RELU, GoogLeNet(False)),

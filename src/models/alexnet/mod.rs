@@ -214,7 +214,7 @@ impl Stage {
 
 impl Layer for Stage {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.after.forward(&Activation::Relu.forward(self.conv.forward(x, train)?)?, train)
+        self.after.forward(&self.conv.forward_act(x, Activation::Relu, train)?, train)
     }
 }
 
@@ -246,8 +246,7 @@ impl Layer for Head {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let mut x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
         for linear in &self.hidden {
-            let y = linear.forward(&self.dropout.forward(&x, train)?, train)?;
-            x = Activation::Relu.forward(y)?;
+            x = linear.forward_act(&self.dropout.forward(&x, train)?, Activation::Relu, train)?;
         }
         self.last.forward(&x, train)
     }

@@ -76,7 +76,7 @@ impl Stage {
             true => Halves([x.gather(devices[0])?, x.gather(devices[1])?]),
             false => x.map(|half| Ok(half.shallow_clone()))?,
         };
-        let half = |i: usize| Activation::Relu.forward(self.halves[i].forward(&seen.0[i], train)?);
+        let half = |i: usize| self.halves[i].forward_act(&seen.0[i], Activation::Relu, train);
         let mut y = Halves([half(0)?, half(1)?]);
         if self.norm == ResponseNorm::BeforePool {
             y = y.response_norm(&RESPONSE_NORM, devices)?;
@@ -122,8 +122,7 @@ impl Layer for Head {
         let mut x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
         for halves in &self.hidden {
             x = self.dropout.forward(&x, train)?;
-            let half =
-                |i: usize| Activation::Relu.forward(halves[i].forward(&on(&x, self.devices[i])?, train)?);
+            let half = |i: usize| halves[i].forward_act(&on(&x, self.devices[i])?, Activation::Relu, train);
             x = Halves([half(0)?, half(1)?]).gather(self.devices[0])?;
         }
         self.last.forward(&x, train)
