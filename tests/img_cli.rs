@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tch::{Device, Kind, Tensor};
-use tchvision::data::image;
+use tchvision::data::image::{self, Resize};
 use tchvision::evaluate::{Evaluator, Protocol};
 use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
@@ -305,9 +305,21 @@ fn protocols_are_means_over_views() {
     }
     close(&dense, &sum);
 
-    let (_, views) = of(Protocol::MultiScale);
+    let views = Protocol::MultiScale.views(preprocess, &picture).unwrap();
     let shorts: Vec<usize> = views.iter().map(|view| view.height).collect();
-    assert_eq!(shorts, [256, 256, 384, 384, 512, 512]);
+    assert_eq!(shorts, [256, 384, 512, 256, 384, 512]);
+
+    let views = Protocol::Crops144.views(preprocess, &picture).unwrap();
+    assert_eq!((views.len(), Protocol::Crops144.count()), (144, 144));
+    assert!(views.iter().all(|view| (view.width, view.height) == (224, 224)));
+    // At 256: the left square's corners and centre, itself in small, then the middle square's.
+    assert_eq!(views[0], resized.crop(0..224, 0..224).unwrap());
+    assert_eq!(views[4], resized.crop(16..240, 16..240).unwrap());
+    let left = resized.crop(0..256, 0..256).unwrap();
+    assert_eq!(views[5], left.resize(&Resize::to(224, 224, preprocess.interpolation)).unwrap());
+    assert_eq!(views[6], resized.crop(40..264, 0..224).unwrap());
+    assert_eq!(views[12 + 3], resized.crop(113..337, 32..256).unwrap());
+    assert_eq!(views[72], views[0].mirror());
 }
 
 #[test]

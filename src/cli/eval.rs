@@ -29,7 +29,7 @@ pub struct Args {
     /// The accuracy of every class
     #[arg(long)]
     per_class: bool,
-    /// Pictures that go through the network at once
+    /// Views of pictures that go through the network at once
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch_size: usize,
     #[arg(long)]
@@ -43,6 +43,10 @@ enum Views {
     Center,
     /// Corners and centre of the central square, and their mirror images (AlexNet)
     TenCrop,
+    /// Twelve squares' corners, centre and whole, and their mirror images (GoogLeNet)
+    #[value(name = "144-crop")]
+    #[serde(rename = "144-crop")]
+    Crops144,
     /// The whole picture at three scales (VGG)
     MultiScale,
     /// The whole picture (VGG)
@@ -54,6 +58,7 @@ impl From<Views> for Protocol {
         match views {
             Views::Center => Self::Center,
             Views::TenCrop => Self::TenCrop,
+            Views::Crops144 => Self::Crops144,
             Views::MultiScale => Self::MultiScale,
             Views::Dense => Self::Dense,
         }
@@ -131,7 +136,8 @@ fn on_folder(args: &Args, folder: &Path) -> Result<Evaluated> {
     let mut accuracy = Accuracy::new(classes.len());
     let mut skipped = 0;
     let views = |(path, _): &(PathBuf, i64)| network::views(protocol, &preprocess, path);
-    prepare(&labelled, args.batch_size, threads(), views, |labelled, views| {
+    let together = (args.batch_size / protocol.count()).max(1);
+    prepare(&labelled, together, threads(), views, |labelled, views| {
         let (mut read, mut labels) = (Vec::new(), Vec::new());
         for ((_, label), views) in labelled.iter().zip(views) {
             match views {

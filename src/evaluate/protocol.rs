@@ -1,7 +1,7 @@
 //! How the papers test: one view of a picture, or the mean over several.
 
-use crate::data::Preprocess;
-use crate::data::image::RgbImage;
+use crate::data::image::{Resize, RgbImage};
+use crate::data::{CropMode, Preprocess};
 use crate::models::Model;
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
@@ -13,6 +13,9 @@ pub enum Protocol {
     Center,
     /// Of the central square, the four corners, the centre, and their mirror images (AlexNet, section 4.1).
     TenCrop,
+    /// At four scales three squares of the picture: their corners, centre and whole, and mirror images (GoogLeNet,
+    /// 1409.4842, section 7).
+    Crops144,
     /// The whole picture and its mirror image, the classifier at every place of the features (VGG, 1409.1556, 3.2).
     Dense,
     /// Dense at three scales, for an input of 224 those of VGG: 256, 384 and 512 pixels (1409.1556, 4.2).
@@ -21,7 +24,11 @@ pub enum Protocol {
 
 /// The short sides of [`Protocol::MultiScale`], in sevenths of the input's.
 const SCALES: [i64; 3] = [8, 12, 16];
-/// What a dense view may have: one that is more elongated would take memory without bound.
+/// Those of [`Protocol::Crops144`]: for an input of 224, GoogLeNet's 256, 288, 320 and 352 pixels.
+const CROP_SCALES: [i64; 4] = [8, 9, 10, 11];
+/// Views that go through the network at once.
+const MOST_VIEWS: usize = 64;
+/// What a view of a whole picture may have: one that is more elongated would take memory without bound.
 const MOST_PIXELS: usize = 1 << 24;
 
 impl Protocol {
@@ -33,15 +40,26 @@ impl Protocol {
         match self {
             Self::Center => Ok(vec![preprocess.crop(image)?]),
             Self::TenCrop => ten_crop(preprocess, image),
+            Self::Crops144 => crops_144(preprocess, image),
             Self::Dense => whole(preprocess, image),
             Self::MultiScale => {
-                let mut views = Vec::new();
+                let mut views = Vec::with_capacity(SCALES.len());
                 for scale in SCALES {
-                    let resize = preprocess.input[1] * scale / 7;
-                    views.extend(whole(&Preprocess { resize, ..preprocess.clone() }, image)?);
+                    views.push(resized(preprocess, preprocess.input[1] * scale / 7, image)?);
                 }
-                Ok(views)
+                Ok(with_mirrored(views))
             }
+        }
+    }
+
+    /// How many views a picture has.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Center => 1,
+            Self::TenCrop => 10,
+            Self::Crops144 => 144,
+            Self::Dense => 2,
+            Self::MultiScale => 2 * SCALES.len(),
         }
     }
 
@@ -54,30 +72,53 @@ fn ten_crop(preprocess: &Preprocess, image: &RgbImage) -> Result<Vec<RgbImage>> 
     let [channels, height, width] = preprocess.input;
     let side = preprocess.resize.max(height).max(width);
     let square = Preprocess { input: [channels, side, side], ..preprocess.clone() }.crop(image)?;
-    let (height, width) = (height as usize, width as usize);
-    let (down, right) = (square.height - height, square.width - width);
-    let corners = [(0, 0), (right, 0), (0, down), (right, down), (right / 2, down / 2)];
-    let mut views = Vec::with_capacity(2 * corners.len());
-    for (left, top) in corners {
-        views.push(square.crop(left..left + width, top..top + height)?);
-    }
-    views.extend(views.iter().map(RgbImage::mirror).collect::<Vec<_>>());
-    Ok(views)
+    Ok(with_mirrored(corners_and_centre(&square, height as usize, width as usize)?))
 }
 
-/// The picture as it is resized for the crop, and its mirror image.
+fn crops_144(preprocess: &Preprocess, image: &RgbImage) -> Result<Vec<RgbImage>> {
+    let [_, height, width] = preprocess.input.map(|side| side as usize);
+    let mut views = Vec::with_capacity(Protocol::Crops144.count());
+    for scale in CROP_SCALES {
+        let view = resized(preprocess, preprocess.input[1] * scale / 7, image)?;
+        let side = view.width.min(view.height);
+        let (across, down) = (view.width - side, view.height - side);
+        // Left, middle and right, or top, middle and bottom.
+        for part in 0..3 {
+            let (left, top) = (across * part / 2, down * part / 2);
+            let square = view.crop(left..left + side, top..top + side)?;
+            views.extend(corners_and_centre(&square, height, width)?);
+            views.push(square.resize(&Resize::to(width, height, preprocess.interpolation))?);
+        }
+    }
+    Ok(with_mirrored(views))
+}
+
+fn corners_and_centre(square: &RgbImage, height: usize, width: usize) -> Result<Vec<RgbImage>> {
+    let (down, right) = (square.height - height, square.width - width);
+    let corners = [(0, 0), (right, 0), (0, down), (right, down), (right / 2, down / 2)];
+    corners.iter().map(|&(left, top)| square.crop(left..left + width, top..top + height)).collect()
+}
+
+fn with_mirrored(mut views: Vec<RgbImage>) -> Vec<RgbImage> {
+    views.extend(views.iter().map(RgbImage::mirror).collect::<Vec<_>>());
+    views
+}
+
+/// The picture with its short side as the crop has it, and its mirror image.
 fn whole(preprocess: &Preprocess, image: &RgbImage) -> Result<Vec<RgbImage>> {
+    Ok(with_mirrored(vec![resized(preprocess, preprocess.resize, image)?]))
+}
+
+/// The whole picture, its short side of this length whatever the crop mode.
+fn resized(preprocess: &Preprocess, side: i64, image: &RgbImage) -> Result<RgbImage> {
     let (short, long) = (image.width.min(image.height), image.width.max(image.height));
-    let pixels = preprocess.resize as f64 * preprocess.resize as f64 * long as f64 / short as f64;
     ensure!(
-        pixels <= MOST_PIXELS as f64,
-        "{}×{} pixels: too elongated for a dense protocol",
+        side as f64 * side as f64 * long as f64 / short as f64 <= MOST_PIXELS as f64,
+        "{}×{} pixels: too elongated for a protocol that takes whole pictures; take center or ten-crop",
         image.width,
         image.height
     );
-    let view = preprocess.resize(image)?;
-    let mirrored = view.mirror();
-    Ok(vec![view, mirrored])
+    Preprocess { resize: side, crop_mode: CropMode::Center, ..preprocess.clone() }.resize(image)
 }
 
 /// A model with the views of one protocol.
@@ -130,9 +171,14 @@ impl<'a> Evaluator<'a> {
                 Ok(Tensor::f_cat(&means, 0)?)
             }
             None => {
-                let logits = self.model.forward(&self.preprocess.input(pictures.iter().flatten())?, false)?;
-                let views = pictures.first().map_or(1, Vec::len) as i64;
-                let each = logits.f_softmax(-1, Kind::Float)?.f_view([-1, views, logits.size2()?.1])?;
+                let views: Vec<&RgbImage> = pictures.iter().flatten().collect();
+                let mut each = Vec::with_capacity(views.len().div_ceil(MOST_VIEWS));
+                for views in views.chunks(MOST_VIEWS) {
+                    let logits = self.model.forward(&self.preprocess.input(views.iter().copied())?, false)?;
+                    each.push(logits.f_softmax(-1, Kind::Float)?);
+                }
+                let each = Tensor::f_cat(&each, 0)?;
+                let each = each.f_view([pictures.len() as i64, -1, each.size2()?.1])?;
                 Ok(each.f_mean_dim(&[1i64][..], false, Kind::Float)?)
             }
         }
