@@ -198,6 +198,33 @@ fn a_search_ends_on_the_ladder_of_its_best_point() {
     assert_eq!(numbers(&dir).len(), 6);
 }
 
+/// Of four variants two go on after the first epoch, and one after the second.
+#[test]
+fn halving_gives_up_on_the_worse_and_says_so() {
+    let lab = Lab::new();
+    let rest = "axes: {train.optimizer.sgd.lr: [0.0, 0.02, 0.05, 1.0e-6]}\nhalving: {first: 1, factor: 2}\n";
+    let file = yaml(&lab, "halving", rest);
+    let dir = lab.dir("halving");
+    let out = run(&file, &dir, &["--jobs", "2", "train.epochs=4"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let status =
+        json(&tchvision(&["experiment", "status", dir.to_str().unwrap(), "--json"]).output().unwrap());
+    let states = |state: &str| -> Vec<(String, u64)> {
+        let all = status.as_array().unwrap().iter().filter(|trial| trial["state"] == state);
+        all.map(|t| (t["id"].as_str().unwrap().to_owned(), t["epoch"].as_u64().unwrap())).collect()
+    };
+    let (done, dropped) = (states("done"), states("dropped"));
+    assert_eq!((done.len(), dropped.len()), (1, 3), "{status}");
+    assert_eq!(done[0].1, 4);
+    let mut epochs: Vec<u64> = dropped.iter().map(|(_, epoch)| *epoch).collect();
+    epochs.sort_unstable();
+    assert_eq!(epochs, [1, 1, 2]);
+    let again = run(&dir, &dir, &[]);
+    assert!(again.status.success() && !text(&again.stderr).contains("top-1"), "{}", text(&again.stderr));
+    let report = fs::read_to_string(dir.join("report.md")).unwrap();
+    assert!(report.contains("dropped: among the worse after epoch 1"), "{report}");
+}
+
 /// Every refusal has its place, and nothing is written.
 #[test]
 fn what_cannot_run_is_refused_with_its_place() {
@@ -231,6 +258,7 @@ fn what_cannot_run_is_refused_with_its_place() {
         &[],
         "wrong.yaml:7:42: 1 values, and `train.epochs` has 2",
     );
+    refused("halving: {first: 0}\n", &[], "wrong.yaml:7:10: takes `first` of 1 or more epochs");
     refused("seeds: 0\n", &[], "wrong.yaml:7:8: seeds: invalid value");
     refused("report: {x: model.depth}\n", &[], "`model.depth` is neither an axis nor a cost");
     refused(

@@ -113,6 +113,11 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
             let bar = || RunBar::new(&bars, &trial.id, epochs);
             running.entry(trial.id.clone()).or_insert_with(bar).show(&event);
         }
+        TrialEvent::Paused(_) => {
+            if let Some(bar) = running.remove(&trial.id) {
+                bar.finish();
+            }
+        }
         TrialEvent::Over(over) => {
             if let Some(bar) = running.remove(&trial.id) {
                 bar.finish();
@@ -193,11 +198,11 @@ fn show(answer: &Answer, dir: &Path) -> Result<()> {
     report::paper_table(answer).map_or(Ok(()), shown)?;
     print(report::verdict(answer))?;
     report::findings(answer).iter().try_for_each(print)?;
-    if !answer.missing.is_empty() {
-        let dir = dir.display();
+    let missing = answer.missing.iter().filter(|trial| trial.state != State::Dropped).count();
+    if missing > 0 {
         print(format_args!(
-            "{} trial(s) are not done: tchvision experiment status {dir}",
-            answer.missing.len()
+            "{missing} trial(s) are not done: tchvision experiment status {}",
+            dir.display()
         ))?;
     }
     print(format_args!("report       {}", dir.join("report.html").display()))?;

@@ -24,6 +24,9 @@ pub struct Args {
     /// Progress as JSON lines on stdout, for a program that watches
     #[arg(long, hide = true, conflicts_with = "json")]
     events: bool,
+    /// Only to the end of this epoch
+    #[arg(long, hide = true, requires = "events", value_name = "EPOCH")]
+    until: Option<u64>,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -41,7 +44,8 @@ pub fn run(args: Args) -> Result<()> {
             let line = serde_json::to_string(&event).unwrap_or_default();
             let _ = writeln!(io::stdout().lock(), "{line}");
         };
-        return train::run(&config, &dir, &stop, &mut tell).map(|_| ());
+        let until = args.until.unwrap_or(u64::MAX);
+        return train::run_until(&config, &dir, until, &stop, &mut tell).map(|_| ());
     }
     let bars = MultiProgress::new();
     let mut bar = RunBar::new(&bars, "", config.train.epochs);

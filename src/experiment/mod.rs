@@ -5,6 +5,7 @@
 
 mod collect;
 mod formula;
+mod halving;
 mod matching;
 mod plan;
 mod planner;
@@ -18,6 +19,7 @@ mod variant;
 pub(crate) use collect::mean;
 pub use collect::{Answer, Row, collect};
 pub use formula::Formula;
+pub use halving::Halving;
 pub use plan::{Experiment, Plan, Trial};
 pub(crate) use plan::{label, last, text};
 pub use printed::{Figures, Printed};

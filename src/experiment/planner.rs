@@ -59,6 +59,12 @@ impl<'a> Planner<'a> {
         let blame = |error: &Error| experiment.document.blame(&["base"], error);
         spec.base.validate().map_err(|e| blame(&e))?;
         let base = planner.cost(&spec.base).map_err(|e| blame(&e))?;
+        if let Some(halving) = &spec.halving {
+            let message = "takes `first` of 1 or more epochs, a multiple of `train.eval_every`, and `factor` of 2 or more";
+            let evaluated = halving.first.is_multiple_of(spec.base.train.eval_every);
+            let possible = halving.first > 0 && halving.factor > 1 && evaluated;
+            planner.ensure(possible, &["halving"], message)?;
+        }
         planner.target =
             spec.matching.as_ref().map(|matching| planner.target(matching, &base)).transpose()?;
         Ok(planner)
@@ -324,8 +330,8 @@ impl<'a> Planner<'a> {
     fn grid(&self, search: &Search) -> Result<Vec<Variant>> {
         let spec = &self.experiment.spec;
         let alone = spec.axes.0.is_empty() && spec.zip.0.is_empty() && spec.variants.0.is_empty();
-        let message = "a search goes without axes, zip, variants, sample and match";
-        let alone = alone && spec.sample.is_none() && spec.matching.is_none();
+        let message = "a search goes without axes, zip, variants, sample, match and halving";
+        let alone = alone && spec.sample.is_none() && spec.matching.is_none() && spec.halving.is_none();
         self.ensure(alone, &["search"], message)?;
         let given = spec.scale.as_ref().and_then(|s| s.alpha.or(s.beta).or(s.gamma));
         self.ensure(given.is_none(), &["scale"], "alpha, beta and gamma are what the search finds")?;

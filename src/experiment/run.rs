@@ -1,6 +1,8 @@
 //! Running the trials that are missing, one process a trial, several side by side.
 
+use super::halving::{Choices, Halving};
 use super::plan::{Experiment, Plan, Trial};
+use super::spec::Spec;
 use crate::train::{self, Event, RunResult};
 use crate::{Interrupted, Usage, atomic, yaml};
 use anyhow::{Context, Result};
@@ -32,6 +34,8 @@ pub struct RunOptions {
 /// What a trial tells while the experiment runs.
 pub enum TrialEvent {
     Event(Event),
+    /// It waits after this epoch for the others.
+    Paused(u64),
     /// The process is over; `None` when it was interrupted.
     Over(Option<Result<Box<RunResult>, String>>),
 }
@@ -86,7 +90,12 @@ pub fn run(
         if step == 0 {
             outcome.already = done.len();
         }
-        run_missing(missing, dir, options, stop, &mut outcome, observe)?;
+        let mut work = Work { dir, options, stop, outcome: &mut outcome, observe };
+        match &experiment.spec.halving {
+            // What is asked for by name is not given up.
+            Some(halving) if options.only.is_empty() => work.halve(halving, missing, &experiment.spec)?,
+            _ => work.run(missing, None)?,
+        }
         let ended = stop.load(Ordering::Relaxed) || !outcome.failures.is_empty();
         // A search that is done has a second step.
         if ended || plan.next.is_none() || experiment.plan_in(dir)?.next.is_some() {
@@ -103,32 +112,53 @@ pub fn run(
     }
 }
 
-/// Runs these trials, and counts how they ended.
-fn run_missing(
-    missing: Vec<&Trial>,
-    dir: &Path,
-    options: &RunOptions,
-    stop: &AtomicBool,
-    outcome: &mut Outcome,
-    observe: &mut dyn FnMut(&Trial, TrialEvent),
-) -> Result<()> {
-    for trial in &missing {
-        let dir = trial_dir(dir, trial);
-        fs::create_dir_all(&dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
-        atomic::write(&dir.join(train::CONFIG), yaml::to_string(&trial.config)?.as_bytes())?;
-    }
-    let pool = Pool { dir, options, stop, queue: Mutex::new(missing.into_iter()), running: Mutex::default() };
-    pool.run(&mut |trial, event| {
-        match &event {
-            TrialEvent::Over(Some(Ok(_))) => outcome.ran += 1,
-            TrialEvent::Over(Some(Err(reason))) => {
-                outcome.failures.push(Failure { id: trial.id.clone(), reason: reason.clone() });
+/// What all trials of one call share.
+struct Work<'a> {
+    dir: &'a Path,
+    options: &'a RunOptions,
+    stop: &'a AtomicBool,
+    outcome: &'a mut Outcome,
+    observe: &'a mut dyn FnMut(&Trial, TrialEvent),
+}
+
+impl Work<'_> {
+    /// Trains all to each rung, and drops the worse ones there.
+    fn halve(&mut self, halving: &Halving, mut trials: Vec<&Trial>, spec: &Spec) -> Result<()> {
+        let mut choices = Choices::read(self.dir)?;
+        for rung in halving.rungs(spec.base.train.epochs) {
+            trials.retain(|trial| choices.dropped(trial).is_none());
+            self.run(trials.clone(), Some(rung))?;
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(());
             }
-            _ => {}
+            choices.choose(self.dir, &trials, rung, halving.factor, spec.report.y)?;
         }
-        observe(trial, event);
-    });
-    Ok(())
+        trials.retain(|trial| choices.dropped(trial).is_none());
+        self.run(trials, None)
+    }
+
+    /// Runs these trials, to an epoch or to the end, and counts how they ended.
+    fn run(&mut self, trials: Vec<&Trial>, until: Option<u64>) -> Result<()> {
+        let Self { dir, options, stop, .. } = *self;
+        for trial in &trials {
+            let dir = trial_dir(dir, trial);
+            fs::create_dir_all(&dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
+            atomic::write(&dir.join(train::CONFIG), yaml::to_string(&trial.config)?.as_bytes())?;
+        }
+        let queue = Mutex::new(trials.into_iter());
+        let pool = Pool { dir, options, stop, until, queue, running: Mutex::default() };
+        pool.run(&mut |trial, event| {
+            match &event {
+                TrialEvent::Over(Some(Ok(_))) => self.outcome.ran += 1,
+                TrialEvent::Over(Some(Err(reason))) => {
+                    self.outcome.failures.push(Failure { id: trial.id.clone(), reason: reason.clone() });
+                }
+                _ => {}
+            }
+            (self.observe)(trial, event);
+        });
+        Ok(())
+    }
 }
 
 /// No trial of the plan may stand in `dir` with other settings.
@@ -149,6 +179,8 @@ struct Pool<'a> {
     dir: &'a Path,
     options: &'a RunOptions,
     stop: &'a AtomicBool,
+    /// The epoch after which trials pause.
+    until: Option<u64>,
     queue: Mutex<std::vec::IntoIter<&'a Trial>>,
     running: Mutex<HashSet<u32>>,
 }
@@ -189,21 +221,17 @@ impl<'a> Pool<'a> {
         while !self.stop.load(Ordering::Relaxed) {
             let Some(trial) = locked(&self.queue).next() else { return };
             let over = match self.trial(trial, sender) {
-                Ok(over) => over,
-                Err(error) => Some(Err(crate::brief(&error))),
+                Ok(event) => event,
+                Err(error) => TrialEvent::Over(Some(Err(crate::brief(&error)))),
             };
-            if sender.send((trial, TrialEvent::Over(over))).is_err() {
+            if sender.send((trial, over)).is_err() {
                 return;
             }
         }
     }
 
     /// Runs one trial to its end.
-    fn trial(
-        &self,
-        trial: &'a Trial,
-        sender: &Sender<Message<'a>>,
-    ) -> Result<Option<Result<Box<RunResult>, String>>> {
+    fn trial(&self, trial: &'a Trial, sender: &Sender<Message<'a>>) -> Result<TrialEvent> {
         let dir = trial_dir(self.dir, trial);
         let mut child = self.start(trial, &dir)?;
         locked(&self.running).insert(child.id());
@@ -218,23 +246,29 @@ impl<'a> Pool<'a> {
         locked(&self.running).remove(&child.id());
         let status = child.wait()?;
         if let Ok(text) = fs::read_to_string(dir.join(train::RESULT)) {
-            return Ok(Some(Ok(Box::new(serde_json::from_str(&text)?))));
+            return Ok(TrialEvent::Over(Some(Ok(Box::new(serde_json::from_str(&text)?)))));
+        }
+        if let Some(until) = self.until.filter(|_| status.success()) {
+            return Ok(TrialEvent::Paused(until));
         }
         if self.stop.load(Ordering::Relaxed) {
-            return Ok(None);
+            return Ok(TrialEvent::Over(None));
         }
         let read = |name| fs::read_to_string(dir.join(name)).unwrap_or_default();
         let reason = match read(train::FAILED) {
             reason if !reason.is_empty() => reason,
             _ => format!("{status}; {}", read(STDERR).lines().last().unwrap_or("it left no message")),
         };
-        Ok(Some(Err(reason)))
+        Ok(TrialEvent::Over(Some(Err(reason))))
     }
 
     fn start(&self, trial: &Trial, dir: &Path) -> Result<Child> {
         let program = &self.options.program;
         let mut command = Command::new(program);
         command.arg("train").arg(dir.join(train::CONFIG)).arg("--out").arg(dir).arg("--events");
+        if let Some(until) = self.until {
+            command.arg("--until").arg(until.to_string());
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(dir.join(STDERR))?);
         if trial.config.threads.is_none() && std::env::var_os("OMP_NUM_THREADS").is_none() {
             let cores = thread::available_parallelism().map_or(1, usize::from);

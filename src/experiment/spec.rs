@@ -1,5 +1,6 @@
 //! An experiment as its YAML file spells it.
 
+use super::halving::Halving;
 use super::printed::Figures;
 use super::space::{Named, Ordered, Sample, Scale, Search, Values};
 use crate::models::Complexity;
@@ -40,6 +41,9 @@ pub struct Spec {
     pub matching: Option<Match>,
     #[serde(default)]
     pub seeds: Seeds,
+    /// Gives up on the worse variants on the way.
+    #[serde(default)]
+    pub halving: Option<Halving>,
     #[serde(default)]
     pub report: ReportSpec,
 }

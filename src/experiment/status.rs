@@ -1,5 +1,6 @@
 //! How far the trials of an experiment are.
 
+use super::halving::Choices;
 use super::plan::{Plan, Trial};
 use super::run::trial_dir;
 use crate::train::{self, EpochMetrics, RunResult};
@@ -18,6 +19,8 @@ pub enum State {
     /// Begun, and not at work now: it goes on from its checkpoint.
     Interrupted,
     Failed,
+    /// Given up by successive halving.
+    Dropped,
     Done,
 }
 
@@ -40,7 +43,16 @@ pub struct TrialStatus {
 /// # Errors
 /// Records that cannot be read.
 pub fn status(plan: &Plan, dir: &Path) -> Result<Vec<TrialStatus>> {
-    plan.trials.iter().map(|trial| trial_status(trial, &trial_dir(dir, trial))).collect()
+    let choices = Choices::read(dir)?;
+    let status = |trial: &Trial| {
+        let mut status = trial_status(trial, &trial_dir(dir, trial))?;
+        if let (Some(epoch), true) = (choices.dropped(trial), status.state != State::Done) {
+            status.state = State::Dropped;
+            status.reason = Some(format!("among the worse after epoch {epoch}"));
+        }
+        Ok(status)
+    };
+    plan.trials.iter().map(status).collect()
 }
 
 fn trial_status(trial: &Trial, dir: &Path) -> Result<TrialStatus> {

@@ -16,7 +16,7 @@ pub use config::{
 };
 pub use optimizer::Optimizer;
 pub use record::{EpochMetrics, RunResult};
-pub use run::{Event, run};
+pub use run::{Event, run, run_until};
 
 pub(crate) use log::METRICS;
 pub(crate) use run::{CONFIG, FAILED, RESULT, is_running, lock};

@@ -60,17 +60,32 @@ pub fn run(
     stop: &AtomicBool,
     observe: &mut dyn FnMut(Event),
 ) -> Result<RunResult> {
+    run_until(config, dir, u64::MAX, stop, observe)?.context("a run without an end")
+}
+
+/// As [`run`], but to the end of epoch `until` at most: a run that has more to do is saved there, and `None` returned.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(
+    config: &RunConfig,
+    dir: &Path,
+    until: u64,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Option<RunResult>> {
     fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
     let _lock = lock(dir)?;
     claim(config, dir)?;
     if let Ok(text) = fs::read_to_string(dir.join(RESULT)) {
-        return serde_json::from_str(&text).with_context(|| format!("{}", dir.join(RESULT).display()));
+        let result = serde_json::from_str(&text);
+        return result.map(Some).with_context(|| format!("{}", dir.join(RESULT).display()));
     }
     let failed = dir.join(FAILED);
     if failed.exists() {
         fs::remove_file(&failed).with_context(|| format!("{}", failed.display()))?;
     }
-    let outcome = Trainer::new(config, dir).and_then(|mut trainer| trainer.run(stop, observe));
+    let outcome = Trainer::new(config, dir).and_then(|mut trainer| trainer.run(until, stop, observe));
     if let Err(error) = &outcome
         && !error.is::<Interrupted>()
     {

@@ -123,7 +123,13 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    pub fn run(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<RunResult> {
+    /// Trains to the end of the run, or of epoch `until`, after which all is saved and there is no result yet.
+    pub fn run(
+        &mut self,
+        until: u64,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(Event),
+    ) -> Result<Option<RunResult>> {
         let started = Instant::now();
         let before = self.progress.seconds;
         observe(Event::Started {
@@ -132,6 +138,9 @@ impl<'a> Trainer<'a> {
             images_per_step: self.config.train.batch_size,
         });
         while !self.is_over() {
+            if self.progress.epoch >= until {
+                return Ok(None);
+            }
             let clock = |progress: &mut Progress| progress.seconds = before + started.elapsed().as_secs_f64();
             let images_per_second = self.train_epoch(stop, observe, &clock)?;
             self.end_epoch(images_per_second, observe, &clock)?;
@@ -142,7 +151,7 @@ impl<'a> Trainer<'a> {
                 return Err(self.interrupted().into());
             }
         }
-        self.finish()
+        self.finish().map(Some)
     }
 
     /// Whether the last epoch is over: all steps are done, the time is up, or patience ran out.
