@@ -179,7 +179,7 @@ impl Config {
         (0..self.depth).map(move |block| {
             let steps = ((first + slope * block as f64) / first).ln() / multiplier.ln();
             let width = first * multiplier.powf(steps.round_ties_even());
-            (width / QUANTUM).round_ties_even() as i64 * QUANTUM as i64
+            ((width / QUANTUM).round_ties_even() * QUANTUM) as i64
         })
     }
 
