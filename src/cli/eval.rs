@@ -1,8 +1,8 @@
 //! `tchvision eval`: accuracy on labelled pictures.
 
-use super::network::{self, Network, entries, pictures, threads};
+use super::network::{self, Network, threads};
 use super::{print, print_json, table};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 use tchvision::Usage;
 use tchvision::brief;
-use tchvision::data::{self, Splits, normalise, prepare};
+use tchvision::data::{self, ImageFiles, Splits, normalise, prepare};
 use tchvision::evaluate::{Accuracy, Evaluator, Protocol, Score};
 
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     network: network::Args,
-    /// A folder with a folder of pictures a class, or a known data set (`tchvision data list`), its test half
+    /// A folder with a folder of pictures a class, or a data set (`tchvision data list`), its test half
     #[arg(long, value_name = "DIR|DATASET")]
     data: String,
     /// Where known data sets are kept; $TCHVISION_DATA, else ./datasets
@@ -79,9 +79,13 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Usage("--batch-size is 1 or more".into()).into());
     }
     let folder = Path::new(&args.data);
+    let root = args.root.clone().unwrap_or_else(data::root);
     let evaluated = match folder.is_dir() {
-        true => on_folder(args, folder)?,
-        false => on_known(args)?,
+        true => on_files(args, &ImageFiles::in_classes(folder)?)?,
+        false => match data::open_files(&args.data, &root)? {
+            Some(splits) => on_files(args, &splits.test)?,
+            None => on_known(args, &root)?,
+        },
     };
     let Evaluated { model, classes, accuracy, skipped } = evaluated;
     let total = accuracy.total();
@@ -119,31 +123,28 @@ pub fn run(args: &Args) -> Result<()> {
     ))
 }
 
-/// A folder with a folder a class, numbered by their sorted names as torchvision's ImageFolder does.
-fn on_folder(args: &Args, folder: &Path) -> Result<Evaluated> {
-    let (mut classes, mut labelled) = (Vec::new(), Vec::new());
-    for (path, _) in entries(folder)?.into_iter().filter(|(_, is_folder)| *is_folder) {
-        let label = classes.len();
-        labelled.extend(pictures(&path)?.into_iter().map(|picture| (picture, label as i64)));
-        classes.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
-    }
-    ensure!(!labelled.is_empty(), "{}: no folders with pictures, one a class, are in it", folder.display());
+/// Pictures of all sizes, prepared as the weights want them.
+fn on_files(args: &Args, files: &ImageFiles) -> Result<Evaluated> {
     let network = args.network.open(&[])?;
-    fits(&network, classes.len(), &args.data)?;
+    fits(&network, files.classes.len(), &args.data)?;
     let protocol = Protocol::from(args.protocol);
     let preprocess = network.preprocess();
     let evaluator = Evaluator::new(network.model.as_ref(), &preprocess, protocol)?;
-    let mut accuracy = Accuracy::new(classes.len());
+    let mut accuracy = Accuracy::new(files.classes.len());
     let mut skipped = 0;
-    let views = |(path, _): &(PathBuf, i64)| network::views(protocol, &preprocess, path);
+    let views = |index: &usize| {
+        let views = protocol.views(&preprocess, &files.picture(*index)?);
+        views.with_context(|| files.title(*index))
+    };
     let together = (args.batch_size / protocol.count()).max(1);
-    prepare(&labelled, together, threads(), views, |labelled, views| {
+    let all: Vec<usize> = (0..files.len()).collect();
+    prepare(&all, together, threads(), views, |indices, views| {
         let (mut read, mut labels) = (Vec::new(), Vec::new());
-        for ((_, label), views) in labelled.iter().zip(views) {
+        for (index, views) in indices.iter().zip(views) {
             match views {
                 Ok(views) => {
                     read.push(views);
-                    labels.push(*label);
+                    labels.push(files.labels[*index]);
                 }
                 Err(error) => {
                     skipped += 1;
@@ -153,13 +154,12 @@ fn on_folder(args: &Args, folder: &Path) -> Result<Evaluated> {
         }
         if read.is_empty() { Ok(()) } else { accuracy.add(&evaluator.probabilities(&read)?, &labels) }
     })?;
-    Ok(Evaluated { model: network.name, classes, accuracy, skipped })
+    Ok(Evaluated { model: network.name, classes: files.classes.clone(), accuracy, skipped })
 }
 
 /// The test half of a known data set, its pictures in their own size as `train` tests on them.
-fn on_known(args: &Args) -> Result<Evaluated> {
-    let root = args.root.clone().unwrap_or_else(data::root);
-    let ([channels, ..], classes) = data::shape(&args.data, &root)
+fn on_known(args: &Args, root: &Path) -> Result<Evaluated> {
+    let ([channels, ..], classes) = data::shape(&args.data, root)
         .map_err(|error| Usage(format!("--data {}: no such folder, and {}", args.data, brief(&error))))?;
     if args.protocol != Views::Center {
         return Err(Usage(format!(
@@ -168,7 +168,7 @@ fn on_known(args: &Args) -> Result<Evaluated> {
         ))
         .into());
     }
-    let Splits { train, test } = data::load(&args.data, &root)?;
+    let Splits { train, test } = data::load(&args.data, root)?;
     let statistics = train.images.statistics();
     let network = args.network.open(&[("num_classes", classes), ("in_chans", channels)])?;
     fits(&network, test.classes.len(), &args.data)?;

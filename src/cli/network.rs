@@ -182,7 +182,7 @@ pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// What is in a folder, and whether it is a folder itself, sorted; hidden ones are left out.
-pub fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
+fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let read = || -> std::io::Result<Vec<(PathBuf, bool)>> {
         let mut entries = Vec::new();
         for entry in folder.read_dir()? {

@@ -11,6 +11,7 @@ mod webdataset;
 pub use imagenet::{ImageNet, imagenet};
 
 use super::Stream;
+use super::image::{self, RgbImage};
 use anyhow::{Context, Result, bail, ensure};
 use archive::{Archive, Entry};
 use std::borrow::Cow;
@@ -93,6 +94,22 @@ pub(super) fn classes(name: &str, root: &Path) -> Result<Option<i64>> {
 }
 
 impl ImageFiles {
+    /// A folder with a folder of pictures a class, or a tar archive a class, numbered by their sorted names.
+    ///
+    /// # Errors
+    /// A folder that is missing, or a class without pictures.
+    pub fn in_classes(dir: &Path) -> Result<Self> {
+        Ok(Self { name: dir.display().to_string(), ..folder::by_class(dir, folder::Classes::There)? })
+    }
+
+    /// One picture, as [`image::decode`] gives it.
+    ///
+    /// # Errors
+    /// Bytes that cannot be read or decoded; the message names the picture.
+    pub fn picture(&self, index: usize) -> Result<RgbImage> {
+        self.read(index).and_then(|bytes| image::decode(&bytes)).with_context(|| self.title(index))
+    }
+
     /// Number of pictures.
     pub fn len(&self) -> usize {
         self.places.len()
