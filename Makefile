@@ -42,9 +42,13 @@ goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, tor
 	$(VENV)/bin/python tests/goldens/names.py
 	$(VENV)/bin/python tests/fixtures/weights/make.py
 	$(VENV)/bin/python tests/goldens/parity.py
+	$(VENV)/bin/python tests/goldens/paper.py
+	$(VENV)/bin/python tests/goldens/images.py
+	$(VENV)/bin/python tests/goldens/augment.py
 
 catalogue: $(READY) ## the public weights in weights/, anew from torchvision and timm
 	$(VENV)/bin/python weights/make_catalogue.py
+	$(VENV)/bin/python weights/make_synsets.py
 
 clean: ## removes the build, the virtual environment and its link; data sets and runs stay
 	rm -rf target $(VENV) libtorch
