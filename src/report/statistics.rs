@@ -41,13 +41,19 @@ pub struct PowerLaw {
     pub r_squared: f64,
 }
 
-/// A straight line through the logarithms, by least squares; `None` below three different x, or where a number is not
-/// positive.
+/// The x of a power law span at least this factor: variants of matched cost have none to show.
+const SPAN: f64 = 1.5;
+
+/// A straight line through the logarithms, by least squares; `None` below three different x, where these are nearly
+/// equal, or where a number is not positive.
 pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
     let mut distinct: Vec<f64> = points.iter().map(|p| p.0).collect();
     distinct.sort_by(f64::total_cmp);
     distinct.dedup();
     if distinct.len() < 3 || points.iter().any(|&(x, y)| !(x > 0.0 && y > 0.0)) {
+        return None;
+    }
+    if distinct.last().zip(distinct.first()).is_none_or(|(high, low)| *high < SPAN * low) {
         return None;
     }
     let logs: Vec<(f64, f64)> = points.iter().map(|&(x, y)| (x.ln(), y.ln())).collect();
@@ -167,6 +173,7 @@ mod tests {
         let law = power_law(&noisy).unwrap();
         assert!(law.exponent.low < -0.5 && law.exponent.high > -0.5 && law.r_squared < 1.0);
         assert_eq!(power_law(&exact[..2]), None);
+        assert_eq!(power_law(&[(1.0, 1.0), (1.02, 0.9), (1.03, 1.1)]), None, "costs are equal");
         assert_eq!(power_law(&[(1.0, 1.0), (2.0, 0.0), (3.0, 1.0)]), None);
     }
 }

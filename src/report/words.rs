@@ -142,7 +142,7 @@ fn trend(answer: &Answer) -> Option<String> {
     let points = errors_over(answer, axis);
     let costs = || points.iter().map(|point| point.0);
     let (low, high) = (costs().fold(f64::MAX, f64::min), costs().fold(0.0, f64::max));
-    let law = power_law(&points).filter(|_| high > 1.5 * low)?;
+    let law = power_law(&points)?;
     let Estimate { value, low: from, high: to } = law.exponent;
     let what = if answer.report.y == Metric::Loss { "loss" } else { "error" };
     let clear = if law.exponent.is_clear() { "" } else { ", an interval that holds 0" };
