@@ -15,7 +15,7 @@ LINKED := libtorch
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test parity lint goldens catalogue clean tools
+.PHONY: help build demo test parity bench lint goldens catalogue clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -32,6 +32,12 @@ test: tools $(LINKED) $(READY) ## all tests
 
 parity: tools $(LINKED) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
 	TCHVISION_PARITY=all cargo test --release --test parity
+
+bench: build $(READY) ## our times beside those of PyTorch, ONNX Runtime and OpenVINO, as far as .venv has them
+	$(PROGRAM) bench infer
+	$(PROGRAM) bench train
+	$(PROGRAM) bench loader
+	$(PROGRAM) bench weights
 
 lint: tools $(LINKED) ## formatting, and clippy with warnings as errors
 	cargo fmt --check
