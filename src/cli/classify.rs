@@ -1,6 +1,6 @@
 //! `tchvision classify`: the likeliest classes of pictures.
 
-use super::network::{self, pictures, threads};
+use super::network::{self, pictures};
 use super::{print, print_json};
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tch::Kind;
 use tchvision::data::prepare;
 use tchvision::evaluate::{Evaluator, Protocol};
-use tchvision::{Usage, brief};
+use tchvision::{Usage, brief, machine};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
     let topk = args.topk.min(network.classes);
     let mut classified = Vec::with_capacity(files.len());
     let views = |path: &PathBuf| network::views(Protocol::Center, &preprocess, path);
-    prepare(&files, args.batch_size, threads(), views, |files, views| {
+    prepare(&files, args.batch_size, machine::cores(), views, |files, views| {
         let (mut names, mut read) = (Vec::new(), Vec::new());
         for (path, views) in files.iter().zip(views) {
             match views {

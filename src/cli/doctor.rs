@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
+use tchvision::machine;
 use tchvision::torch::{self, device};
 
 #[derive(clap::Args)]
@@ -68,7 +69,7 @@ fn examine() -> Report {
              `cargo clean -p torch-sys -p tchvision && make build`"
         ));
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = machine::cores();
     let threads = tch::get_num_threads();
     if usize::try_from(threads).is_ok_and(|threads| threads > cores) {
         problems.push(format!("{threads} threads on {cores} cores: lower OMP_NUM_THREADS, or unset it"));

@@ -1,6 +1,6 @@
 //! `tchvision eval`: accuracy on labelled pictures.
 
-use super::network::{self, Network, threads};
+use super::network::{self, Network};
 use super::{print, print_json, table};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 use tchvision::Usage;
-use tchvision::brief;
 use tchvision::data::{self, ImageFiles, Splits, normalise, prepare};
 use tchvision::evaluate::{Accuracy, Evaluator, Protocol, Score};
+use tchvision::{brief, machine};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -138,7 +138,7 @@ fn on_files(args: &Args, files: &ImageFiles) -> Result<Evaluated> {
     };
     let together = (args.batch_size / protocol.count()).max(1);
     let all: Vec<usize> = (0..files.len()).collect();
-    prepare(&all, together, threads(), views, |indices, views| {
+    prepare(&all, together, machine::cores(), views, |indices, views| {
         let (mut read, mut labels) = (Vec::new(), Vec::new());
         for (index, views) in indices.iter().zip(views) {
             match views {

@@ -7,8 +7,8 @@ use clap::Subcommand;
 use indicatif::MultiProgress;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 use tchvision::experiment::{self, Answer, Experiment, Plan, RunOptions, State, TrialEvent};
+use tchvision::machine;
 use tchvision::report::{self, format::count};
 use tchvision::torch::device;
 use tchvision::train::Event;
@@ -149,7 +149,7 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
 fn default_jobs(experiment: &Experiment) -> usize {
     match experiment.spec.base.device != "cpu" && device::has_driver() {
         true => 1,
-        false => available_parallelism().map_or(1, usize::from),
+        false => machine::cores(),
     }
 }
 

@@ -21,6 +21,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use tch::Kind;
 use tchvision::{Interrupted, Usage, brief};
 
 /// The exit code that asks to run the same command again to go on.
@@ -41,6 +42,30 @@ pub fn exit(outcome: Result<()>) -> ExitCode {
     }
     eprintln!("error: {}", brief(&error));
     ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+}
+
+/// In which numbers convolutions and matrix products compute.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    Float32,
+    Bfloat16,
+}
+
+impl Dtype {
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::Float32 => "float32",
+            Dtype::Bfloat16 => "bfloat16",
+        }
+    }
+
+    pub fn kind(self) -> Kind {
+        match self {
+            Dtype::Float32 => Kind::Float,
+            Dtype::Bfloat16 => Kind::BFloat16,
+        }
+    }
 }
 
 /// Writes a result to stdout.

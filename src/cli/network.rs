@@ -4,16 +4,13 @@ use super::Progress;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use tch::Kind;
-use tchvision::data::Preprocess;
 use tchvision::data::image::{self, RgbImage};
+use tchvision::data::{self, Preprocess};
 use tchvision::evaluate::Protocol;
 use tchvision::models::{Model, ModelSpec};
 use tchvision::weights::catalogue::{self, Entry};
 use tchvision::weights::{Archive, Classes, Hub, Pretrained, from_pretrained, pretrained};
 use tchvision::{Usage, brief};
-
-/// What file names of pictures end in, in capitals or not.
-const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "bmp"];
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -169,10 +166,9 @@ pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for (path, is_folder) in entries(&folder)? {
-            let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
             if is_folder {
                 folders.push(path);
-            } else if EXTENSIONS.contains(&extension.as_str()) {
+            } else if data::is_picture(&path.to_string_lossy()) {
                 found.push(path);
             }
         }
@@ -196,9 +192,4 @@ fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
         Ok(entries)
     };
     read().with_context(|| format!("{}: the folder cannot be read", folder.display()))
-}
-
-/// Threads that prepare pictures.
-pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -2,6 +2,7 @@
 
 use super::augment::{self, Effects};
 use super::{Augment, Dataset, ImageFiles, Images, Preprocess, Statistics, Stream, image};
+use crate::machine;
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -150,7 +151,7 @@ impl Loader {
             (Pictures::Memory(dataset), _) => (dataset.images.channels, None, 1),
             (Pictures::Files(_), Some(preprocess)) => {
                 let side = usize::try_from(preprocess.input[1])?;
-                (3, Some(side), thread::available_parallelism().map_or(1, usize::from))
+                (3, Some(side), machine::cores())
             }
             (Pictures::Files(_), None) => bail!("pictures of all sizes need a size that they become"),
         };

@@ -4,7 +4,7 @@ use super::halving::{Choices, Halving};
 use super::plan::{Experiment, Plan, Trial};
 use super::spec::Spec;
 use crate::train::{self, Event, RunResult};
-use crate::{Interrupted, Usage, atomic, yaml};
+use crate::{Interrupted, Usage, atomic, machine, yaml};
 use anyhow::{Context, Result};
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -271,8 +271,7 @@ impl<'a> Pool<'a> {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(dir.join(STDERR))?);
         if trial.config.threads.is_none() && std::env::var_os("OMP_NUM_THREADS").is_none() {
-            let cores = thread::available_parallelism().map_or(1, usize::from);
-            command.env("OMP_NUM_THREADS", (cores / self.options.jobs.max(1)).max(1).to_string());
+            command.env("OMP_NUM_THREADS", (machine::cores() / self.options.jobs.max(1)).max(1).to_string());
         }
         end_with_parent(&mut command);
         command.spawn().with_context(|| format!("{}: cannot be started", program.display()))

@@ -1,7 +1,7 @@
 //! 2-d convolution, alone and with the batch norm and activation that follow it.
 
 use super::activation::Activation;
-use super::frozen::{Frozen, Kernel};
+use super::frozen::{Frozen, Kernel, On};
 use super::init::{Init, fan_in_bound};
 use super::norm::BatchNorm2d;
 use super::store::Path;
@@ -280,8 +280,9 @@ impl Conv2d {
     }
 
     fn run(&self, x: &Tensor, after: After<'_>, train: bool) -> Result<Tensor> {
-        let frozen = if train { None } else { self.run_frozen(x, &after)? };
-        if let Some(y) = frozen {
+        if let Some(on) = self.frozen.on().filter(|_| !train)
+            && let Some(y) = self.run_frozen(on, x, &after)?
+        {
             self.record(&y);
             return Ok(y);
         }
@@ -306,14 +307,11 @@ impl Conv2d {
     }
 
     /// All in one step by the kernel of a frozen model.
-    fn run_frozen(&self, x: &Tensor, after: &After<'_>) -> Result<Option<Tensor>> {
-        if !self.frozen.is_on() {
-            return Ok(None);
-        }
+    fn run_frozen(&self, on: On, x: &Tensor, after: &After<'_>) -> Result<Option<Tensor>> {
         let (x, padding) = self.spec.pad(x)?;
         let (n, c, h, w) = x.size4()?;
         let (window, input) = (self.spec.window(padding), [n, c, h, w]);
-        let kernel = self.frozen.get(input, |kind| self.fold(after.norm, kind, window, input))?;
+        let kernel = self.frozen.get(on, input, |kind| self.fold(after.norm, kind, window, input))?;
         kernel.map(|kernel| kernel.convolve(&x, window, after.residual, after.activation)).transpose()
     }
 

@@ -18,9 +18,17 @@ struct State {
     kind: Option<Kind>,
 }
 
+/// A switch that is on: which time, and in which dtype.
+#[derive(Clone, Copy)]
+pub(super) struct On {
+    count: u64,
+    kind: Kind,
+}
+
 impl Switch {
-    fn state(&self) -> State {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn on(&self) -> Option<On> {
+        let State { count, kind } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kind.map(|kind| On { count, kind })
     }
 
     pub(super) fn freeze(&self, kind: Kind) {
@@ -53,21 +61,27 @@ impl<K: Copy + PartialEq, T> Frozen<K, T> {
         Self { switch, made: RefCell::new(None) }
     }
 
-    pub(super) fn is_on(&self) -> bool {
-        self.switch.state().kind.is_some()
+    /// Whether the model is frozen. To be asked in every pass: the memory of a thawed model is given back here.
+    pub(super) fn on(&self) -> Option<On> {
+        let on = self.switch.on();
+        if on.is_none() {
+            drop(self.made.take());
+        }
+        on
     }
 
-    /// What `make` makes in the frozen dtype, or what it made before; nothing while the model is not frozen. What was
-    /// made for another input size is right but slower: it is made anew when a size comes twice in a row.
+    /// What `make` makes in the frozen dtype, or what it made before. What was made for another input size is right but
+    /// slower: it is made anew when a size comes twice in a row.
     ///
     /// # Errors
     /// Those of `make`.
-    pub(super) fn get(&self, size: K, make: impl FnOnce(Kind) -> Result<T>) -> Result<Option<Ref<'_, T>>> {
-        let State { count, kind: Some(kind) } = self.switch.state() else {
-            // A thawed model gives the memory back.
-            drop(self.made.take());
-            return Ok(None);
-        };
+    pub(super) fn get(
+        &self,
+        on: On,
+        size: K,
+        make: impl FnOnce(Kind) -> Result<T>,
+    ) -> Result<Option<Ref<'_, T>>> {
+        let On { count, kind } = on;
         let serves = match self.made.borrow_mut().as_mut() {
             Some(made) if made.count == count => {
                 let last = std::mem::replace(&mut made.last, size);

@@ -94,13 +94,15 @@ impl Linear {
     /// # Errors
     /// As [`Layer::forward`].
     pub fn forward_act(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
-        let rows = x.numel() as i64 / self.weight.size()[1].max(1);
         let bias = self.bias.as_ref();
-        let frozen = match train {
-            true => None,
-            false => self.frozen.get(rows, |kind| Kernel::linear(&self.weight, bias, kind, rows))?,
+        let kernel = match self.frozen.on() {
+            Some(on) if !train => {
+                let rows = x.numel() as i64 / self.weight.size()[1].max(1);
+                self.frozen.get(on, rows, |kind| Kernel::linear(&self.weight, bias, kind, rows))?
+            }
+            _ => None,
         };
-        let Some(kernel) = frozen else { return activation.forward(linear(x, &self.weight, bias)?) };
+        let Some(kernel) = kernel else { return activation.forward(linear(x, &self.weight, bias)?) };
         let y = kernel.multiply(x, activation)?;
         record(&y, &self.weight);
         Ok(y)

@@ -4,9 +4,8 @@
 //! a slow minute of the machine hits all of them.
 
 use super::peer::Peer;
-use crate::cli::{print, print_json, table};
+use crate::cli::{Dtype, print, print_json, table};
 use anyhow::{Result, ensure};
-use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -52,22 +51,6 @@ pub struct Args {
     /// Be the contestant of this program: the first model and batch, N steps for every N on stdin
     #[arg(long, hide = true)]
     contest: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    Float32,
-    Bfloat16,
-}
-
-impl Dtype {
-    fn name(self) -> &'static str {
-        match self {
-            Dtype::Float32 => "float32",
-            Dtype::Bfloat16 => "bfloat16",
-        }
-    }
 }
 
 /// What a step is.
@@ -258,10 +241,7 @@ fn contest(work: Work, model: &str, batch: i64, args: &Args) -> Result<()> {
     let x = torch::channels_last(&x)?;
     let mut step: Box<dyn FnMut() -> Result<()>> = match work {
         Work::Infer => {
-            store.freeze(match args.dtype {
-                Dtype::Float32 => Kind::Float,
-                Dtype::Bfloat16 => Kind::BFloat16,
-            });
+            store.freeze(args.dtype.kind());
             Box::new(move || {
                 let _no_grad = tch::no_grad_guard();
                 net.forward(&x, false).map(drop)

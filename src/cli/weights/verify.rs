@@ -1,9 +1,8 @@
 //! `tchvision weights verify`.
 
 use super::{model, open};
-use crate::cli::{print, print_json};
+use crate::cli::{Dtype, print, print_json};
 use anyhow::{Context, Result, bail, ensure};
-use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
@@ -36,12 +35,6 @@ pub struct Args {
     key: Option<String>,
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Dtype {
-    Float32,
-    Bfloat16,
 }
 
 #[derive(Serialize)]
@@ -118,15 +111,6 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("{}: the logits differ from the reference by more than {allowed:.3e}", verified.model);
     }
     Ok(())
-}
-
-impl Dtype {
-    fn kind(self) -> Kind {
-        match self {
-            Dtype::Float32 => Kind::Float,
-            Dtype::Bfloat16 => Kind::BFloat16,
-        }
-    }
 }
 
 fn forward(net: &dyn Model, input: &Tensor, args: &Args) -> Result<Tensor> {

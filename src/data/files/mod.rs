@@ -220,7 +220,7 @@ impl ImageFiles {
 }
 
 /// Whether a file or an entry is a picture, by its name.
-fn is_picture(name: &str) -> bool {
+pub fn is_picture(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     !base(name).starts_with('.') && EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
 }
