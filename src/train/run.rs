@@ -49,7 +49,8 @@ pub enum Event {
 ///
 /// The directory gets `config.yaml`, `metrics.jsonl`, TensorBoard events, `last.safetensors` (all state),
 /// `best.safetensors` (weights of the best evaluation) and at the end `result.json`. When `stop` becomes true the run
-/// is saved and ends with [`Interrupted`].
+/// is saved and ends with [`Interrupted`]. The same bits come out again while nothing else in the process draws from
+/// libtorch's generator, of which there is one.
 ///
 /// # Errors
 /// Configuration, data or device that cannot be, a loss that is not finite, another process at work in `dir`; the
