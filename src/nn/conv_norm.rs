@@ -1,4 +1,4 @@
-//! A convolution with the batch norm and activation that follow it.
+//! A convolution with what commonly follows it.
 
 use super::Layer;
 use super::activation::Activation;
@@ -92,5 +92,14 @@ impl ConvNormAct {
 impl Layer for ConvNormAct {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         self.conv.forward(x, self.activation, train)
+    }
+}
+
+/// A convolution with ReLU after it, as a layer.
+pub struct ConvRelu(pub Conv2d);
+
+impl Layer for ConvRelu {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.0.forward_act(x, Activation::Relu, train)
     }
 }
