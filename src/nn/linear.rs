@@ -94,7 +94,24 @@ impl Linear {
     /// # Errors
     /// As [`Layer::forward`].
     pub fn forward_act(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
-        let bias = self.bias.as_ref();
+        self.multiply(x, self.bias.as_ref(), activation, train)
+    }
+
+    /// With a bias that is put together from other parameters, in place of its own.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    pub fn forward_with_bias(&self, x: &Tensor, bias: &Tensor, train: bool) -> Result<Tensor> {
+        self.multiply(x, Some(bias), Activation::Identity, train)
+    }
+
+    fn multiply(
+        &self,
+        x: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+        train: bool,
+    ) -> Result<Tensor> {
         let kernel = match self.frozen.on() {
             Some(on) if !train => {
                 let rows = x.numel() as i64 / self.weight.size()[1].max(1);
@@ -116,7 +133,7 @@ impl Layer for Linear {
 }
 
 /// `x · weightᵀ + bias`, counted.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = x.f_linear(weight, bias)?;
     record(&y, weight);
     Ok(y)

@@ -44,7 +44,7 @@ pub use efficient_channel_attention::EfficientChannelAttention;
 pub use init::Init;
 pub use layer_norm_2d::LayerNorm2d;
 pub use layer_scale::{LayerScale, LayerScale2d};
-pub use linear::{Linear, linear};
+pub use linear::Linear;
 pub use mlp::{FeedForward, Mlp};
 pub use mobile::{ConvBlock, FusedInvertedResidual, InvertedResidual, Skip, make_divisible};
 pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};

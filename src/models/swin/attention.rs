@@ -4,7 +4,7 @@ use super::windows::relative_coords_table;
 use super::{Config, Version};
 use crate::models::Library;
 use crate::nn::{
-    Activation, Init, Layer, Linear, Path, biased_attention, join_heads, linear, relative_position_bias,
+    Activation, Init, Layer, Linear, Path, biased_attention, join_heads, relative_position_bias,
     relative_position_index, split_heads,
 };
 use crate::torch;
@@ -60,6 +60,8 @@ impl WindowAttention {
             (None, Some(mask)) => Some(every_image(mask, q)?),
             (Some(position), Some(mask)) => Some(every_image(&position.f_add(mask)?, q)?),
         };
+        // A model frozen in bfloat16 has its queries so; the kernels take a bias of the same dtype.
+        let bias = bias.map(|bias| bias.f_to_kind(q.kind())).transpose()?;
         let out = match &self.cosine {
             None => biased_attention(q, k, v, bias.as_ref(), None)?,
             Some(cosine) => {
@@ -78,56 +80,57 @@ fn every_image(bias: &Tensor, q: &Tensor) -> Result<Tensor> {
 }
 
 /// The projection to queries, keys and values. In the second version keys have no bias.
-enum Qkv {
-    Linear(Linear),
-    /// timm's keys: `qkv.weight`, `q_bias`, `v_bias`.
-    SplitBias {
-        weight: Tensor,
-        q_bias: Tensor,
-        v_bias: Tensor,
-    },
-    /// torchvision's keys: the second third of `qkv.bias` is not used.
-    PartBias {
-        weight: Tensor,
-        bias: Tensor,
-    },
+struct Qkv {
+    linear: Linear,
+    bias: Option<KeylessBias>,
+}
+
+/// Biases of queries and values alone.
+enum KeylessBias {
+    /// timm's keys: `q_bias`, `v_bias`.
+    Split { q_bias: Tensor, v_bias: Tensor },
+    /// torchvision's key: `qkv.bias`, whose second third is not used.
+    Part(Tensor),
 }
 
 impl Qkv {
     fn new(path: &Path, config: &Config, channels: i64) -> Result<Self> {
         let qkv = path / "qkv";
-        if config.version == Version::V1 {
-            return Ok(Self::Linear(Linear::transformer(&qkv, channels, 3 * channels, true)?));
-        }
-        let weight = || qkv.parameter("weight", &[3 * channels, channels], Init::TRANSFORMER);
-        Ok(match config.keys {
-            Library::Timm => Self::SplitBias {
+        let bias = match (config.version, config.keys) {
+            (Version::V1, _) => None,
+            (Version::V2, Library::Timm) => Some(KeylessBias::Split {
                 q_bias: path.parameter("q_bias", &[channels], Init::ZEROS)?,
                 v_bias: path.parameter("v_bias", &[channels], Init::ZEROS)?,
-                weight: weight()?,
-            },
-            Library::Torchvision => Self::PartBias {
-                weight: weight()?,
-                bias: qkv.parameter("bias", &[3 * channels], Init::ZEROS)?,
-            },
-        })
+            }),
+            (Version::V2, Library::Torchvision) => {
+                Some(KeylessBias::Part(qkv.parameter("bias", &[3 * channels], Init::ZEROS)?))
+            }
+        };
+        Ok(Self { linear: Linear::transformer(&qkv, channels, 3 * channels, bias.is_none())?, bias })
+    }
+}
+
+impl KeylessBias {
+    /// Of queries, keys (zeros) and values.
+    fn whole(&self) -> Result<Tensor> {
+        let (q, v) = match self {
+            Self::Split { q_bias, v_bias } => (q_bias.shallow_clone(), v_bias.shallow_clone()),
+            Self::Part(bias) => {
+                let channels = bias.size()[0] / 3;
+                (bias.f_narrow(0, 0, channels)?, bias.f_narrow(0, 2 * channels, channels)?)
+            }
+        };
+        let k = q.f_zeros_like()?;
+        Ok(Tensor::f_cat(&[q, k, v], 0)?)
     }
 }
 
 impl Layer for Qkv {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let (weight, q_bias, v_bias) = match self {
-            Self::Linear(linear) => return linear.forward(x, train),
-            Self::SplitBias { weight, q_bias, v_bias } => {
-                (weight, q_bias.shallow_clone(), v_bias.shallow_clone())
-            }
-            Self::PartBias { weight, bias } => {
-                let channels = bias.size()[0] / 3;
-                (weight, bias.f_narrow(0, 0, channels)?, bias.f_narrow(0, 2 * channels, channels)?)
-            }
-        };
-        let k_bias = q_bias.f_zeros_like()?;
-        linear(x, weight, Some(&Tensor::f_cat(&[q_bias, k_bias, v_bias], 0)?))
+        match &self.bias {
+            None => self.linear.forward(x, train),
+            Some(bias) => self.linear.forward_with_bias(x, &bias.whole()?, train),
+        }
     }
 }
 
@@ -148,7 +151,7 @@ impl Cosine {
         if torch::is_meta(q)? {
             return Ok((q.shallow_clone(), k.shallow_clone()));
         }
-        let scale = self.logit_scale.f_clamp_max(100f64.ln())?.f_exp()?;
+        let scale = self.logit_scale.f_clamp_max(100f64.ln())?.f_exp()?.f_to_kind(q.kind())?;
         Ok((direction(q)?.f_mul(&scale)?, direction(k)?))
     }
 }
