@@ -59,6 +59,7 @@ pub enum AttentionPlace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// 0 is no classifier: the pooled features are the output.
     pub num_classes: i64,
     pub in_chans: i64,
     /// Height and width of the images at which costs are stated.
@@ -524,7 +525,10 @@ impl ResNet {
             Ok(Stage(blocks))
         };
         let layers = [layer(0)?, layer(1)?, layer(2)?, layer(3)?];
-        let fc = Linear::new(&(path / "fc"), channels, config.num_classes)?;
+        let fc = match config.num_classes {
+            0 => None,
+            classes => Some(Linear::new(&(path / "fc"), channels, classes)?),
+        };
         let head = Classifier::new(fc, config.dropout)?;
         let maxpool = MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) };
         Ok(Self { stem, maxpool, layers, head })
