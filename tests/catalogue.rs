@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use tchvision::data::CropMode;
 use tchvision::data::image::Interpolation;
 use tchvision::data::{self, Access};
+use tchvision::nn::Store;
 use tchvision::weights::catalogue::{self, Entry, Location};
 
 fn find(name: &str) -> &'static Entry {
@@ -245,4 +246,56 @@ fn lists_narrow_by_model_and_family() {
     let named = ["torchvision/resnet50.IMAGENET1K_V2", "timm/resnet50.a1_in1k"];
     assert_eq!(names(&["resnet50", "resnet50.a1_in1k"]), named);
     assert_eq!(names(&["--family", "wrn", "--data", "jft"]), [""; 0]);
+}
+
+/// The words are WordNet's for the synsets that timm lists for each head.
+#[test]
+fn heads_of_imagenets_lists_have_their_labels() {
+    let held = [
+        ("torchvision/resnet50", 1000, 207, "golden retriever"),
+        ("timm/vit_base_patch16_224.augreg_in21k", 21843, 21000, "bread mold, Rhizopus nigricans"),
+        (
+            "timm/swin_base_patch4_window12_384.ms_in22k",
+            21841,
+            21000,
+            "true slime mold, acellular slime mold, plasmodial slime mold, myxomycete",
+        ),
+        ("timm/mobilenetv3_large_100.miil_in21k", 11221, 10000, "loofah, vegetable sponge, Luffa cylindrica"),
+        (
+            "timm/efficientnet_b5.sw_in12k",
+            11821,
+            10000,
+            "golden pothos, pothos, ivy arum, Epipremnum aureum, Scindapsus aureus",
+        ),
+    ];
+    for (name, classes, class, word) in held {
+        let labels = find(name).labels().unwrap_or_else(|| panic!("{name} has no labels"));
+        assert_eq!((labels.len(), labels[class]), (classes, word), "{name}");
+    }
+    for entry in catalogue::entries().unwrap() {
+        let imagenet = entry.data.last().unwrap().starts_with("imagenet-") && entry.classes > 0;
+        assert_eq!(entry.labels().is_some(), imagenet, "{}", entry.name());
+        let classes = entry.labels().map_or(entry.classes, |labels| labels.len() as i64);
+        assert_eq!(classes, entry.classes, "{}", entry.name());
+    }
+    assert_eq!(find("vit_base_patch16_clip_224.openai").labels(), None);
+}
+
+/// Where the catalogue says that a tag has no classifier, neither has the model.
+#[test]
+fn features_come_without_a_classifier() {
+    let headless: Vec<&Entry> =
+        catalogue::entries().unwrap().iter().filter(|entry| entry.classes == 0).collect();
+    assert!(headless.len() > 80, "{}", headless.len());
+    for entry in headless.iter().filter(|entry| entry.naming() == "timm") {
+        let store = Store::meta();
+        entry.spec().unwrap().resolve().unwrap().build(&store).unwrap();
+        let is_head = |name: &str| name.starts_with("head.") || name.starts_with("fc.");
+        let names = store.state_dict();
+        assert!(!names.iter().any(|(name, _)| is_head(name)), "{}", entry.name());
+    }
+    // torchvision's file of VGG-16's features has the whole model's tensors, not numbers among them.
+    let features = find("torchvision/vgg16.IMAGENET1K_FEATURES");
+    let fields = features.spec().unwrap().resolve().unwrap().fields().unwrap();
+    assert_eq!((features.classes, fields["num_classes"].as_i64()), (0, Some(1000)));
 }

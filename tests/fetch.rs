@@ -505,16 +505,55 @@ fn without_network_the_error_names_the_file_and_the_place() {
     assert!(message.contains("no answer") && message.contains("place it as"), "{message}");
 }
 
+fn command(arguments: &[&str], endpoint: &str, folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tchvision"));
+    command.args(arguments).env("HF_ENDPOINT", endpoint).env("HF_HOME", folder);
+    command.env("TORCH_HOME", folder.join("torch"));
+    let unset = ["HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN"];
+    for name in unset {
+        command.env_remove(name);
+    }
+    command
+}
+
 fn tchvision(arguments: &[&str], endpoint: &str, folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tchvision"))
-        .args(arguments)
-        .env("HF_ENDPOINT", endpoint)
-        .env("HF_HOME", folder)
-        .env("TORCH_HOME", folder.join("torch"))
-        .env_remove("HF_HUB_CACHE")
-        .env_remove("HF_HUB_OFFLINE")
-        .output()
-        .unwrap()
+    command(arguments, endpoint, folder).output().unwrap()
+}
+
+/// Where Python looks for a token, in its order; what is no token stays out of the message.
+#[test]
+fn the_token_is_found_where_python_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Server::start(|request| Reply::file(request, b"weights"));
+    let server = hub_server("model.safetensors", b"weights", &storage);
+    let file = folder.path().join("elsewhere");
+    let path = file.to_str().unwrap();
+    let fetch = |variables: &[(&str, &str)]| {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("token"), "  at_home\n").unwrap();
+        let mut command = command(&["weights", "fetch", "resnet10t.c3_in1k"], &server.url, home.path());
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let sent =
+            server.requests().pop().and_then(|request| request.header("authorization").map(str::to_owned));
+        (sent.unwrap_or_default(), output)
+    };
+    assert_eq!(fetch(&[]).0, "Bearer at_home");
+    std::fs::write(&file, "by_path\n").unwrap();
+    assert_eq!(fetch(&[("HF_TOKEN_PATH", path)]).0, "Bearer by_path");
+    let old = [("HUGGING_FACE_HUB_TOKEN", "old"), ("HF_TOKEN_PATH", path)];
+    assert_eq!(fetch(&old).0, "Bearer old");
+    assert_eq!(fetch(&[old[0], old[1], ("HF_TOKEN", "new")]).0, "Bearer new");
+    let missing = folder.path().join("none");
+    assert_eq!(fetch(&[("HF_TOKEN_PATH", missing.to_str().unwrap())]).0, "");
+    assert!(storage.requests().iter().all(|request| request.header("authorization").is_none()));
+
+    std::fs::write(&file, "my secret words").unwrap();
+    let before = server.requests().len();
+    let (_, output) = fetch(&[("HF_TOKEN_PATH", path)]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(path) && said.contains("no token") && !said.contains("secret"), "{said}");
+    assert_eq!(server.requests().len(), before);
 }
 
 #[test]

@@ -2,15 +2,23 @@
 //!
 //! The script runs a stand-in that lists as the program does, and copies where the program would convert.
 
+mod common;
+
+use common::{fill, images};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use tch::Device;
+use tchvision::models::ModelSpec;
+use tchvision::nn::Store;
+use tchvision::weights;
 
 const STAND_IN: &str = r#"#!/bin/sh
 case "$1 $2" in
 "weights list") exec PROGRAM "$@" ;;
-"weights convert") [ "$4" = --model ] && [ "$6" = --to ] && cp "$3" "$7" && echo "$5 $9" >>"$(dirname "$0")/converted" ;;
+"weights convert") [ "$4" = --model ] && [ "$6" = --to ] && cp "$3" "$7" && echo "$5" >>"$(dirname "$0")/converted" ;;
 "weights verify") [ -f "$8" ] && [ "$(cat "$8")" = right ] ;;
 *) exit 1 ;;
 esac
@@ -66,20 +74,10 @@ fn weights_are_imported_once_and_failures_named() {
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("timm/resnet50.a1_in1k: already there"), "{said}");
     let converted = fs::read_to_string(at("converted")).unwrap();
-    let models = ["torchvision/alexnet", "timm/resnet50", "torchvision/alexnet", "timm/resnet18"];
-    assert_eq!(converted.lines().collect::<Vec<_>>(), models.map(|model| format!("{model} 1000")));
+    let alexnet = "torchvision/alexnet.IMAGENET1K_V1";
+    let models = [alexnet, "timm/resnet50.a1_in1k", alexnet, "timm/resnet18.a1_in1k"];
+    assert_eq!(converted.lines().collect::<Vec<_>>(), models);
     assert_eq!(fs::read_to_string(at("out/manifest.tsv")).unwrap().lines().count(), 3);
-}
-
-#[test]
-fn the_classifier_is_the_files_own() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("local")).unwrap();
-    fs::write(folder.path().join("local/vit_base_patch16_224.augreg_in21k.safetensors"), "").unwrap();
-    let (code, said) = import(folder.path(), &["vit_base_patch16_224.augreg_in21k"]);
-    assert_eq!(code, 0, "{said}");
-    let converted = fs::read_to_string(folder.path().join("converted")).unwrap();
-    assert_eq!(converted, "timm/vit_base_patch16_224 21843\n");
 }
 
 #[test]
@@ -100,4 +98,50 @@ fn wrong_usage_is_told() {
         let (code, said) = import(folder.path(), arguments);
         assert_eq!(code, 2, "{arguments:?}: {said}");
     }
+}
+
+/// The program itself, on a family of files as torchvision's are.
+#[test]
+fn a_family_is_converted_and_verified_and_nothing_done_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = folder.path().join("local");
+    fs::create_dir(&local).unwrap();
+    for model in ["squeezenet1_0", "squeezenet1_1"] {
+        let store = Store::new(Device::Cpu);
+        let network = ModelSpec::new(model).resolve().unwrap().build(&store).unwrap();
+        fill(&store);
+        let place = |rest: &str| local.join(format!("{model}.IMAGENET1K_V1.{rest}"));
+        weights::save(&place("safetensors"), &store.state_dict(), HashMap::new()).unwrap();
+        let input = images("import", &[1, 3, 64, 64]);
+        let logits = tch::no_grad(|| network.forward(&input, false)).unwrap();
+        let reference = [("input".to_owned(), input), ("logits".to_owned(), logits)];
+        weights::save(&place("reference.safetensors"), &reference, HashMap::new()).unwrap();
+    }
+    let import = || {
+        let Output { status, stderr, .. } = Command::new("bash")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/import"))
+            .args(["--to", "out", "--from", "local", "--references", "local", "--family", "SqueezeNet"])
+            .env("TCHVISION", env!("CARGO_BIN_EXE_tchvision"))
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        (status.code().unwrap(), String::from_utf8_lossy(&stderr).into_owned())
+    };
+    let (code, said) = import();
+    assert_eq!(code, 0, "{said}");
+    let manifest = fs::read_to_string(folder.path().join("out/manifest.tsv")).unwrap();
+    let states: Vec<&str> = manifest.lines().map(|line| line.rsplit('\t').next().unwrap()).collect();
+    assert_eq!(states, ["verified", "verified"], "{manifest}");
+    let written = || {
+        let files = fs::read_dir(folder.path().join("out")).unwrap().map(|entry| entry.unwrap());
+        let mut times: Vec<_> =
+            files.map(|f| (f.path(), f.metadata().unwrap().modified().unwrap())).collect();
+        times.sort();
+        times
+    };
+    let before = written();
+    let (code, said) = import();
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(said.matches("already there").count(), 2, "{said}");
+    assert_eq!(written(), before);
 }

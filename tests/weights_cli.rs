@@ -214,3 +214,118 @@ fn bench_times_every_reader_on_both_formats() {
     assert_eq!(without.status.code(), Some(1));
     assert!(stderr(&without).contains("name it with --python"), "{}", stderr(&without));
 }
+
+/// Tables of positions and of windows grow as timm's do, with the verb that writes them and with the one that runs them.
+#[test]
+fn other_image_sizes_give_timms_logits() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("out.safetensors");
+    let to = to.to_str().unwrap();
+    let vit = ["patch_size=8", "width=16", "depth=2", "heads=2"];
+    let swin = ["width=8", "depths=[2, 2]", "heads=[2, 2]", "window=7"];
+    for (case, model, set) in
+        [("vit", "timm/vit_tiny_patch16_224", vit), ("swin", "timm/swin_tiny_patch4_window7_224", swin)]
+    {
+        let set: Vec<&str> = set.iter().flat_map(|field| ["--set", field]).collect();
+        let (file, reference) = (
+            fixture(&format!("resized/{case}.safetensors")),
+            fixture(&format!("resized/{case}.reference.safetensors")),
+        );
+        let verify = |weights: &str, size: &str| {
+            let args = ["verify", "--model", model, "--weights", weights, "--reference", &reference];
+            run(&[&args[..], &["--rtol", "1e-5", "--image-size", size], &set].concat())
+        };
+        let output = verify(&file, "56");
+        assert!(output.status.success(), "{case}: {}", stderr(&output));
+        let args =
+            ["convert", &file, "--model", model, "--to", to, "--num-classes", "5", "--image-size", "56"];
+        let output = run(&[&args[..], &set].concat());
+        assert!(output.status.success(), "{case}: {}", stderr(&output));
+        assert!(verify(to, "56").status.success());
+        // The tables of the new file have the new size: they are no longer those of the old one.
+        let (old, new) =
+            (StateFile::open(Path::new(&file)).unwrap(), StateFile::open(Path::new(to)).unwrap());
+        let table = old
+            .names()
+            .iter()
+            .find(|name| name.ends_with("pos_embed") || name.ends_with("relative_position_bias_table"));
+        let table = table.unwrap();
+        assert!(new.get(table).unwrap().numel() > old.get(table).unwrap().numel());
+    }
+    let wrong = run(&[
+        "convert",
+        &fixture("resized/vit.safetensors"),
+        "--model",
+        "resnet50",
+        "--to",
+        to,
+        "--set",
+        "x",
+    ]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", stderr(&wrong));
+}
+
+/// Features alone: from a file that has a classifier, and verified against features.
+#[test]
+fn a_model_without_classifier_converts_and_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (whole, headless, reference) =
+        (place("whole.safetensors"), place("headless.safetensors"), place("reference.safetensors"));
+    let store = Store::new(Device::Cpu);
+    let net = ModelSpec::new("timm/resnet10t").resolve().unwrap().build(&store).unwrap();
+    fill(&store);
+    weights::save(Path::new(&whole), &store.state_dict(), HashMap::new()).unwrap();
+    let input = images("headless", &[1, 3, 64, 64]);
+    let (_, features) = tch::no_grad(|| net.features(&input, false)).unwrap().pop().unwrap();
+    let pooled = features.mean_dim([2, 3].as_slice(), false, tch::Kind::Float);
+    let tensors = [("input".to_owned(), input), ("logits".to_owned(), pooled)];
+    weights::save(Path::new(&reference), &tensors, HashMap::new()).unwrap();
+
+    let args = ["convert", &whole, "--model", "timm/resnet10t", "--to", &headless, "--num-classes", "0"];
+    let output = run(&args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let file = StateFile::open(Path::new(&headless)).unwrap();
+    assert!(!file.names().iter().any(|name| name.starts_with("fc")));
+    let output = run(&[
+        "verify",
+        "--model",
+        "timm/resnet10t",
+        "--weights",
+        &headless,
+        "--reference",
+        &reference,
+        "--json",
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(json(&output)["missing"], serde_json::json!([]));
+}
+
+/// A tag says how its library runs the weights: torchvision's GoogLeNet corrects its input.
+#[test]
+fn a_tag_is_taken_where_a_model_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (file, reference, to) =
+        (place("file.safetensors"), place("reference.safetensors"), place("to.safetensors"));
+    let mut spec = ModelSpec::new("torchvision/googlenet");
+    spec.set("transform_input", "true").unwrap();
+    let store = Store::new(Device::Cpu);
+    let net = spec.resolve().unwrap().build(&store).unwrap();
+    fill(&store);
+    weights::save(Path::new(&file), &store.state_dict(), HashMap::new()).unwrap();
+    let input = images("tag", &[1, 3, 64, 64]);
+    let logits = tch::no_grad(|| net.forward(&input, false)).unwrap();
+    let tensors = [("input".to_owned(), input), ("logits".to_owned(), logits)];
+    weights::save(Path::new(&reference), &tensors, HashMap::new()).unwrap();
+
+    let verify = |model: &str| {
+        run(&["verify", "--model", model, "--weights", &to, "--reference", &reference]).status.code()
+    };
+    let output = run(&["convert", &file, "--model", "googlenet.IMAGENET1K_V1", "--to", &to]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!([verify("googlenet.IMAGENET1K_V1"), verify("googlenet")], [Some(0), Some(1)]);
+    let unknown = run(&["convert", &file, "--model", "googlenet.V1", "--to", &to]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("IMAGENET1K_V1"), "{}", stderr(&unknown));
+}

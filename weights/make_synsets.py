@@ -1,4 +1,5 @@
-"""Writes synsets.txt from timm: every WordNet synset of ImageNet, sorted, and in which class lists it is.
+"""Writes from timm synsets.txt, every WordNet synset of ImageNet, sorted, and in which class lists it is, and words.txt,
+WordNet's words for each.
 
 A letter a list: k ImageNet-1k, f ImageNet-21k (fall 2011), g the same as Google's heads have it, t timm's ImageNet-12k,
 p ImageNet-21k-P, w ImageNet-21k-P of winter 2021. All of them are in sorted order; the list of Microsoft's heads is
@@ -18,8 +19,12 @@ LISTS = {
 }
 
 
+def text(name):
+    return resources.files("timm.data").joinpath("_info", f"{name}.txt").read_text()
+
+
 def read(name):
-    return resources.files("timm.data").joinpath("_info", f"{name}.txt").read_text().split()
+    return text(name).split()
 
 
 lists = {letter: read(name) for letter, name in LISTS.items()}
@@ -27,8 +32,9 @@ assert all(names == sorted(set(names)) for names in lists.values())
 beside = [name for name in lists["f"] if name not in set(lists["k"])]
 assert read("imagenet22k_ms_synsets") == lists["k"] + beside
 members = {letter: set(names) for letter, names in lists.items()}
-lines = [
-    f"{name} {''.join(letter for letter in LISTS if name in members[letter])}\n"
-    for name in sorted(set().union(*members.values()))
-]
-pathlib.Path(__file__).with_name("synsets.txt").write_text("".join(lines))
+synsets = sorted(set().union(*members.values()))
+here = pathlib.Path(__file__).parent
+lines = [f"{name} {''.join(letter for letter in LISTS if name in members[letter])}\n" for name in synsets]
+(here / "synsets.txt").write_text("".join(lines))
+words = dict(line.split("\t") for line in text("imagenet_synset_to_lemma").splitlines())
+(here / "words.txt").write_text("".join(f"{name} {words[name]}\n" for name in synsets))

@@ -9,7 +9,7 @@ use tchvision::data::{self, Preprocess};
 use tchvision::evaluate::Protocol;
 use tchvision::models::{Model, ModelSpec};
 use tchvision::weights::catalogue::{self, Entry};
-use tchvision::weights::{Archive, Classes, Hub, Pretrained, from_pretrained, pretrained};
+use tchvision::weights::{Archive, Classes, Hub, Pretrained, pretrained};
 use tchvision::{Usage, brief};
 
 #[derive(clap::Args)]
@@ -23,6 +23,9 @@ pub struct Args {
     /// Override a field of the model's configuration, for weights from a file
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     set: Vec<String>,
+    /// Height and width of the input, tables of positions resampled to them; without it, those of the weights
+    #[arg(long, value_name = "SIDE")]
+    image_size: Option<i64>,
     /// The state_dict under this key, where the file has several
     #[arg(long)]
     key: Option<String>,
@@ -37,6 +40,8 @@ pub struct Network {
     pub classes: usize,
     /// Height and width of the input that the model is stated for.
     side: i64,
+    /// Another height and width of the input, which the command line asked for.
+    image_size: Option<i64>,
     /// The public weights of its name.
     entry: Option<&'static Entry>,
 }
@@ -46,7 +51,8 @@ impl Args {
     pub fn open(&self, also: &[(&str, i64)]) -> Result<Network> {
         let file = self.weights.as_deref().map(Path::new).filter(|path| path.exists());
         if let Some(file) = file {
-            return self.open_file(file, also);
+            // A name with a tag, or of public weights, tells how their pictures are prepared.
+            return self.read(file, catalogue::find(&self.model).ok(), also);
         }
         if !self.set.is_empty() || self.key.is_some() {
             return Err(
@@ -55,11 +61,9 @@ impl Args {
         }
         let entry = self.entry()?;
         let progress = Progress::new();
-        let public = from_pretrained(&entry.name(), &Hub::from_env()?, &mut |file, done, total| {
-            progress.set(file, done, total);
-        });
+        let fetched = Hub::from_env()?.fetch(entry, &mut |file, done, total| progress.set(file, done, total));
         progress.finish();
-        Network::new(&entry.spec()?, public?.pretrained, Some(entry))
+        self.read(&fetched?.path, Some(entry), &[])
     }
 
     /// The public weights that the name and the tag mean.
@@ -75,11 +79,8 @@ impl Args {
         })
     }
 
-    fn open_file(&self, file: &Path, also: &[(&str, i64)]) -> Result<Network> {
+    fn read(&self, file: &Path, entry: Option<&'static Entry>, also: &[(&str, i64)]) -> Result<Network> {
         let usage = |e: anyhow::Error| Usage(brief(&e));
-        // A name with a tag, or of public weights, tells how their pictures are prepared.
-        let public = catalogue::find(&self.model);
-        let entry = public.as_ref().ok().copied();
         // For a data set's classes and channels the model is the one that `train` builds.
         let mut spec = match (entry, also) {
             (Some(entry), []) => entry.spec()?,
@@ -87,15 +88,13 @@ impl Args {
             (None, _) => ModelSpec::new(&self.model),
         };
         let fields = spec.resolve().and_then(|model| model.fields()).map_err(usage)?;
-        for (field, value) in also.iter().filter(|(field, _)| fields.contains_key(*field)) {
+        let size = self.image_size.map(|side| ("image_size", side));
+        for (field, value) in
+            also.iter().copied().chain(size).filter(|(field, _)| fields.contains_key(*field))
+        {
             spec.set(field, &value.to_string())?;
         }
-        for assignment in &self.set {
-            let (field, value) = assignment.split_once('=').ok_or_else(|| {
-                Usage(format!("--set {assignment}: write FIELD=VALUE, such as --set num_classes=10"))
-            })?;
-            spec.set(field, value).map_err(usage)?;
-        }
+        assign(&mut spec, &self.set)?;
         spec.resolve().map_err(usage)?;
         let state = Archive::open(file)?.choose(self.key.as_deref())?;
         let pretrained = pretrained(&spec, &state, Classes::New)?;
@@ -105,18 +104,41 @@ impl Args {
             file.display(),
             pretrained.fresh.join(", ")
         );
-        Network::new(&spec, pretrained, entry)
+        Network::new(&spec, pretrained, entry, self.image_size)
     }
 }
 
-/// How pictures become the input of a model, by the name of its public weights.
-pub fn preprocess(name: &str) -> Result<Preprocess> {
+/// Sets fields of a model's configuration as `--set FIELD=VALUE` spells them.
+pub fn assign(spec: &mut ModelSpec, assignments: &[String]) -> Result<()> {
+    for assignment in assignments {
+        let (field, value) = assignment.split_once('=').ok_or_else(|| {
+            Usage(format!("--set {assignment}: write FIELD=VALUE, such as --set num_classes=10"))
+        })?;
+        spec.set(field, value).map_err(|e| Usage(brief(&e)))?;
+    }
+    Ok(())
+}
+
+/// How pictures become the input of a model, by the name of its public weights, or an input of another size.
+pub fn preprocess(name: &str, side: Option<i64>) -> Result<Preprocess> {
     let entry = catalogue::find(name).map_err(|error| Usage(brief(&error)))?;
-    Ok(entry.preprocess.clone())
+    Ok(sized(entry.preprocess.clone(), side))
+}
+
+/// The same share of the picture in another size.
+fn sized(preprocess: Preprocess, side: Option<i64>) -> Preprocess {
+    let Some(side) = side else { return preprocess };
+    let resize = (side as f64 / preprocess.crop_pct).floor() as i64;
+    Preprocess { input: [3, side, side], resize, ..preprocess }
 }
 
 impl Network {
-    fn new(spec: &ModelSpec, pretrained: Pretrained, entry: Option<&'static Entry>) -> Result<Self> {
+    fn new(
+        spec: &ModelSpec,
+        pretrained: Pretrained,
+        entry: Option<&'static Entry>,
+        image_size: Option<i64>,
+    ) -> Result<Self> {
         let architecture = spec.resolve()?;
         let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
         pretrained.store.freeze(Kind::Float);
@@ -126,6 +148,7 @@ impl Network {
             model: pretrained.model,
             classes: classes as usize,
             side: architecture.input()[1],
+            image_size,
             entry,
         })
     }
@@ -133,24 +156,24 @@ impl Network {
     /// How pictures become its input. Where no public weights tell, says on stderr what is assumed.
     pub fn preprocess(&self) -> Preprocess {
         if let Some(entry) = self.entry {
-            return entry.preprocess.clone();
+            return sized(entry.preprocess.clone(), self.image_size);
         }
-        let preprocess = Preprocess::imagenet(self.side);
+        let preprocess = Preprocess::imagenet(self.image_size.unwrap_or(self.side));
         eprintln!(
             "{}: no public weights tell how its pictures are prepared: the middle {} of {} pixels is taken, with \
              ImageNet's mean and deviation",
-            self.name, self.side, preprocess.resize
+            self.name, preprocess.input[1], preprocess.resize
         );
         preprocess
     }
 
     /// The names of the outputs, where they are known.
     pub fn labels(&self) -> Option<Vec<&'static str>> {
-        let labels = match self.entry {
+        let public = self.entry.filter(|entry| entry.classes == self.classes as i64);
+        match public {
             Some(entry) => entry.labels(),
-            None => Some(catalogue::imagenet_1k()),
-        };
-        labels.filter(|labels| labels.len() == self.classes)
+            None => catalogue::imagenet_labels(self.classes as i64),
+        }
     }
 }
 

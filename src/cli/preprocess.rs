@@ -13,13 +13,16 @@ pub struct Args {
     /// Whose input: such as `resnet50`, `timm/resnet50.a1_in1k`
     #[arg(long, value_name = "NAME[.TAG]")]
     model: String,
+    /// Height and width of the input; without it, those of the weights
+    #[arg(long, value_name = "SIDE")]
+    image_size: Option<i64>,
     /// Where `input` (1, 3, H, W) goes, float32
     #[arg(long, value_name = "OUT.safetensors")]
     to: PathBuf,
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let preprocess = network::preprocess(&args.model)?;
+    let preprocess = network::preprocess(&args.model, args.image_size)?;
     let input = preprocess.input([&preprocess.crop(&image::read(&args.image)?)?])?;
     let shape = input.size();
     weights::save(&args.to, &[("input".to_owned(), input.f_contiguous()?)], HashMap::new())?;

@@ -5,7 +5,7 @@ use super::StateDict;
 use crate::models::ModelSpec;
 use crate::nn::Store;
 use anyhow::{Context, Result, ensure};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tch::{Kind, Tensor};
 
 /// What to do with the classifier of other classes.
@@ -18,8 +18,8 @@ pub enum Classes<'a> {
 }
 
 /// Fits a file's tensors to a model that differs from the pretrained one in `num_classes`, `in_chans` or the input size:
-/// only classifiers, stems and tables of positions change, and only if their shapes differ. Whatever else differs stays
-/// for the strict load to refuse.
+/// only classifiers, stems and tables of positions change, and only if their shapes differ; a model without classes drops
+/// the classifier. Whatever else differs stays for the strict load to refuse.
 ///
 /// `model` has the tensors of `spec`. Gives back the names of the classifiers that start anew.
 ///
@@ -33,6 +33,9 @@ pub fn adapt(
 ) -> Result<Vec<String>> {
     let heads = depends_on(spec, "num_classes")?;
     let stems = depends_on(spec, "in_chans")?;
+    // A model without a classifier takes the features of a file that has one.
+    let has: HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
+    state.tensors.retain(|(name, _)| has.contains(name.as_str()) || !heads.contains(name));
     let mut fresh = Vec::new();
     for (name, wanted) in model {
         let wanted = wanted.size();
@@ -64,21 +67,23 @@ pub fn adapt(
     Ok(fresh)
 }
 
-/// The tensors whose shapes follow a field of the configuration.
+/// The tensors whose shapes follow a field of the configuration; none where the model takes no other value.
 fn depends_on(spec: &ModelSpec, field: &str) -> Result<HashSet<String>> {
     let fields = spec.resolve()?.fields()?;
     let Some(value) = fields.get(field).and_then(serde_yaml::Value::as_i64) else {
         return Ok(HashSet::new());
     };
-    let shapes = |value: i64| -> Result<Vec<(String, Tensor)>> {
+    let shapes = |value: i64| -> Result<HashMap<String, Vec<i64>>> {
         let mut spec = spec.clone();
         spec.set(field, &value.to_string())?;
         let store = Store::meta();
         spec.resolve()?.build(&store)?;
-        Ok(store.state_dict())
+        Ok(store.state_dict().into_iter().map(|(name, tensor)| (name, tensor.size())).collect())
     };
-    let pairs = shapes(value)?.into_iter().zip(shapes(value + 1)?);
-    Ok(pairs.filter(|((_, a), (_, b))| a.size() != b.size()).map(|((name, _), _)| name).collect())
+    let these = shapes(value)?;
+    let Ok(mut others) = shapes(value + 1) else { return Ok(HashSet::new()) };
+    others.retain(|name, shape| these.get(name) != Some(shape));
+    Ok(others.into_keys().collect())
 }
 
 /// The rows of a classifier's weight or bias that belong to these classes, in this order.

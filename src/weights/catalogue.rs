@@ -3,11 +3,12 @@
 //! The files are `weights/*.yaml`, made from torchvision and timm by `make catalogue` and part of the program.
 
 use crate::data::image::Interpolation;
-use crate::data::{CropMode, Preprocess};
+use crate::data::{self, CropMode, Preprocess};
 use crate::{nearest, yaml};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 macro_rules! files {
@@ -22,8 +23,11 @@ const FILES: [(&str, &str); 20] = files!(
     "resnet" "resnext" "senet" "shufflenet" "squeezenet" "swin" "vgg" "vit" "wrn" "xception"
 );
 
-/// A class of ImageNet-1k a line.
+/// torchvision's names of ImageNet-1k's classes, one a line.
 const LABELS: &str = include_str!("../../weights/imagenet-1k.txt");
+
+/// A synset of ImageNet a line, and WordNet's words for it.
+const WORDS: &str = include_str!("../../weights/words.txt");
 
 /// Where a bare name is looked for, in this order.
 const SOURCES: [&str; 2] = ["torchvision", "timm"];
@@ -85,10 +89,11 @@ impl Entry {
         name == if name.contains('/') { &self.model } else { self.bare_model() }
     }
 
-    /// The names of the classes in the order of the logits, for the 1,000 of ImageNet-1k; `None` for other heads.
+    /// The names of the classes in the order of the logits, where the last data set is one of ImageNet's; `None` for
+    /// other heads.
     pub fn labels(&self) -> Option<Vec<&'static str>> {
-        let ends_in_1k = self.data.last().is_some_and(|set| set == "imagenet-1k");
-        (ends_in_1k && self.classes == 1000).then(imagenet_1k)
+        let ends_in_imagenet = self.data.last().is_some_and(|set| set.starts_with("imagenet-"));
+        if ends_in_imagenet { imagenet_labels(self.classes) } else { None }
     }
 
     fn bare_model(&self) -> &str {
@@ -107,9 +112,15 @@ impl Location {
     }
 }
 
-/// The names of ImageNet-1k's classes, in the order of their synsets' numbers.
-pub fn imagenet_1k() -> Vec<&'static str> {
-    LABELS.lines().collect()
+/// The names of the classes of a head of so many: each of ImageNet's lists has its own number of them (timm's
+/// `imagenet_info.py`). Beyond ImageNet-1k the names are WordNet's words.
+pub fn imagenet_labels(classes: i64) -> Option<Vec<&'static str>> {
+    let list = data::imagenet().iter().find(|list| list.classes == classes)?;
+    if classes == 1000 {
+        return Some(LABELS.lines().collect());
+    }
+    let words: HashMap<&str, &str> = WORDS.lines().filter_map(|line| line.split_once(' ')).collect();
+    list.synsets().iter().map(|synset| words.get(synset.as_str()).copied()).collect()
 }
 
 /// All public weights, family by family, each model's default first.

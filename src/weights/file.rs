@@ -49,7 +49,12 @@ pub struct TensorInfo {
 }
 
 /// PyTorch has no more dimensions than this.
-const MOST_DIMENSIONS: usize = 64;
+pub(super) const MOST_DIMENSIONS: usize = 64;
+
+/// The tensors of a state_dict may be larger than the file, where they are packed or share their bytes: by so much, and
+/// by so many bytes for small files. More is a bomb.
+const MOST_EXPANSION: usize = 32;
+const MOST_EXPANSION_OF_SMALL: usize = 1 << 28;
 
 impl TensorInfo {
     /// A tensor whose elements follow each other in `bytes`, the last dimension fastest, or (`fortran`) the first.
@@ -136,6 +141,20 @@ pub struct Group {
     pub tensors: Vec<TensorInfo>,
 }
 
+impl Group {
+    /// Refuses tensors that would take far more memory than a file of `bytes` can mean.
+    fn check(&self, bytes: usize) -> Result<()> {
+        let of = |tensor: &TensorInfo| {
+            let size = tensor.kind.elt_size_in_bytes() as u64;
+            tensor.shape.iter().fold(size, |all, &n| all.saturating_mul(n.unsigned_abs()))
+        };
+        let needs = self.tensors.iter().fold(0u64, |all, tensor| all.saturating_add(of(tensor)));
+        let most = bytes.saturating_mul(MOST_EXPANSION).saturating_add(MOST_EXPANSION_OF_SMALL);
+        ensure!(needs <= most as u64, "{needs} bytes of tensors in a file of {bytes}");
+        Ok(())
+    }
+}
+
 /// The key of a file that is itself a state_dict.
 pub(super) const WHOLE: &str = ".";
 
@@ -155,6 +174,8 @@ impl Archive {
     /// A file that is missing, cut, of no known format, or names what no state_dict needs.
     pub fn open(path: &Path) -> Result<Self> {
         let at = || path.display().to_string();
+        let about = std::fs::metadata(path).with_context(|| format!("{}: cannot be opened", at()))?;
+        ensure!(about.is_file(), "{}: no file, but a folder or a device", at());
         let file = std::fs::File::open(path).with_context(|| format!("{}: cannot be opened", at()))?;
         // SAFETY: files of ours are replaced, never written in place, so the mapped bytes do not change.
         let map = unsafe { Mmap::map(&file) }.with_context(at)?;
@@ -175,6 +196,9 @@ impl Archive {
         } else {
             bail!("{}: {}", at(), unknown(&map));
         };
+        for group in &groups {
+            group.check(map.len()).with_context(|| format!("{}: state_dict `{}`", at(), group.key))?;
+        }
         Ok(Self { path: path.to_owned(), map, format, metadata, groups })
     }
 

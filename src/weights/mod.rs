@@ -9,6 +9,7 @@ mod adapt;
 pub mod catalogue;
 mod dtype;
 mod file;
+mod google;
 mod hub;
 mod load;
 mod naming;

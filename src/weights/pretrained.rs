@@ -65,8 +65,10 @@ impl Entry {
     pub fn spec(&self) -> Result<ModelSpec> {
         let mut spec = ModelSpec::new(&self.model);
         let fields = spec.resolve()?.fields()?;
-        if fields.get("num_classes").is_some_and(|default| default.as_i64() != Some(self.classes)) {
-            spec.set("num_classes", &self.classes.to_string())?;
+        // torchvision's features alone (of VGG-16) come with a classifier that is not a number.
+        let classes = if self.naming() == "torchvision" && self.classes == 0 { 1000 } else { self.classes };
+        if fields.get("num_classes").is_some_and(|default| default.as_i64() != Some(classes)) {
+            spec.set("num_classes", &classes.to_string())?;
         }
         // torchvision trained GoogLeNet and Inception v3 on another normalisation than its transforms give, and
         // corrects it within the network.

@@ -1,5 +1,6 @@
 //! The rules by which libraries and their older versions name the same tensors; see [`super::naming`].
 
+use super::google;
 use super::naming::{Naming, Rule, position_index, rename, unflatten, without};
 
 pub(super) const NAMINGS: &[Naming] = &[
@@ -117,6 +118,14 @@ pub(super) const NAMINGS: &[Naming] = &[
         to: "timm",
         rules: &[SWIN],
     },
+    Naming { models: &["timm/vit_", "torchvision/vit_"], from: "google", to: "timm", rules: google::VIT },
+    Naming {
+        models: &["timm/vit_", "torchvision/vit_"],
+        from: "google, blocks stacked",
+        to: "google",
+        rules: google::STACKED_VIT,
+    },
+    Naming { models: &["timm/resnetv2_"], from: "google", to: "timm", rules: google::BIT },
 ];
 
 const OLD_DENSENET: &[Rule] = &[

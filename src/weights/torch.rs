@@ -4,7 +4,7 @@
 //! function on a reference to a storage, an offset, a shape and strides; several tensors may share a storage.
 
 use super::dtype;
-use super::file::{Format, Group, TensorInfo, WHOLE};
+use super::file::{Format, Group, MOST_DIMENSIONS, TensorInfo, WHOLE};
 use super::pickle::{self, Id, Node, Pickle};
 use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
@@ -27,10 +27,10 @@ const DEEPEST_KEY: usize = 2;
 const DEEPEST_MODULE: usize = 64;
 /// How often a tensor may be wrapped: a parameter of a Python subclass of Tensor is twice.
 const DEEPEST_WRAPPER: usize = 4;
-const LONGEST_KEY: usize = 1024;
+const LONGEST_KEY: usize = 512;
 /// Far above what checkpoints have. Values may be shared, so that a small file can spell very many names; this bounds
 /// the memory and the time that it can ask for.
-const MOST_VALUES: usize = 500_000;
+const MOST_VALUES: usize = 200_000;
 
 /// The folder of the zip that holds `data.pkl`, with its slash.
 pub(super) fn prefix(members: &[Member]) -> Option<&str> {
@@ -151,11 +151,14 @@ impl<'a> Reader<'a> {
                     groups.push(Group { key: name, tensors });
                 }
                 for (inner, value) in self.items(id) {
-                    if let (Node::Str(inner), false) = (&self.pickle.nodes[inner], self.is_module(value)) {
-                        let key = if key.is_empty() { inner.clone() } else { format!("{key}.{inner}") };
-                        if key.len() <= LONGEST_KEY && !self.items(value).is_empty() {
-                            deeper.push((key, value));
-                        }
+                    let Node::Str(inner) = &self.pickle.nodes[inner] else { continue };
+                    if !self.may_have_items(value) || seen.contains(&value) {
+                        continue;
+                    }
+                    let key = if key.is_empty() { inner.clone() } else { format!("{key}.{inner}") };
+                    if key.len() <= LONGEST_KEY {
+                        self.count()?;
+                        deeper.push((key, value));
                     }
                 }
             }
@@ -170,14 +173,14 @@ impl<'a> Reader<'a> {
         match &self.pickle.nodes[id] {
             Node::Tuple(values) | Node::List(values) => {
                 for (i, value) in values.iter().enumerate() {
-                    self.add(i.to_string(), *value, &mut tensors)?;
+                    self.add(&i.to_string(), *value, &mut tensors)?;
                 }
             }
             _ if self.is_module(id) => self.module(id, "", 0, &mut tensors)?,
             _ => {
                 for (key, value) in self.items(id) {
                     if let Node::Str(key) = &self.pickle.nodes[key] {
-                        self.add(key.clone(), value, &mut tensors)?;
+                        self.add(key, value, &mut tensors)?;
                     }
                 }
             }
@@ -189,26 +192,31 @@ impl<'a> Reader<'a> {
         ensure!(depth < DEEPEST_MODULE, "modules in each other, {DEEPEST_MODULE} deep");
         self.count()?;
         for (key, value) in self.items(id) {
+            self.count()?;
             let Node::Str(key) = &self.pickle.nodes[key] else { continue };
+            ensure!(key.len() <= LONGEST_KEY, "a name of {} bytes", key.len());
             let name = format!("{prefix}{key}");
             ensure!(name.len() <= LONGEST_KEY, "a name of {} bytes", name.len());
             match self.is_module(value) {
                 true => self.module(value, &format!("{name}."), depth + 1, tensors)?,
-                false => self.add(name, value, tensors)?,
+                false => self.add(&name, value, tensors)?,
             }
         }
         Ok(())
     }
 
     /// Keeps the value if it is a tensor. As in Python, the last of several values under one name counts.
-    fn add(&mut self, name: String, value: Id, tensors: &mut Tensors) -> Result<()> {
+    fn add(&mut self, name: &str, value: Id, tensors: &mut Tensors) -> Result<()> {
+        if !matches!(self.pickle.nodes[value], Node::Call { .. }) {
+            return Ok(());
+        }
         self.count()?;
         ensure!(name.len() <= LONGEST_KEY, "a name of {} bytes", name.len());
-        if let Some(tensor) = self.tensor(&name, value, 0).with_context(|| format!("tensor `{name}`"))? {
-            match tensors.index.get(&name) {
+        if let Some(tensor) = self.tensor(name, value, 0).with_context(|| format!("tensor `{name}`"))? {
+            match tensors.index.get(name) {
                 Some(&i) => tensors.list[i] = tensor,
                 None => {
-                    tensors.index.insert(name, tensors.list.len());
+                    tensors.index.insert(name.to_owned(), tensors.list.len());
                     tensors.list.push(tensor);
                 }
             }
@@ -232,6 +240,15 @@ impl<'a> Reader<'a> {
     /// Whether this is a module of TorchScript, whose attributes are its state.
     fn is_module(&self, id: Id) -> bool {
         matches!(&self.pickle.nodes[id], Node::Call { callee, .. } if self.name_of(*callee).starts_with("__torch__."))
+    }
+
+    /// Whether [`Self::items`] is worth asking, which copies them all: a value may be named very often.
+    fn may_have_items(&self, id: Id) -> bool {
+        match &self.pickle.nodes[id] {
+            Node::Dict(items) => !items.is_empty(),
+            Node::Call { .. } => !self.is_module(id),
+            _ => false,
+        }
     }
 
     /// Keys and values of a dict, of what behaves like one, or the attributes of an object.
@@ -284,6 +301,7 @@ impl<'a> Reader<'a> {
             Node::Call { args, .. } => self.args(*args).first().map_or(&[][..], |id| self.args(*id)),
             _ => self.args(id),
         };
+        ensure!(items.len() <= MOST_DIMENSIONS, "{} dimensions", items.len());
         items.iter().map(|id| self.int(*id)).collect()
     }
 

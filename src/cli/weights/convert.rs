@@ -12,8 +12,8 @@ use tchvision::weights::{self, Classes, Format, Pretrained};
 #[derive(clap::Args)]
 pub struct Args {
     file: PathBuf,
-    /// The model that the weights are of
-    #[arg(long, value_name = "NAME")]
+    /// The model that the weights are of; with a tag, the model that those public weights are of
+    #[arg(long, value_name = "NAME[.TAG]")]
     model: String,
     /// Where the safetensors go
     #[arg(long, value_name = "OUT.safetensors")]
@@ -30,6 +30,12 @@ pub struct Args {
     /// Input channels of the model, the first convolution adapted to them
     #[arg(long, value_name = "C")]
     in_chans: Option<i64>,
+    /// Height and width of the model's images, tables of positions resampled to them
+    #[arg(long, value_name = "SIDE")]
+    image_size: Option<i64>,
+    /// Set a field of the model's configuration, such as `window=12` of a Swin
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    set: Vec<String>,
     /// The state_dict under this key, where the file has several
     #[arg(long)]
     key: Option<String>,
@@ -54,7 +60,8 @@ struct Converted<'a> {
 pub fn run(args: &Args) -> Result<()> {
     let selected = args.classes.as_deref();
     let num_classes = selected.map(|classes| classes.len() as i64).or(args.num_classes);
-    let spec = model(&args.model, &[("num_classes", num_classes), ("in_chans", args.in_chans)])?;
+    let fields = [("num_classes", num_classes), ("in_chans", args.in_chans), ("image_size", args.image_size)];
+    let spec = model(&args.model, &fields, &args.set)?;
     let name = spec.resolve()?.name;
     let own = name.split('/').next().unwrap_or_default();
     let to = args.naming.as_deref().unwrap_or(own);

@@ -6,11 +6,12 @@ mod inspect;
 mod list;
 mod verify;
 
+use super::network::assign;
 use anyhow::Result;
 use clap::Subcommand;
 use std::path::Path;
 use tchvision::models::ModelSpec;
-use tchvision::weights::{Archive, StateFile};
+use tchvision::weights::{Archive, StateFile, catalogue};
 use tchvision::{Usage, brief};
 
 #[derive(Subcommand)]
@@ -42,15 +43,20 @@ fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
     Archive::open(path)?.choose(key)
 }
 
-/// A registered model with some fields set; a wrong name or value is wrong usage.
-fn model(name: &str, fields: &[(&str, Option<i64>)]) -> Result<ModelSpec> {
+/// A registered model, or with a tag the one that those public weights are of, with some fields set; a wrong name or
+/// value is wrong usage.
+fn model(name: &str, fields: &[(&str, Option<i64>)], assignments: &[String]) -> Result<ModelSpec> {
     let usage = |e: anyhow::Error| Usage(brief(&e));
-    let mut spec = ModelSpec::new(name);
+    let mut spec = match name.contains('.') {
+        true => catalogue::find(name).and_then(|entry| entry.spec()).map_err(usage)?,
+        false => ModelSpec::new(name),
+    };
     for (field, value) in fields {
         if let Some(value) = value {
             spec.set(field, &value.to_string()).map_err(usage)?;
         }
     }
+    assign(&mut spec, assignments)?;
     spec.resolve().map_err(usage)?;
     Ok(spec)
 }

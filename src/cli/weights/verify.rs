@@ -6,14 +6,15 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
-use tchvision::models::Model;
+use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
 use tchvision::torch::Autocast;
-use tchvision::weights::{self, Format, StateFile};
+use tchvision::weights::{self, Classes, Differences, Format, StateDict, StateFile};
 
 #[derive(clap::Args)]
 pub struct Args {
-    #[arg(long, value_name = "NAME")]
+    /// With a tag, the model as those public weights are run
+    #[arg(long, value_name = "NAME[.TAG]")]
     model: String,
     /// The file of weights
     #[arg(long, value_name = "FILE")]
@@ -30,6 +31,12 @@ pub struct Args {
     /// Dtype of convolutions and matrix products
     #[arg(long, default_value = "float32")]
     dtype: Dtype,
+    /// Height and width of the model's images, tables of positions resampled to them
+    #[arg(long, value_name = "SIDE")]
+    image_size: Option<i64>,
+    /// Set a field of the model's configuration, such as `window=12` of a Swin
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    set: Vec<String>,
     /// The state_dict under this key, where the file has several
     #[arg(long)]
     key: Option<String>,
@@ -38,8 +45,8 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Verified<'a> {
-    model: &'a str,
+struct Verified {
+    model: &'static str,
     format: Format,
     naming: String,
     params: u64,
@@ -52,7 +59,11 @@ struct Verified<'a> {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    model(&args.model, &[])?;
+    let adapted = args.image_size.is_some() || !args.set.is_empty();
+    let spec = |classes: Option<i64>| {
+        model(&args.model, &[("num_classes", classes), ("image_size", args.image_size)], &args.set)
+    };
+    spec(None)?;
     let reference = StateFile::open(&args.reference)?;
     let of = |name: &str| -> Result<Tensor> {
         let tensor = reference.get(name).with_context(|| "a reference has `input` and `logits`")?;
@@ -60,27 +71,30 @@ pub fn run(args: &Args) -> Result<()> {
         Ok(tensor.copy())
     };
     let (input, logits) = (of("input")?, of("logits")?);
-    // The head has as many classes as the reference, whatever the model's name has.
-    let architecture = model(&args.model, &[("num_classes", logits.size().last().copied())])?.resolve()?;
     let file = open(&args.weights, args.key.as_deref())?;
-
-    let store = Store::uninitialised(Device::Cpu);
-    let net = architecture.build(&store)?;
-    let wanted = store.state_dict();
-    let (naming, state) = weights::recognise(architecture.name, file.state_dict()?, &wanted)?;
-    let differences = weights::compare(&state, &wanted);
+    // The head has as many classes as the reference, whatever the model's name has; or there is none, and the reference
+    // has the features.
+    let mut fitted = Fitted::new(&spec(logits.size().last().copied())?, &file, adapted)?;
+    if !fitted.differences().is_empty()
+        && let Ok(headless) = Fitted::new(&spec(Some(0))?, &file, adapted)
+        && headless.differences().is_empty()
+    {
+        fitted = headless;
+    }
+    let Fitted { name, net, store, naming, state, wanted } = &fitted;
+    let differences = fitted.differences();
     let mut verified = Verified {
-        model: architecture.name,
+        model: name,
         format: file.format(),
-        naming,
+        naming: naming.clone(),
         params: store.count_parameters(),
-        missing: [differences.missing.clone(), differences.unlike.clone()].concat(),
-        unexpected: differences.unexpected.clone(),
+        missing: [differences.missing, differences.unlike].concat(),
+        unexpected: differences.unexpected,
         max_abs_diff: None,
         max_abs_logit: logits.f_abs()?.f_max()?.f_double_value(&[])?,
         passed: false,
     };
-    let loaded = weights::load(&state, &wanted);
+    let loaded = weights::load(state, wanted);
     if loaded.is_ok() {
         if args.fast {
             store.freeze(args.dtype.kind());
@@ -111,6 +125,34 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("{}: the logits differ from the reference by more than {allowed:.3e}", verified.model);
     }
     Ok(())
+}
+
+/// A model, and a file's tensors under its names, not yet loaded.
+struct Fitted<'a> {
+    name: &'static str,
+    net: Box<dyn Model>,
+    store: Store,
+    naming: String,
+    state: StateDict<'a>,
+    wanted: Vec<(String, Tensor)>,
+}
+
+impl<'a> Fitted<'a> {
+    fn new(spec: &ModelSpec, file: &'a StateFile, adapted: bool) -> Result<Self> {
+        let architecture = spec.resolve()?;
+        let store = Store::uninitialised(Device::Cpu);
+        let net = architecture.build(&store)?;
+        let wanted = store.state_dict();
+        let (naming, mut state) = weights::recognise(architecture.name, file.state_dict()?, &wanted)?;
+        if adapted {
+            weights::adapt(&mut state, spec, &wanted, Classes::New)?;
+        }
+        Ok(Self { name: architecture.name, net, store, naming, state, wanted })
+    }
+
+    fn differences(&self) -> Differences {
+        weights::compare(&self.state, &self.wanted)
+    }
 }
 
 fn forward(net: &dyn Model, input: &Tensor, args: &Args) -> Result<Tensor> {

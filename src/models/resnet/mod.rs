@@ -64,6 +64,7 @@ pub enum AttentionPlace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// 0 is no classifier: the pooled features are the output.
     pub num_classes: i64,
     pub in_chans: i64,
     /// Height and width of the images at which costs are stated.
@@ -342,6 +343,9 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         }
         stages.push((name, Box::new(Sequence(blocks))));
     }
-    let fc = Linear::new(&(path / "fc"), channels, config.num_classes)?;
+    let fc = match config.num_classes {
+        0 => None,
+        classes => Some(Linear::new(&(path / "fc"), channels, classes)?),
+    };
     Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
 }

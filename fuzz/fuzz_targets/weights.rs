@@ -1,0 +1,40 @@
+//! Any bytes as a file of weights, in every format at once: the first bytes tell which.
+//!
+//! From the repository's root, with `cargo install cargo-fuzz`; the small files of the tests are where it starts from:
+//!
+//! ```console
+//! $ mkdir -p fuzz/corpus/weights && cp tests/fixtures/weights/*.{pth,pt,npz,npy,safetensors} fuzz/corpus/weights
+//! $ cargo fuzz run -s none weights -- -max_len=65536 -rss_limit_mb=4096
+//! ```
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::cell::RefCell;
+use std::path::Path;
+use tchvision::weights::Archive;
+
+thread_local! {
+    static FILE: RefCell<tempfile::NamedTempFile> =
+        RefCell::new(tempfile::NamedTempFile::new().expect("a file for the bytes"));
+}
+
+/// Opens the file and reads every tensor of every state_dict. Errors are as they should be; only a panic, a crash or
+/// too much memory is a finding.
+fn read(path: &Path) -> anyhow::Result<()> {
+    let keys: Vec<String> = Archive::open(path)?.groups().iter().map(|group| group.key.clone()).collect();
+    for key in &keys {
+        let state = Archive::open(path)?.choose(Some(key))?;
+        for name in state.names() {
+            state.get(name)?.f_contiguous()?;
+        }
+    }
+    Ok(())
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    FILE.with_borrow(|file| {
+        std::fs::write(file.path(), bytes).expect("the bytes are written");
+        let _any_error_will_do = read(file.path());
+    });
+});

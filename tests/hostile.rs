@@ -1,0 +1,477 @@
+//! Files that mean harm, in every format: an error that names the file, or other tensors; never a panic, never more
+//! memory than the file can mean. `fuzz/` goes on where this ends.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tchvision::models::ModelSpec;
+use tchvision::weights::{self, Archive, Classes, StateFile};
+
+/// Counts what is allocated outside libtorch, and the most of it there was.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: all is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        MOST.fetch_max(now, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Memory is counted for all threads: the tests take turns.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file that is written again and again.
+struct Victim {
+    folder: tempfile::TempDir,
+}
+
+impl Victim {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("weights.bin")
+    }
+
+    /// Reads all tensors of all state_dicts; how many there are. An error must name the file.
+    fn read(&self, bytes: &[u8]) -> Result<usize, String> {
+        std::fs::write(self.path(), bytes).unwrap();
+        read(&self.path()).map_err(|error| {
+            let message = format!("{error:#}");
+            assert!(message.contains("weights.bin"), "an error without the file's name: {message}");
+            message
+        })
+    }
+
+    /// The message of the error that there must be.
+    fn fails(&self, bytes: &[u8]) -> String {
+        self.read(bytes).expect_err("an error")
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<usize> {
+    let keys: Vec<String> = Archive::open(path)?.groups().iter().map(|group| group.key.clone()).collect();
+    let mut tensors = 0;
+    for key in &keys {
+        let state = Archive::open(path)?.choose(Some(key))?;
+        for name in state.names() {
+            let copy = state.get(name)?.f_contiguous()?;
+            tensors += usize::from(copy.numel() < usize::MAX);
+        }
+    }
+    Ok(tensors)
+}
+
+/// Runs it, and gives the most memory that it had beyond what was there.
+fn most_memory(run: impl FnOnce()) -> usize {
+    let before = NOW.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    run();
+    MOST.load(Ordering::Relaxed).saturating_sub(before)
+}
+
+/// The small files of every format, by name.
+fn fixtures() -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_weights = |path: &PathBuf| path.extension().is_some_and(|e| e != "py" && e != "json");
+    let mut files: Vec<(String, Vec<u8>)> = paths
+        .filter(is_weights)
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap()))
+        .collect();
+    files.sort();
+    assert!(files.len() > 15);
+    files
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+}
+
+/// Every byte is a place to cut a small file at; of larger ones every few, and where members and records begin.
+#[test]
+fn a_file_that_is_cut_is_an_error() {
+    let _turn = turn();
+    let victim = Victim::new();
+    for (name, whole) in fixtures() {
+        assert!(victim.read(&whole).is_ok(), "{name}");
+        let step = 1 + whole.len() / 1000;
+        let marks = (0..whole.len()).filter(|&at| whole[at..].starts_with(b"PK") || whole[at] == b'.');
+        let mut cuts: Vec<usize> = (0..whole.len()).step_by(step).chain(marks).collect();
+        cuts.dedup();
+        for cut in cuts {
+            assert!(victim.read(&whole[..cut]).is_err(), "{name} cut at {cut} was read");
+        }
+    }
+}
+
+const TELLING: [u64; 12] = [
+    0,
+    1,
+    0x7f,
+    0x80,
+    0xff,
+    0xffff,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xffff_ffff,
+    0x7fff_ffff_ffff_ffff,
+    0x8000_0000_0000_0000,
+    u64::MAX,
+];
+
+/// Changes a file in one to four places: bytes, numbers of every width, pieces moved, doubled or dropped.
+fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len());
+        let piece = at..at + random.below(64).min(bytes.len() - at);
+        match random.below(6) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = random.next() as u8,
+            2 => {
+                let width = (1 << random.below(4)).min(bytes.len() - at);
+                let number = TELLING[random.below(TELLING.len())].wrapping_add(random.below(3) as u64);
+                bytes[at..at + width].copy_from_slice(&number.to_le_bytes()[..width]);
+            }
+            3 => drop(bytes.drain(piece)),
+            4 => {
+                let copy = bytes[piece].to_vec();
+                let to = random.below(bytes.len());
+                bytes.splice(to..to, copy);
+            }
+            _ => {
+                let copy = bytes[piece].to_vec();
+                let to = random.below(bytes.len() - copy.len() + 1);
+                bytes[to..to + copy.len()].copy_from_slice(&copy);
+            }
+        }
+        if bytes.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Changed files of every format; `seconds` of them.
+fn mutations(each: usize, seconds: u64, seed: u64) -> usize {
+    let victim = Victim::new();
+    let (files, started) = (fixtures(), Instant::now());
+    let (mut random, mut tried) = (Random(seed), 0);
+    for _ in 0..each {
+        for (name, whole) in &files {
+            let before = random.0;
+            let mut bytes = whole.clone();
+            mutate(&mut bytes, &mut random);
+            let most = most_memory(|| drop(victim.read(&bytes)));
+            assert!(most < 64 << 20, "{name}, seed {before}: {most} bytes");
+            tried += 1;
+        }
+        if started.elapsed() > Duration::from_secs(seconds) {
+            break;
+        }
+    }
+    tried
+}
+
+#[test]
+fn a_file_that_is_changed_is_an_error_or_other_tensors() {
+    let _turn = turn();
+    assert!(mutations(150, 600, 1) > 1000);
+}
+
+/// `TCHVISION_SECONDS=300 cargo test --release --test hostile -- --ignored`
+#[test]
+#[ignore = "runs for minutes"]
+fn many_changed_files() {
+    let _turn = turn();
+    let setting = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    let (seconds, seed) = (setting("TCHVISION_SECONDS").unwrap_or(120), setting("TCHVISION_SEED"));
+    let tried = mutations(usize::MAX, seconds, seed.unwrap_or_else(|| u64::from(std::process::id())));
+    eprintln!("{tried} changed files");
+}
+
+/// A NumPy array.
+fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n");
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00".as_slice(), &length, header.as_bytes(), data].concat()
+}
+
+/// A member of a zip: its name, and where and how its bytes are.
+struct Member<'a> {
+    name: &'a [u8],
+    method: u16,
+    at: u32,
+    packed: u32,
+    length: u32,
+}
+
+/// A zip of these members, whose local files are `body`.
+fn zip(mut body: Vec<u8>, members: &[Member]) -> Vec<u8> {
+    let start = body.len() as u32;
+    for member in members {
+        body.extend(b"PK\x01\x02\x14\0\x14\0\0\0");
+        body.extend(member.method.to_le_bytes());
+        body.extend([0; 8]);
+        [member.packed, member.length].iter().for_each(|n| body.extend(n.to_le_bytes()));
+        body.extend((member.name.len() as u16).to_le_bytes());
+        body.extend([0; 12]);
+        body.extend(member.at.to_le_bytes());
+        body.extend(member.name);
+    }
+    let size = body.len() as u32 - start;
+    body.extend(b"PK\x05\x06\0\0\0\0");
+    let count = (members.len().min(0xffff) as u16).to_le_bytes();
+    body.extend([count, count].concat());
+    [size, start].iter().for_each(|n| body.extend(n.to_le_bytes()));
+    body.extend([0; 2]);
+    body
+}
+
+/// What stands before a member's bytes.
+fn local(packed: &[u8]) -> Vec<u8> {
+    [b"PK\x03\x04".as_slice(), &[0; 26], packed].concat()
+}
+
+fn stored<'a>(name: &'a [u8], bytes: &[u8]) -> Member<'a> {
+    Member { name, method: 0, at: 0, packed: bytes.len() as u32, length: bytes.len() as u32 }
+}
+
+#[test]
+fn names_of_a_zip_lead_nowhere() {
+    let _turn = turn();
+    let victim = Victim::new();
+    let array = npy("'<f4'", "(2,)", &[0; 8]);
+    // The same bytes under several names: names are looked up, never paths that are written.
+    for name in [&b"/tmp/x.npy"[..], b"../../x.npy", b"..\\x.npy", b"C:/x.npy", b"\0.npy", b".npy"] {
+        assert_eq!(victim.read(&zip(local(&array), &[stored(name, &array)])).unwrap(), 1);
+    }
+    let both = [stored(b"a.npy", &array), stored(b"../b.npy", &array)];
+    assert_eq!(victim.read(&zip(local(&array), &both)).unwrap(), 2);
+    assert_eq!(std::fs::read_dir(victim.folder.path()).unwrap().count(), 1);
+    let message = victim.fails(&zip(local(&array), &[stored(b"\xff\xfe.npy", &array)]));
+    assert!(message.contains("zip member 0") && message.contains("not UTF-8"), "{message}");
+}
+
+#[test]
+fn sizes_of_a_zip_that_lie_are_refused() {
+    let _turn = turn();
+    let victim = Victim::new();
+    let array = npy("'<f4'", "(2,)", &[0; 8]);
+    let length = array.len() as u32;
+    let one = |change: &dyn Fn(&mut Member)| {
+        let mut member = stored(b"x.npy", &array);
+        change(&mut member);
+        victim.fails(&zip(local(&array), &[member]))
+    };
+    assert!(one(&|m| m.at = 1).contains("not where the directory says"));
+    assert!(one(&|m| m.at = u32::MAX - 1).contains("cut or its offsets are wrong"));
+    assert!(one(&|m| (m.packed, m.length) = (length + 999, length + 999)).contains("`x.npy`"));
+    assert!(one(&|m| (m.packed, m.length) = (u32::MAX, u32::MAX)).contains("`x.npy`"));
+    assert!(one(&|m| m.length += 1).contains("its two lengths differ"));
+    assert!(one(&|m| m.method = 12).contains("packed by method 12"));
+    assert!(one(&|m| m.method = 8).contains("array `x`"));
+}
+
+/// Ten thousand members that are one and the same megabyte of nothing.
+#[test]
+fn members_that_overlap_are_no_bomb() {
+    let _turn = turn();
+    let victim = Victim::new();
+    let array = npy("'|u1'", "(1048576,)", &vec![0; 1 << 20]);
+    let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(&array).unwrap();
+    let packed = packer.finish().unwrap();
+    let names: Vec<String> = (0..10_000).map(|i| format!("{i}.npy")).collect();
+    let member = |name: &String| Member {
+        name: name.clone().leak().as_bytes(),
+        method: 8,
+        at: 0,
+        packed: packed.len() as u32,
+        length: array.len() as u32,
+    };
+    let members: Vec<Member> = names.iter().map(member).collect();
+    let file = zip(local(&packed), &members);
+    let most = most_memory(|| {
+        let message = victim.fails(&file);
+        assert!(message.contains("10485760000 bytes of tensors"), "{message}");
+    });
+    assert!(most < 64 << 20, "{most}");
+    assert_eq!(victim.read(&zip(local(&packed), &members[..3])).unwrap(), 3);
+}
+
+#[test]
+fn arrays_that_are_no_tensors_are_refused() {
+    let _turn = turn();
+    let victim = Victim::new();
+    let huge = "9223372036854775807";
+    for (descr, shape, why) in [
+        ("'<f16'", "(1,)", "dtype <f16"),
+        ("'|O'", "(1,)", "dtype |O"),
+        ("'<U3'", "(1,)", "dtype <U3"),
+        ("'>f4'", "(2,)", "big-endian"),
+        ("[('a', '<f4')]", "(2,)", "records"),
+        ("'<f4'", "(3,)", "does not fill"),
+        ("'<f4'", "(-2,)", "overflows"),
+        ("'<f4'", &format!("({huge}, {huge})"), "overflows"),
+        ("'<f4'", &format!("({huge}9,)"), "shape"),
+        ("'<f4'", &format!("({})", "1,".repeat(65)), "65 dimensions"),
+        ("'<f4'", "2", "without a shape"),
+    ] {
+        let message = victim.fails(&npy(descr, shape, &[0; 8]));
+        assert!(message.contains(why), "{descr} {shape}: {message}");
+    }
+    let mut long = npy("'<f4'", "(2,)", &[0; 8]);
+    long[6] = 2;
+    long.splice(8..10, 0x7fff_ffffu32.to_le_bytes());
+    assert!(victim.fails(&long).contains("a header of 2147483647 bytes"));
+    long[6] = 9;
+    assert!(victim.fails(&long).contains("version 9"));
+}
+
+fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
+#[test]
+fn safetensors_whose_header_lies_are_refused() {
+    let _turn = turn();
+    let victim = Victim::new();
+    let tensor = |dtype: &str, shape: &str, from: u64, to: u64| {
+        format!(r#"{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{from},{to}]}}"#)
+    };
+    let one = |dtype: &str, shape: &str, from, to| format!(r#"{{"a":{}}}"#, tensor(dtype, shape, from, to));
+    assert_eq!(victim.read(&safetensors(&one("F32", "[2]", 0, 8), &[0; 8])).unwrap(), 1);
+    let overlapping =
+        format!(r#"{{"a":{},"b":{}}}"#, tensor("F32", "[2]", 0, 8), tensor("F32", "[2]", 4, 12));
+    for header in [
+        one("F32", "[3]", 0, 8),
+        one("F32", "[2]", 8, 0),
+        one("F32", "[2]", 4, 12),
+        one("F32", "[2]", u64::MAX - 7, u64::MAX),
+        one("F32", "[18446744073709551615, 2]", 0, 8),
+        one("F32", "[-1]", 0, 8),
+        one("Q9", "[2]", 0, 8),
+        one("F4", "[16]", 0, 8),
+        overlapping,
+        "{".repeat(100_000),
+        format!(r#"{{"a":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000)),
+        r#"{"__metadata__":{"format":1}}"#.to_owned(),
+    ] {
+        let shown: String = header.chars().take(80).collect();
+        let most = most_memory(|| drop(victim.fails(&safetensors(&header, &[0; 8]))));
+        assert!(most < 16 << 20, "{shown}: {most}");
+    }
+    for length in [1, 9, 1 << 20, 1 << 40, u64::MAX - 7, u64::MAX] {
+        let mut file = safetensors(&one("F32", "[2]", 0, 8), &[0; 8]);
+        file[..8].copy_from_slice(&length.to_le_bytes());
+        assert!(victim.read(&file).is_err(), "{length}");
+    }
+}
+
+/// A legacy file around one pickle of data, with one storage of `storage` bytes where there are any.
+fn legacy(data: &[u8], storage: &[u8]) -> Vec<u8> {
+    let head: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+    let keys: &[u8] = if storage.is_empty() { b"\x80\x02]." } else { b"\x80\x02]X\x01\0\0\x000a." };
+    let count = (storage.len() as u64 / 4).to_le_bytes();
+    let count: &[u8] = if storage.is_empty() { &[] } else { &count };
+    [head, b"\x80\x02", data, b".", keys, count, storage].concat()
+}
+
+/// Values may be named again and again: neither the time nor the memory may follow what that spells.
+#[test]
+fn a_pickle_that_names_itself_is_no_bomb() {
+    let _turn = turn();
+    let victim = Victim::new();
+    let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    // A dict of 200,000 numbers, 200,000 times in a dict: forty thousand million if each were looked through.
+    let mut shared = b"}(".to_vec();
+    for i in 0..200_000 {
+        shared.extend(text(&i.to_string()));
+        shared.extend(b"K\x01");
+    }
+    shared.extend(b"uq\x000}(");
+    for i in 0..200_000 {
+        shared.extend(text(&i.to_string()));
+        shared.extend(b"h\x00");
+    }
+    shared.extend(b"u");
+    let started = Instant::now();
+    assert_eq!(victim.read(&legacy(&shared, &[])), Ok(0));
+    // A list of a million numbers is no state_dict, but no bomb either, beside one.
+    let storage = "(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04NtQ";
+    let tensor = |rest: &[u8]| {
+        let start = format!("X\x01\0\0\0actorch._utils\n_rebuild_tensor_v2\n({storage}");
+        [start.as_bytes(), rest, b"\x89}tR"].concat()
+    };
+    let losses = [b"X\x01\0\0\0b](".as_slice(), &b"K\x01".repeat(1_000_000), b"e"].concat();
+    let whole = [b"}(".as_slice(), &tensor(b"K\x00(K\x04t(K\x01t"), &losses, b"u"].concat();
+    assert_eq!(victim.read(&legacy(&whole, &[0; 16])).unwrap(), 1);
+    // Four bytes as a tensor of a terabyte, and a shape of a million sizes.
+    let expanded = [b"}(".as_slice(), &tensor(b"K\x00(\x8a\x06\0\0\0\0\0\x01t(K\x00t"), b"u"].concat();
+    let message = victim.fails(&legacy(&expanded, &[0; 16]));
+    assert!(message.contains("4398046511104 bytes of tensors"), "{message}");
+    let long = [b"K\x00(".as_slice(), &b"K\x01".repeat(1_000_000), b"t(K\x01t"].concat();
+    let message = victim.fails(&legacy(&[b"}(".as_slice(), &tensor(&long), b"u"].concat(), &[0; 16]));
+    assert!(message.contains("1000000 dimensions"), "{message}");
+    // As many opcodes as are read, and not one more.
+    let most = most_memory(|| {
+        victim.fails(&legacy(&vec![b'}'; 6_000_000], &[]));
+    });
+    assert!(most < 1 << 30, "{most}");
+    assert!(started.elapsed() < Duration::from_secs(120));
+}
+
+/// One tensor that says it is of very many blocks.
+#[test]
+fn blocks_without_end_are_refused() {
+    let _turn = turn();
+    let victim = Victim::new();
+    let array = npy("'<f4'", "(4611686018427387904, 0)", &[]);
+    let name = b"Transformer/encoderblock/LayerNorm_0/scale.npy";
+    std::fs::write(victim.path(), zip(local(&array), &[stored(name, &array)])).unwrap();
+    let file = StateFile::open(&victim.path()).unwrap();
+    let spec = ModelSpec::new("timm/vit_tiny_patch16_224");
+    let error = weights::pretrained(&spec, &file, Classes::New).err().unwrap();
+    let message = format!("{error:#}");
+    assert!(message.contains("weights.bin") && message.contains("blocks"), "{message}");
+}
+
+#[test]
+fn a_folder_is_no_file() {
+    let _turn = turn();
+    let message = format!("{:#}", Archive::open(Victim::new().folder.path()).err().unwrap());
+    assert!(message.contains("no file, but a folder"), "{message}");
+}
