@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Kind, Tensor};
 use tchvision::data::CropMode;
-use tchvision::data::image::{self, Interpolation, Region, Resize, RgbImage};
+use tchvision::data::image::{self, Encoded, Interpolation, Region, Resize, RgbImage};
 use tchvision::weights::{StateFile, catalogue};
 
 fn goldens() -> PathBuf {
@@ -46,6 +46,29 @@ fn every_format_is_decoded_to_pillows_pixels() {
         let got = image::decode(&files[name]).unwrap_or_else(|e| panic!("{name}: {e:#}"));
         let want = reference.get(&format!("decoded/{name}")).unwrap();
         assert_eq!(apart(&got, &want), (0, 0), "{name}");
+    }
+}
+
+#[test]
+fn a_part_of_a_file_is_the_part_of_its_picture() {
+    for (name, bytes) in files() {
+        let whole = image::decode(&bytes).unwrap();
+        let (w, h) = (whole.width, whole.height);
+        assert_eq!(Encoded::open(&bytes).unwrap().size(), (w, h), "{name}");
+        let dice = uniform(&name, 4 * 12);
+        for dice in dice.chunks_exact(4) {
+            let range = |start: f64, length: f64, side: usize| {
+                let start = (start * side as f64) as usize;
+                start..start + 1 + (length * (side - start) as f64) as usize
+            };
+            let (columns, rows) = (range(dice[0], dice[1], w), range(dice[2], dice[3], h));
+            let part = Encoded::open(&bytes).unwrap().part(columns.clone(), rows.clone()).unwrap();
+            let want = whole.crop(columns.clone(), rows.clone()).unwrap();
+            assert!(part == want, "{name}: {columns:?} {rows:?}");
+        }
+        for (columns, rows) in [(0..w + 1, 0..h), (0..w, h..h), (1..0, 0..h)] {
+            assert!(Encoded::open(&bytes).unwrap().part(columns, rows).is_err(), "{name}");
+        }
     }
 }
 

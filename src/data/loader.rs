@@ -1,14 +1,15 @@
 //! Batches in a random order that only the seed decides, the next one ready while the last one is at work.
 
 use super::augment::{self, Effects};
-use super::{Augment, Dataset, ImageFiles, Images, Preprocess, Statistics, Stream, image};
-use crate::machine;
+use super::image::Encoded;
+use super::{Augment, Dataset, ImageFiles, Images, Preprocess, Statistics, Stream};
+use crate::{machine, torch};
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use tch::{Device, Kind, Tensor};
@@ -185,35 +186,24 @@ impl Loader {
     /// Pictures that cannot be read, a whole batch of them.
     pub fn mean_image(&self) -> Result<Vec<f32>> {
         let Shared { pictures, config, .. } = &*self.shared;
-        let [channels, height, width] = self.shared.shape();
-        let (mut sums, mut count) = (vec![0u64; channels * height * width], 0);
+        let (mut sums, mut count) = (vec![0; self.shared.shape().iter().product()], 0);
         let mut order = pictures.order(config.seed, 0);
         order.truncate(MEAN_OF);
-        let mut buffer = Vec::new();
         for chunk in order.chunks(config.batch_size) {
-            let made = self.shared.make(&[], 0, chunk, buffer)?;
-            count += made.labels.len();
-            buffer = made.pixels;
-            for picture in buffer.chunks_exact(sums.len()) {
-                sums.iter_mut().zip(picture).for_each(|(sum, &value)| *sum += u64::from(value));
-            }
+            let made = self.shared.make(&[], 0, chunk)?;
+            count += made.labels.numel();
+            let more = made.images.f_sum_dim_intlist(&[0i64][..], false, Kind::Int64)?;
+            let more = Vec::<i64>::try_from(&more.f_contiguous()?.f_view(-1)?)?;
+            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
         }
         // What was skipped is said when it is missing from a batch.
         self.shared.skipped.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let mean = |i: usize| (sums[i] as f64 / (255.0 * count.max(1) as f64)) as f32;
-        Ok(match pictures {
-            Pictures::Memory(_) => (0..sums.len()).map(mean).collect(),
-            Pictures::Files(_) => {
-                let plane = height * width;
-                (0..sums.len()).map(|i| mean(i % plane * channels + i / plane)).collect()
-            }
-        })
+        Ok(sums.iter().map(|&sum| (sum as f64 / (255.0 * count.max(1) as f64)) as f32).collect())
     }
 
     /// The batches of an epoch from `first` on. Threads prepare them; they end when the iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
         let (sender, receiver) = sync_channel(READY);
-        let (used, recycled) = channel();
         let (shared, batches) = (Arc::clone(&self.shared), self.batches());
         thread::spawn(move || {
             let Shared { pictures, config, .. } = &*shared;
@@ -222,23 +212,13 @@ impl Loader {
                 false => (0..pictures.len()).collect(),
             };
             for chunk in order.chunks(config.batch_size).take(batches).skip(first) {
-                let buffer = recycled.try_recv().unwrap_or_default();
-                if sender.send(shared.make(&config.augment, epoch, chunk, buffer)).is_err() {
+                if sender.send(shared.make(&config.augment, epoch, chunk)).is_err() {
                     return;
                 }
             }
         });
-        Batches { receiver, used, left: batches.saturating_sub(first), shared: Arc::clone(&self.shared) }
+        Batches { receiver, left: batches.saturating_sub(first) }
     }
-}
-
-/// A batch as plain memory: tensors stay on the thread that uses them.
-struct Made {
-    /// Planes after planes for images in memory, pixels after pixels for files.
-    pixels: Vec<u8>,
-    labels: Vec<i64>,
-    effects: Vec<Effects>,
-    skipped: Vec<Skipped>,
 }
 
 impl Shared {
@@ -252,33 +232,47 @@ impl Shared {
         }
     }
 
-    /// Makes the pictures of a batch, each into its place of the buffer. Those that cannot be read leave no gap.
-    fn make(&self, augment: &[Augment], epoch: u64, chunk: &[usize], mut pixels: Vec<u8>) -> Result<Made> {
-        let stride = self.shape().iter().product();
-        pixels.resize(chunk.len() * stride, 0);
-        let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
-            let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
-            places.map(|(out, &index)| self.picture(augment, epoch, index, out)).collect()
-        });
-        let (mut labels, mut effects, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        for (i, (outcome, &index)) in outcomes.into_iter().zip(chunk).enumerate() {
-            match outcome {
-                Ok(done) => {
-                    pixels.copy_within(i * stride..(i + 1) * stride, labels.len() * stride);
-                    labels.push(self.pictures.labels()[index]);
-                    effects.push(done);
+    /// Makes the pictures of a batch, each into its place of the tensor. Those that cannot be read leave no gap.
+    fn make(&self, augment: &[Augment], epoch: u64, chunk: &[usize]) -> Result<Batch> {
+        let [channels, height, width] = self.shape();
+        let stride = channels * height * width;
+        // Planes after planes from images in memory, pixels after pixels from files.
+        let shape = match self.pictures {
+            Pictures::Memory(_) => [chunk.len(), channels, height, width],
+            Pictures::Files(_) => [chunk.len(), height, width, channels],
+        };
+        let (images, (labels, effects, skipped)) = torch::written(&shape.map(|n| n as i64), |pixels| {
+            let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
+                let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
+                places.map(|(out, &index)| self.picture(augment, epoch, index, out)).collect()
+            });
+            let (mut labels, mut effects, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+            for (i, (outcome, &index)) in outcomes.into_iter().zip(chunk).enumerate() {
+                match outcome {
+                    Ok(done) => {
+                        if i > labels.len() {
+                            pixels.copy_within(i * stride..(i + 1) * stride, labels.len() * stride);
+                        }
+                        labels.push(self.pictures.labels()[index]);
+                        effects.push(done);
+                    }
+                    Err(error) => skipped.push((index, crate::brief(&error))),
                 }
-                Err(error) => skipped.push((index, crate::brief(&error))),
             }
-        }
+            (labels, effects, skipped)
+        })?;
         if let ([], Some((index, reason)), HOPELESS..) = (labels.as_slice(), skipped.first(), chunk.len()) {
             bail!("{}: {reason}; no picture of its batch of {} can be read", self.title(*index), chunk.len());
         }
-        pixels.truncate(labels.len() * stride);
+        let images = images.f_narrow(0, 0, labels.len() as i64)?;
+        let images = match self.pictures {
+            Pictures::Memory(_) => images,
+            Pictures::Files(_) => images.f_permute([0, 3, 1, 2])?,
+        };
         let mut known = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         let new = skipped.into_iter().filter(|(index, _)| known.insert(*index));
         let skipped = new.map(|(index, reason)| Skipped { name: self.title(index), reason }).collect();
-        Ok(Made { pixels, labels, effects, skipped })
+        Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })
     }
 
     fn picture(&self, augment: &[Augment], epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
@@ -292,9 +286,10 @@ impl Shared {
             }
             (Pictures::Files(files), preprocess) => {
                 let preprocess = preprocess.as_ref().context("no size")?;
-                let picture = image::decode(&files.read(index)?)?;
+                let bytes = files.read(index)?;
+                let picture = Encoded::open(&bytes)?;
                 let (made, effects) =
-                    augment::augment_picture(augment, &picture, preprocess, *fill, &mut stream)?;
+                    augment::augment_picture(augment, picture, preprocess, *fill, &mut stream)?;
                 out.copy_from_slice(&made.pixels);
                 Ok(effects)
             }
@@ -312,11 +307,8 @@ impl Shared {
 
 /// The iterator of [`Loader::epoch`].
 pub struct Batches {
-    receiver: Receiver<Result<Made>>,
-    /// Buffers that can be filled again.
-    used: Sender<Vec<u8>>,
+    receiver: Receiver<Result<Batch>>,
     left: usize,
-    shared: Arc<Shared>,
 }
 
 impl Iterator for Batches {
@@ -324,30 +316,11 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let made = self.receiver.recv().context("the thread that makes batches ended").flatten();
-        if made.is_err() {
+        let batch = self.receiver.recv().context("the thread that makes batches ended").flatten();
+        if batch.is_err() {
             self.left = 0;
         }
-        Some(made.and_then(|made| self.batch(made)))
-    }
-}
-
-impl Batches {
-    fn batch(&self, Made { pixels, labels, effects, skipped }: Made) -> Result<Batch> {
-        let [channels, height, width] = self.shared.shape().map(|n| n as i64);
-        let count = labels.len() as i64;
-        let images = match self.shared.pictures {
-            Pictures::Memory(_) => {
-                Tensor::f_from_data_size(&pixels, &[count, channels, height, width], Kind::Uint8)?
-            }
-            Pictures::Files(_) => {
-                Tensor::f_from_data_size(&pixels, &[count, height, width, channels], Kind::Uint8)?
-                    .f_permute([0, 3, 1, 2])?
-            }
-        };
-        // Nobody makes batches any more where this fails.
-        let _ = self.used.send(pixels);
-        Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })
+        Some(batch)
     }
 }
 
@@ -357,16 +330,20 @@ impl Batches {
 /// Images with other channels than the statistics have, or of another size than their mean image.
 pub fn normalise(images: &Tensor, statistics: &Statistics, device: Device) -> Result<Tensor> {
     let Statistics { mean, std } = statistics;
-    let on_device = |values: Vec<f32>, shape: &[i64]| -> Result<Tensor> {
-        Ok(Tensor::f_from_slice(&values)?.f_to_device(device)?.f_reshape(shape)?)
-    };
-    let scale = std.iter().map(|std| 1.0 / (255.0 * std)).collect();
+    let scale: Vec<f32> = std.iter().map(|std| 1.0 / (255.0 * std)).collect();
     // A mean a channel, or a mean a pixel.
     let plane = (mean.len() / std.len().max(1)).max(1);
     let shift = mean.chunks(plane).zip(std).flat_map(|(mean, std)| mean.iter().map(move |mean| -mean / std));
+    let shift: Vec<f32> = shift.collect();
+    if plane == 1 && device == Device::Cpu {
+        return torch::scaled(images, &scale, &shift);
+    }
+    let on_device = |values: &[f32], shape: &[i64]| -> Result<Tensor> {
+        Ok(Tensor::f_from_slice(values)?.f_to_device(device)?.f_reshape(shape)?)
+    };
     let size = images.size();
     let shape = if plane == 1 { [1, -1, 1, 1] } else { [1, size[1], size[2], size[3]] };
     let mut pixels = images.f_to_device(device)?.f_to_kind(Kind::Float)?;
-    let mut pixels = pixels.f_mul_(&on_device(scale, &[1, -1, 1, 1])?)?;
-    Ok(pixels.f_add_(&on_device(shift.collect(), &shape)?)?)
+    let mut pixels = pixels.f_mul_(&on_device(&scale, &[1, -1, 1, 1])?)?;
+    Ok(pixels.f_add_(&on_device(&shift, &shape)?)?)
 }

@@ -17,4 +17,4 @@ pub use fused::{
     Pointwise, Window, fused_convolution, fused_linear, has_fused_kernels, pack_convolution, pack_linear,
 };
 pub use memory::{keep_allocations, peak_resident_bytes};
-pub use tensor::{channels_last, empty_meta, is_meta};
+pub use tensor::{channels_last, empty_meta, is_meta, scaled, written};

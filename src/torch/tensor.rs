@@ -1,8 +1,11 @@
 //! Tensors that tch cannot make.
 
 use super::ffi::{check, scalar_type, tv_empty_meta, tv_is_meta};
-use anyhow::Result;
-use tch::{Kind, Tensor};
+use anyhow::{Result, ensure};
+use tch::{Device, Kind, Tensor};
+
+/// Values that are scaled in one go: some cache lines.
+const RUN: usize = 128;
 
 /// A tensor with a shape and a dtype but no memory (`device="meta"`): every operation on it only works out shapes.
 ///
@@ -30,4 +33,73 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor> {
         return Ok(x.shallow_clone());
     }
     Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
+}
+
+/// A new uint8 tensor on the CPU whose bytes, in the order of its shape, `write` writes; what it leaves is not defined.
+///
+/// # Errors
+/// A shape that is impossible.
+pub fn written<T>(shape: &[i64], write: impl FnOnce(&mut [u8]) -> T) -> Result<(Tensor, T)> {
+    let tensor = Tensor::f_empty(shape, (Kind::Uint8, Device::Cpu))?;
+    let bytes = match tensor.numel() {
+        0 => &mut [],
+        // SAFETY: the tensor is new, contiguous and nobody else's, and has so many bytes.
+        count => unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), count) },
+    };
+    let out = write(bytes);
+    Ok((tensor, out))
+}
+
+/// `x · scale + shift`, with a number a channel, of uint8 images (N, C, H, W) on the CPU: float32 in the same order of memory,
+/// in one pass.
+///
+/// # Errors
+/// Other tensors, or as many numbers as there are no channels.
+pub fn scaled(images: &Tensor, scale: &[f32], shift: &[f32]) -> Result<Tensor> {
+    let (_, channels, height, width) = images.size4()?;
+    ensure!(
+        images.kind() == Kind::Uint8 && images.device() == Device::Cpu,
+        "images of {:?} on {:?} instead of bytes on the CPU",
+        images.kind(),
+        images.device()
+    );
+    ensure!(
+        scale.len() as i64 == channels && shift.len() as i64 == channels,
+        "statistics of {} channels for images of {channels}",
+        scale.len()
+    );
+    let is_last = channels > 1 && images.stride()[1] == 1;
+    let images = match is_last {
+        true => images.f_permute([0, 2, 3, 1])?.f_contiguous()?,
+        false => images.f_contiguous()?,
+    };
+    let out = Tensor::f_empty(images.size(), (Kind::Float, Device::Cpu))?;
+    let count = images.numel();
+    if count > 0 {
+        // SAFETY: both are contiguous and have so many values; the second is new and nobody else's.
+        let (bytes, floats) = unsafe {
+            (
+                std::slice::from_raw_parts(images.data_ptr().cast::<u8>(), count),
+                std::slice::from_raw_parts_mut(out.data_ptr().cast::<f32>(), count),
+            )
+        };
+        let (channels, plane) = (channels as usize, (height * width) as usize);
+        if is_last {
+            let repeated = |values: &[f32]| values.repeat(RUN);
+            let (scale, shift) = (repeated(scale), repeated(shift));
+            for (bytes, floats) in bytes.chunks(scale.len()).zip(floats.chunks_mut(scale.len())) {
+                for (((out, &value), scale), shift) in floats.iter_mut().zip(bytes).zip(&scale).zip(&shift) {
+                    *out = f32::from(value) * scale + shift;
+                }
+            }
+        } else {
+            for (i, (bytes, floats)) in bytes.chunks(plane).zip(floats.chunks_mut(plane)).enumerate() {
+                let (scale, shift) = (scale[i % channels], shift[i % channels]);
+                for (out, &value) in floats.iter_mut().zip(bytes) {
+                    *out = f32::from(value) * scale + shift;
+                }
+            }
+        }
+    }
+    Ok(if is_last { out.f_permute([0, 3, 1, 2])? } else { out })
 }

@@ -1,7 +1,7 @@
 //! Which part of a picture is taken for training.
 
 use crate::data::Stream;
-use crate::data::image::{Interpolation, Resize, RgbImage};
+use crate::data::image::{Encoded, Interpolation, Resize, RgbImage};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -84,13 +84,14 @@ impl RandomResizedCrop {
 
     pub(super) fn apply(
         &self,
-        image: &RgbImage,
+        image: &Encoded,
         side: usize,
         interpolation: Interpolation,
         stream: &mut Stream,
     ) -> Result<RgbImage> {
-        let Rectangle { left, top, width, height } = self.part(image.width, image.height, stream);
-        let part = image.crop(left..left + width, top..top + height)?;
+        let (width, height) = image.size();
+        let Rectangle { left, top, width, height } = self.part(width, height, stream);
+        let part = image.part(left..left + width, top..top + height)?;
         part.resize(&Resize::to(side, side, interpolation))
     }
 }

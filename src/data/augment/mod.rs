@@ -17,7 +17,7 @@ pub use mix::{Mix, Mixture};
 pub use operation::{Filling, Operation, Warp};
 pub use rand_augment::RandAugment;
 
-use super::image::RgbImage;
+use super::image::{Encoded, RgbImage};
 use super::{Preprocess, Statistics, Stream};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -130,10 +130,10 @@ pub(super) fn augment_planes(
 /// The square that training takes of a picture, augmented by the numbers of `stream`.
 ///
 /// # Errors
-/// As [`RgbImage::resize`].
+/// As [`super::image::decode`] and [`RgbImage::resize`].
 pub(super) fn augment_picture(
     steps: &[Augment],
-    picture: &RgbImage,
+    picture: Encoded,
     preprocess: &Preprocess,
     fill: [u8; 3],
     stream: &mut Stream,
@@ -141,9 +141,11 @@ pub(super) fn augment_picture(
     let side = usize::try_from(preprocess.input[1])?;
     let interpolation = preprocess.interpolation;
     let mut image = match steps.first() {
-        Some(Augment::RandomResizedCrop(crop)) => crop.apply(picture, side, interpolation, stream)?,
-        Some(Augment::ScaleJitter(jitter)) => jitter.apply(picture, side, interpolation, stream)?,
-        _ => preprocess.crop(picture)?,
+        Some(Augment::RandomResizedCrop(crop)) => crop.apply(&picture, side, interpolation, stream)?,
+        Some(Augment::ScaleJitter(jitter)) => {
+            jitter.apply(&picture.into_whole()?, side, interpolation, stream)?
+        }
+        _ => preprocess.crop(&picture.into_whole()?)?,
     };
     operate(steps, &mut image, fill, stream);
     let effects = effects(steps, side, side, stream);

@@ -13,6 +13,7 @@ pub use resample::{Interpolation, Region, Resize};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -73,19 +74,78 @@ impl ImageFormat {
 /// Bytes that are no JPEG, PNG, WebP, GIF or BMP, that are damaged or cut off, or that say they have more than
 /// [`MAX_PIXELS`] pixels.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
-    let Some(format) = ImageFormat::of(bytes) else {
-        ensure!(!bytes.is_empty(), "the file is empty");
-        bail!("neither JPEG, PNG, WebP, GIF nor BMP: convert it to one of them");
-    };
-    let decode = match format {
-        ImageFormat::Jpeg => jpeg::decode,
-        ImageFormat::Png => png::decode,
-        ImageFormat::WebP => webp::decode,
-        ImageFormat::Gif => gif::decode,
-        ImageFormat::Bmp => bmp::decode,
-    };
-    // libjpeg gives up by unwinding out of C.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode(bytes)));
+    Encoded::open(bytes)?.into_whole()
+}
+
+/// An image file that is decoded as far as its pixels are wanted, where its format allows that.
+pub struct Encoded<'a>(Kind<'a>);
+
+enum Kind<'a> {
+    Jpeg(&'a [u8], Box<jpeg::Frame>),
+    Decoded(RgbImage),
+}
+
+impl<'a> Encoded<'a> {
+    /// Reads the head of a JPEG, and all of other files.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn open(bytes: &'a [u8]) -> Result<Self> {
+        let Some(format) = ImageFormat::of(bytes) else {
+            ensure!(!bytes.is_empty(), "the file is empty");
+            bail!("neither JPEG, PNG, WebP, GIF nor BMP: convert it to one of them");
+        };
+        let decode = match format {
+            ImageFormat::Jpeg => match jpeg::Frame::parse(bytes) {
+                Some(frame) => return Ok(Self(Kind::Jpeg(bytes, Box::new(frame)))),
+                None => jpeg::decode,
+            },
+            ImageFormat::Png => png::decode,
+            ImageFormat::WebP => webp::decode,
+            ImageFormat::Gif => gif::decode,
+            ImageFormat::Bmp => bmp::decode,
+        };
+        Ok(Self(Kind::Decoded(caught(format, || decode(bytes))?)))
+    }
+
+    /// Width and height.
+    pub fn size(&self) -> (usize, usize) {
+        match &self.0 {
+            Kind::Jpeg(_, frame) => (frame.width, frame.height),
+            Kind::Decoded(image) => (image.width, image.height),
+        }
+    }
+
+    /// A part of the picture: what [`RgbImage::crop`] takes of the whole.
+    ///
+    /// # Errors
+    /// As [`decode`] and [`RgbImage::crop`]; damage behind the part may go unnoticed.
+    pub fn part(&self, columns: Range<usize>, rows: Range<usize>) -> Result<RgbImage> {
+        match &self.0 {
+            Kind::Jpeg(bytes, frame) => {
+                within((frame.width, frame.height), &columns, &rows)?;
+                caught(ImageFormat::Jpeg, || jpeg::part(bytes, frame, columns, rows))
+            }
+            Kind::Decoded(image) => image.crop(columns, rows),
+        }
+    }
+
+    /// # Errors
+    /// As [`decode`].
+    pub fn into_whole(self) -> Result<RgbImage> {
+        match self.0 {
+            Kind::Jpeg(bytes, frame) => {
+                let (columns, rows) = (0..frame.width, 0..frame.height);
+                caught(ImageFormat::Jpeg, || jpeg::part(bytes, &frame, columns, rows))
+            }
+            Kind::Decoded(image) => Ok(image),
+        }
+    }
+}
+
+/// What a decoder makes, its panics as errors: libjpeg gives up by unwinding out of C.
+fn caught(format: ImageFormat, decode: impl FnOnce() -> Result<RgbImage>) -> Result<RgbImage> {
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
     let decoded = decoded.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         Err(anyhow!("{}", text.or(panic.downcast_ref().copied()).unwrap_or("the decoder gave up")))
@@ -163,4 +223,14 @@ fn bounded(width: usize, height: usize) -> Result<usize> {
     ensure!(width > 0 && height > 0, "it has no pixels: {width}×{height}");
     let count = width.checked_mul(height).filter(|&count| count as u64 <= MAX_PIXELS);
     count.with_context(|| format!("{width}×{height} pixels are more than {MAX_PIXELS}: make it smaller"))
+}
+
+/// Columns and rows must be a part of a picture of this size, and not empty.
+fn within((width, height): (usize, usize), columns: &Range<usize>, rows: &Range<usize>) -> Result<()> {
+    let within = |range: &Range<usize>, side| range.start < range.end && range.end <= side;
+    ensure!(
+        within(columns, width) && within(rows, height),
+        "columns {columns:?} and rows {rows:?} are no part of {width}×{height} pixels"
+    );
+    Ok(())
 }

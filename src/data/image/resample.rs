@@ -3,7 +3,7 @@
 //! The arithmetic and its order are those of Pillow 13's `Resample.c` (Jeffrey A. Clark and contributors, MIT-CMU).
 
 use super::convolve::Kernels;
-use super::{RgbImage, bounded};
+use super::{RgbImage, bounded, within};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -59,9 +59,9 @@ impl RgbImage {
         let (right, bottom) = (self.width as f32, self.height as f32);
         let whole = Region { left: 0.0, top: 0.0, right, bottom };
         let region = to.region.unwrap_or(whole);
-        let within = |from: f32, to: f32, side: f32| 0.0 <= from && from < to && to <= side;
+        let inside = |from: f32, to: f32, side: f32| 0.0 <= from && from < to && to <= side;
         ensure!(
-            within(region.left, region.right, right) && within(region.top, region.bottom, bottom),
+            inside(region.left, region.right, right) && inside(region.top, region.bottom, bottom),
             "{region:?} is no part of {}×{} pixels",
             self.width,
             self.height
@@ -98,13 +98,7 @@ impl RgbImage {
     /// # Errors
     /// A part that is empty or not within the picture.
     pub fn crop(&self, columns: Range<usize>, rows: Range<usize>) -> Result<Self> {
-        let within = |range: &Range<usize>, side| range.start < range.end && range.end <= side;
-        ensure!(
-            within(&columns, self.width) && within(&rows, self.height),
-            "columns {columns:?} and rows {rows:?} are no part of {}×{} pixels",
-            self.width,
-            self.height
-        );
+        within((self.width, self.height), &columns, &rows)?;
         let mut pixels = Vec::with_capacity(columns.len() * rows.len() * 3);
         for row in self.pixels.chunks_exact(self.width * 3).take(rows.end).skip(rows.start) {
             pixels.extend_from_slice(&row[columns.start * 3..columns.end * 3]);

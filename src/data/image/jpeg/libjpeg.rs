@@ -1,10 +1,14 @@
-//! JPEG by libjpeg, with the options that Pillow leaves it.
+//! Any JPEG by libjpeg, with the options that Pillow leaves it.
 
-use super::{RgbImage, bounded};
+use crate::data::image::{RgbImage, bounded};
 use anyhow::{Result, bail};
 use mozjpeg::{ColorSpace, Decompress};
 use std::io::{self, BufRead, Read};
 
+/// The whole picture.
+///
+/// # Errors
+/// As [`crate::data::image::decode`].
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let file = Decompress::builder().from_reader(Whole(bytes))?;
     let (width, height) = file.size();

@@ -1,0 +1,268 @@
+//! The inverse cosine transform with libjpeg's arithmetic: `jidctint`, after Loeffler, Ligtenberg and Moschytz (1989), in
+//! fixed point of 13 bits.
+
+use super::frame::BLOCK;
+
+type Block = [i16; BLOCK * BLOCK];
+
+const BITS: i32 = 13;
+/// Bits behind the point that are kept between the two directions.
+const KEPT: i32 = 2;
+/// What brings the columns to those bits, and the rows to samples.
+const SHIFTS: [i32; 2] = [BITS - KEPT, BITS + KEPT + 3];
+
+const fn fixed(value: f64) -> i32 {
+    (value * (1 << BITS) as f64 + 0.5) as i32
+}
+
+const F_0_298: i32 = fixed(0.298631336);
+const F_0_390: i32 = fixed(0.390180644);
+const F_0_541: i32 = fixed(0.541196100);
+const F_0_765: i32 = fixed(0.765366865);
+const F_0_899: i32 = fixed(0.899976223);
+const F_1_175: i32 = fixed(1.175875602);
+const F_1_501: i32 = fixed(1.501321110);
+const F_1_847: i32 = fixed(1.847759065);
+const F_1_961: i32 = fixed(1.961570560);
+const F_2_053: i32 = fixed(2.053119869);
+const F_2_562: i32 = fixed(2.562915447);
+const F_3_072: i32 = fixed(3.072711026);
+
+/// The factors of (0, 4), (2, 6), (1, 7), (3, 5) and their sums: each result is two inputs times two factors.
+struct Factors;
+
+impl Factors {
+    const SUM: [i32; 2] = [1 << BITS, 1 << BITS];
+    const DIFFERENCE: [i32; 2] = [1 << BITS, -(1 << BITS)];
+    const INNER: [i32; 2] = [F_0_541, F_0_541 - F_1_847];
+    const OUTER: [i32; 2] = [F_0_541 + F_0_765, F_0_541];
+    const ODD_37: [i32; 2] = [F_1_175 - F_1_961, F_1_175];
+    const ODD_15: [i32; 2] = [F_1_175, F_1_175 - F_0_390];
+    const FROM_17: [[i32; 2]; 2] = [[F_1_501 - F_0_899, -F_0_899], [-F_0_899, F_0_298 - F_0_899]];
+    const FROM_35: [[i32; 2]; 2] = [[F_3_072 - F_2_562, -F_2_562], [-F_2_562, F_2_053 - F_2_562]];
+}
+
+/// Rows of blocks, as many side by side as fit in `width` samples, into their samples.
+pub fn rows(blocks: &[Block], samples: &mut [u8], width: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        unsafe { avx2::rows(blocks, samples, width) };
+        return;
+    }
+    let across = width / BLOCK;
+    for (i, block) in blocks.iter().enumerate() {
+        let first = i / across * BLOCK * width + i % across * BLOCK;
+        for (y, row) in transformed(block).iter().enumerate() {
+            samples[first + y * width..][..BLOCK].copy_from_slice(row);
+        }
+    }
+}
+
+/// One block.
+fn transformed(block: &Block) -> [[u8; BLOCK]; BLOCK] {
+    let mut between = [[0; BLOCK]; BLOCK];
+    for x in 0..BLOCK {
+        let column = one_direction(std::array::from_fn(|y| i32::from(block[y * BLOCK + x])), SHIFTS[0]);
+        (0..BLOCK).for_each(|y| between[y][x] = column[y]);
+    }
+    between.map(|row| one_direction(row, SHIFTS[1]).map(|value| (value + 128).clamp(0, 255) as u8))
+}
+
+fn one_direction(x: [i32; BLOCK], shift: i32) -> [i32; BLOCK] {
+    let of = |a: i32, b: i32, [of_a, of_b]: [i32; 2]| a.wrapping_mul(of_a).wrapping_add(b.wrapping_mul(of_b));
+    let (sum, difference) = (of(x[0], x[4], Factors::SUM), of(x[0], x[4], Factors::DIFFERENCE));
+    let (inner, outer) = (of(x[2], x[6], Factors::INNER), of(x[2], x[6], Factors::OUTER));
+    let even = [
+        sum.wrapping_add(outer),
+        difference.wrapping_add(inner),
+        difference.wrapping_sub(inner),
+        sum.wrapping_sub(outer),
+    ];
+    let (z37, z15) = (x[3] + x[7], x[1] + x[5]);
+    let (odd_37, odd_15) = (of(z37, z15, Factors::ODD_37), of(z37, z15, Factors::ODD_15));
+    let odd = [
+        of(x[1], x[7], Factors::FROM_17[0]).wrapping_add(odd_15),
+        of(x[3], x[5], Factors::FROM_35[0]).wrapping_add(odd_37),
+        of(x[3], x[5], Factors::FROM_35[1]).wrapping_add(odd_15),
+        of(x[1], x[7], Factors::FROM_17[1]).wrapping_add(odd_37),
+    ];
+    let scaled = |value: i32| value.wrapping_add(1 << (shift - 1)) >> shift;
+    std::array::from_fn(|i| match i {
+        0..4 => scaled(even[i].wrapping_add(odd[i])),
+        _ => scaled(even[7 - i].wrapping_sub(odd[7 - i])),
+    })
+}
+
+/// The same, two blocks at once: one in each half of a register.
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{BLOCK, Block, Factors, SHIFTS};
+    use std::arch::x86_64::*;
+
+    #[target_feature(enable = "avx2")]
+    pub fn rows(blocks: &[Block], samples: &mut [u8], width: usize) {
+        let across = width / BLOCK;
+        for (blocks, samples) in blocks.chunks_exact(across).zip(samples.chunks_exact_mut(BLOCK * width)) {
+            for (i, pair) in blocks.chunks(2).enumerate() {
+                let [first, second] = both(&pair[0], pair.get(1).unwrap_or(&pair[0]));
+                for (y, row) in samples.chunks_exact_mut(width).enumerate() {
+                    let row = &mut row[2 * i * BLOCK..];
+                    row[..BLOCK].copy_from_slice(&first[y]);
+                    if let Some(row) = row.get_mut(BLOCK..2 * BLOCK) {
+                        row.copy_from_slice(&second[y]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn both(first: &Block, second: &Block) -> [[[u8; BLOCK]; BLOCK]; 2] {
+        let mut rows = [_mm256_setzero_si256(); BLOCK];
+        for (y, row) in rows.iter_mut().enumerate() {
+            *row = _mm256_set_m128i(load(&second[y * BLOCK..]), load(&first[y * BLOCK..]));
+        }
+        let columns = transposed(one_direction::<{ SHIFTS[0] }>(rows));
+        let rows = transposed(one_direction::<{ SHIFTS[1] }>(columns));
+        let mut out = [[[0; BLOCK]; BLOCK]; 2];
+        let [first, second] = &mut out;
+        for y in (0..BLOCK).step_by(2) {
+            let samples = _mm256_xor_si256(_mm256_packs_epi16(rows[y], rows[y + 1]), _mm256_set1_epi8(-128));
+            store(first[y..].as_flattened_mut(), _mm256_castsi256_si128(samples));
+            store(second[y..].as_flattened_mut(), _mm256_extracti128_si256::<1>(samples));
+        }
+        out
+    }
+
+    /// Eight sums of products side by side in each half, for which the inputs are interleaved.
+    struct Interleaved(__m256i, __m256i);
+
+    impl Interleaved {
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn new(a: __m256i, b: __m256i) -> Self {
+            Self(_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b))
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn times(&self, [of_a, of_b]: [i32; 2]) -> Wide {
+            let factors = _mm256_set1_epi32(of_a & 0xffff | of_b << 16);
+            Wide(_mm256_madd_epi16(self.0, factors), _mm256_madd_epi16(self.1, factors))
+        }
+    }
+
+    /// Eight values of 32 bits.
+    #[derive(Clone, Copy)]
+    struct Wide(__m256i, __m256i);
+
+    impl Wide {
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn plus(self, other: Self) -> Self {
+            Self(_mm256_add_epi32(self.0, other.0), _mm256_add_epi32(self.1, other.1))
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn minus(self, other: Self) -> Self {
+            Self(_mm256_sub_epi32(self.0, other.0), _mm256_sub_epi32(self.1, other.1))
+        }
+
+        /// Rounded to 16 bits.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn scaled<const SHIFT: i32>(self) -> __m256i {
+            let half = _mm256_set1_epi32(1 << (SHIFT - 1));
+            let low = _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(self.0, half));
+            let high = _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(self.1, half));
+            _mm256_packs_epi32(low, high)
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn one_direction<const SHIFT: i32>(x: [__m256i; BLOCK]) -> [__m256i; BLOCK] {
+        let (x04, x26) = (Interleaved::new(x[0], x[4]), Interleaved::new(x[2], x[6]));
+        let (sum, difference) = (x04.times(Factors::SUM), x04.times(Factors::DIFFERENCE));
+        let (inner, outer) = (x26.times(Factors::INNER), x26.times(Factors::OUTER));
+        let even = [sum.plus(outer), difference.plus(inner), difference.minus(inner), sum.minus(outer)];
+        let z = Interleaved::new(_mm256_add_epi16(x[3], x[7]), _mm256_add_epi16(x[1], x[5]));
+        let (odd_37, odd_15) = (z.times(Factors::ODD_37), z.times(Factors::ODD_15));
+        let (x17, x35) = (Interleaved::new(x[1], x[7]), Interleaved::new(x[3], x[5]));
+        let odd = [
+            x17.times(Factors::FROM_17[0]).plus(odd_15),
+            x35.times(Factors::FROM_35[0]).plus(odd_37),
+            x35.times(Factors::FROM_35[1]).plus(odd_15),
+            x17.times(Factors::FROM_17[1]).plus(odd_37),
+        ];
+        let mut out = x;
+        for i in 0..BLOCK / 2 {
+            out[i] = even[i].plus(odd[i]).scaled::<SHIFT>();
+            out[BLOCK - 1 - i] = even[i].minus(odd[i]).scaled::<SHIFT>();
+        }
+        out
+    }
+
+    /// Rows and columns exchanged, in each half.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn transposed(mut rows: [__m256i; BLOCK]) -> [__m256i; BLOCK] {
+        // Values of rows four apart side by side; after three times all eight of a column are.
+        for _ in 0..3 {
+            let before = rows;
+            for i in 0..BLOCK / 2 {
+                rows[2 * i] = _mm256_unpacklo_epi16(before[i], before[i + 4]);
+                rows[2 * i + 1] = _mm256_unpackhi_epi16(before[i], before[i + 4]);
+            }
+        }
+        rows
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load(values: &[i16]) -> __m128i {
+        let values = &values[..BLOCK];
+        // SAFETY: there are 16 bytes.
+        unsafe { _mm_loadu_si128(values.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn store(samples: &mut [u8], values: __m128i) {
+        let samples = &mut samples[..2 * BLOCK];
+        // SAFETY: there is room for 16 bytes.
+        unsafe { _mm_storeu_si128(samples.as_mut_ptr().cast(), values) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Stream;
+
+    #[test]
+    fn processors_without_vectors_transform_the_same() {
+        let mut stream = Stream::new(0, "blocks", 0, 0);
+        let blocks: Vec<Block> = (0..21)
+            .map(|i| {
+                let mut block = [0; BLOCK * BLOCK];
+                let mut draw = |range: u64| stream.below(range) as i16 - (range / 2) as i16;
+                block[0] = draw(2048);
+                block.iter_mut().skip(1).take(3 * i).for_each(|value| *value = draw(200));
+                block
+            })
+            .collect();
+        let width = 7 * BLOCK;
+        let mut samples = vec![0; blocks.len() * BLOCK * BLOCK];
+        rows(&blocks, &mut samples, width);
+        for (i, block) in blocks.iter().enumerate() {
+            let first = i / 7 * BLOCK * width + i % 7 * BLOCK;
+            for (y, row) in transformed(block).iter().enumerate() {
+                assert_eq!(samples[first + y * width..][..BLOCK], *row, "block {i}, row {y}");
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! From compressed data to planes of samples.
+
+use super::frame::{BLOCK, Frame};
+use super::huffman::{Bits, PADDING};
+use super::idct;
+use memchr::memchr;
+use std::ops::Range;
+
+/// A part of the samples of one component.
+pub struct Plane {
+    /// Column and row of its first sample.
+    origin: [usize; 2],
+    width: usize,
+    samples: Vec<u8>,
+}
+
+impl Plane {
+    /// Samples of a row, both counted from the picture's corner.
+    pub fn row(&self, y: usize, columns: Range<usize>) -> &[u8] {
+        let row = &self.samples[(y - self.origin[1]) * self.width..][..self.width];
+        &row[columns.start - self.origin[0]..columns.end - self.origin[0]]
+    }
+}
+
+/// The planes of all components, as far as these pixels need them. `None` for damage.
+pub fn decode(
+    bytes: &[u8],
+    frame: &Frame,
+    columns: &Range<usize>,
+    rows: &Range<usize>,
+) -> Option<Vec<Plane>> {
+    let across = frame.width.div_ceil(BLOCK * frame.chroma[0]);
+    let columns = groups(columns, frame.chroma[0], across);
+    let rows = groups(rows, frame.chroma[1], frame.height.div_ceil(BLOCK * frame.chroma[1]));
+    let plane = |blocks: [usize; 2]| {
+        let [width, height] = blocks.map(|blocks| blocks * BLOCK);
+        let samples = vec![0; columns.len() * width * rows.len() * height];
+        Plane { origin: [columns.start * width, rows.start * height], width: columns.len() * width, samples }
+    };
+    let mut planes: Vec<Plane> = frame.components.iter().map(|component| plane(component.blocks)).collect();
+    // The coefficients of one row of groups.
+    let mut coefficients: Vec<Vec<[i16; BLOCK * BLOCK]>> = (frame.components.iter())
+        .map(|component| vec![[0; _]; columns.len() * component.blocks.iter().product::<usize>()])
+        .collect();
+
+    let data = Data::of(bytes.get(frame.data..)?)?;
+    let mut segments = data.segments();
+    let mut bits = segments.next()?;
+    let mut dc = vec![0; frame.components.len()];
+    let mut until_restart = frame.restart;
+    for row in 0..rows.end {
+        let is_wanted = rows.contains(&row);
+        if is_wanted {
+            coefficients.iter_mut().for_each(|blocks| blocks.as_flattened_mut().fill(0));
+        }
+        for column in 0..across {
+            if frame.restart > 0 {
+                if until_restart == 0 {
+                    if !bits.is_sound() {
+                        return None;
+                    }
+                    bits = segments.next()?;
+                    dc.fill(0);
+                    until_restart = frame.restart;
+                }
+                until_restart -= 1;
+            }
+            let place = column.wrapping_sub(columns.start);
+            let is_wanted = is_wanted && place < columns.len();
+            for ((component, dc), blocks) in frame.components.iter().zip(&mut dc).zip(&mut coefficients) {
+                let codes = (&component.dc, &component.ac);
+                let [wide, high] = component.blocks;
+                for y in 0..high {
+                    for x in 0..wide {
+                        if is_wanted {
+                            let block = &mut blocks[(y * columns.len() + place) * wide + x];
+                            bits.block(codes, &component.quantization, dc, block)?;
+                        } else {
+                            bits.pass(codes, dc)?;
+                        }
+                    }
+                }
+            }
+        }
+        if is_wanted {
+            for (blocks, plane) in coefficients.iter().zip(&mut planes) {
+                let size = blocks.len() * BLOCK * BLOCK;
+                let samples = &mut plane.samples[(row - rows.start) * size..][..size];
+                idct::rows(blocks, samples, plane.width);
+            }
+        }
+    }
+    bits.is_sound().then_some(planes)
+}
+
+/// The block groups that these pixels need; colours are interpolated between their neighbours.
+fn groups(pixels: &Range<usize>, luma: usize, count: usize) -> Range<usize> {
+    let context = if luma > 1 { luma } else { 0 };
+    let side = BLOCK * luma;
+    pixels.start.saturating_sub(context) / side..(pixels.end + context).div_ceil(side).min(count)
+}
+
+/// The compressed data of a scan, without what guards bytes that look like markers.
+struct Data {
+    /// Segment after segment, [`PADDING`] zeros behind each.
+    bytes: Vec<u8>,
+    /// Where the zeros of each segment end.
+    ends: Vec<usize>,
+}
+
+impl Data {
+    /// `None` where it does not go on to the end of the picture, or restart markers are not in their order.
+    fn of(mut rest: &[u8]) -> Option<Self> {
+        let (mut bytes, mut ends) = (Vec::with_capacity(rest.len() + PADDING), Vec::new());
+        loop {
+            let (plain, marker) = rest.split_at(memchr(0xff, rest)?);
+            bytes.extend_from_slice(plain);
+            let (marker, behind) = (*marker.get(1)?, marker.get(2..)?);
+            let restart = 0xd0 | (ends.len() % 8) as u8;
+            rest = behind;
+            match marker {
+                0 => bytes.push(0xff),
+                0xd9 => break,
+                marker if marker == restart => {
+                    bytes.extend([0; PADDING]);
+                    ends.push(bytes.len());
+                }
+                _ => return None,
+            }
+        }
+        bytes.extend([0; PADDING]);
+        ends.push(bytes.len());
+        Some(Self { bytes, ends })
+    }
+
+    fn segments(&self) -> impl Iterator<Item = Bits<'_>> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(&start, &end)| Bits::new(&self.bytes[start..end]))
+    }
+}
