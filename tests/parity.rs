@@ -77,35 +77,43 @@ impl Case {
         let digest = keys_digest(&store);
         assert!((digest - self.keys).abs() < 1e-9, "{name}: other keys or shapes");
         if let Some(output) = &self.output {
-            output.check(name, &*net, &store);
+            let [plain, frozen] = output.check(name, &*net, &store);
+            println!("{name}: apart by {plain:.0e} of the largest logit, frozen by {frozen:.0e}");
         }
     }
 }
 
 impl Output {
-    fn check(&self, name: &str, net: &dyn Model, store: &Store) {
+    /// How far the logits are from the golden ones, as they are and frozen, in shares of the largest.
+    fn check(&self, name: &str, net: &dyn Model, store: &Store) -> [f64; 2] {
         fill_scaled(store, self.gain);
         let x = images(name, &[2, 3, self.size, self.size]).narrow(0, 0, 1);
         let logits = tch::no_grad(|| net.forward(&x, false)).unwrap();
-        self.logits.check(name, &logits);
+        let apart = self.logits.check(name, &logits);
         if !self.auxiliary.is_empty() {
             let (again, heads) = tch::no_grad(|| net.forward_auxiliary(&x, false)).unwrap();
             assert_eq!((again, heads.len()), (logits, self.auxiliary.len()), "{name}: auxiliary heads");
-            self.auxiliary.iter().zip(&heads).for_each(|(want, head)| want.check(name, head));
+            for (want, head) in self.auxiliary.iter().zip(&heads) {
+                want.check(name, head);
+            }
         }
         store.freeze(Kind::Float);
         let frozen = tch::no_grad(|| net.forward(&x, false)).unwrap();
-        self.logits.check(&format!("{name}, frozen"), &frozen);
+        [apart, self.logits.check(&format!("{name}, frozen"), &frozen)]
     }
 }
 
 impl Logits {
-    fn check(&self, name: &str, got: &Tensor) {
+    /// The largest difference from these logits, in shares of the largest of them.
+    fn check(&self, name: &str, got: &Tensor) -> f64 {
         let got = values(got);
         let largest = self.logits.iter().fold(0.0, |max: f64, logit| max.max(logit.abs()));
         let step = (got.len() / 16).max(1);
+        let mut apart: f64 = 0.0;
         for (i, (got, want)) in got.iter().step_by(step).zip(&self.logits).enumerate() {
-            assert!((got - want).abs() <= TOLERANCE * largest, "{name}: logit {i} is {got}, not {want}");
+            let difference = (got - want).abs() / largest;
+            assert!(difference <= TOLERANCE, "{name}: logit {i} is {got}, not {want}");
+            apart = apart.max(difference);
         }
         let (sum, spread) = (got.iter().sum::<f64>(), (got.len() as f64).sqrt());
         assert!(
@@ -113,6 +121,7 @@ impl Logits {
             "{name}: sum {sum}, not {}",
             self.sum
         );
+        apart
     }
 }
 

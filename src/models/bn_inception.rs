@@ -4,6 +4,7 @@
 //! built. Keys as torchvision's GoogLeNet: `conv1.conv`, `conv1.bn`, `inception3a.branch1.conv`, …, `fc`.
 
 use super::inception_v3::basic_conv;
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     AvgPool2d, Classifier, Concat, Conv, Init, Layer, Linear, MaxPool2d, Path, Sequence, SqueezeExcite, Store,
@@ -43,7 +44,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.se_reduction >= 0, "`se_reduction` {} must not be negative", self.se_reduction);
-        Ok(Box::new(BnInception::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -149,39 +150,23 @@ fn inception(path: &Path, config: &Config, in_channels: i64, widths: &Widths) ->
     })
 }
 
-struct BnInception {
-    stages: Vec<(&'static str, Box<dyn Layer>)>,
-    head: Classifier,
-}
-
-impl BnInception {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let stem = |name: &str, spec: Conv| conv(&(path / name), spec);
-        let mut stages: Vec<(&str, Box<dyn Layer>)> = vec![
-            ("conv1", stem("conv1", Conv::new(config.in_chans, 64, 7).stride(2).padding(3))?),
-            ("maxpool1", halving()),
-            ("conv2", stem("conv2", Conv::new(64, 64, 1))?),
-            ("conv3", stem("conv3", Conv::new(64, 192, 3).same())?),
-            ("maxpool2", halving()),
-        ];
-        let mut channels = 192;
-        for (name, widths) in &MODULES {
-            stages.push((name, inception(&(path / name), config, channels, widths)?));
-            channels = widths.out_channels(channels);
-        }
-        let fc = Linear::new(&(path / "fc"), channels, config.num_classes)?;
-        Ok(Self { stages, head: Classifier::new(fc, config.dropout)? })
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let stem = |name: &str, spec: Conv| conv(&(path / name), spec);
+    let mut stages: Vec<(&str, Box<dyn Layer>)> = vec![
+        ("conv1", stem("conv1", Conv::new(config.in_chans, 64, 7).stride(2).padding(3))?),
+        ("maxpool1", halving()),
+        ("conv2", stem("conv2", Conv::new(64, 64, 1))?),
+        ("conv3", stem("conv3", Conv::new(64, 192, 3).same())?),
+        ("maxpool2", halving()),
+    ];
+    let mut channels = 192;
+    for (name, widths) in &MODULES {
+        stages.push((name, inception(&(path / name), config, channels, widths)?));
+        channels = widths.out_channels(channels);
     }
-}
-
-impl Model for BnInception {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.stages.iter().map(|(name, stage)| (*name, stage.as_ref())).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let fc = Linear::new(&(path / "fc"), channels, config.num_classes)?;
+    Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
 }
 
 /// The paper's net, and SENet's.

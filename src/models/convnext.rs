@@ -3,6 +3,7 @@
 //! Keys as torchvision's: `features.0.0`, `features.0.1`, `features.1.0.layer_scale`, `features.1.0.block.0`, …,
 //! `classifier.0`, `classifier.2`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Conv, Conv2d, DropPath, Dropout, FeedForward, Init, Layer, LayerNorm, LayerNorm2d, Linear, Mlp, Path,
@@ -92,7 +93,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(ConvNext::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -193,51 +194,35 @@ impl Layer for Head {
     }
 }
 
-struct ConvNext {
-    features: Sequential,
-    head: Head,
-}
-
-impl ConvNext {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let mut features = Sequential::named(path, "features");
-        features.push(|path| Stem::new(path, config))?;
-        let mut channels = config.channels[0];
-        let last_block = (config.layers.iter().sum::<i64>() - 1).max(1);
-        let mut done = 0;
-        for (&to, &layers) in config.channels.iter().zip(&config.layers) {
-            if done > 0 {
-                features.push(|path| Downsample::new(path, channels, to))?;
-            }
-            channels = to;
-            features.push(|path| {
-                let mut blocks = Sequential::new(path.clone());
-                for _ in 0..layers {
-                    let drop_path = config.drop_path * done as f64 / last_block as f64;
-                    blocks.push(|path| Block::new(path, config, channels, drop_path))?;
-                    done += 1;
-                }
-                Ok(blocks)
-            })?;
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let mut features = Sequential::named(path, "features");
+    features.push(|path| Stem::new(path, config))?;
+    let mut channels = config.channels[0];
+    let last_block = (config.layers.iter().sum::<i64>() - 1).max(1);
+    let mut done = 0;
+    for (&to, &layers) in config.channels.iter().zip(&config.layers) {
+        if done > 0 {
+            features.push(|path| Downsample::new(path, channels, to))?;
         }
-        let classifier = path / "classifier";
-        let head = Head {
-            norm: LayerNorm2d::new(&(&classifier / 0), channels)?.eps(NORM_EPS),
-            dropout: Dropout::new(config.dropout)?,
-            classifier: Linear::transformer(&(&classifier / 2), channels, config.num_classes, true)?,
-        };
-        Ok(Self { features, head })
+        channels = to;
+        features.push(|path| {
+            let mut blocks = Sequential::new(path.clone());
+            for _ in 0..layers {
+                let drop_path = config.drop_path * done as f64 / last_block as f64;
+                blocks.push(|path| Block::new(path, config, channels, drop_path))?;
+                done += 1;
+            }
+            Ok(blocks)
+        })?;
     }
-}
-
-impl Model for ConvNext {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.features.layers().collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let classifier = path / "classifier";
+    let head = Head {
+        norm: LayerNorm2d::new(&(&classifier / 0), channels)?.eps(NORM_EPS),
+        dropout: Dropout::new(config.dropout)?,
+        classifier: Linear::transformer(&(&classifier / 2), channels, config.num_classes, true)?,
+    };
+    Ok(Net::new(features.into_layers(), head))
 }
 
 /// torchvision's nets.

@@ -5,6 +5,7 @@
 //! `features.transition1.norm`, …, `features.norm5`, `classifier`. torchvision's oldest files spell `norm.1` for
 //! `norm1`: that is a rule of naming, not of this file.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, AvgPool2d, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, Dropout, Init, Layer, Linear,
@@ -110,7 +111,7 @@ impl super::Config for Config {
             "`compression` {} is not in (0, 1]",
             self.compression
         );
-        Ok(Box::new(DenseNet::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -180,62 +181,45 @@ impl Layer for Transition {
     }
 }
 
-struct DenseNet {
-    stages: Vec<(String, Box<dyn Layer>)>,
-    head: Classifier,
-}
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let features = path / "features";
+    let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
+    let mut add = |name: &str, layer: Box<dyn Layer>| stages.push((format!("features.{name}"), layer));
 
-impl DenseNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let features = path / "features";
-        let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
-        let mut add = |name: &str, layer: Box<dyn Layer>| stages.push((format!("features.{name}"), layer));
-
-        let (conv0, norm0) = (&features / "conv0", &features / "norm0");
-        match config.small_stem {
-            true => add("conv0", Box::new(Conv2d::new(&conv0, conv(config.in_chans, config.stem, 3))?)),
-            false => {
-                let conv = conv(config.in_chans, config.stem, 7).stride(2);
-                add("norm0", Box::new(ConvNormAct::relu(ConvNorm::new(&conv0, &norm0, conv)?)));
-                add("pool0", Box::new(MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) }));
-            }
+    let (conv0, norm0) = (&features / "conv0", &features / "norm0");
+    match config.small_stem {
+        true => add("conv0", Box::new(Conv2d::new(&conv0, conv(config.in_chans, config.stem, 3))?)),
+        false => {
+            let conv = conv(config.in_chans, config.stem, 7).stride(2);
+            add("norm0", Box::new(ConvNormAct::relu(ConvNorm::new(&conv0, &norm0, conv)?)));
+            add("pool0", Box::new(MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) }));
         }
-        let mut channels = config.stem;
-        for (&layers, number) in config.blocks.iter().zip(1..) {
-            let name = format!("denseblock{number}");
-            let block = &features / &name;
-            let mut dense = Vec::new();
-            for layer in 1..=layers {
-                let path = &block / format!("denselayer{layer}");
-                dense.push(DenseLayer::new(&path, config, channels)?);
-                channels += config.growth;
-            }
-            add(&name, Box::new(DenseBlock(dense)));
-            if number < config.blocks.len() {
-                let name = format!("transition{number}");
-                let path = &features / &name;
-                let kept = (channels as f64 * config.compression) as i64;
-                let norm = NormAct::new(&(&path / "norm"), channels, Activation::Relu)?;
-                let conv = Conv2d::new(&(&path / "conv"), conv(channels, kept, 1))?;
-                add(&name, Box::new(Transition { norm, conv }));
-                channels = kept;
-            }
+    }
+    let mut channels = config.stem;
+    for (&layers, number) in config.blocks.iter().zip(1..) {
+        let name = format!("denseblock{number}");
+        let block = &features / &name;
+        let mut dense = Vec::new();
+        for layer in 1..=layers {
+            let path = &block / format!("denselayer{layer}");
+            dense.push(DenseLayer::new(&path, config, channels)?);
+            channels += config.growth;
         }
-        add("norm5", Box::new(NormAct::new(&(&features / "norm5"), channels, Activation::Relu)?));
-        let classifier = Linear::zero_bias(&(path / "classifier"), channels, config.num_classes)?;
-        let head = Classifier::new(classifier, config.dropout)?;
-        Ok(Self { stages, head })
+        add(&name, Box::new(DenseBlock(dense)));
+        if number < config.blocks.len() {
+            let name = format!("transition{number}");
+            let path = &features / &name;
+            let kept = (channels as f64 * config.compression) as i64;
+            let norm = NormAct::new(&(&path / "norm"), channels, Activation::Relu)?;
+            let conv = Conv2d::new(&(&path / "conv"), conv(channels, kept, 1))?;
+            add(&name, Box::new(Transition { norm, conv }));
+            channels = kept;
+        }
     }
-}
-
-impl Model for DenseNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.stages.iter().map(|(name, stage)| (name.as_str(), stage.as_ref())).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    add("norm5", Box::new(NormAct::new(&(&features / "norm5"), channels, Activation::Relu)?));
+    let classifier = Linear::zero_bias(&(path / "classifier"), channels, config.num_classes)?;
+    Ok(Net::new(stages, Classifier::new(classifier, config.dropout)?))
 }
 
 /// Both libraries' nets and the papers' others.

@@ -2,6 +2,7 @@
 //!
 //! Keys as torchvision's: `features.0.0`, `features.1.0.block.0.0`, …, `classifier.1`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Classifier, Conv, ConvBlock, ConvNorm, Excitation, FusedInvertedResidual, Init,
@@ -301,52 +302,36 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(EfficientNet::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
-struct EfficientNet {
-    features: Sequential,
-    head: Classifier,
-}
-
-impl EfficientNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let mut features = Sequential::named(path, "features");
-        let mut channels = config.channels(config.stem);
-        let stem = Conv::new(config.in_chans, channels, 3).same().stride(2);
-        features.push(|path| config.conv_block(path, stem, Skip::NONE))?;
-        let total: i64 = config.stages.iter().map(|stage| config.blocks(stage.blocks)).sum();
-        let mut done = 0;
-        for stage in &config.stages {
-            let out = config.channels(stage.channels);
-            features.push(|path| {
-                let mut blocks = Sequential::new(path.clone());
-                for i in 0..config.blocks(stage.blocks) {
-                    let stride = if i == 0 { stage.stride } else { 1 };
-                    let drop_path = config.drop_path * done as f64 / total as f64;
-                    blocks.push(|path| config.block(path, stage, [channels, out], stride, drop_path))?;
-                    (channels, done) = (out, done + 1);
-                }
-                Ok(blocks)
-            })?;
-        }
-        let last = if config.last == 0 { 4 * channels } else { config.last };
-        features.push(|path| config.conv_block(path, Conv::new(channels, last, 1), Skip::NONE))?;
-        let init = Init::Uniform(1.0 / (config.num_classes as f64).sqrt());
-        let classifier = Linear::init(&(path / "classifier" / 1), last, config.num_classes, init)?;
-        Ok(Self { features, head: Classifier::new(classifier, config.dropout)? })
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let mut features = Sequential::named(path, "features");
+    let mut channels = config.channels(config.stem);
+    let stem = Conv::new(config.in_chans, channels, 3).same().stride(2);
+    features.push(|path| config.conv_block(path, stem, Skip::NONE))?;
+    let total: i64 = config.stages.iter().map(|stage| config.blocks(stage.blocks)).sum();
+    let mut done = 0;
+    for stage in &config.stages {
+        let out = config.channels(stage.channels);
+        features.push(|path| {
+            let mut blocks = Sequential::new(path.clone());
+            for i in 0..config.blocks(stage.blocks) {
+                let stride = if i == 0 { stage.stride } else { 1 };
+                let drop_path = config.drop_path * done as f64 / total as f64;
+                blocks.push(|path| config.block(path, stage, [channels, out], stride, drop_path))?;
+                (channels, done) = (out, done + 1);
+            }
+            Ok(blocks)
+        })?;
     }
-}
-
-impl Model for EfficientNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.features.layers().collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let last = if config.last == 0 { 4 * channels } else { config.last };
+    features.push(|path| config.conv_block(path, Conv::new(channels, last, 1), Skip::NONE))?;
+    let init = Init::Uniform(1.0 / (config.num_classes as f64).sqrt());
+    let classifier = Linear::init(&(path / "classifier" / 1), last, config.num_classes, init)?;
+    Ok(Net::new(features.into_layers(), Classifier::new(classifier, config.dropout)?))
 }
 
 /// torchvision's nets.

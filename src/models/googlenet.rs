@@ -5,10 +5,11 @@
 //! there is no `.bn`, with squeeze-excitation there is `inception3a.se.fc1`.
 
 use super::inception_v3::{TransformInput, basic_conv};
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, AvgPool2d, Classifier, Concat, Conv, Conv2d, Dropout, Init, Layer, Linear, LocalResponseNorm,
-    MaxPool2d, Path, Sequence, SqueezeExcite, Store, adaptive_avg_pool,
+    Activation, AvgPool2d, Classifier, Concat, Conv, Conv2d, ConvRelu, Dropout, Init, Layer, Linear,
+    LocalResponseNorm, MaxPool2d, Path, Sequence, SqueezeExcite, Store, adaptive_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -97,7 +98,7 @@ impl super::Config for Config {
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.third_kernel % 2 == 1, "`third_kernel` {} must be odd", self.third_kernel);
         ensure!(self.se_reduction >= 0, "`se_reduction` {} must not be negative", self.se_reduction);
-        Ok(Box::new(GoogLeNet::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -115,15 +116,6 @@ impl Config {
             true => basic_conv(path, conv)?,
             false => Box::new(ConvRelu(Conv2d::new(&(path / "conv"), conv.zero_bias())?)),
         })
-    }
-}
-
-/// A convolution with bias and ReLU.
-struct ConvRelu(Conv2d);
-
-impl Layer for ConvRelu {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.0.forward_act(x, Activation::Relu, train)
     }
 }
 
@@ -246,62 +238,42 @@ impl Layer for AuxiliaryHead {
     }
 }
 
-struct GoogLeNet {
-    stages: Vec<(&'static str, Box<dyn Layer>)>,
-    auxiliaries: Vec<(&'static str, AuxiliaryHead)>,
-    head: Classifier,
-}
-
-impl GoogLeNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let conv = |name: &str, conv: Conv| config.conv(&(path / name), conv);
-        let pool = |kernel| Box::new(MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(kernel) });
-        let conv1 = conv("conv1", Conv::new(config.in_chans, 64, 7).stride(2).padding(3))?;
-        let mut stages: Vec<(&str, Box<dyn Layer>)> = vec![
-            ("conv1", TransformInput::before(conv1, config.in_chans, config.transform_input)?),
-            ("maxpool1", pool(3)),
-            ("conv2", conv("conv2", Conv::new(64, 64, 1))?),
-            ("conv3", conv("conv3", Conv::new(64, 192, 3).same())?),
-            ("maxpool2", pool(3)),
-        ];
-        if config.response_norm {
-            stages.insert(4, ("norm2", Box::new(RESPONSE_NORM)));
-            stages.insert(2, ("norm1", Box::new(RESPONSE_NORM)));
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let conv = |name: &str, conv: Conv| config.conv(&(path / name), conv);
+    let pool = |kernel| Box::new(MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(kernel) });
+    let conv1 = conv("conv1", Conv::new(config.in_chans, 64, 7).stride(2).padding(3))?;
+    let mut stages: Vec<(&str, Box<dyn Layer>)> = vec![
+        ("conv1", TransformInput::before(conv1, config.in_chans, config.transform_input)?),
+        ("maxpool1", pool(3)),
+        ("conv2", conv("conv2", Conv::new(64, 64, 1))?),
+        ("conv3", conv("conv3", Conv::new(64, 192, 3).same())?),
+        ("maxpool2", pool(3)),
+    ];
+    if config.response_norm {
+        stages.insert(4, ("norm2", Box::new(RESPONSE_NORM)));
+        stages.insert(2, ("norm1", Box::new(RESPONSE_NORM)));
+    }
+    let mut channels = 192;
+    for (name, widths) in &MODULES {
+        stages.push((name, inception(&(path / name), config, channels, widths)?));
+        channels = widths.out_channels();
+        match *name {
+            "inception3b" => stages.push(("maxpool3", pool(3))),
+            "inception4e" => stages.push(("maxpool4", pool(2))),
+            _ => {}
         }
-        let mut channels = 192;
-        for (name, widths) in &MODULES {
-            stages.push((name, inception(&(path / name), config, channels, widths)?));
-            channels = widths.out_channels();
-            match *name {
-                "inception3b" => stages.push(("maxpool3", pool(3))),
-                "inception4e" => stages.push(("maxpool4", pool(2))),
-                _ => {}
-            }
-        }
-        let auxiliaries = match config.aux_logits {
-            true => vec![
-                ("inception4a", AuxiliaryHead::new(&(path / "aux1"), config, 512)?),
-                ("inception4d", AuxiliaryHead::new(&(path / "aux2"), config, 528)?),
-            ],
-            false => Vec::new(),
-        };
-        let fc = Linear::weights(&(path / "fc"), channels, config.num_classes, config.init())?;
-        Ok(Self { stages, auxiliaries, head: Classifier::new(fc, config.dropout)? })
     }
-}
-
-impl Model for GoogLeNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.stages.iter().map(|(name, stage)| (*name, stage.as_ref())).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
-
-    fn auxiliaries(&self) -> Vec<(&str, &dyn Layer)> {
-        self.auxiliaries.iter().map(|(stage, head)| (*stage, head as &dyn Layer)).collect()
-    }
+    let auxiliaries = match config.aux_logits {
+        true => vec![
+            ("inception4a", AuxiliaryHead::new(&(path / "aux1"), config, 512)?),
+            ("inception4d", AuxiliaryHead::new(&(path / "aux2"), config, 528)?),
+        ],
+        false => Vec::new(),
+    };
+    let fc = Linear::weights(&(path / "fc"), channels, config.num_classes, config.init())?;
+    let net = Net::new(stages, Classifier::new(fc, config.dropout)?);
+    Ok(auxiliaries.into_iter().fold(net, |net, (stage, head)| net.auxiliary(stage, head)))
 }
 
 /// torchvision's net, the paper's, and the paper's with squeeze-excitation.

@@ -5,6 +5,7 @@
 
 use super::inception_v3::{along, basic_conv};
 use super::inception_v4::{average_branch, branch, halve};
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{Activation, Classifier, Concat, Conv, Conv2d, Layer, Linear, Path, Sequence, Store};
 use anyhow::{Result, ensure};
@@ -47,7 +48,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.modules.iter().all(|&n| n > 0), "`modules` {:?} must be positive", self.modules);
-        Ok(Box::new(InceptionResNetV2::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -142,51 +143,34 @@ fn mixed_7a(path: &Path) -> Result<Box<dyn Layer>> {
     ])))
 }
 
-struct InceptionResNetV2 {
-    stages: Vec<(&'static str, Box<dyn Layer>)>,
-    head: Classifier,
-}
-
-impl InceptionResNetV2 {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let conv = |name: &'static str, spec: Conv| {
-            Ok::<_, anyhow::Error>((name, basic_conv(&(path / name), spec)?))
-        };
-        let repeat = |name: &'static str, count: i64, block: &dyn Fn(&Path) -> Result<Box<dyn Layer>>| {
-            let blocks = (0..count).map(|i| block(&(path / name / i))).collect::<Result<_>>()?;
-            Ok::<(_, Box<dyn Layer>), anyhow::Error>((name, Box::new(Sequence(blocks))))
-        };
-        let ([n35, n17, n8], [s35, s17, s8]) = (config.modules, config.scales);
-        let stages = vec![
-            conv("conv2d_1a", Conv::new(config.in_chans, 32, 3).stride(2))?,
-            conv("conv2d_2a", Conv::new(32, 32, 3))?,
-            conv("conv2d_2b", Conv::new(32, 64, 3).same())?,
-            ("maxpool_3a", halve()),
-            conv("conv2d_3b", Conv::new(64, 80, 1))?,
-            conv("conv2d_4a", Conv::new(80, 192, 3))?,
-            ("maxpool_5a", halve()),
-            ("mixed_5b", mixed_5b(&(path / "mixed_5b"))?),
-            repeat("repeat", n35, &|p| block35(p, s35))?,
-            ("mixed_6a", mixed_6a(&(path / "mixed_6a"))?),
-            repeat("repeat_1", n17, &|p| block17(p, s17))?,
-            ("mixed_7a", mixed_7a(&(path / "mixed_7a"))?),
-            repeat("repeat_2", n8 - 1, &|p| block8(p, s8, Activation::Relu))?,
-            ("block8", block8(&(path / "block8"), 1.0, Activation::Identity)?),
-            conv("conv2d_7b", Conv::new(2080, 1536, 1))?,
-        ];
-        let linear = Linear::new(&(path / "classif"), 1536, config.num_classes)?;
-        Ok(Self { stages, head: Classifier::new(linear, config.dropout)? })
-    }
-}
-
-impl Model for InceptionResNetV2 {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.stages.iter().map(|(name, stage)| (*name, stage.as_ref())).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let conv =
+        |name: &'static str, spec: Conv| Ok::<_, anyhow::Error>((name, basic_conv(&(path / name), spec)?));
+    let repeat = |name: &'static str, count: i64, block: &dyn Fn(&Path) -> Result<Box<dyn Layer>>| {
+        let blocks = (0..count).map(|i| block(&(path / name / i))).collect::<Result<_>>()?;
+        Ok::<(_, Box<dyn Layer>), anyhow::Error>((name, Box::new(Sequence(blocks))))
+    };
+    let ([n35, n17, n8], [s35, s17, s8]) = (config.modules, config.scales);
+    let stages = vec![
+        conv("conv2d_1a", Conv::new(config.in_chans, 32, 3).stride(2))?,
+        conv("conv2d_2a", Conv::new(32, 32, 3))?,
+        conv("conv2d_2b", Conv::new(32, 64, 3).same())?,
+        ("maxpool_3a", halve()),
+        conv("conv2d_3b", Conv::new(64, 80, 1))?,
+        conv("conv2d_4a", Conv::new(80, 192, 3))?,
+        ("maxpool_5a", halve()),
+        ("mixed_5b", mixed_5b(&(path / "mixed_5b"))?),
+        repeat("repeat", n35, &|p| block35(p, s35))?,
+        ("mixed_6a", mixed_6a(&(path / "mixed_6a"))?),
+        repeat("repeat_1", n17, &|p| block17(p, s17))?,
+        ("mixed_7a", mixed_7a(&(path / "mixed_7a"))?),
+        repeat("repeat_2", n8 - 1, &|p| block8(p, s8, Activation::Relu))?,
+        ("block8", block8(&(path / "block8"), 1.0, Activation::Identity)?),
+        conv("conv2d_7b", Conv::new(2080, 1536, 1))?,
+    ];
+    let linear = Linear::new(&(path / "classif"), 1536, config.num_classes)?;
+    Ok(Net::new(stages, Classifier::new(linear, config.dropout)?))
 }
 
 /// timm's net.

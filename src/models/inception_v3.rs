@@ -3,6 +3,7 @@
 //! Keys of both: `Conv2d_1a_3x3.conv`, `Conv2d_1a_3x3.bn`, …, `Mixed_5b.branch1x1.conv`, …, `fc`; torchvision's files
 //! have `AuxLogits` as well.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     AvgPool2d, Classifier, Concat, Conv, ConvNorm, ConvNormAct, Init, Layer, Linear, MaxPool2d, Path, Store,
@@ -55,7 +56,7 @@ impl super::Config for Config {
     }
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
-        Ok(Box::new(InceptionV3::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -229,63 +230,43 @@ impl Layer for AuxiliaryHead {
     }
 }
 
-struct InceptionV3 {
-    stages: Vec<(&'static str, Box<dyn Layer>)>,
-    auxiliary: Option<AuxiliaryHead>,
-    head: Classifier,
-}
-
-/// The stage that the auxiliary head stands on.
-const AUXILIARY: &str = "Mixed_6e";
-
-impl InceptionV3 {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let at = |name: &str| path / name;
-        let conv = |name: &'static str, spec: Conv| Ok::<_, anyhow::Error>((name, conv(&at(name), spec)?));
-        let first = conv("Conv2d_1a_3x3", Conv::new(config.in_chans, 32, 3).stride(2))?.1;
-        let mut stages = vec![
-            ("Conv2d_1a_3x3", TransformInput::before(first, config.in_chans, config.transform_input)?),
-            conv("Conv2d_2a_3x3", Conv::new(32, 32, 3))?,
-            conv("Conv2d_2b_3x3", Conv::new(32, 64, 3).same())?,
-            ("maxpool1", halve()),
-            conv("Conv2d_3b_1x1", Conv::new(64, 80, 1))?,
-            conv("Conv2d_4a_3x3", Conv::new(80, 192, 3))?,
-            ("maxpool2", halve()),
-            ("Mixed_5b", module_a(&at("Mixed_5b"), 192, 32)?),
-            ("Mixed_5c", module_a(&at("Mixed_5c"), 256, 64)?),
-            ("Mixed_5d", module_a(&at("Mixed_5d"), 288, 64)?),
-            ("Mixed_6a", module_b(&at("Mixed_6a"), 288)?),
-            ("Mixed_6b", module_c(&at("Mixed_6b"), 768, 128)?),
-            ("Mixed_6c", module_c(&at("Mixed_6c"), 768, 160)?),
-            ("Mixed_6d", module_c(&at("Mixed_6d"), 768, 160)?),
-            ("Mixed_6e", module_c(&at("Mixed_6e"), 768, 192)?),
-        ];
-        let auxiliary = match config.aux_logits {
-            true => Some(AuxiliaryHead::new(&at("AuxLogits"), 768, config.num_classes)?),
-            false => None,
-        };
-        stages.extend([
-            ("Mixed_7a", module_d(&at("Mixed_7a"), 768)?),
-            ("Mixed_7b", module_e(&at("Mixed_7b"), 1280)?),
-            ("Mixed_7c", module_e(&at("Mixed_7c"), 2048)?),
-        ]);
-        let fc = Linear::weights(&at("fc"), 2048, config.num_classes, Init::TruncatedNormal(0.1))?;
-        Ok(Self { stages, auxiliary, head: Classifier::new(fc, config.dropout)? })
-    }
-}
-
-impl Model for InceptionV3 {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.stages.iter().map(|(name, stage)| (*name, stage.as_ref())).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
-
-    fn auxiliaries(&self) -> Vec<(&str, &dyn Layer)> {
-        self.auxiliary.iter().map(|head| (AUXILIARY, head as &dyn Layer)).collect()
-    }
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let at = |name: &str| path / name;
+    let conv = |name: &'static str, spec: Conv| Ok::<_, anyhow::Error>((name, conv(&at(name), spec)?));
+    let first = conv("Conv2d_1a_3x3", Conv::new(config.in_chans, 32, 3).stride(2))?.1;
+    let mut stages = vec![
+        ("Conv2d_1a_3x3", TransformInput::before(first, config.in_chans, config.transform_input)?),
+        conv("Conv2d_2a_3x3", Conv::new(32, 32, 3))?,
+        conv("Conv2d_2b_3x3", Conv::new(32, 64, 3).same())?,
+        ("maxpool1", halve()),
+        conv("Conv2d_3b_1x1", Conv::new(64, 80, 1))?,
+        conv("Conv2d_4a_3x3", Conv::new(80, 192, 3))?,
+        ("maxpool2", halve()),
+        ("Mixed_5b", module_a(&at("Mixed_5b"), 192, 32)?),
+        ("Mixed_5c", module_a(&at("Mixed_5c"), 256, 64)?),
+        ("Mixed_5d", module_a(&at("Mixed_5d"), 288, 64)?),
+        ("Mixed_6a", module_b(&at("Mixed_6a"), 288)?),
+        ("Mixed_6b", module_c(&at("Mixed_6b"), 768, 128)?),
+        ("Mixed_6c", module_c(&at("Mixed_6c"), 768, 160)?),
+        ("Mixed_6d", module_c(&at("Mixed_6d"), 768, 160)?),
+        ("Mixed_6e", module_c(&at("Mixed_6e"), 768, 192)?),
+    ];
+    let auxiliary = match config.aux_logits {
+        true => Some(AuxiliaryHead::new(&at("AuxLogits"), 768, config.num_classes)?),
+        false => None,
+    };
+    stages.extend([
+        ("Mixed_7a", module_d(&at("Mixed_7a"), 768)?),
+        ("Mixed_7b", module_e(&at("Mixed_7b"), 1280)?),
+        ("Mixed_7c", module_e(&at("Mixed_7c"), 2048)?),
+    ]);
+    let fc = Linear::weights(&at("fc"), 2048, config.num_classes, Init::TruncatedNormal(0.1))?;
+    let net = Net::new(stages, Classifier::new(fc, config.dropout)?);
+    Ok(match auxiliary {
+        Some(auxiliary) => net.auxiliary("Mixed_6e", auxiliary),
+        None => net,
+    })
 }
 
 /// Both libraries' nets.

@@ -4,6 +4,7 @@
 //! `features.6.branch1.0.conv`, …, `last_linear`.
 
 use super::inception_v3::{along, basic_conv};
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{AvgPool2d, Classifier, Concat, Conv, Layer, Linear, MaxPool2d, Path, Store};
 use anyhow::{Result, ensure};
@@ -36,7 +37,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.modules.iter().all(|&n| n > 0), "`modules` {:?} must be positive", self.modules);
-        Ok(Box::new(InceptionV4::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -166,47 +167,31 @@ fn inception_c(path: &Path) -> Result<Box<dyn Layer>> {
     ])))
 }
 
-struct InceptionV4 {
-    stages: Vec<(String, Box<dyn Layer>)>,
-    head: Classifier,
-}
-
-impl InceptionV4 {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let features = path / "features";
-        let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
-        let mut add = |count: i64, build: &dyn Fn(&Path) -> Result<Box<dyn Layer>>| -> Result<()> {
-            for _ in 0..count {
-                let index = stages.len();
-                stages.push((format!("features.{index}"), build(&(&features / index))?));
-            }
-            Ok(())
-        };
-        let [a, b, c] = config.modules;
-        add(1, &|p| basic_conv(p, Conv::new(config.in_chans, 32, 3).stride(2)))?;
-        add(1, &|p| basic_conv(p, Conv::new(32, 32, 3)))?;
-        add(1, &|p| basic_conv(p, Conv::new(32, 64, 3).same()))?;
-        add(1, &mixed_3a)?;
-        add(1, &mixed_4a)?;
-        add(1, &mixed_5a)?;
-        add(a, &inception_a)?;
-        add(1, &reduction_a)?;
-        add(b, &inception_b)?;
-        add(1, &reduction_b)?;
-        add(c, &inception_c)?;
-        let linear = Linear::new(&(path / "last_linear"), 1536, config.num_classes)?;
-        Ok(Self { stages, head: Classifier::new(linear, config.dropout)? })
-    }
-}
-
-impl Model for InceptionV4 {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.stages.iter().map(|(name, stage)| (name.as_str(), stage.as_ref())).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let features = path / "features";
+    let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
+    let mut add = |count: i64, build: &dyn Fn(&Path) -> Result<Box<dyn Layer>>| -> Result<()> {
+        for _ in 0..count {
+            let index = stages.len();
+            stages.push((format!("features.{index}"), build(&(&features / index))?));
+        }
+        Ok(())
+    };
+    let [a, b, c] = config.modules;
+    add(1, &|p| basic_conv(p, Conv::new(config.in_chans, 32, 3).stride(2)))?;
+    add(1, &|p| basic_conv(p, Conv::new(32, 32, 3)))?;
+    add(1, &|p| basic_conv(p, Conv::new(32, 64, 3).same()))?;
+    add(1, &mixed_3a)?;
+    add(1, &mixed_4a)?;
+    add(1, &mixed_5a)?;
+    add(a, &inception_a)?;
+    add(1, &reduction_a)?;
+    add(b, &inception_b)?;
+    add(1, &reduction_b)?;
+    add(c, &inception_c)?;
+    let linear = Linear::new(&(path / "last_linear"), 1536, config.num_classes)?;
+    Ok(Net::new(stages, Classifier::new(linear, config.dropout)?))
 }
 
 /// timm's net.

@@ -3,6 +3,7 @@
 //! Keys as torchvision's: `stem.0.0`, `blocks.0.layers.0.layers.MBconv.layers.conv_a.0`, …,
 //! `blocks.0.layers.0.layers.window_attention.attn_layer.0`, …, `classifier.5`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, ConvNorm, DropPath, Excitation, FeedForward, Init,
@@ -101,7 +102,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(MaxVit::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -383,49 +384,33 @@ impl Layer for Head {
     }
 }
 
-struct MaxVit {
-    stem: Stem,
-    blocks: Sequential,
-    head: Head,
-}
-
-impl MaxVit {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let stem = Stem::new(&(path / "stem"), config)?;
-        let mut blocks = Sequential::named(path, "blocks");
-        let last_layer = (config.layers.iter().sum::<i64>() - 1).max(1);
-        let (mut channels, mut done) = (config.stem, 0);
-        for (&to, &count) in config.channels.iter().zip(&config.layers) {
-            blocks.push(|path| {
-                let mut layers = Sequential::new(path / "layers");
-                for i in 0..count {
-                    let stride = if i == 0 { 2 } else { 1 };
-                    let drop_path = config.drop_path * done as f64 / last_layer as f64;
-                    layers.push(|path| MaxVitLayer::new(path, config, [channels, to], stride, drop_path))?;
-                    (channels, done) = (to, done + 1);
-                }
-                Ok(layers)
-            })?;
-        }
-        let classifier = path / "classifier";
-        let head = Head {
-            norm: LayerNorm::new(&(&classifier / 2), channels)?,
-            hidden: Linear::init(&(&classifier / 3), channels, channels, INIT)?,
-            classifier: Linear::with(&(&classifier / 5), channels, config.num_classes, INIT, None)?,
-        };
-        Ok(Self { stem, blocks, head })
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let stem = Stem::new(&(path / "stem"), config)?;
+    let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("stem".into(), Box::new(stem))];
+    let mut blocks = Sequential::named(path, "blocks");
+    let last_layer = (config.layers.iter().sum::<i64>() - 1).max(1);
+    let (mut channels, mut done) = (config.stem, 0);
+    for (&to, &count) in config.channels.iter().zip(&config.layers) {
+        blocks.push(|path| {
+            let mut layers = Sequential::new(path / "layers");
+            for i in 0..count {
+                let stride = if i == 0 { 2 } else { 1 };
+                let drop_path = config.drop_path * done as f64 / last_layer as f64;
+                layers.push(|path| MaxVitLayer::new(path, config, [channels, to], stride, drop_path))?;
+                (channels, done) = (to, done + 1);
+            }
+            Ok(layers)
+        })?;
     }
-}
-
-impl Model for MaxVit {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        let stem: (&str, &dyn Layer) = ("stem", &self.stem);
-        std::iter::once(stem).chain(self.blocks.layers()).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let classifier = path / "classifier";
+    let head = Head {
+        norm: LayerNorm::new(&(&classifier / 2), channels)?,
+        hidden: Linear::init(&(&classifier / 3), channels, channels, INIT)?,
+        classifier: Linear::with(&(&classifier / 5), channels, config.num_classes, INIT, None)?,
+    };
+    stages.extend(blocks.into_layers());
+    Ok(Net::new(stages, head))
 }
 
 /// torchvision's net.

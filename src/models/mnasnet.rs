@@ -2,6 +2,7 @@
 //!
 //! Keys as torchvision's: `layers.0`, `layers.1`, …, `layers.8.0.layers.0`, …, `classifier.1`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Classifier, Conv, ConvBlock, ConvNorm, Init, InvertedResidual, Layer, Linear, Path,
@@ -130,56 +131,40 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.width > 0.0 && self.width.is_finite(), "`width` {} must be positive", self.width);
-        Ok(Box::new(MnasNet::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
-struct MnasNet {
-    layers: Vec<(String, Box<dyn Layer>)>,
-    head: Classifier,
-}
-
-impl MnasNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let place = path / "layers";
-        let (stem, mut channels) = (config.channels(config.stem), config.channels(config.separable));
-        let conv = Conv::new(config.in_chans, stem, 3).same().stride(2);
-        let conv = config.conv_block(&place, 0, conv)?;
-        let separable = InvertedResidual {
-            expand: None,
-            depthwise: config.conv_block(&place, 3, Conv::new(stem, stem, 3).same().groups(stem))?,
-            se: None,
-            project: config.conv_norm(&place, 6, Conv::new(stem, channels, 1))?,
-            skip: Skip::NONE,
-        };
-        let mut layers: Vec<(String, Box<dyn Layer>)> =
-            vec![("layers.0".into(), Box::new(conv)), ("layers.3".into(), Box::new(separable))];
-        let last = 8 + config.stages.len();
-        for (stage, index) in config.stages.iter().zip(8..) {
-            let (mut blocks, to) = (Sequential::new(&place / index), config.channels(stage.channels));
-            for i in 0..stage.blocks {
-                let stride = if i == 0 { stage.stride } else { 1 };
-                blocks.push(|path| config.block(path, stage, [channels, to], stride))?;
-                channels = to;
-            }
-            layers.push((format!("layers.{index}"), Box::new(blocks)));
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let place = path / "layers";
+    let (stem, mut channels) = (config.channels(config.stem), config.channels(config.separable));
+    let conv = Conv::new(config.in_chans, stem, 3).same().stride(2);
+    let conv = config.conv_block(&place, 0, conv)?;
+    let separable = InvertedResidual {
+        expand: None,
+        depthwise: config.conv_block(&place, 3, Conv::new(stem, stem, 3).same().groups(stem))?,
+        se: None,
+        project: config.conv_norm(&place, 6, Conv::new(stem, channels, 1))?,
+        skip: Skip::NONE,
+    };
+    let mut layers: Vec<(String, Box<dyn Layer>)> =
+        vec![("layers.0".into(), Box::new(conv)), ("layers.3".into(), Box::new(separable))];
+    let last = 8 + config.stages.len();
+    for (stage, index) in config.stages.iter().zip(8..) {
+        let (mut blocks, to) = (Sequential::new(&place / index), config.channels(stage.channels));
+        for i in 0..stage.blocks {
+            let stride = if i == 0 { stage.stride } else { 1 };
+            blocks.push(|path| config.block(path, stage, [channels, to], stride))?;
+            channels = to;
         }
-        let conv = config.conv_block(&place, last, Conv::new(channels, config.last, 1))?;
-        layers.push((format!("layers.{last}"), Box::new(conv)));
-        let init = Init::Uniform((3.0 / config.num_classes as f64).sqrt());
-        let classifier = Linear::init(&(path / "classifier" / 1), config.last, config.num_classes, init)?;
-        Ok(Self { layers, head: Classifier::new(classifier, config.dropout)? })
+        layers.push((format!("layers.{index}"), Box::new(blocks)));
     }
-}
-
-impl Model for MnasNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.layers.iter().map(|(name, layer)| (name.as_str(), layer.as_ref())).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let conv = config.conv_block(&place, last, Conv::new(channels, config.last, 1))?;
+    layers.push((format!("layers.{last}"), Box::new(conv)));
+    let init = Init::Uniform((3.0 / config.num_classes as f64).sqrt());
+    let classifier = Linear::init(&(path / "classifier" / 1), config.last, config.num_classes, init)?;
+    Ok(Net::new(layers, Classifier::new(classifier, config.dropout)?))
 }
 
 /// torchvision's nets.

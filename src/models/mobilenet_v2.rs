@@ -2,10 +2,11 @@
 //!
 //! Keys as torchvision's: `features.0.0`, `features.1.conv.0.0`, …, `features.18.0`, `classifier.1`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Classifier, Conv, ConvBlock, ConvNorm, Init, InvertedResidual, Layer, Linear, Path,
-    Sequential, Skip, Store, make_divisible,
+    Activation, Classifier, Conv, ConvBlock, ConvNorm, Init, InvertedResidual, Linear, Path, Sequential,
+    Skip, Store, make_divisible,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -93,7 +94,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(MobileNetV2::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -126,41 +127,25 @@ fn block(path: &Path, expansion: i64, [from, to]: [i64; 2], stride: i64) -> Resu
     })
 }
 
-struct MobileNetV2 {
-    features: Sequential,
-    head: Classifier,
-}
-
-impl MobileNetV2 {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let mut features = Sequential::named(path, "features");
-        let mut channels = config.channels(config.stem, config.width);
-        let stem = Conv::new(config.in_chans, channels, 3).same().stride(2);
-        features.push(|path| conv_block(path, stem))?;
-        for stage in &config.stages {
-            let out = config.channels(stage.channels, config.width);
-            for i in 0..(stage.blocks as f64 * config.depth).ceil() as i64 {
-                let stride = if i == 0 { stage.stride } else { 1 };
-                features.push(|path| block(path, stage.expansion, [channels, out], stride))?;
-                channels = out;
-            }
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let mut features = Sequential::named(path, "features");
+    let mut channels = config.channels(config.stem, config.width);
+    let stem = Conv::new(config.in_chans, channels, 3).same().stride(2);
+    features.push(|path| conv_block(path, stem))?;
+    for stage in &config.stages {
+        let out = config.channels(stage.channels, config.width);
+        for i in 0..(stage.blocks as f64 * config.depth).ceil() as i64 {
+            let stride = if i == 0 { stage.stride } else { 1 };
+            features.push(|path| block(path, stage.expansion, [channels, out], stride))?;
+            channels = out;
         }
-        let last = config.channels(config.last, config.width.max(1.0));
-        features.push(|path| conv_block(path, Conv::new(channels, last, 1)))?;
-        let classifier = path / "classifier" / 1;
-        let classifier = Linear::init(&classifier, last, config.num_classes, Init::Normal(0.01))?;
-        Ok(Self { features, head: Classifier::new(classifier, config.dropout)? })
     }
-}
-
-impl Model for MobileNetV2 {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.features.layers().collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let last = config.channels(config.last, config.width.max(1.0));
+    features.push(|path| conv_block(path, Conv::new(channels, last, 1)))?;
+    let classifier = path / "classifier" / 1;
+    let classifier = Linear::init(&classifier, last, config.num_classes, Init::Normal(0.01))?;
+    Ok(Net::new(features.into_layers(), Classifier::new(classifier, config.dropout)?))
 }
 
 /// torchvision's net.

@@ -2,6 +2,7 @@
 //!
 //! Keys as torchvision's: `features.0.0`, `features.1.block.0.0`, …, `classifier.0`, `classifier.3`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Conv, ConvBlock, ConvNorm, Dropout, Excitation, Init, InvertedResidual, Layer, Linear, Path,
@@ -180,7 +181,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(MobileNetV3::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -199,43 +200,27 @@ impl Layer for Head {
     }
 }
 
-struct MobileNetV3 {
-    features: Sequential,
-    head: Head,
-}
-
-impl MobileNetV3 {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let mut features = Sequential::named(path, "features");
-        let mut channels = config.channels(config.stem);
-        let stem = Conv::new(config.in_chans, channels, 3).same().stride(2);
-        features.push(|path| config.conv_block(path, stem, Activation::HardSwish))?;
-        for block in &config.blocks {
-            features.push(|path| config.block(path, channels, block))?;
-            channels = config.channels(block.channels);
-        }
-        let last = 6 * channels;
-        let conv = Conv::new(channels, last, 1);
-        features.push(|path| config.conv_block(path, conv, Activation::HardSwish))?;
-        let (classifier, hidden) = (path / "classifier", config.channels(config.hidden));
-        let init = Init::Normal(0.01);
-        let head = Head {
-            hidden: Linear::init(&(&classifier / 0), last, hidden, init)?,
-            dropout: Dropout::new(config.dropout)?,
-            classifier: Linear::init(&(&classifier / 3), hidden, config.num_classes, init)?,
-        };
-        Ok(Self { features, head })
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let mut features = Sequential::named(path, "features");
+    let mut channels = config.channels(config.stem);
+    let stem = Conv::new(config.in_chans, channels, 3).same().stride(2);
+    features.push(|path| config.conv_block(path, stem, Activation::HardSwish))?;
+    for block in &config.blocks {
+        features.push(|path| config.block(path, channels, block))?;
+        channels = config.channels(block.channels);
     }
-}
-
-impl Model for MobileNetV3 {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.features.layers().collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let last = 6 * channels;
+    let conv = Conv::new(channels, last, 1);
+    features.push(|path| config.conv_block(path, conv, Activation::HardSwish))?;
+    let (classifier, hidden) = (path / "classifier", config.channels(config.hidden));
+    let init = Init::Normal(0.01);
+    let head = Head {
+        hidden: Linear::init(&(&classifier / 0), last, hidden, init)?,
+        dropout: Dropout::new(config.dropout)?,
+        classifier: Linear::init(&(&classifier / 3), hidden, config.num_classes, init)?,
+    };
+    Ok(Net::new(features.into_layers(), head))
 }
 
 /// torchvision's nets.

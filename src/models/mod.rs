@@ -17,6 +17,7 @@ pub mod mnasnet;
 pub mod mobile;
 pub mod mobilenet_v2;
 pub mod mobilenet_v3;
+mod net;
 pub mod registry;
 pub mod regnet;
 pub mod residual;

@@ -3,6 +3,7 @@
 //! Keys as torchvision's: `stem.0`, `trunk_output.block1.block1-0.proj.0`, `trunk_output.block1.block1-0.f.a.0`, …,
 //! `fc`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Classifier, Conv, ConvNorm, ConvNormAct, Init, Layer, Linear, Path, Sequence, SqueezeExcite,
@@ -225,7 +226,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(RegNet::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -300,43 +301,24 @@ impl Layer for Block {
     }
 }
 
-struct RegNet {
-    stem: ConvNormAct,
-    trunk_output: Vec<(String, Sequence)>,
-    head: Classifier,
-}
-
-impl RegNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let stem = Conv::new(config.in_chans, config.stem, 3).same().stride(2);
-        let stem = ConvNormAct::relu(conv_norm(&(path / "stem"), stem)?);
-        let (trunk, mut channels) = (path / "trunk_output", config.stem);
-        let mut trunk_output = Vec::new();
-        for (stage, number) in config.stages().iter().zip(1..) {
-            let (name, shape) = (format!("block{number}"), config.shape(stage.width));
-            let mut blocks: Vec<Box<dyn Layer>> = Vec::new();
-            for i in 0..stage.blocks {
-                let (path, stride) = (&trunk / &name / format!("{name}-{i}"), if i == 0 { 2 } else { 1 });
-                blocks.push(Box::new(Block::new(&path, config, channels, shape, stride)?));
-                channels = shape.out;
-            }
-            trunk_output.push((name, Sequence(blocks)));
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let stem = Conv::new(config.in_chans, config.stem, 3).same().stride(2);
+    let stem = ConvNormAct::relu(conv_norm(&(path / "stem"), stem)?);
+    let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("stem".into(), Box::new(stem))];
+    let (trunk, mut channels) = (path / "trunk_output", config.stem);
+    for (stage, number) in config.stages().iter().zip(1..) {
+        let (name, shape) = (format!("block{number}"), config.shape(stage.width));
+        let mut blocks: Vec<Box<dyn Layer>> = Vec::new();
+        for i in 0..stage.blocks {
+            let (path, stride) = (&trunk / &name / format!("{name}-{i}"), if i == 0 { 2 } else { 1 });
+            blocks.push(Box::new(Block::new(&path, config, channels, shape, stride)?));
+            channels = shape.out;
         }
-        let fc = Linear::init(&(path / "fc"), channels, config.num_classes, Init::Normal(0.01))?;
-        Ok(Self { stem, trunk_output, head: Classifier::new(fc, config.dropout)? })
+        stages.push((name, Box::new(Sequence(blocks))));
     }
-}
-
-impl Model for RegNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        let stem: (&str, &dyn Layer) = ("stem", &self.stem);
-        let blocks = self.trunk_output.iter().map(|(name, blocks)| (name.as_str(), blocks as &dyn Layer));
-        std::iter::once(stem).chain(blocks).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let fc = Linear::init(&(path / "fc"), channels, config.num_classes, Init::Normal(0.01))?;
+    Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
 }
 
 /// torchvision's nets.

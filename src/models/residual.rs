@@ -4,10 +4,11 @@
 //! (1603.05027), Wide ResNet (1605.07146), ResNeXt-29 (1611.05431, section 5.3), and each of them with
 //! squeeze-excitation (1709.01507). Keys as torchvision's ResNet: `conv1`, `bn1`, `layer1.0.conv1`, …, `fc`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, ConvNorm, Dropout, Init, Layer, Linear, NormAct, PaddedShortcut, Path,
-    SqueezeExcite, Store, global_avg_pool,
+    Activation, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, Dropout, Init, Layer, Linear, NormAct,
+    PaddedShortcut, Path, Sequence, SqueezeExcite, Store,
 };
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -198,7 +199,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(ResidualNet::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -356,93 +357,30 @@ impl Layer for Block {
     }
 }
 
-/// The first convolution: normed in post-activation nets, bare before pre-activation blocks.
-enum Stem {
-    Conv(Conv2d),
-    ConvNorm(ConvNorm),
-}
-
-impl Layer for Stem {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        match self {
-            Stem::Conv(conv) => conv.forward(x, train),
-            Stem::ConvNorm(conv) => conv.forward(x, Activation::Relu, train),
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let stem = conv(config.in_chans, config.stem, 3).stride(config.stem_stride);
+    let stem: Box<dyn Layer> = match config.pre_activation {
+        true => Box::new(Conv2d::new(&(path / "conv1"), stem)?),
+        false => Box::new(ConvNormAct::relu(ConvNorm::new(&(path / "conv1"), &(path / "bn1"), stem)?)),
+    };
+    let mut stages = vec![("stem", stem)];
+    let mut channels = config.stem;
+    for (stage, name) in ["layer1", "layer2", "layer3"].into_iter().enumerate() {
+        let mut blocks: Vec<Box<dyn Layer>> = Vec::new();
+        for i in 0..config.blocks()? {
+            let stride = if i == 0 && stage > 0 { 2 } else { 1 };
+            blocks.push(Box::new(Block::new(&(path / name / i), config, stage, channels, stride)?));
+            channels = config.out_channels(stage);
         }
-    }
-}
-
-/// Blocks at one resolution; the last stage of a pre-activation net ends with norm and ReLU.
-struct Stage {
-    blocks: Vec<Block>,
-    norm: Option<NormAct>,
-}
-
-impl Layer for Stage {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = x.shallow_clone();
-        for block in &self.blocks {
-            y = block.forward(&y, train)?;
+        // The last stage of a pre-activation net ends with norm and ReLU.
+        if config.pre_activation && name == "layer3" {
+            blocks.push(Box::new(NormAct::new(&(path / "norm"), channels, Activation::Relu)?));
         }
-        match &self.norm {
-            Some(norm) => norm.forward(&y, train),
-            None => Ok(y),
-        }
+        stages.push((name, Box::new(Sequence(blocks))));
     }
-}
-
-/// Global average and classifier.
-struct Head {
-    fc: Linear,
-}
-
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.fc.forward(&global_avg_pool(x)?, train)
-    }
-}
-
-struct ResidualNet {
-    stem: Stem,
-    layers: [Stage; 3],
-    head: Head,
-}
-
-impl ResidualNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let stem = conv(config.in_chans, config.stem, 3).stride(config.stem_stride);
-        let stem = match config.pre_activation {
-            true => Stem::Conv(Conv2d::new(&(path / "conv1"), stem)?),
-            false => Stem::ConvNorm(ConvNorm::new(&(path / "conv1"), &(path / "bn1"), stem)?),
-        };
-        let mut channels = config.stem;
-        let mut layer = |stage: usize| -> Result<Stage> {
-            let path = path / format!("layer{}", stage + 1);
-            let mut blocks = Vec::new();
-            for i in 0..config.blocks()? {
-                let stride = if i == 0 && stage > 0 { 2 } else { 1 };
-                blocks.push(Block::new(&(&path / i), config, stage, channels, stride)?);
-                channels = config.out_channels(stage);
-            }
-            Ok(Stage { blocks, norm: None })
-        };
-        let mut layers = [layer(0)?, layer(1)?, layer(2)?];
-        if config.pre_activation {
-            layers[2].norm = Some(NormAct::new(&(path / "norm"), channels, Activation::Relu)?);
-        }
-        let head = Head { fc: Linear::new(&(path / "fc"), channels, config.num_classes)? };
-        Ok(Self { stem, layers, head })
-    }
-}
-
-impl Model for ResidualNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        let [layer1, layer2, layer3] = &self.layers;
-        vec![("stem", &self.stem), ("layer1", layer1), ("layer2", layer2), ("layer3", layer3)]
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let fc = Linear::new(&(path / "fc"), channels, config.num_classes)?;
+    Ok(Net::new(stages, Classifier::new(fc, 0.0)?))
 }
 
 /// The papers' nets by name.

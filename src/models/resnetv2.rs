@@ -4,6 +4,7 @@
 //! `stem.conv`, `stages.0.blocks.0.norm1`, `stages.0.blocks.0.conv1`, …, `stages.0.blocks.0.downsample.conv`, …,
 //! `norm`, `head.fc`, the last a 1×1 convolution.
 
+use super::net::Net;
 use super::residual::BlockKind;
 use super::resnet::StemKind;
 use super::{Entry, Model};
@@ -127,7 +128,7 @@ impl super::Config for Config {
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.layers.iter().all(|&n| n > 0), "`layers` {:?} must be positive", self.layers);
         ensure!(self.width > 0, "`width` {} must be positive", self.width);
-        Ok(Box::new(ResNetV2::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -258,54 +259,33 @@ impl Layer for Head {
     }
 }
 
-struct ResNetV2 {
-    stem: Sequence,
-    pool: StemPool,
-    stages: Vec<(String, Sequence)>,
-    norm: NormAct,
-    head: Head,
-}
-
-impl ResNetV2 {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let (stem, mut in_channels) = stem(path, config)?;
-        let last_block = (config.layers.iter().sum::<i64>() - 1).max(1) as f64;
-        let mut block_index = 0;
-        let mut stages = Vec::new();
-        for (stage, (&layers, &channels)) in config.layers.iter().zip(&config.channels).enumerate() {
-            let name = format!("stages.{stage}");
-            let out_channels = channels * config.width;
-            let mut blocks: Vec<Box<dyn Layer>> = Vec::new();
-            for i in 0..layers {
-                let stride = if i == 0 && stage > 0 { 2 } else { 1 };
-                let shape = Shape { in_channels, out_channels, stride, first: i == 0 };
-                let drop_path = config.drop_path * block_index as f64 / last_block;
-                let path = path / &name / "blocks" / i;
-                blocks.push(Box::new(Block::new(&path, config, &shape, drop_path)?));
-                in_channels = out_channels;
-                block_index += 1;
-            }
-            stages.push((name, Sequence(blocks)));
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let (stem, mut in_channels) = stem(path, config)?;
+    let last_block = (config.layers.iter().sum::<i64>() - 1).max(1) as f64;
+    let mut block_index = 0;
+    let pool = StemPool { zeros: config.bit };
+    let mut stages: Vec<(String, Box<dyn Layer>)> =
+        vec![("stem".into(), Box::new(stem)), ("stem.pool".into(), Box::new(pool))];
+    for (stage, (&layers, &channels)) in config.layers.iter().zip(&config.channels).enumerate() {
+        let name = format!("stages.{stage}");
+        let out_channels = channels * config.width;
+        let mut blocks: Vec<Box<dyn Layer>> = Vec::new();
+        for i in 0..layers {
+            let stride = if i == 0 && stage > 0 { 2 } else { 1 };
+            let shape = Shape { in_channels, out_channels, stride, first: i == 0 };
+            let drop_path = config.drop_path * block_index as f64 / last_block;
+            let path = path / &name / "blocks" / i;
+            blocks.push(Box::new(Block::new(&path, config, &shape, drop_path)?));
+            in_channels = out_channels;
+            block_index += 1;
         }
-        let norm = config.norm(&(path / "norm"), in_channels)?;
-        let fc = Conv::new(in_channels, config.num_classes, 1).zero_bias().init(Init::Normal(0.01));
-        let head =
-            Head { dropout: Dropout::new(config.dropout)?, fc: Conv2d::new(&(path / "head" / "fc"), fc)? };
-        Ok(Self { stem, pool: StemPool { zeros: config.bit }, stages, norm, head })
+        stages.push((name, Box::new(Sequence(blocks))));
     }
-}
-
-impl Model for ResNetV2 {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        let mut stages: Vec<(&str, &dyn Layer)> = vec![("stem", &self.stem), ("stem.pool", &self.pool)];
-        stages.extend(self.stages.iter().map(|(name, stage)| (name.as_str(), stage as &dyn Layer)));
-        stages.push(("norm", &self.norm));
-        stages
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    stages.push(("norm".into(), Box::new(config.norm(&(path / "norm"), in_channels)?)));
+    let fc = Conv::new(in_channels, config.num_classes, 1).zero_bias().init(Init::Normal(0.01));
+    let head = Head { dropout: Dropout::new(config.dropout)?, fc: Conv2d::new(&(path / "head" / "fc"), fc)? };
+    Ok(Net::new(stages, head))
 }
 
 /// timm's nets.

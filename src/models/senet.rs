@@ -3,7 +3,9 @@
 //! They differ from [`super::resnet`] with squeeze-excitation by the keys (`layer0.conv1`, `layer1.0.se_module.fc1`,
 //! `last_linear`), the pooling of the stem (ceiling, no padding), the place of the stride and the dropout.
 
-use super::resnet::{AttentionPlace, Block, Bypass, Stage, conv, in_order, projection};
+use super::net::Net;
+use super::resnet::AttentionPlace;
+use super::resnet::block::{Block, Bypass, conv, in_order, projection};
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Classifier, ConvNormAct, DropPath, Init, Layer, Linear, MaxPool2d, Path, Sequence,
@@ -128,7 +130,7 @@ impl super::Config for Config {
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.layers.iter().all(|&n| n > 0), "`layers` {:?} must be positive", self.layers);
         ensure!(self.se_reduction > 0, "`se_reduction` {} must be positive", self.se_reduction);
-        Ok(Box::new(SeNet::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -181,56 +183,29 @@ fn block(path: &Path, config: &Config, stage: usize, in_channels: i64, stride: i
     Ok(Block { convs, last, attention, attention_place, drop_path: DropPath::new(0.0)?, bypass })
 }
 
-struct SeNet {
-    layer0: Sequence,
-    pool0: MaxPool2d,
-    layers: [Stage; 4],
-    head: Classifier,
-}
-
-impl SeNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let convs = match config.deep_stem {
-            false => vec![conv(config.in_chans, config.stem, 7).stride(2)],
-            true => vec![conv(config.in_chans, 64, 3).stride(2), conv(64, 64, 3), conv(64, config.stem, 3)],
-        };
-        let convs = in_order(&(path / "layer0"), convs)?.into_iter();
-        let layer0 =
-            Sequence(convs.map(|conv| Box::new(ConvNormAct::relu(conv)) as Box<dyn Layer>).collect());
-        let mut channels = config.stem;
-        let mut layer = |stage: usize| -> Result<Stage> {
-            let path = path / format!("layer{}", stage + 1);
-            let mut blocks = Vec::new();
-            for i in 0..config.layers[stage] {
-                let stride = if i == 0 && stage > 0 { 2 } else { 1 };
-                blocks.push(block(&(&path / i), config, stage, channels, stride)?);
-                channels = config.out_channels(stage);
-            }
-            Ok(Stage(blocks))
-        };
-        let layers = [layer(0)?, layer(1)?, layer(2)?, layer(3)?];
-        let linear = Linear::new(&(path / "last_linear"), channels, config.num_classes)?;
-        let pool0 = MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(3) };
-        Ok(Self { layer0, pool0, layers, head: Classifier::new(linear, config.dropout)? })
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let convs = match config.deep_stem {
+        false => vec![conv(config.in_chans, config.stem, 7).stride(2)],
+        true => vec![conv(config.in_chans, 64, 3).stride(2), conv(64, 64, 3), conv(64, config.stem, 3)],
+    };
+    let relu = |conv| -> Box<dyn Layer> { Box::new(ConvNormAct::relu(conv)) };
+    let layer0 = in_order(&(path / "layer0"), convs)?.into_iter().map(relu).collect();
+    let pool0 = MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(3) };
+    let mut stages: Vec<(&str, Box<dyn Layer>)> =
+        vec![("layer0", Box::new(Sequence(layer0))), ("pool0", Box::new(pool0))];
+    let mut channels = config.stem;
+    for (stage, name) in ["layer1", "layer2", "layer3", "layer4"].into_iter().enumerate() {
+        let mut blocks: Vec<Box<dyn Layer>> = Vec::new();
+        for i in 0..config.layers[stage] {
+            let stride = if i == 0 && stage > 0 { 2 } else { 1 };
+            blocks.push(Box::new(block(&(path / name / i), config, stage, channels, stride)?));
+            channels = config.out_channels(stage);
+        }
+        stages.push((name, Box::new(Sequence(blocks))));
     }
-}
-
-impl Model for SeNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        let [layer1, layer2, layer3, layer4] = &self.layers;
-        vec![
-            ("layer0", &self.layer0),
-            ("pool0", &self.pool0),
-            ("layer1", layer1),
-            ("layer2", layer2),
-            ("layer3", layer3),
-            ("layer4", layer4),
-        ]
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let linear = Linear::new(&(path / "last_linear"), channels, config.num_classes)?;
+    Ok(Net::new(stages, Classifier::new(linear, config.dropout)?))
 }
 
 /// timm's legacy nets.

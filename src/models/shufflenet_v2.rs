@@ -2,6 +2,7 @@
 //!
 //! Keys as torchvision's: `conv1.0`, `conv1.1`, `stage2.0.branch1.0`, `stage2.0.branch2.0`, …, `conv5.0`, `fc`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Classifier, Conv, ConvNorm, ConvNormAct, Layer, Linear, MaxPool2d, Path, Sequential, Store,
@@ -78,7 +79,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(ShuffleNetV2::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -178,56 +179,28 @@ fn shuffle(first: &Tensor, second: &Tensor) -> Result<Tensor> {
     Ok(Tensor::f_stack(&[first, second], 2)?.f_flatten(1, 2)?)
 }
 
-struct ShuffleNetV2 {
-    conv1: ConvNormAct,
-    maxpool: MaxPool2d,
-    stages: [Sequential; 3],
-    conv5: ConvNormAct,
-    head: Classifier,
-}
-
-impl ShuffleNetV2 {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let mut channels = config.stem;
-        let conv1 = Conv::new(config.in_chans, channels, 3).same().stride(2);
-        let conv1 = ConvNormAct::relu(conv_norm(&(path / "conv1"), 0, conv1)?);
-        let mut stage = |i: usize| -> Result<Sequential> {
-            let (mut units, to) = (Sequential::new(path / format!("stage{}", i + 2)), config.channels[i]);
-            for unit in 0..config.layers[i] {
-                units.push(|path| Unit::new(path, channels, to, unit == 0))?;
-                channels = to;
-            }
-            Ok(units)
-        };
-        let stages = [stage(0)?, stage(1)?, stage(2)?];
-        let conv5 = conv_norm(&(path / "conv5"), 0, Conv::new(channels, config.last, 1))?;
-        let fc = Linear::new(&(path / "fc"), config.last, config.num_classes)?;
-        Ok(Self {
-            conv1,
-            maxpool: MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) },
-            stages,
-            conv5: ConvNormAct::relu(conv5),
-            head: Classifier::new(fc, config.dropout)?,
-        })
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let mut channels = config.stem;
+    let conv1 = Conv::new(config.in_chans, channels, 3).same().stride(2);
+    let conv1 = ConvNormAct::relu(conv_norm(&(path / "conv1"), 0, conv1)?);
+    let maxpool = MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) };
+    let mut stages: Vec<(&str, Box<dyn Layer>)> =
+        vec![("conv1", Box::new(conv1)), ("maxpool", Box::new(maxpool))];
+    for ((name, &to), &count) in
+        ["stage2", "stage3", "stage4"].into_iter().zip(&config.channels).zip(&config.layers)
+    {
+        let mut units = Sequential::new(path / name);
+        for unit in 0..count {
+            units.push(|path| Unit::new(path, channels, to, unit == 0))?;
+            channels = to;
+        }
+        stages.push((name, Box::new(units)));
     }
-}
-
-impl Model for ShuffleNetV2 {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        let [stage2, stage3, stage4] = &self.stages;
-        vec![
-            ("conv1", &self.conv1),
-            ("maxpool", &self.maxpool),
-            ("stage2", stage2),
-            ("stage3", stage3),
-            ("stage4", stage4),
-            ("conv5", &self.conv5),
-        ]
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let conv5 = conv_norm(&(path / "conv5"), 0, Conv::new(channels, config.last, 1))?;
+    let fc = Linear::new(&(path / "fc"), config.last, config.num_classes)?;
+    stages.push(("conv5", Box::new(ConvNormAct::relu(conv5))));
+    Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
 }
 
 /// torchvision's nets.

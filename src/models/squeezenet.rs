@@ -2,6 +2,7 @@
 //!
 //! Keys as torchvision's: `features.0`, `features.3.squeeze`, `features.3.expand1x1`, …, `classifier.1`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Conv, Conv2d, Dropout, Init, Layer, MaxPool2d, Path, Sequential, Store, global_avg_pool,
@@ -93,7 +94,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(SqueezeNet::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -148,45 +149,29 @@ impl Layer for Head {
     }
 }
 
-struct SqueezeNet {
-    features: Sequential,
-    head: Head,
-}
-
-impl SqueezeNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let mut features = Sequential::named(path, "features");
-        let pool = MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(3) };
-        let stem = conv(config.in_chans, config.stem, config.stem_kernel).stride(2);
-        features.push(|path| Conv2d::new(path, stem))?;
-        features.push(|_| Ok(Activation::Relu))?;
-        features.push(|_| Ok(pool))?;
-        let mut channels = config.stem;
-        for before in 0..config.modules {
-            if config.pool_after.contains(&before) {
-                features.push(|_| Ok(pool))?;
-            }
-            let fire = config.fire(before);
-            features.push(|path| FireModule::new(path, channels, fire))?;
-            channels = fire.expand1x1 + fire.expand3x3;
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let mut features = Sequential::named(path, "features");
+    let pool = MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(3) };
+    let stem = conv(config.in_chans, config.stem, config.stem_kernel).stride(2);
+    features.push(|path| Conv2d::new(path, stem))?;
+    features.push(|_| Ok(Activation::Relu))?;
+    features.push(|_| Ok(pool))?;
+    let mut channels = config.stem;
+    for before in 0..config.modules {
+        if config.pool_after.contains(&before) {
+            features.push(|_| Ok(pool))?;
         }
-        let classifier = Conv::new(channels, config.num_classes, 1).init(Init::Normal(0.01)).zero_bias();
-        let head = Head {
-            dropout: Dropout::new(config.dropout)?,
-            classifier: Conv2d::new(&(path / "classifier" / 1), classifier)?,
-        };
-        Ok(Self { features, head })
+        let fire = config.fire(before);
+        features.push(|path| FireModule::new(path, channels, fire))?;
+        channels = fire.expand1x1 + fire.expand3x3;
     }
-}
-
-impl Model for SqueezeNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.features.layers().collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let classifier = Conv::new(channels, config.num_classes, 1).init(Init::Normal(0.01)).zero_bias();
+    let head = Head {
+        dropout: Dropout::new(config.dropout)?,
+        classifier: Conv2d::new(&(path / "classifier" / 1), classifier)?,
+    };
+    Ok(Net::new(features.into_layers(), head))
 }
 
 /// torchvision's nets.

@@ -6,10 +6,11 @@
 //! averaged. Both number the layers of `features` alike.
 
 use super::alexnet::RESPONSE_NORM;
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, ConvNorm, Dropout, Init, Layer, Linear, LocalResponseNorm, MaxPool2d, Path,
-    Store, adaptive_avg_pool, global_avg_pool,
+    Activation, Conv, Conv2d, ConvNorm, ConvNormAct, ConvRelu, Dropout, Init, Layer, Linear, MaxPool2d, Path,
+    Sequence, Store, adaptive_avg_pool, global_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -206,45 +207,7 @@ impl super::Config for Config {
             "`last_kernels` {:?} must be odd",
             self.last_kernels
         );
-        Ok(Box::new(Vgg::new(&store.root(), self)?))
-    }
-}
-
-/// A convolution with its bias, and the norm that may follow; or the one response norm.
-enum Unit {
-    Plain(Conv2d),
-    Normed(ConvNorm),
-    ResponseNorm(LocalResponseNorm),
-}
-
-impl Layer for Unit {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        match self {
-            Unit::Plain(conv) => conv.forward_act(x, Activation::Relu, train),
-            Unit::Normed(conv) => conv.forward(x, Activation::Relu, train),
-            Unit::ResponseNorm(norm) => norm.forward(x, train),
-        }
-    }
-}
-
-/// Convolutions at one resolution, after the pooling that precedes them.
-struct Stage {
-    /// The key of the last layer.
-    name: String,
-    pool: Option<MaxPool2d>,
-    units: Vec<Unit>,
-}
-
-impl Layer for Stage {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = match &self.pool {
-            Some(pool) => pool.forward(x, train)?,
-            None => x.shallow_clone(),
-        };
-        for unit in &self.units {
-            y = unit.forward(&y, train)?;
-        }
-        Ok(y)
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -287,43 +250,38 @@ impl Layer for ConvolutionalHead {
     }
 }
 
-struct Vgg {
-    stages: Vec<Stage>,
-    pool: (String, MaxPool2d),
-    head: Box<dyn Layer>,
-}
-
-impl Vgg {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let features = path / "features";
-        let pool = MaxPool2d::new(2);
-        let mut stages = Vec::new();
-        let mut channels = config.in_chans;
-        let mut last = 0;
-        for (stage, numbers) in config.conv_numbers().into_iter().enumerate() {
-            let width = config.channels[stage];
-            let mut units = Vec::new();
-            for (layer, &number) in numbers.iter().enumerate() {
-                let kernel = if layer + 1 == numbers.len() { config.last_kernels[stage] } else { 3 };
-                let conv = config.conv(channels, width, kernel).same();
-                let (conv_path, norm_path) = (&features / number, &features / (number + 1));
-                units.push(match config.batch_norm {
-                    true => Unit::Normed(ConvNorm::with_bias(&conv_path, &norm_path, conv)?),
-                    false => Unit::Plain(Conv2d::new(&conv_path, conv)?),
-                });
-                last = number + 1 + i64::from(config.batch_norm);
-                if config.response_norm && (stage, layer) == (0, 0) {
-                    units.push(Unit::ResponseNorm(RESPONSE_NORM));
-                    last += 1;
-                }
-                channels = width;
-            }
-            let pool = (stage > 0).then_some(pool);
-            stages.push(Stage { name: format!("features.{last}"), pool, units });
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let features = path / "features";
+    let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
+    let mut channels = config.in_chans;
+    let mut last = 0;
+    for (stage, numbers) in config.conv_numbers().into_iter().enumerate() {
+        let width = config.channels[stage];
+        let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+        if stage > 0 {
+            layers.push(Box::new(MaxPool2d::new(2)));
         }
-        let head = head(path, config, channels)?;
-        Ok(Self { stages, pool: (format!("features.{}", last + 1), pool), head })
+        for (layer, &number) in numbers.iter().enumerate() {
+            let kernel = if layer + 1 == numbers.len() { config.last_kernels[stage] } else { 3 };
+            let conv = config.conv(channels, width, kernel).same();
+            let (conv_path, norm_path) = (&features / number, &features / (number + 1));
+            layers.push(match config.batch_norm {
+                true => Box::new(ConvNormAct::relu(ConvNorm::with_bias(&conv_path, &norm_path, conv)?)),
+                false => Box::new(ConvRelu(Conv2d::new(&conv_path, conv)?)),
+            });
+            last = number + 1 + i64::from(config.batch_norm);
+            if config.response_norm && (stage, layer) == (0, 0) {
+                layers.push(Box::new(RESPONSE_NORM));
+                last += 1;
+            }
+            channels = width;
+        }
+        // Known by the key of its last layer.
+        stages.push((format!("features.{last}"), Box::new(Sequence(layers))));
     }
+    stages.push((format!("features.{}", last + 1), Box::new(MaxPool2d::new(2))));
+    Ok(Net::new(stages, head(path, config, channels)?))
 }
 
 fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
@@ -346,19 +304,6 @@ fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
             dropout,
         }),
     })
-}
-
-impl Model for Vgg {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        let mut stages: Vec<(&str, &dyn Layer)> = Vec::new();
-        stages.extend(self.stages.iter().map(|stage| (stage.name.as_str(), stage as &dyn Layer)));
-        stages.push((&self.pool.0, &self.pool.1));
-        stages
-    }
-
-    fn head(&self) -> &dyn Layer {
-        self.head.as_ref()
-    }
 }
 
 /// Both libraries' nets, and the paper's by its letters.

@@ -3,6 +3,7 @@
 //! Keys as timm's: `conv1`, `bn1`, …, `block1.rep.0.conv1`, `block1.rep.0.pointwise`, `block1.rep.1`, …,
 //! `block1.skip`, `block1.skipbn`, …, `fc`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, Init, Layer, Linear, MaxPool2d, Path,
@@ -61,7 +62,7 @@ impl super::Config for Config {
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.width > 0.0 && self.width.is_finite(), "`width` {} must be positive", self.width);
         ensure!(self.middle >= 0, "`middle` {} must not be negative", self.middle);
-        Ok(Box::new(Xception::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -166,59 +167,43 @@ impl Layer for Block {
     }
 }
 
-struct Xception {
-    stages: Vec<(String, Box<dyn Layer>)>,
-    head: Classifier,
-}
-
-impl Xception {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let norm = |i: i64| path / format!("bn{i}");
-        let stem = |i: i64, spec: Conv| -> Result<Box<dyn Layer>> {
-            let conv = ConvNorm::new(&(path / format!("conv{i}")), &norm(i), spec)?;
-            Ok(Box::new(ConvNormAct::relu(conv)))
-        };
-        let width = |channels| config.channels(channels);
-        let mut stages = vec![
-            ("conv1".to_owned(), stem(1, conv(config.in_chans, width(32), 3).stride(2))?),
-            ("conv2".to_owned(), stem(2, conv(width(32), width(64), 3))?),
-        ];
-        let mut block = |in_channels, channels: &[i64], halve| -> Result<()> {
-            let name = format!("block{}", stages.len() - 1);
-            let relu_first = name != "block1";
-            let channels: Vec<i64> = channels.iter().map(|&channels| width(channels)).collect();
-            let shape = Shape { in_channels: width(in_channels), channels: &channels, halve, relu_first };
-            let block = Block::new(&(path / &name), config, &shape)?;
-            stages.push((name, Box::new(block)));
-            Ok(())
-        };
-        block(64, &[128, 128], true)?;
-        block(128, &[256, 256], true)?;
-        block(256, &[728, 728], true)?;
-        for _ in 0..config.middle {
-            block(728, &[728, 728, 728], false)?;
-        }
-        block(728, &[728, 1024], true)?;
-        let exit = |i: i64, from, to| -> Result<Box<dyn Layer>> {
-            let place = path / format!("conv{i}");
-            let separable = Separable::new(&place, &norm(i), config, width(from), width(to))?;
-            Ok(Box::new(SeparableRelu(separable)))
-        };
-        let exit = Sequence(vec![exit(3, 1024, 1536)?, exit(4, 1536, 2048)?]);
-        stages.push(("conv4".to_owned(), Box::new(exit)));
-        let fc = Linear::new(&(path / "fc"), width(2048), config.num_classes)?;
-        Ok(Self { stages, head: Classifier::new(fc, config.dropout)? })
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let norm = |i: i64| path / format!("bn{i}");
+    let stem = |i: i64, spec: Conv| -> Result<Box<dyn Layer>> {
+        let conv = ConvNorm::new(&(path / format!("conv{i}")), &norm(i), spec)?;
+        Ok(Box::new(ConvNormAct::relu(conv)))
+    };
+    let width = |channels| config.channels(channels);
+    let mut stages = vec![
+        ("conv1".to_owned(), stem(1, conv(config.in_chans, width(32), 3).stride(2))?),
+        ("conv2".to_owned(), stem(2, conv(width(32), width(64), 3))?),
+    ];
+    let mut block = |in_channels, channels: &[i64], halve| -> Result<()> {
+        let name = format!("block{}", stages.len() - 1);
+        let relu_first = name != "block1";
+        let channels: Vec<i64> = channels.iter().map(|&channels| width(channels)).collect();
+        let shape = Shape { in_channels: width(in_channels), channels: &channels, halve, relu_first };
+        let block = Block::new(&(path / &name), config, &shape)?;
+        stages.push((name, Box::new(block)));
+        Ok(())
+    };
+    block(64, &[128, 128], true)?;
+    block(128, &[256, 256], true)?;
+    block(256, &[728, 728], true)?;
+    for _ in 0..config.middle {
+        block(728, &[728, 728, 728], false)?;
     }
-}
-
-impl Model for Xception {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.stages.iter().map(|(name, stage)| (name.as_str(), stage.as_ref())).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    block(728, &[728, 1024], true)?;
+    let exit = |i: i64, from, to| -> Result<Box<dyn Layer>> {
+        let place = path / format!("conv{i}");
+        let separable = Separable::new(&place, &norm(i), config, width(from), width(to))?;
+        Ok(Box::new(SeparableRelu(separable)))
+    };
+    let exit = Sequence(vec![exit(3, 1024, 1536)?, exit(4, 1536, 2048)?]);
+    stages.push(("conv4".to_owned(), Box::new(exit)));
+    let fc = Linear::new(&(path / "fc"), width(2048), config.num_classes)?;
+    Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
 }
 
 /// timm's net; the paper's of Figure 9 (no shortcuts) and Figure 10 (between depthwise and pointwise convolution).

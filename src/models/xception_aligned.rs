@@ -3,6 +3,7 @@
 //! Keys as timm's: `stem.0.conv`, `stem.0.bn`, …, `blocks.0.stack.conv1.conv_dw`, …, `blocks.0.shortcut.conv`, …,
 //! `head.fc`; with pre-activation `blocks.0.norm`, `blocks.0.stack.conv2.norm`, `blocks.0.shortcut`.
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, DropPath, Layer, Linear, NormAct, Path,
@@ -87,7 +88,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.middle >= 0, "`middle` {} must not be negative", self.middle);
-        Ok(Box::new(Xception::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -286,54 +287,38 @@ impl Layer for Head {
     }
 }
 
-struct Xception {
-    stages: Vec<(String, Box<dyn Layer>)>,
-    head: Head,
-}
-
-impl Xception {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let relu = |path: &Path, conv: Conv| -> Result<Box<dyn Layer>> {
-            let conv = ConvNorm::new(&(path / "conv"), &(path / "bn"), conv)?;
-            Ok(Box::new(ConvNormAct::relu(conv.eps(config.norm_eps))))
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let relu = |path: &Path, conv: Conv| -> Result<Box<dyn Layer>> {
+        let conv = ConvNorm::new(&(path / "conv"), &(path / "bn"), conv)?;
+        Ok(Box::new(ConvNormAct::relu(conv.eps(config.norm_eps))))
+    };
+    let stem = path / "stem";
+    let second = conv(32, 64, 3);
+    let stem = Sequence(vec![
+        relu(&(&stem / 0), conv(config.in_chans, 32, 3).stride(2))?,
+        match config.pre_activation {
+            true => Box::new(Conv2d::new(&(&stem / 1), second)?),
+            false => relu(&(&stem / 1), second)?,
+        },
+    ]);
+    let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("stem".to_owned(), Box::new(stem))];
+    let shapes = config.shapes();
+    let last = (shapes.len() - 1) as f64;
+    let mut channels = 64;
+    for (i, shape) in shapes.iter().enumerate() {
+        let path = path / "blocks" / i;
+        let drop_path = config.drop_path * i as f64 / last;
+        let block: Box<dyn Layer> = match config.pre_activation {
+            true => Box::new(PreBlock::new(&path, config, channels, shape, drop_path)?),
+            false => Box::new(Block::new(&path, config, channels, shape, drop_path)?),
         };
-        let stem = path / "stem";
-        let second = conv(32, 64, 3);
-        let stem = Sequence(vec![
-            relu(&(&stem / 0), conv(config.in_chans, 32, 3).stride(2))?,
-            match config.pre_activation {
-                true => Box::new(Conv2d::new(&(&stem / 1), second)?),
-                false => relu(&(&stem / 1), second)?,
-            },
-        ]);
-        let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("stem".to_owned(), Box::new(stem))];
-        let shapes = config.shapes();
-        let last = (shapes.len() - 1) as f64;
-        let mut channels = 64;
-        for (i, shape) in shapes.iter().enumerate() {
-            let path = path / "blocks" / i;
-            let drop_path = config.drop_path * i as f64 / last;
-            let block: Box<dyn Layer> = match config.pre_activation {
-                true => Box::new(PreBlock::new(&path, config, channels, shape, drop_path)?),
-                false => Box::new(Block::new(&path, config, channels, shape, drop_path)?),
-            };
-            stages.push((format!("blocks.{i}"), block));
-            channels = shape.channels[2];
-        }
-        let fc = Linear::new(&(path / "head" / "fc"), channels, config.num_classes)?;
-        let classifier = Classifier::new(fc, config.dropout)?;
-        Ok(Self { stages, head: Head { relu: config.pre_activation, classifier } })
+        stages.push((format!("blocks.{i}"), block));
+        channels = shape.channels[2];
     }
-}
-
-impl Model for Xception {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.stages.iter().map(|(name, stage)| (name.as_str(), stage.as_ref())).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let fc = Linear::new(&(path / "head" / "fc"), channels, config.num_classes)?;
+    let classifier = Classifier::new(fc, config.dropout)?;
+    Ok(Net::new(stages, Head { relu: config.pre_activation, classifier }))
 }
 
 /// timm's nets.

@@ -70,6 +70,11 @@ impl Sequential {
     pub fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
         self.names.iter().map(String::as_str).zip(self.layers.0.iter().map(AsRef::as_ref))
     }
+
+    /// The same, given away.
+    pub fn into_layers(self) -> Vec<(String, Box<dyn Layer>)> {
+        self.names.into_iter().zip(self.layers.0).collect()
+    }
 }
 
 impl Layer for Sequential {

@@ -9,6 +9,7 @@ pub mod classifier;
 pub mod compose;
 pub mod cond_conv;
 pub mod conv;
+pub mod conv_norm;
 pub mod cost;
 pub mod dropout;
 pub mod efficient_channel_attention;
@@ -35,7 +36,8 @@ pub use attention::{
 pub use classifier::Classifier;
 pub use compose::{Concat, Sequence, Sequential};
 pub use cond_conv::CondConv2d;
-pub use conv::{Conv, Conv2d, ConvNorm, ConvNormAct};
+pub use conv::{Conv, Conv2d};
+pub use conv_norm::{ConvNorm, ConvNormAct, ConvRelu};
 pub use cost::Cost;
 pub use dropout::{DropPath, Dropout};
 pub use efficient_channel_attention::EfficientChannelAttention;

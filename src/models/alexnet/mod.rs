@@ -6,10 +6,11 @@
 
 mod towers;
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, Dropout, Layer, Linear, LocalResponseNorm, MaxPool2d, Path, Sequence, Store,
-    adaptive_avg_pool,
+    Activation, Conv, Conv2d, ConvRelu, Dropout, Layer, Linear, LocalResponseNorm, MaxPool2d, Path, Sequence,
+    Store, adaptive_avg_pool,
 };
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -161,8 +162,8 @@ impl super::Config for Config {
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(!self.convs.is_empty(), "`convs` must not be empty");
         match self.towers {
-            1 => Ok(Box::new(AlexNet::new(&store.root(), self)?)),
-            2 => Ok(Box::new(towers::TwoTowers::new(&store.root(), self)?)),
+            1 => Ok(Box::new(network(&store.root(), self)?)),
+            2 => Ok(Box::new(towers::network(&store.root(), self)?)),
             towers => bail!("`towers` {towers} must be 1 or 2"),
         }
     }
@@ -189,33 +190,19 @@ impl ConvLayer {
 }
 
 /// A convolution with ReLU and what follows it.
-struct Stage {
-    conv: Conv2d,
-    after: Sequence,
-}
-
-impl Stage {
-    fn new(path: &Path, in_channels: i64, layer: &ConvLayer) -> Result<Self> {
-        let conv = layer.conv(in_channels);
-        let norm = || Box::new(RESPONSE_NORM);
-        let mut after: Vec<Box<dyn Layer>> = Vec::new();
-        if layer.norm == ResponseNorm::BeforePool {
-            after.push(norm());
-        }
-        if let Some(pool) = layer.max_pool() {
-            after.push(Box::new(pool));
-        }
-        if layer.norm == ResponseNorm::AfterPool {
-            after.push(norm());
-        }
-        Ok(Self { conv: Conv2d::new(path, conv)?, after: Sequence(after) })
+fn stage(path: &Path, in_channels: i64, layer: &ConvLayer) -> Result<Sequence> {
+    let mut layers: Vec<Box<dyn Layer>> =
+        vec![Box::new(ConvRelu(Conv2d::new(path, layer.conv(in_channels))?))];
+    if layer.norm == ResponseNorm::BeforePool {
+        layers.push(Box::new(RESPONSE_NORM));
     }
-}
-
-impl Layer for Stage {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.after.forward(&self.conv.forward_act(x, Activation::Relu, train)?, train)
+    if let Some(pool) = layer.max_pool() {
+        layers.push(Box::new(pool));
     }
+    if layer.norm == ResponseNorm::AfterPool {
+        layers.push(Box::new(RESPONSE_NORM));
+    }
+    Ok(Sequence(layers))
 }
 
 /// Height and width of the features that the first hidden layer covers.
@@ -252,34 +239,18 @@ impl Layer for Head {
     }
 }
 
-struct AlexNet {
-    stages: Vec<(String, Stage)>,
-    head: Head,
-}
-
-impl AlexNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let (mut channels, mut index) = (config.in_chans, 0);
-        let mut stages = Vec::new();
-        for (layer, number) in config.convs.iter().zip(1..) {
-            let name = format!("features.{index}");
-            let stage = Stage::new(&(path / &name), channels, layer);
-            stages.push((name, stage.with_context(|| format!("convolution {number} of `convs`"))?));
-            index += layer.keys();
-            channels = layer.channels;
-        }
-        Ok(Self { stages, head: Head::new(path, config, channels)? })
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let (mut channels, mut index) = (config.in_chans, 0);
+    let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
+    for (layer, number) in config.convs.iter().zip(1..) {
+        let name = format!("features.{index}");
+        let stage = stage(&(path / &name), channels, layer);
+        let stage = stage.with_context(|| format!("convolution {number} of `convs`"))?;
+        stages.push((name, Box::new(stage)));
+        index += layer.keys();
+        channels = layer.channels;
     }
-}
-
-impl Model for AlexNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        self.stages.iter().map(|(name, stage)| (name.as_str(), stage as &dyn Layer)).collect()
-    }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    Ok(Net::new(stages, Head::new(path, config, channels)?))
 }
 
 /// torchvision's net, the papers', and what ZFNet's Table 3 removes and resizes.

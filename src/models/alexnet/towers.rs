@@ -2,7 +2,7 @@
 //! the layers of one group.
 
 use super::{Config, ConvLayer, FIELD, RESPONSE_NORM, ResponseNorm};
-use crate::models::Model;
+use crate::models::net::Net;
 use crate::nn::{
     Activation, Conv2d, Dropout, Layer, Linear, LocalResponseNorm, MaxPool2d, Path, adaptive_avg_pool,
 };
@@ -130,49 +130,33 @@ impl Layer for Head {
 }
 
 /// The net of a [`Config`] with `towers: 2`.
-pub(super) struct TwoTowers {
-    features: Features,
-    head: Head,
-}
-
-impl TwoTowers {
-    pub(super) fn new(path: &Path, config: &Config) -> Result<Self> {
-        let devices = [path.device(), path.device().map(device::next).transpose()?];
-        let towers: [Path; 2] = std::array::from_fn(|i| {
-            let tower = path / "towers" / i;
-            devices[i].map_or(tower.clone(), |device| tower.on(device))
-        });
-        let at = |key: String| [&towers[0] / &key, &towers[1] / &key];
-        let (mut channels, mut index) = (config.in_chans, 0);
-        let mut stages = Vec::new();
-        for (layer, number) in config.convs.iter().zip(1..) {
-            let stage = Stage::new(&at(format!("features.{index}")), channels, layer, number == 1);
-            stages.push(stage.with_context(|| format!("convolution {number} of `convs`"))?);
-            index += layer.keys();
-            channels = layer.channels;
-        }
-        let mut features = channels * FIELD * FIELD;
-        let mut hidden = Vec::new();
-        for (i, &width) in config.hidden.iter().enumerate() {
-            ensure!(width % 2 == 0, "`hidden`: {width} features have no halves");
-            let [first, second] = at(format!("classifier.{}", 3 * i + 1));
-            let half = |path: &Path| Linear::new(path, features, width / 2);
-            hidden.push([half(&first)?, half(&second)?]);
-            features = width;
-        }
-        let last = path / "classifier" / (3 * hidden.len());
-        let last = Linear::new(&last, features, config.num_classes)?;
-        let dropout = Dropout::new(config.dropout)?;
-        Ok(Self { features: Features { stages, devices }, head: Head { hidden, dropout, last, devices } })
+pub(super) fn network(path: &Path, config: &Config) -> Result<Net> {
+    let devices = [path.device(), path.device().map(device::next).transpose()?];
+    let towers: [Path; 2] = std::array::from_fn(|i| {
+        let tower = path / "towers" / i;
+        devices[i].map_or(tower.clone(), |device| tower.on(device))
+    });
+    let at = |key: String| [&towers[0] / &key, &towers[1] / &key];
+    let (mut channels, mut index) = (config.in_chans, 0);
+    let mut stages = Vec::new();
+    for (layer, number) in config.convs.iter().zip(1..) {
+        let stage = Stage::new(&at(format!("features.{index}")), channels, layer, number == 1);
+        stages.push(stage.with_context(|| format!("convolution {number} of `convs`"))?);
+        index += layer.keys();
+        channels = layer.channels;
     }
-}
-
-impl Model for TwoTowers {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        vec![("features", &self.features)]
+    let mut features = channels * FIELD * FIELD;
+    let mut hidden = Vec::new();
+    for (i, &width) in config.hidden.iter().enumerate() {
+        ensure!(width % 2 == 0, "`hidden`: {width} features have no halves");
+        let [first, second] = at(format!("classifier.{}", 3 * i + 1));
+        let half = |path: &Path| Linear::new(path, features, width / 2);
+        hidden.push([half(&first)?, half(&second)?]);
+        features = width;
     }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let last = path / "classifier" / (3 * hidden.len());
+    let last = Linear::new(&last, features, config.num_classes)?;
+    let dropout = Dropout::new(config.dropout)?;
+    let features: Box<dyn Layer> = Box::new(Features { stages, devices });
+    Ok(Net::new(vec![("features", features)], Head { hidden, dropout, last, devices }))
 }

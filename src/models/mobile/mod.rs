@@ -9,6 +9,7 @@ mod efficientnet;
 mod mobilenet;
 mod table;
 
+use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, AntiAlias, BatchNorm2d, Conv, Conv2d, ConvBlock, ConvNorm, Dropout, Init, Layer, Linear,
@@ -193,7 +194,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
-        Ok(Box::new(MobileNet::new(&store.root(), self)?))
+        Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
@@ -251,66 +252,45 @@ impl Layer for Classifier {
     }
 }
 
-struct MobileNet {
-    stem: ConvBlock,
-    blocks: Sequential,
-    conv_head: Option<ConvBlock>,
-    head: Classifier,
-}
-
-impl MobileNet {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        let mut channels = if config.fix_stem { config.stem } else { config.channels(config.stem) };
-        let stem = Conv::new(config.in_chans, channels, 3).stride(2);
-        let stem = ConvBlock::new(config.conv_norm(path, "conv_stem", "bn1", stem)?, config.activation);
-        let rows = config.rows()?;
-        let total = rows.iter().map(Vec::len).sum::<usize>() as f64;
-        let mut done = 0;
-        let mut blocks = Sequential::named(path, "blocks");
-        for stage in &rows {
-            blocks.push(|path| {
-                let mut blocks = Sequential::new(path.clone());
-                for row in stage {
-                    let drop_path = config.drop_path * f64::from(done) / total;
-                    blocks.push(|path| {
-                        let block = Builder { config, path, row, from: channels, drop_path };
-                        channels = block.to();
-                        block.build()
-                    })?;
-                    done += 1;
-                }
-                Ok(blocks)
-            })?;
-        }
-        let conv_head = match config.head {
-            Head::BeforePool => {
-                let conv = Conv::new(channels, config.head_channels(), 1);
-                let conv = config.conv_norm(path, "conv_head", "bn2", conv)?;
-                Some(ConvBlock::new(conv, config.activation))
+/// The whole net.
+fn network(path: &Path, config: &Config) -> Result<Net> {
+    let mut channels = if config.fix_stem { config.stem } else { config.channels(config.stem) };
+    let stem = Conv::new(config.in_chans, channels, 3).stride(2);
+    let stem = ConvBlock::new(config.conv_norm(path, "conv_stem", "bn1", stem)?, config.activation);
+    let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("conv_stem".into(), Box::new(stem))];
+    let rows = config.rows()?;
+    let total = rows.iter().map(Vec::len).sum::<usize>() as f64;
+    let mut done = 0;
+    let mut blocks = Sequential::named(path, "blocks");
+    for stage in &rows {
+        blocks.push(|path| {
+            let mut blocks = Sequential::new(path.clone());
+            for row in stage {
+                let drop_path = config.drop_path * f64::from(done) / total;
+                blocks.push(|path| {
+                    let block = Builder { config, path, row, from: channels, drop_path };
+                    channels = block.to();
+                    block.build()
+                })?;
+                done += 1;
             }
-            _ => None,
-        };
-        let features = if config.head == Head::None { channels } else { config.head_channels() };
-        let init = Init::Uniform(1.0 / (config.num_classes as f64).sqrt());
-        let head = Classifier {
-            hidden: Hidden::new(path, config, channels)?,
-            dropout: Dropout::new(config.dropout)?,
-            classifier: Linear::init(&(path / "classifier"), features, config.num_classes, init)?,
-        };
-        Ok(Self { stem, blocks, conv_head, head })
+            Ok(blocks)
+        })?;
     }
-}
-
-impl Model for MobileNet {
-    fn stages(&self) -> Vec<(&str, &dyn Layer)> {
-        let stem: (&str, &dyn Layer) = ("conv_stem", &self.stem);
-        let conv_head = self.conv_head.iter().map(|conv| ("conv_head", conv as &dyn Layer));
-        std::iter::once(stem).chain(self.blocks.layers()).chain(conv_head).collect()
+    stages.extend(blocks.into_layers());
+    if config.head == Head::BeforePool {
+        let conv = Conv::new(channels, config.head_channels(), 1);
+        let conv = config.conv_norm(path, "conv_head", "bn2", conv)?;
+        stages.push(("conv_head".into(), Box::new(ConvBlock::new(conv, config.activation))));
     }
-
-    fn head(&self) -> &dyn Layer {
-        &self.head
-    }
+    let features = if config.head == Head::None { channels } else { config.head_channels() };
+    let init = Init::Uniform(1.0 / (config.num_classes as f64).sqrt());
+    let head = Classifier {
+        hidden: Hidden::new(path, config, channels)?,
+        dropout: Dropout::new(config.dropout)?,
+        classifier: Linear::init(&(path / "classifier"), features, config.num_classes, init)?,
+    };
+    Ok(Net::new(stages, head))
 }
 
 /// timm's nets.
