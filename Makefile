@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 PROGRAM := target/release/tchvision
+BENCHES := infer train startup weights loader
 
 ifdef LIBTORCH
 LINKED :=
@@ -33,11 +34,10 @@ test: tools $(LINKED) $(READY) ## all tests
 parity: tools $(LINKED) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
 	TCHVISION_PARITY=all cargo test --release --test parity
 
-bench: build $(READY) ## our times beside those of PyTorch, ONNX Runtime and OpenVINO, as far as .venv has them
-	$(PROGRAM) bench infer
-	$(PROGRAM) bench train
-	$(PROGRAM) bench loader
-	$(PROGRAM) bench weights
+bench: build $(READY) ## benches/RESULTS.md: our times beside PyTorch's, ONNX Runtime's and OpenVINO's, as far as .venv has them
+	mkdir -p target/bench
+	for what in $(BENCHES); do $(PROGRAM) bench $$what --json > target/bench/$$what.json || exit 1; done
+	$(PROGRAM) bench results $(BENCHES:%=target/bench/%.json) | cat - benches/notes.md > benches/RESULTS.md
 
 lint: tools $(LINKED) ## formatting, and clippy with warnings as errors
 	cargo fmt --check

@@ -2,8 +2,8 @@
 
     peers.py WORK PEER MODEL BATCH HEIGHT WIDTH DTYPE THREADS
 
-Prints one line when it is warm, then, for every number N on stdin, a JSON list of the milliseconds of N steps. A peer
-that is not installed ends with exit code 3 and says what is missing.
+Prints the versions of what it uses as JSON when it is warm, then, for every number N on stdin, a JSON list of the
+milliseconds of N steps. A peer that is not installed ends with exit code 3 and says what is missing.
 """
 
 import contextlib
@@ -23,17 +23,19 @@ from torch import nn  # noqa: E402
 
 torch.set_num_threads(THREADS)
 torch.manual_seed(0)
+# Of the libraries that take part.
+VERSIONS = {"torch": torch.__version__}
 
 
 def resnet_of_small_images(stem, planes, blocks, block, classes=10):
     """Three stages of `blocks` blocks after a 3×3 convolution, as the papers have them for CIFAR."""
     layers, channels = [nn.Conv2d(3, stem, 3, padding=1, bias=False)], stem
-    if block is Basic:
+    if block is not Wide:
         layers += [nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]
     for stage, width in enumerate(planes):
         for index in range(blocks):
             layers.append(block(channels, width, 2 if stage > 0 and index == 0 else 1))
-            channels = width
+            channels = layers[-1].outputs
     if block is Wide:
         layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
@@ -49,7 +51,7 @@ class Basic(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        self.stride, self.more = stride, outputs - inputs
+        self.stride, self.more, self.outputs = stride, outputs - inputs, outputs
 
     def forward(self, x):
         y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
@@ -71,6 +73,7 @@ class Wide(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         change = inputs != outputs or stride != 1
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if change else None
+        self.outputs = outputs
 
     def forward(self, x):
         y = self.relu(self.bn1(x))
@@ -78,8 +81,33 @@ class Wide(nn.Module):
         return self.conv2(self.relu(self.bn2(self.conv1(y)))) + bypass
 
 
+class Grouped(nn.Module):
+    """ResNeXt's bottleneck of 8 groups of 16 channels at 64 planes, projection where the shape changes."""
+
+    def __init__(self, inputs, planes, stride):
+        super().__init__()
+        self.outputs, width = 4 * planes, 2 * planes
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, groups=8, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, self.outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(self.outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.shortcut = None
+        if inputs != self.outputs or stride != 1:
+            conv = nn.Conv2d(inputs, self.outputs, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(self.outputs))
+
+    def forward(self, x):
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(y)))))
+        return self.relu(y + (self.shortcut(x) if self.shortcut else x))
+
+
 PAPER = {
     "resnet20": lambda: resnet_of_small_images(16, (16, 32, 64), 3, Basic),
+    "resnext29_8x16d": lambda: resnet_of_small_images(64, (64, 128, 256), 3, Grouped),
     "wrn_16_4": lambda: resnet_of_small_images(16, (64, 128, 256), 2, Wide),
 }
 
@@ -89,11 +117,13 @@ def build():
     if source == "torchvision":
         import torchvision
 
+        VERSIONS["torchvision"] = torchvision.__version__
         extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         return torchvision.models.get_model(name, **extra)
     if source == "timm":
         import timm
 
+        VERSIONS["timm"] = timm.__version__
         return timm.create_model(name)
     if name not in PAPER:
         raise SystemExit(f"peers.py has no {MODEL}")
@@ -144,6 +174,9 @@ def exported(model, x):
             import onnxruntime
         except ImportError:
             missing("onnxruntime")
+        if DTYPE == "bfloat16":
+            raise SystemExit("onnxruntime does not compute in bfloat16 on the CPU")
+        VERSIONS["onnxruntime"] = onnxruntime.__version__
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = THREADS
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -152,6 +185,7 @@ def exported(model, x):
         import openvino
     except ImportError:
         missing("openvino")
+    VERSIONS["openvino"] = openvino.__version__.split("-")[0]
     core = openvino.Core()
     precision = "bf16" if DTYPE == "bfloat16" else "f32"
     hints = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
@@ -187,7 +221,7 @@ def main():
     with guard:
         for _ in range(3):
             step()
-        print("ready", file=ANSWERS, flush=True)
+        print(json.dumps({"versions": VERSIONS}), file=ANSWERS, flush=True)
         for line in sys.stdin:
             times = []
             for _ in range(int(line)):

@@ -45,7 +45,7 @@ pub fn exit(outcome: Result<()>) -> ExitCode {
 }
 
 /// In which numbers convolutions and matrix products compute.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     Float32,

@@ -403,7 +403,8 @@ pub(super) fn entries() -> Vec<Entry> {
         add("WRN", format!("paper/wrn_{depth}_{width}"), Config::wide_resnet(depth, width));
     }
     add("ResNeXt", "paper/resnext29".into(), Config::resnext29(8, 64));
-    let groups = [(1, 64), (2, 64), (4, 64), (8, 64), (16, 64), (1, 96), (1, 128), (1, 192), (1, 256)];
+    let groups =
+        [(1, 64), (2, 64), (4, 64), (8, 64), (16, 64), (1, 96), (1, 128), (1, 192), (1, 256), (8, 16)];
     for (cardinality, width) in groups {
         let name = format!("paper/resnext29_{cardinality}x{width}d");
         add("ResNeXt", name, Config::resnext29(cardinality, width));

@@ -17,15 +17,21 @@ pub fn has_fused_kernels(kind: Kind) -> bool {
     compiled && (kind == Kind::Float || kind == Kind::BFloat16 && has_bfloat16())
 }
 
-#[cfg(target_arch = "x86_64")]
-fn has_bfloat16() -> bool {
-    is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
+/// Whether the processor has instructions that multiply bfloat16, so that it is faster than float32.
+pub fn computes_in_bfloat16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+/// Whether oneDNN has kernels for bfloat16 here, be they fast or not.
 fn has_bfloat16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq");
+    #[cfg(not(target_arch = "x86_64"))]
     false
 }
 

@@ -14,7 +14,8 @@ pub use autocast::Autocast;
 pub use ffi::{cpu_capability, show_config, version};
 pub use foreach::{AdamWStep, SgdStep, clear_grads, clip_grad_norm, fused_adamw, fused_sgd, lerp};
 pub use fused::{
-    Pointwise, Window, fused_convolution, fused_linear, has_fused_kernels, pack_convolution, pack_linear,
+    Pointwise, Window, computes_in_bfloat16, fused_convolution, fused_linear, has_fused_kernels,
+    pack_convolution, pack_linear,
 };
 pub use memory::{keep_allocations, peak_resident_bytes};
 pub use tensor::{channels_last, empty_meta, is_meta, scaled, written};

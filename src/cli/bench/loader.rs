@@ -44,10 +44,10 @@ pub struct Args {
     only: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Report {
-    images_per_second: BTreeMap<&'static str, f64>,
-    threads: u64,
+#[derive(Serialize, Deserialize)]
+pub struct Report {
+    pub images_per_second: BTreeMap<String, f64>,
+    pub threads: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<()> {
         match output(&mut command) {
             Ok(printed) => {
                 let timing: Timing = serde_json::from_slice(&printed)?;
-                report.images_per_second.insert(reader, timing.images_per_second);
+                report.images_per_second.insert(reader.to_owned(), timing.images_per_second);
             }
             Err(error) if is_peer => eprintln!("{reader} is left out: {error:#}"),
             Err(error) => return Err(error),
@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> Result<()> {
     let own = report.images_per_second["tchvision"];
     let mut out = table(&["loader", "images/s", "tchvision is"]);
     for (reader, rate) in &report.images_per_second {
-        out.add_row([(*reader).to_owned(), format!("{rate:.0}"), format!("{:.2}×", own / rate)]);
+        out.add_row([reader.clone(), format!("{rate:.0}"), format!("{:.2}×", own / rate)]);
     }
     print(out)
 }

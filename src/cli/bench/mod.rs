@@ -1,7 +1,11 @@
 //! `tchvision bench`: what is fast and what is not, beside other libraries in the same run.
 
+mod contest;
+mod goals;
 mod loader;
 mod peer;
+mod results;
+mod startup;
 mod step;
 mod weights;
 
@@ -19,6 +23,10 @@ pub enum Verb {
     Loader(loader::Args),
     /// From a file of weights to a model's tensors, beside torch.load and safetensors
     Weights(weights::Args),
+    /// From the start of the process to the logits of one image, beside Python with timm
+    Startup(startup::Args),
+    /// One Markdown page of what the others printed with --json: benches/RESULTS.md
+    Results(results::Args),
 }
 
 pub fn run(verb: Verb) -> Result<()> {
@@ -27,6 +35,8 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Train(args) => step::run(step::Work::Train, &args),
         Verb::Loader(args) => loader::run(&args),
         Verb::Weights(args) => weights::run(&args),
+        Verb::Startup(args) => startup::run(&args),
+        Verb::Results(args) => results::run(&args),
     }
 }
 

@@ -1,6 +1,8 @@
 //! A contestant: a process that waits for a number on stdin and answers with so many timings.
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -9,10 +11,18 @@ const TURN_MS: f64 = 400.0;
 
 pub struct Peer {
     pub name: String,
+    /// Of the libraries that it uses.
+    pub versions: BTreeMap<String, String>,
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     times: Vec<f64>,
+}
+
+/// The first line of a contestant: it is warm.
+#[derive(Serialize, Deserialize)]
+pub struct Ready {
+    pub versions: BTreeMap<String, String>,
 }
 
 impl Peer {
@@ -33,12 +43,15 @@ impl Peer {
                 lines.filter(|line| !line.trim().is_empty()).last().unwrap_or_default()
             })
         });
-        let mut peer =
-            Self { name: name.to_owned(), child, stdin, stdout: BufReader::new(stdout), times: Vec::new() };
-        if peer.line()?.trim() != "ready" {
+        let (versions, stdout) = (BTreeMap::new(), BufReader::new(stdout));
+        let mut peer = Self { name: name.to_owned(), versions, child, stdin, stdout, times: Vec::new() };
+        let Ok(Ready { versions }) = serde_json::from_str(&peer.line()?) else {
+            // Whatever it printed instead, it may go on waiting.
+            drop(peer);
             let last = stderr.and_then(|thread| thread.join().ok()).unwrap_or_default();
-            bail!("{name}: {last}");
-        }
+            bail!("{name}: {last}")
+        };
+        peer.versions = versions;
         Ok(peer)
     }
 

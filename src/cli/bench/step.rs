@@ -3,21 +3,17 @@
 //! Every contestant is a process of its own that is kept warm; they take turns, in reversed order every round, so that
 //! a slow minute of the machine hits all of them.
 
+use super::contest::{Contest, PRODUCT_MACS};
 use super::peer::Peer;
 use crate::cli::{Dtype, print, print_json, table};
 use anyhow::{Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
-use tch::{Device, Kind, Reduction, Tensor};
 use tchvision::machine;
-use tchvision::models::{Model, ModelSpec, find};
-use tchvision::nn::Store;
-use tchvision::torch::{self, Autocast, device};
-use tchvision::train::{Optimizer, TrainConfig};
+use tchvision::models::{ModelSpec, find};
+use tchvision::torch;
 
 const PEERS: &str = include_str!("../../../benches/peers.py");
 
@@ -27,14 +23,15 @@ const TUNED: &str = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1844674
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Models to time, as often as wanted; the set of the README where none is named
+    /// Models to time, as often as wanted; those of benches/RESULTS.md where none is named
     #[arg(long = "model", value_name = "NAME")]
     models: Vec<String>,
     /// Images of a step, as often as wanted
     #[arg(long = "batch", value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     batches: Vec<i64>,
-    #[arg(long, default_value = "float32")]
-    dtype: Dtype,
+    /// float32 where none is named, and bfloat16 if the processor computes in it
+    #[arg(long)]
+    dtype: Option<Dtype>,
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     threads: u64,
     /// Turns of every contestant
@@ -48,39 +45,69 @@ pub struct Args {
     python: PathBuf,
     #[arg(long)]
     json: bool,
-    /// Be the contestant of this program: the first model and batch, N steps for every N on stdin
+    /// Be a contestant, with the first model, batch and dtype
     #[arg(long, hide = true)]
-    contest: bool,
+    contest: Option<Own>,
+}
+
+/// The contestants of this program itself.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Own {
+    Step,
+    Product,
 }
 
 /// What a step is.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
     Infer,
     Train,
 }
 
+/// Another way of doing the same step: its name, and how it is set.
+pub struct Other {
+    pub name: &'static str,
+    pub how: &'static str,
+}
+
+const INFER: &[Other] = &[
+    Other { name: "eager", how: "PyTorch in inference mode, as it comes" },
+    Other { name: "eager_channels_last", how: "the same with model and input in channels_last order" },
+    Other { name: "eager_tuned", how: "the same with glibc's allocator set as ours (GLIBC_TUNABLES)" },
+    Other { name: "compile", how: "torch.compile over channels_last, with Inductor's freezing" },
+    Other { name: "torchscript", how: "traced, frozen, optimize_for_inference, channels_last" },
+    Other { name: "onnxruntime", how: "the ONNX export, all its optimisations" },
+    Other { name: "openvino", how: "the ONNX export, one stream, hinted to the row's dtype" },
+];
+
+const TRAIN: &[Other] = &[
+    Other { name: "eager", how: "PyTorch with torch.optim.SGD, as it comes" },
+    Other { name: "eager_channels_last", how: "the same with model and input in channels_last order" },
+    Other { name: "eager_tuned", how: "the same with glibc's allocator set as ours (GLIBC_TUNABLES)" },
+    Other { name: "compile", how: "torch.compile over channels_last" },
+];
+
 impl Work {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Work::Infer => "infer",
             Work::Train => "train",
         }
     }
 
-    fn peers(self) -> &'static [&'static str] {
+    /// How ours is set.
+    pub fn own(self) -> &'static str {
         match self {
-            Work::Infer => &[
-                "eager",
-                "eager_channels_last",
-                "eager_tuned",
-                "compile",
-                "torchscript",
-                "onnxruntime",
-                "openvino",
-            ],
-            Work::Train => &["eager", "eager_channels_last", "eager_tuned", "compile"],
+            Work::Infer => "a frozen model, channels_last, allocator kept warm",
+            Work::Train => "the trainer's step: channels_last, allocator kept warm, fused SGD",
+        }
+    }
+
+    pub fn others(self) -> &'static [Other] {
+        match self {
+            Work::Infer => INFER,
+            Work::Train => TRAIN,
         }
     }
 
@@ -104,6 +131,7 @@ impl Work {
             Work::Train => vec![
                 ("paper/wrn_16_4", 128),
                 ("paper/resnet20", 128),
+                ("paper/resnext29_8x16d", 64),
                 ("torchvision/resnet18", 16),
                 ("timm/vit_tiny_patch16_224", 16),
             ],
@@ -111,71 +139,91 @@ impl Work {
     }
 }
 
-#[derive(Serialize)]
-struct Report {
-    machine: String,
-    threads: u64,
-    rows: Vec<Row>,
+#[derive(Serialize, Deserialize)]
+pub struct Report {
+    pub machine: String,
+    pub threads: u64,
+    /// Whether the processor computes in bfloat16.
+    pub bfloat16: bool,
+    /// Of the libraries that took part.
+    pub versions: BTreeMap<String, String>,
+    pub rows: Vec<Row>,
 }
 
-#[derive(Serialize)]
-struct Row {
-    work: Work,
-    model: String,
-    batch: i64,
-    dtype: Dtype,
-    median_ms: BTreeMap<String, f64>,
+#[derive(Serialize, Deserialize)]
+pub struct Row {
+    pub work: Work,
+    pub model: String,
+    pub batch: i64,
+    pub dtype: Dtype,
+    pub median_ms: BTreeMap<String, f64>,
+    /// Of a forward pass: what its multiply-adds would take in a large matrix product on the same machine.
+    pub floor_ms: Option<f64>,
 }
 
 pub fn run(work: Work, args: &Args) -> Result<()> {
     let pairs = pairs(work, args)?;
-    if args.contest {
-        let (model, batch) = &pairs[0];
-        return contest(work, model, *batch, args);
+    let dtypes = dtypes(args.dtype);
+    if let Some(own) = args.contest {
+        let (model, batch) = (&pairs[0].0, pairs[0].1);
+        let contest = Contest { work, model, batch, dtype: dtypes[0], threads: args.threads as usize };
+        return match own {
+            Own::Step => contest.run(),
+            Own::Product => contest.run_product(),
+        };
     }
+    let known: Vec<_> = work.others().iter().map(|other| other.name).collect();
     for peer in &args.peers {
-        let known = work.peers();
         ensure!(known.contains(&peer.as_str()), "--peers {peer}: the contestants are {}", known.join(", "));
     }
-    let machine = format!("{}, libtorch {} ({})", machine::cpu(), torch::version(), torch::cpu_capability());
-    let mut rows = Vec::new();
-    for (model, batch) in pairs {
-        rows.push(Row {
-            work,
-            median_ms: compare(work, &model, batch, args)?,
-            model,
-            batch,
-            dtype: args.dtype,
-        });
+    let mut report = Report {
+        machine: format!("{}, libtorch {} ({})", machine::cpu(), torch::version(), torch::cpu_capability()),
+        threads: args.threads,
+        bfloat16: torch::computes_in_bfloat16(),
+        versions: BTreeMap::new(),
+        rows: Vec::new(),
+    };
+    for dtype in dtypes {
+        for (model, batch) in &pairs {
+            let (row, versions) = compare(work, model, *batch, dtype, args)?;
+            report.rows.push(row);
+            report.versions.extend(versions);
+        }
     }
-    let report = Report { machine, threads: args.threads, rows };
-    if args.json {
-        return print_json(&report);
-    }
-    let names: Vec<&str> = work
-        .peers()
-        .iter()
-        .copied()
-        .filter(|p| report.rows.iter().any(|r| r.median_ms.contains_key(*p)))
-        .collect();
-    let titles = ["model", "batch", "tchvision"].into_iter().chain(names.iter().copied());
-    let mut out = table(&titles.collect::<Vec<_>>());
+    if args.json { print_json(&report) } else { show(work, &report) }
+}
+
+fn show(work: Work, report: &Report) -> Result<()> {
+    let taking_part = |other: &&Other| report.rows.iter().any(|row| row.median_ms.contains_key(other.name));
+    let names: Vec<_> = work.others().iter().filter(taking_part).map(|other| other.name).collect();
+    let titles = ["model", "batch", "dtype", "tchvision"].into_iter().chain(names.iter().copied());
+    let mut out = table(&titles.chain(["floor"]).collect::<Vec<_>>());
     for row in &report.rows {
-        let own = row.median_ms.get("tchvision").copied().unwrap_or(f64::NAN);
-        let mut cells = vec![row.model.clone(), row.batch.to_string(), format!("{own:.1} ms")];
-        cells.extend(names.iter().map(|peer| match row.median_ms.get(*peer) {
-            Some(ms) => format!("{ms:.1} ms ({:.2})", own / ms),
-            None => String::new(),
-        }));
-        out.add_row(cells);
+        let dtype = row.dtype.name().to_owned();
+        out.add_row([row.model.clone(), row.batch.to_string(), dtype].into_iter().chain(row.cells(&names)));
     }
     print(out)?;
     print(format_args!(
-        "{}, {} threads, {}; in brackets our time over theirs, below 1 is faster",
-        report.machine,
-        report.threads,
-        args.dtype.name()
+        "{}, {} threads; in brackets our time over theirs, below 1 is faster",
+        report.machine, report.threads
     ))
+}
+
+impl Row {
+    /// The model without its source.
+    pub fn short_name(&self) -> &str {
+        self.model.split_once('/').map_or(self.model.as_str(), |(_, name)| name)
+    }
+
+    /// Our time; that of each of `others`, with ours over it in brackets; and the same of the floor.
+    pub fn cells(&self, others: &[&str]) -> Vec<String> {
+        let own = self.median_ms.get("tchvision").copied().unwrap_or(f64::NAN);
+        let beside = |ms: Option<f64>| ms.map_or(String::new(), |ms| format!("{ms:.1} ms ({:.2})", own / ms));
+        let mut cells = vec![format!("{own:.1} ms")];
+        cells.extend(others.iter().map(|other| beside(self.median_ms.get(*other).copied())));
+        cells.push(beside(self.floor_ms));
+        cells
+    }
 }
 
 fn pairs(work: Work, args: &Args) -> Result<Vec<(String, i64)>> {
@@ -190,101 +238,70 @@ fn pairs(work: Work, args: &Args) -> Result<Vec<(String, i64)>> {
     pairs.map(|(model, batch)| Ok((full(model)?, batch))).collect()
 }
 
-/// The median milliseconds of every contestant.
-fn compare(work: Work, model: &str, batch: i64, args: &Args) -> Result<BTreeMap<String, f64>> {
+fn dtypes(named: Option<Dtype>) -> Vec<Dtype> {
+    match named {
+        Some(dtype) => vec![dtype],
+        None if torch::computes_in_bfloat16() => vec![Dtype::Float32, Dtype::Bfloat16],
+        None => vec![Dtype::Float32],
+    }
+}
+
+/// The medians of every contestant, and the versions of their libraries.
+fn compare(
+    work: Work,
+    model: &str,
+    batch: i64,
+    dtype: Dtype,
+    args: &Args,
+) -> Result<(Row, BTreeMap<String, String>)> {
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("peers.py");
     std::fs::write(&script, PEERS)?;
     let (size, threads) = (batch.to_string(), args.threads.to_string());
-    let [_, height, width] = ModelSpec::new(model).resolve()?.input();
+    let architecture = ModelSpec::new(model).resolve()?;
+    let input = architecture.input();
+    let [_, height, width] = input.map(|side| side.to_string());
 
-    let mut own = Command::new(std::env::current_exe()?);
-    own.args(["bench", work.name(), "--contest", "--model", model, "--batch", &size]);
-    own.args(["--dtype", args.dtype.name(), "--threads", &threads]);
-    eprintln!("{model}, batch {batch}: tchvision");
-    let mut contestants = vec![Peer::start("tchvision", own)?];
-    for peer in work.peers() {
-        if !args.peers.is_empty() && !args.peers.iter().any(|wanted| wanted == peer) {
+    let own = |contest: &str| -> Result<Command> {
+        let mut own = Command::new(std::env::current_exe()?);
+        own.args(["bench", work.name(), "--contest", contest, "--model", model, "--batch", &size]);
+        own.args(["--dtype", dtype.name(), "--threads", &threads]);
+        Ok(own)
+    };
+    let title = format!("{model}, batch {batch}, {}", dtype.name());
+    eprintln!("{title}: tchvision");
+    let mut contestants = vec![Peer::start("tchvision", own("step")?)?];
+    if work == Work::Infer {
+        contestants.push(Peer::start("floor", own("product")?)?);
+    }
+    for Other { name, .. } in work.others() {
+        if !args.peers.is_empty() && !args.peers.iter().any(|wanted| wanted == name) {
             continue;
         }
-        eprintln!("{model}, batch {batch}: {peer}");
+        eprintln!("{title}: {name}");
         let mut command = Command::new(&args.python);
-        command.arg(&script).args([work.name(), peer, model, &size]);
-        command.args([&height.to_string(), &width.to_string(), args.dtype.name(), &threads]);
+        command.arg(&script).args([work.name(), name, model, &size]);
+        command.args([&height, &width, dtype.name(), &threads]);
         command.env("OMP_NUM_THREADS", &threads);
-        if *peer == "eager_tuned" {
+        if *name == "eager_tuned" {
             command.env("GLIBC_TUNABLES", TUNED);
         }
-        match Peer::start(peer, command) {
+        match Peer::start(name, command) {
             Ok(peer) => contestants.push(peer),
             Err(error) => eprintln!("left out: {error:#}"),
         }
     }
-    for round in 0..args.rounds {
-        for turn in 0..contestants.len() {
-            let index = if round % 2 == 0 { turn } else { contestants.len() - 1 - turn };
-            contestants[index].run()?;
-        }
+    for _ in 0..args.rounds {
+        contestants.retain_mut(|contestant| {
+            contestant.run().inspect_err(|error| eprintln!("left out: {error:#}")).is_ok()
+        });
+        contestants.reverse();
     }
-    Ok(contestants.iter().map(|peer| (peer.name.clone(), peer.median())).collect())
-}
-
-/// The other end of [`Peer`]: this program's own step.
-fn contest(work: Work, model: &str, batch: i64, args: &Args) -> Result<()> {
-    device::set_threads(args.threads as usize)?;
-    let architecture = ModelSpec::new(model).resolve()?;
-    let [channels, height, width] = architecture.input();
-    tch::manual_seed(0);
-    let store = Store::new(Device::Cpu);
-    let net = architecture.build(&store)?;
-    let x = Tensor::f_rand([batch, channels, height, width], (Kind::Float, Device::Cpu))?;
-    let x = torch::channels_last(&x)?;
-    let mut step: Box<dyn FnMut() -> Result<()>> = match work {
-        Work::Infer => {
-            store.freeze(args.dtype.kind());
-            Box::new(move || {
-                let _no_grad = tch::no_grad_guard();
-                net.forward(&x, false).map(drop)
-            })
-        }
-        Work::Train => Box::new(training(store, net, x, args.dtype)?),
-    };
-    for _ in 0..3 {
-        step()?;
-    }
-    print("ready")?;
-    for line in io::stdin().lock().lines() {
-        let mut times = Vec::new();
-        for _ in 0..line?.trim().parse::<usize>()? {
-            let start = Instant::now();
-            step()?;
-            times.push(1000.0 * start.elapsed().as_secs_f64());
-        }
-        print(serde_json::to_string(&times)?)?;
-    }
-    Ok(())
-}
-
-/// One step of SGD, as the trainer takes it.
-fn training(
-    store: Store,
-    net: Box<dyn Model>,
-    x: Tensor,
-    dtype: Dtype,
-) -> Result<impl FnMut() -> Result<()>> {
-    store.channels_last()?;
-    let mut optimizer = Optimizer::new(&TrainConfig::default(), &store.parameters())?;
-    let labels = Tensor::f_arange(x.size()[0], (Kind::Int64, Device::Cpu))?.f_remainder(10)?;
-    Ok(move || {
-        optimizer.zero_grad()?;
-        let logits = {
-            let _autocast = match dtype {
-                Dtype::Float32 => None,
-                Dtype::Bfloat16 => Some(Autocast::new(Device::Cpu, Kind::BFloat16)?),
-            };
-            net.forward(&x, true)?.f_to_kind(Kind::Float)?
-        };
-        logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0)?.f_backward()?;
-        optimizer.step(0.01)
-    })
+    let mut median_ms: BTreeMap<_, _> =
+        contestants.iter().map(|contestant| (contestant.name.clone(), contestant.median())).collect();
+    ensure!(median_ms.contains_key("tchvision"), "{title}: our own step failed");
+    let products = architecture.complexity(input)?.macs as f64 * batch as f64 / PRODUCT_MACS;
+    let floor_ms = median_ms.remove("floor").map(|product_ms| product_ms * products);
+    let versions = contestants.into_iter().flat_map(|contestant| contestant.versions.clone()).collect();
+    Ok((Row { work, model: model.to_owned(), batch, dtype, median_ms, floor_ms }, versions))
 }

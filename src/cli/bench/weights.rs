@@ -34,17 +34,17 @@ pub struct Args {
     file: Option<PathBuf>,
 }
 
-#[derive(Serialize)]
-struct Report {
-    rows: Vec<Row>,
+#[derive(Serialize, Deserialize)]
+pub struct Report {
+    pub rows: Vec<Row>,
 }
 
-#[derive(Serialize)]
-struct Row {
-    format: &'static str,
-    bytes: u64,
-    median_ms: BTreeMap<&'static str, f64>,
-    peak_bytes: BTreeMap<&'static str, u64>,
+#[derive(Serialize, Deserialize)]
+pub struct Row {
+    pub format: String,
+    pub bytes: u64,
+    pub median_ms: BTreeMap<String, f64>,
+    pub peak_bytes: BTreeMap<String, u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,12 +82,13 @@ pub fn run(args: &Args) -> Result<()> {
             readers.push(("python_mmap", python(&["time", &file, "true", &repeats])));
         }
         let bytes = path.metadata()?.len();
-        let mut row = Row { format, bytes, median_ms: BTreeMap::new(), peak_bytes: BTreeMap::new() };
+        let (median_ms, peak_bytes) = (BTreeMap::new(), BTreeMap::new());
+        let mut row = Row { format: format.to_owned(), bytes, median_ms, peak_bytes };
         for (reader, mut command) in readers {
             eprintln!("{format}: {reader}");
             let timing: Timing = serde_json::from_slice(&output(&mut command)?)?;
-            row.median_ms.insert(reader, timing.median_ms);
-            row.peak_bytes.insert(reader, timing.peak_bytes);
+            row.median_ms.insert(reader.to_owned(), timing.median_ms);
+            row.peak_bytes.insert(reader.to_owned(), timing.peak_bytes);
         }
         rows.push(row);
     }
@@ -98,7 +99,7 @@ pub fn run(args: &Args) -> Result<()> {
     for row in rows {
         for (reader, ms) in &row.median_ms {
             let peak = row.peak_bytes.get(reader).copied().unwrap_or_default() / 1_000_000;
-            out.add_row([row.format.into(), (*reader).into(), format!("{ms:.1} ms"), format!("{peak} MB")]);
+            out.add_row([row.format.clone(), reader.clone(), format!("{ms:.1} ms"), format!("{peak} MB")]);
         }
     }
     print(out)
