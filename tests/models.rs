@@ -66,6 +66,48 @@ fn every_registered_model_runs_and_counts_on_meta() {
     }
 }
 
+/// One name of each structure: those of the libraries that the parity tests run by default, and the papers'.
+fn structures() -> Vec<String> {
+    let papers = "alexnet zfnet vgg16_c resnet20 wrn_16_4 resnext29 plain18 se_resnet50 preact_resnet152 googlenet \
+                  bn_inception densenet_40_12 xception_relu mobilenet_v1";
+    let mut names: Vec<String> = papers.split(' ').map(|name| format!("paper/{name}")).collect();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/parity");
+    for file in folder.read_dir().unwrap() {
+        let cases: Vec<serde_json::Value> =
+            serde_json::from_slice(&std::fs::read(file.unwrap().path()).unwrap()).unwrap();
+        let quick = cases.iter().filter(|case| case["quick"] == true && case["logits"].is_array());
+        names.extend(quick.map(|case| case["name"].as_str().unwrap().to_owned()));
+    }
+    names
+}
+
+/// The number of classes and of channels changes the last and the first layers of a net, and nothing else.
+#[test]
+fn every_structure_takes_other_images_and_classes() {
+    let names = structures();
+    assert!(names.len() > 80, "{}", names.len());
+    for name in names {
+        let sizes = |classes: i64, channels: i64| -> Vec<Vec<i64>> {
+            let (classes, channels) = (classes.to_string(), channels.to_string());
+            let spec = spec(&name, &[("num_classes", &classes), ("in_chans", &channels)]);
+            let store = Store::meta();
+            spec.resolve().unwrap().build(&store).unwrap();
+            store.state_dict().iter().map(|(_, tensor)| tensor.size()).collect()
+        };
+        let (before, after) = (sizes(5, 3), sizes(7, 2));
+        assert_eq!(before.len(), after.len(), "{name}");
+        let (mut first, mut last) = (0, 0);
+        for (before, after) in before.iter().zip(&after).filter(|(before, after)| before != after) {
+            match (before[0], after[0], before.get(1), after.get(1)) {
+                (5, 7, ..) => last += 1,
+                (_, _, Some(3), Some(2)) => first += 1,
+                _ => panic!("{name}: {before:?} becomes {after:?}"),
+            }
+        }
+        assert!(first > 0 && last > 0, "{name}");
+    }
+}
+
 /// A dry run and a real one count and shape alike; a training pass gives every parameter a gradient.
 fn trains(name: &str, set: &[(&str, &str)]) {
     let mut spec = spec(name, set);
@@ -187,6 +229,39 @@ fn small_nets_of_the_papers_train() {
         ),
     ];
     kinds.into_iter().for_each(|(name, set)| trains(name, set));
+}
+
+/// Frozen in bfloat16 a net computes in it from stage to stage, and stays near its float32 self.
+#[test]
+fn nets_frozen_in_bfloat16_stay_in_it() {
+    let kinds: [(&str, Fields); 3] = [
+        ("convnext_tiny", &[("channels", "[16, 32]"), ("layers", "[1, 1]"), ("layer_scale", "0.5")]),
+        (
+            "maxvit_t",
+            &[
+                ("stem", "8"),
+                ("channels", "[16, 32]"),
+                ("layers", "[1, 1]"),
+                ("head_dim", "8"),
+                ("window", "4"),
+            ],
+        ),
+        ("mobilenetv4_hybrid_medium_075", &[("width", "0.25"), ("layer_scale", "0.5")]),
+    ];
+    for (name, set) in kinds {
+        let store = Store::new(Device::Cpu);
+        let net = spec(name, set).resolve().unwrap().build(&store).unwrap();
+        fill(&store);
+        let x = images("half", &[2, 3, 64, 64]);
+        let _no_grad = tch::no_grad_guard();
+        let plain = net.forward(&x, false).unwrap();
+        store.freeze(tch::Kind::BFloat16);
+        for (stage, feature) in net.features(&x, false).unwrap() {
+            assert_eq!(feature.kind(), tch::Kind::BFloat16, "{name}: {stage}");
+        }
+        let apart = (net.forward(&x, false).unwrap() - &plain).abs().max().double_value(&[]);
+        assert!(apart <= 0.05 * plain.abs().max().double_value(&[]), "{name}: {apart}");
+    }
 }
 
 #[test]

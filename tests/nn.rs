@@ -121,10 +121,11 @@ fn pools_equal_pytorch() {
     check("global_avg_pool", &global_avg_pool(&x()).unwrap());
 }
 
-const ACTIVATIONS: [(Activation, &str); 11] = [
+const ACTIVATIONS: [(Activation, &str); 12] = [
     (Activation::Identity, "identity"),
     (Activation::Relu, "relu"),
     (Activation::Relu6, "relu6"),
+    (Activation::Elu, "elu"),
     (Activation::Gelu, "gelu"),
     (Activation::GeluTanh, "gelu_tanh"),
     (Activation::QuickGelu, "quick_gelu"),

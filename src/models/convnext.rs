@@ -6,8 +6,8 @@
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Conv, Conv2d, DropPath, Dropout, FeedForward, Init, Layer, LayerNorm, LayerNorm2d, Linear, Mlp, Path,
-    Sequential, Store,
+    Conv, Conv2d, DropPath, Dropout, FeedForward, Init, Layer, LayerNorm, LayerNorm2d, LayerScale, Linear,
+    Mlp, Path, Sequential, Store,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -147,7 +147,7 @@ impl Layer for Downsample {
 
 /// A depthwise convolution and, pixel by pixel, a norm and two linear layers (Figure 4). Keeps the shape.
 struct Block {
-    layer_scale: Tensor,
+    layer_scale: LayerScale,
     depthwise: Conv2d,
     norm: LayerNorm,
     mlp: FeedForward,
@@ -157,12 +157,11 @@ struct Block {
 impl Block {
     fn new(path: &Path, config: &Config, channels: i64, drop_path: f64) -> Result<Self> {
         let block = path / "block";
-        let start = Init::Constant(config.layer_scale);
         let depthwise = Conv::new(channels, channels, config.kernel).same().groups(channels);
         let depthwise = depthwise.init(Init::TRANSFORMER).zero_bias();
         let mlp = Mlp::new(channels, config.expansion * channels);
         Ok(Self {
-            layer_scale: path.parameter("layer_scale", &[channels, 1, 1], start)?,
+            layer_scale: LayerScale::torchvision(path, channels, config.layer_scale)?,
             depthwise: Conv2d::new(&(&block / 0), depthwise)?,
             norm: LayerNorm::new(&(&block / 2), channels)?.eps(NORM_EPS),
             mlp: FeedForward::new(&(&block / 3), &(&block / 5), mlp)?,
@@ -175,7 +174,7 @@ impl Layer for Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let y = self.depthwise.forward(x, train)?.f_permute([0, 2, 3, 1])?;
         let y = self.mlp.forward(&self.norm.forward(&y, train)?, train)?;
-        let y = y.f_permute([0, 3, 1, 2])?.f_mul(&self.layer_scale)?;
+        let y = self.layer_scale.forward(&y.f_permute([0, 3, 1, 2])?, train)?;
         Ok(self.drop_path.forward(&y, train)?.f_add(x)?)
     }
 }

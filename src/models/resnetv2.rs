@@ -36,6 +36,9 @@ pub struct Config {
     pub stem_width: i64,
     /// Shortcuts halve the resolution by averaging, then project, instead of striding.
     pub avg_down: bool,
+    /// Norm and ReLU between the stem and its pooling, in place of the first block's before its first convolution: the
+    /// first paper's order. timm pools what is not normed yet.
+    pub norm_before_pool: bool,
     /// BiT's layers: standardised weights, group norm of 32 groups, zeros round the stem's pooling.
     pub bit: bool,
     /// Dropout before the classifier.
@@ -57,6 +60,7 @@ impl Config {
             stem: StemKind::Single,
             stem_width: 64,
             avg_down: false,
+            norm_before_pool: false,
             bit: false,
             dropout: 0.0,
             drop_path: 0.0,
@@ -85,6 +89,15 @@ impl Config {
 
     pub fn resnetv2_152() -> Self {
         Self::of([3, 8, 36, 3])
+    }
+
+    pub fn resnetv2_200() -> Self {
+        Self::of([3, 24, 36, 3])
+    }
+
+    /// As the first paper's authors train it.
+    fn published(self) -> Self {
+        Self { norm_before_pool: true, ..self }
     }
 
     /// The deep stem and averaging shortcuts.
@@ -174,7 +187,8 @@ impl Layer for StemPool {
 
 /// Norm and ReLU before each convolution, nothing after the addition: (N, in, H, W) to (N, out, H/stride, W/stride).
 struct Block {
-    branch: Vec<(NormAct, Conv2d)>,
+    /// Without the first norm where the input is normed already.
+    branch: Vec<(Option<NormAct>, Conv2d)>,
     /// From the normed input.
     downsample: Option<Sequence>,
     drop_path: DropPath,
@@ -182,7 +196,7 @@ struct Block {
 
 impl Block {
     fn new(path: &Path, config: &Config, shape: &Shape, drop_path: f64) -> Result<Self> {
-        let Shape { in_channels, out_channels: out, stride, first } = *shape;
+        let Shape { in_channels, out_channels: out, stride, first, .. } = *shape;
         let convs = match config.block {
             BlockKind::Basic => {
                 vec![config.conv(in_channels, out, 3).stride(stride), config.conv(out, out, 3)]
@@ -201,19 +215,23 @@ impl Block {
             false => None,
         };
         let branch = convs.into_iter().zip(1..).map(|(conv, i)| {
-            let norm = config.norm(&(path / format!("norm{i}")), conv.in_channels())?;
+            let norm = match i == 1 && shape.normed {
+                true => None,
+                false => Some(config.norm(&(path / format!("norm{i}")), conv.in_channels())?),
+            };
             Ok((norm, Conv2d::new(&(path / format!("conv{i}")), conv)?))
         });
         Ok(Self { branch: branch.collect::<Result<_>>()?, downsample, drop_path: DropPath::new(drop_path)? })
     }
 }
 
-/// Channels and stride of a block, and whether it is its stage's first.
+/// Channels and stride of a block, whether it is its stage's first, and whether its input is normed already.
 struct Shape {
     in_channels: i64,
     out_channels: i64,
     stride: i64,
     first: bool,
+    normed: bool,
 }
 
 fn downsample(path: &Path, config: &Config, shape: &Shape) -> Result<Sequence> {
@@ -236,7 +254,10 @@ impl Layer for Block {
         let mut shortcut = x.shallow_clone();
         let mut y = x.shallow_clone();
         for (i, (norm, conv)) in self.branch.iter().enumerate() {
-            let normed = norm.forward(&y, train)?;
+            let normed = match norm {
+                Some(norm) => norm.forward(&y, train)?,
+                None => y.shallow_clone(),
+            };
             if let (0, Some(downsample)) = (i, &self.downsample) {
                 shortcut = downsample.forward(&normed, train)?;
             }
@@ -264,16 +285,20 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let (stem, mut in_channels) = stem(path, config)?;
     let last_block = (config.layers.iter().sum::<i64>() - 1).max(1) as f64;
     let mut block_index = 0;
-    let pool = StemPool { zeros: config.bit };
-    let mut stages: Vec<(String, Box<dyn Layer>)> =
-        vec![("stem".into(), Box::new(stem)), ("stem.pool".into(), Box::new(pool))];
+    let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("stem".into(), Box::new(stem))];
+    if config.norm_before_pool {
+        let norm = config.norm(&(path / "stem" / "norm"), in_channels)?;
+        stages.push(("stem.norm".into(), Box::new(norm)));
+    }
+    stages.push(("stem.pool".into(), Box::new(StemPool { zeros: config.bit })));
     for (stage, (&layers, &channels)) in config.layers.iter().zip(&config.channels).enumerate() {
         let name = format!("stages.{stage}");
         let out_channels = channels * config.width;
         let mut blocks: Vec<Box<dyn Layer>> = Vec::new();
         for i in 0..layers {
             let stride = if i == 0 && stage > 0 { 2 } else { 1 };
-            let shape = Shape { in_channels, out_channels, stride, first: i == 0 };
+            let normed = config.norm_before_pool && block_index == 0;
+            let shape = Shape { in_channels, out_channels, stride, first: i == 0, normed };
             let drop_path = config.drop_path * block_index as f64 / last_block;
             let path = path / &name / "blocks" / i;
             blocks.push(Box::new(Block::new(&path, config, &shape, drop_path)?));
@@ -288,27 +313,29 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     Ok(Net::new(stages, head))
 }
 
-/// timm's nets.
+/// timm's nets, and the first paper's of its Table 5.
 pub(super) fn entries() -> Vec<Entry> {
     use Config as C;
     let nets = [
-        ("resnetv2_18", C::resnetv2_18()),
-        ("resnetv2_18d", C::resnetv2_18().d()),
-        ("resnetv2_34", C::resnetv2_34()),
-        ("resnetv2_34d", C::resnetv2_34().d()),
-        ("resnetv2_50", C::resnetv2_50()),
-        ("resnetv2_50d", C::resnetv2_50().d()),
-        ("resnetv2_50t", C::resnetv2_50().t()),
-        ("resnetv2_101", C::resnetv2_101()),
-        ("resnetv2_101d", C::resnetv2_101().d()),
-        ("resnetv2_152", C::resnetv2_152()),
-        ("resnetv2_152d", C::resnetv2_152().d()),
-        ("resnetv2_50x1_bit", C::resnetv2_50().bit(1)),
-        ("resnetv2_50x3_bit", C::resnetv2_50().bit(3).at(448)),
-        ("resnetv2_101x1_bit", C::resnetv2_101().bit(1).at(448)),
-        ("resnetv2_101x3_bit", C::resnetv2_101().bit(3).at(448)),
-        ("resnetv2_152x2_bit", C::resnetv2_152().bit(2)),
-        ("resnetv2_152x4_bit", C::resnetv2_152().bit(4).at(480)),
+        ("timm/resnetv2_18", C::resnetv2_18()),
+        ("timm/resnetv2_18d", C::resnetv2_18().d()),
+        ("timm/resnetv2_34", C::resnetv2_34()),
+        ("timm/resnetv2_34d", C::resnetv2_34().d()),
+        ("timm/resnetv2_50", C::resnetv2_50()),
+        ("timm/resnetv2_50d", C::resnetv2_50().d()),
+        ("timm/resnetv2_50t", C::resnetv2_50().t()),
+        ("timm/resnetv2_101", C::resnetv2_101()),
+        ("timm/resnetv2_101d", C::resnetv2_101().d()),
+        ("timm/resnetv2_152", C::resnetv2_152()),
+        ("timm/resnetv2_152d", C::resnetv2_152().d()),
+        ("timm/resnetv2_50x1_bit", C::resnetv2_50().bit(1)),
+        ("timm/resnetv2_50x3_bit", C::resnetv2_50().bit(3).at(448)),
+        ("timm/resnetv2_101x1_bit", C::resnetv2_101().bit(1).at(448)),
+        ("timm/resnetv2_101x3_bit", C::resnetv2_101().bit(3).at(448)),
+        ("timm/resnetv2_152x2_bit", C::resnetv2_152().bit(2)),
+        ("timm/resnetv2_152x4_bit", C::resnetv2_152().bit(4).at(480)),
+        ("paper/preact_resnet152", C::resnetv2_152().published()),
+        ("paper/preact_resnet200", C::resnetv2_200().published()),
     ];
-    nets.map(|(name, config)| Entry::new(format!("timm/{name}"), "ResNet", config)).into()
+    nets.map(|(name, config)| Entry::new(name.into(), "ResNet", config)).into()
 }

@@ -187,19 +187,17 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let maxpool = MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) };
     let mut stages: Vec<(&str, Box<dyn Layer>)> =
         vec![("conv1", Box::new(conv1)), ("maxpool", Box::new(maxpool))];
-    for ((name, &to), &count) in
-        ["stage2", "stage3", "stage4"].into_iter().zip(&config.channels).zip(&config.layers)
-    {
-        let mut units = Sequential::new(path / name);
-        for unit in 0..count {
+    for (stage, name) in ["stage2", "stage3", "stage4"].into_iter().enumerate() {
+        let (mut units, to) = (Sequential::new(path / name), config.channels[stage]);
+        for unit in 0..config.layers[stage] {
             units.push(|path| Unit::new(path, channels, to, unit == 0))?;
             channels = to;
         }
         stages.push((name, Box::new(units)));
     }
     let conv5 = conv_norm(&(path / "conv5"), 0, Conv::new(channels, config.last, 1))?;
-    let fc = Linear::new(&(path / "fc"), config.last, config.num_classes)?;
     stages.push(("conv5", Box::new(ConvNormAct::relu(conv5))));
+    let fc = Linear::new(&(path / "fc"), config.last, config.num_classes)?;
     Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
 }
 

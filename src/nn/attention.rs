@@ -15,8 +15,8 @@ pub fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Resul
     biased_attention(q, k, v, None, None)
 }
 
-/// softmax(scale · QKᵀ + bias) V: the same with a bias that broadcasts to (N, heads, queries, keys), and with another
-/// scale than 1/√d.
+/// softmax(scale · QKᵀ + bias) V: the same with a bias that broadcasts to (N, heads, queries, keys), taken in the dtype
+/// of the queries, and with another scale than 1/√d.
 pub fn biased_attention(
     q: &Tensor,
     k: &Tensor,
@@ -24,10 +24,11 @@ pub fn biased_attention(
     bias: Option<&Tensor>,
     scale: Option<f64>,
 ) -> Result<Tensor> {
+    let bias = bias.map(|bias| bias.f_to_kind(q.kind())).transpose()?;
     let out = match torch::is_meta(q)? {
         // The shape alone: not every kernel knows the meta device.
         true => q.f_matmul(&k.f_transpose(-2, -1)?)?.f_matmul(v)?,
-        false => Tensor::f_scaled_dot_product_attention(q, k, v, bias, 0.0, false, scale, false)?,
+        false => Tensor::f_scaled_dot_product_attention(q, k, v, bias.as_ref(), 0.0, false, scale, false)?,
     };
     let (queries, keys) = (q.numel() as i64, k.size()[2]);
     cost::record(queries * keys + out.numel() as i64 * keys, 0);

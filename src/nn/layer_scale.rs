@@ -1,5 +1,6 @@
 //! A learned factor for each channel of a residual branch (2103.17239).
 
+use super::frozen::Frozen;
 use super::store::Path;
 use super::{Init, Layer};
 use anyhow::Result;
@@ -8,6 +9,8 @@ use tch::Tensor;
 /// Scales the last dimension. Key `gamma`.
 pub struct LayerScale {
     gamma: Tensor,
+    /// In the dtype of a frozen model, whose branches otherwise turn to float32 here.
+    frozen: Frozen<(), Tensor>,
 }
 
 impl LayerScale {
@@ -16,13 +19,34 @@ impl LayerScale {
     /// # Errors
     /// A size that is not positive.
     pub fn new(path: &Path, features: i64, start: f64) -> Result<Self> {
-        Ok(Self { gamma: path.parameter("gamma", &[features], Init::Constant(start))? })
+        Self::of(path, "gamma", &[features], start)
+    }
+
+    /// Scales the channels of an image (N, C, H, W), as torchvision's ConvNeXt. Key `layer_scale` (C, 1, 1).
+    ///
+    /// # Errors
+    /// As [`LayerScale::new`].
+    pub fn torchvision(path: &Path, channels: i64, start: f64) -> Result<Self> {
+        Self::of(path, "layer_scale", &[channels, 1, 1], start)
+    }
+
+    fn of(path: &Path, key: &str, size: &[i64], start: f64) -> Result<Self> {
+        let gamma = path.parameter(key, size, Init::Constant(start))?;
+        Ok(Self { gamma, frozen: Frozen::new(path.switch()) })
+    }
+
+    fn factors(&self, train: bool) -> Result<Tensor> {
+        let frozen = match self.frozen.on().filter(|_| !train) {
+            Some(on) => self.frozen.get(on, (), |kind| Ok(self.gamma.f_detach()?.f_to_kind(kind)?))?,
+            None => None,
+        };
+        Ok(frozen.as_deref().unwrap_or(&self.gamma).shallow_clone())
     }
 }
 
 impl Layer for LayerScale {
-    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        Ok(x.f_mul(&self.gamma)?)
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        Ok(x.f_mul(&self.factors(train)?)?)
     }
 }
 
@@ -38,7 +62,7 @@ impl LayerScale2d {
 }
 
 impl Layer for LayerScale2d {
-    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        Ok(x.f_mul(&self.0.gamma.f_view([1, -1, 1, 1])?)?)
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        Ok(x.f_mul(&self.0.factors(train)?.f_view([1, -1, 1, 1])?)?)
     }
 }

@@ -133,6 +133,7 @@ def layers():
         "identity": nn.Identity(),
         "relu": nn.ReLU(),
         "relu6": nn.ReLU6(),
+        "elu": nn.ELU(),
         "gelu": nn.GELU(),
         "gelu_tanh": nn.GELU("tanh"),
         "silu": nn.SiLU(),

@@ -138,6 +138,15 @@ def resnet(block, shortcut="b", stride_first=False, groups=1, width=64, attentio
     return net
 
 
+def preact_resnet():
+    """timm's net, norm and ReLU of the first block moved before the pooling."""
+    net = timm.create_model("resnetv2_50", layers=[2, 1, 1, 1], channels=[64, 128, 128, 256], num_classes=10)
+    first = net.stages[0].blocks[0]
+    stem = OrderedDict(conv=net.stem.conv, norm=first.norm1, pool=net.stem.pool)
+    net.stem, first.norm1 = nn.Sequential(stem), nn.Identity()
+    return net
+
+
 def se_resnet(**attention):
     return resnet(SeBottleneck, stride_first=True, attention={"place": "standard", **attention})
 
@@ -380,6 +389,7 @@ NETS = [
     ("resnet34_a", BASIC, 64, 1, resnet(BasicBlock, "a")),
     ("resnet34_c", BASIC, 64, 1, resnet(BasicBlock, "c")),
     ("resnet50", BOTTLENECK, 64, 1, resnet(Bottleneck, stride_first=True)),
+    ("preact_resnet152", {"layers": [2, 1, 1, 1], "channels": [64, 128, 128, 256]}, 64, 1, preact_resnet()),
     ("plain_resnext50_32x4d", BOTTLENECK, 64, RELU, resnet(Bottleneck, "none", groups=32, width=4)),
     ("se_resnet50", {**BOTTLENECK, "se_reduction": 4}, 64, 1, se_resnet(reduction=4)),
     ("se_resnet50", {**BOTTLENECK, "se_squeeze": "max"}, 64, 1, se_resnet(squeeze=lambda x: x.amax((2, 3), True))),

@@ -224,14 +224,14 @@ FAMILIES = {
     "efficientnet": [
         Group(
             "torchvision",
-            "efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4",
+            "efficientnet_b0 efficientnet_b1 efficientnet_b2",
             64,
             RELU,
             quick="efficientnet_b0",
         ),
         Group(
             "torchvision",
-            "efficientnet_b5 efficientnet_b6",
+            "efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6",
             64,
             1.3,
             quick="efficientnet_b5",
@@ -252,8 +252,7 @@ FAMILIES = {
             "efficientnet_b0 tf_efficientnet_b0 efficientnet_b1 tf_efficientnet_b1 efficientnet_b2 "
             "tf_efficientnet_b2 efficientnet_cc_b0_4e tf_efficientnet_cc_b0_4e efficientnet_lite0 "
             "tf_efficientnet_lite0 efficientnet_lite1 tf_efficientnet_lite1 efficientnet_lite2 "
-            "tf_efficientnet_lite2 efficientnet_lite3 tf_efficientnet_lite3 efficientnet_lite4 "
-            "tf_efficientnet_lite4",
+            "tf_efficientnet_lite2 efficientnet_lite3 tf_efficientnet_lite3",
             64,
             RELU,
             quick="efficientnet_b0 tf_efficientnet_b0 efficientnet_cc_b0_4e tf_efficientnet_lite0",
@@ -262,7 +261,7 @@ FAMILIES = {
             "timm",
             "efficientnet_b3 tf_efficientnet_b3 efficientnet_b4 tf_efficientnet_b4 efficientnet_b5 "
             "tf_efficientnet_b5 efficientnet_b6 tf_efficientnet_b6 efficientnet_cc_b0_8e tf_efficientnet_cc_b0_8e "
-            "efficientnet_cc_b1_8e tf_efficientnet_cc_b1_8e",
+            "efficientnet_cc_b1_8e tf_efficientnet_cc_b1_8e efficientnet_lite4 tf_efficientnet_lite4",
             64,
             1.3,
             quick="tf_efficientnet_cc_b0_8e",
@@ -278,12 +277,12 @@ FAMILIES = {
         Group(
             "timm",
             "efficientnet_el tf_efficientnet_el efficientnet_em tf_efficientnet_em efficientnet_es "
-            "tf_efficientnet_es efficientnetv2_m efficientnetv2_s tf_efficientnetv2_s",
+            "tf_efficientnet_es efficientnetv2_s tf_efficientnetv2_s",
             64,
             1.1,
             quick="tf_efficientnet_es tf_efficientnetv2_s",
         ),
-        Group("timm", "tf_efficientnetv2_m efficientnetv2_l tf_efficientnetv2_l", 64),
+        Group("timm", "efficientnetv2_m tf_efficientnetv2_m efficientnetv2_l tf_efficientnetv2_l", 64),
         Group("timm", "efficientnetv2_xl tf_efficientnetv2_xl", 64, 0.95),
     ],
     "squeezenet": [
