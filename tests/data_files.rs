@@ -80,6 +80,56 @@ fn a_folder_has_a_class_a_sub_folder_in_sorted_order() {
     refused(&name, dir, "there is no val and no test");
 }
 
+/// Who only tests needs no training pictures.
+#[test]
+fn the_test_half_opens_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let test = |name: &str, root: &Path| data::open_test_files(name, root).map(Option::unwrap);
+    // The names of the classes are in the training half.
+    fs::create_dir_all(dir.join("folder/train/ant")).unwrap();
+    fs::create_dir_all(dir.join("folder/train/zebra")).unwrap();
+    write(dir.join("folder/val/zebra/1.jpg"), "z");
+    let files = test(&format!("folder:{}", dir.join("folder").display()), dir).unwrap();
+    assert_eq!((contents(&files), files.classes.len()), (pairs(&[("z", 1)]), 2));
+    let shards = dir.join("shards");
+    write(shards.join("val/0.tar"), tar(&[("0.jpg", b"v"), ("0.cls", b"1")]));
+    let name = format!("webdataset:{}", shards.display());
+    assert!(test(&name, dir).is_err());
+    write(shards.join("classes.txt"), "a\nb\nc\n");
+    let files = test(&name, dir).unwrap();
+    assert_eq!((contents(&files), files.classes.len(), files.name), (pairs(&[("v", 1)]), 3, name));
+    let synset = &known("imagenet-1k")[7];
+    for root in ["imagenet-1k", "imagenet-21k"] {
+        write(dir.join(root).join("val").join(synset).join("1.jpg"), "v");
+        let files = test(root, dir).unwrap();
+        assert_eq!(files.classes[files.labels[0] as usize], *synset);
+    }
+    assert!(open("imagenet-1k", dir).is_err());
+}
+
+#[test]
+fn pictures_get_labels_of_another_list_by_the_names_of_their_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path().join("ant/a.jpg"), "a");
+    write(folder.path().join("zebra/z.jpg"), "z");
+    let files = ImageFiles::in_classes(folder.path()).unwrap();
+    let classes = ["zebra", "yak", "ant"].map(String::from).to_vec();
+    let among = files.relabelled(classes.clone()).unwrap();
+    assert_eq!((contents(&among), &among.classes), (pairs(&[("a", 2), ("z", 0)]), &classes));
+    assert!(files.relabelled(classes[..2].to_vec()).is_none());
+}
+
+#[test]
+fn pictures_below_a_folder_come_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["b.jpg", "a/2.png", "a/10.png", ".hidden/x.jpg", "notes.txt"] {
+        write(folder.path().join(name), "x");
+    }
+    let found = data::pictures_below(folder.path()).unwrap();
+    assert_eq!(found, ["b.jpg", "a/10.png", "a/2.png"].map(|name| folder.path().join(name)));
+}
+
 #[cfg(unix)]
 #[test]
 fn links_in_a_circle_are_refused() {
@@ -184,6 +234,49 @@ fn wrong_shards_are_refused_by_name() {
     write(shard, b"no archive".repeat(200));
     refused(&name, folder.path(), "not a sound tar archive");
     refused("webdataset:/no/such/folder", folder.path(), "/no/such/folder");
+}
+
+/// Of a large archive the headers are read once, until it changes.
+#[test]
+fn the_index_of_a_large_archive_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    for half in ["train", "val"] {
+        write(dir.join(format!("{half}/0.tar")), tar(&[("0.jpg", half.as_bytes()), ("0.cls", b"1")]));
+    }
+    // A hole of a file, which takes no room on the disk.
+    let large = |picture: &str| {
+        let path = dir.join("train/0.tar");
+        let mut bytes = tar(&[("0.jpg", picture.as_bytes()), ("0.cls", b"1")]);
+        bytes.truncate(bytes.len() - 1024);
+        let mut header = tar::Header::new_gnu();
+        let hole: u64 = 300 << 20;
+        header.set_path("0.bin").unwrap();
+        header.set_size(hole);
+        header.set_cksum();
+        bytes.extend(header.as_bytes());
+        let size = bytes.len() as u64 + hole + 1024;
+        fs::write(&path, bytes).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
+    };
+    large("one");
+    let name = format!("webdataset:{}", dir.display());
+    let (train, index) = (|| contents(&open(&name, dir).unwrap().train), dir.join("train/0.tar.index"));
+    assert_eq!(train(), pairs(&[("one", 1)]));
+    assert!(index.exists() && !dir.join("val/0.tar.index").exists());
+    // What the index says is taken: here another label.
+    let kept = fs::read_to_string(&index).unwrap();
+    fs::write(&index, kept.replace("0.cls", "0.txt").replace("0.bin", "0.cls")).unwrap();
+    assert!(open(&name, dir).is_err());
+    // What is no index is made again.
+    for wrong in [&kept[..kept.len() / 3], "", "nonsense", &kept.replacen(' ', "x", 40)] {
+        fs::write(&index, wrong).unwrap();
+        assert_eq!(train(), pairs(&[("one", 1)]));
+        assert_eq!(fs::read_to_string(&index).unwrap(), kept);
+    }
+    large("another one");
+    assert_eq!(train(), pairs(&[("another one", 1)]));
+    assert_ne!(fs::read_to_string(&index).unwrap(), kept);
 }
 
 /// Every picture once, by (seed, epoch); pictures of shards that are not read together stay apart.

@@ -172,7 +172,12 @@ fn pictures_that_cannot_be_read_are_skipped_named_once_and_counted() {
     names.sort();
     assert_eq!(names.len(), 2);
     assert!(names[0].ends_with("even/08.png") && names[1].ends_with("odd/05.png"));
-    assert_eq!(loader.skipped(), 2);
+    assert_eq!(loader.skipped().len(), 2);
+    // Another process goes on: it counts them and does not name them again.
+    let later = train_loader(folder.path(), |_| {});
+    later.know_skipped(&loader.skipped());
+    assert!(later.epoch(3, 0).all(|batch| batch.unwrap().skipped.is_empty()));
+    assert_eq!(later.skipped(), loader.skipped());
 
     // Where a whole batch cannot be read, something else is wrong.
     for class in ["even", "odd"] {
@@ -272,6 +277,39 @@ fn the_mean_image_is_that_of_the_training_pictures() {
     assert!(input.get(0).abs().max().double_value(&[]) > 0.1);
 }
 
+#[test]
+fn lighting_learns_the_colours_of_the_training_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let (_, _, config) = open(folder.path());
+    let preprocess = config.preprocess.unwrap();
+    let mut colors = Vec::new();
+    for i in 0..13 {
+        let crop = preprocess.crop(&coordinates(40 + 3 * i, 52 - 2 * i, i)).unwrap();
+        colors.extend(crop.pixels.chunks_exact(3).map(|p| [p[0], p[1], p[2]].map(|v| f64::from(v) / 255.0)));
+    }
+    let mean = |of: &dyn Fn(&[f64; 3]) -> f64| colors.iter().map(of).sum::<f64>() / colors.len() as f64;
+    let covariance = |i: usize, j: usize| mean(&|c| c[i] * c[j]) - mean(&|c| c[i]) * mean(&|c| c[j]);
+    let mut lighting = Lighting { std: 5.0, ..Lighting::default() };
+    lighting.set_components(std::array::from_fn(|i| std::array::from_fn(|j| covariance(i, j))));
+    let light = |lighting: Lighting, learn: bool| -> Vec<f32> {
+        let mut loader =
+            train_loader(folder.path(), |config| config.augment = vec![Augment::Lighting(lighting)]);
+        if learn {
+            loader.learn_lighting().unwrap();
+        }
+        loader
+            .epoch(0, 0)
+            .flat_map(|batch| batch.unwrap().effects)
+            .flat_map(|effects| effects.light.unwrap())
+            .collect()
+    };
+    let want = light(lighting, false);
+    let got = light(Lighting { std: 5.0, training_set: true, ..Lighting::default() }, true);
+    assert!(want.len() == 39 && want.iter().any(|light| light.abs() > 0.01), "{want:?}");
+    assert!(got.iter().zip(&want).all(|(got, want)| (got - want).abs() < 1e-5), "{got:?} {want:?}");
+}
+
 /// From a folder of pictures to a result: everything a run needs comes from its YAML.
 #[test]
 fn a_run_trains_on_a_folder_and_says_what_it_could_not_read() {
@@ -309,6 +347,10 @@ threads: 1
     let (one, skipped) = run("one");
     assert_eq!((one.steps, one.skipped, skipped.len()), (6, 2, 2));
     assert!(skipped[0].ends_with("train/even/06.png") && skipped[1].ends_with("val/odd/01.png"));
+    // A run that is taken up again knows what its first half could not read: here nothing was left to be read again.
+    fs::remove_file(folder.path().join("one").join("result.json")).unwrap();
+    let (again, named) = run("one");
+    assert_eq!((again.skipped, named.len()), (2, 0));
     let (two, _) = run("two");
     assert_eq!((one.loss.to_bits(), one.top1), (two.loss.to_bits(), two.top1));
 }

@@ -5,11 +5,12 @@ mod common;
 use common::fill;
 use common::lab::{Lab, text};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tch::{Device, Kind, Tensor};
+use tchvision::data;
 use tchvision::data::image::{self, Resize};
 use tchvision::evaluate::{Evaluator, Protocol};
 use tchvision::models::{Model, ModelSpec};
@@ -230,6 +231,7 @@ fn eval_counts_a_folder_by_every_protocol() {
             "--protocol",
             name,
             "--per-class",
+            "--confusion",
             "--json",
             "--batch-size",
             "4",
@@ -250,6 +252,16 @@ fn eval_counts_a_folder_by_every_protocol() {
             "{name}: {result} {best:?}"
         );
         assert_eq!(result["top5"], 100.0, "{name}");
+        let mut wrong = BTreeMap::new();
+        for (best, label) in best.iter().zip([0, 0, 1, 1, 2, 2]).filter(|(best, label)| *best != label) {
+            let names = [label, *best].map(|class| ["a", "b", "c"][class as usize].to_owned());
+            *wrong.entry(names).or_insert(0) += 1;
+        }
+        let confused = result["confusion"].as_array().unwrap().iter().map(|row| {
+            let names = ["class", "taken_for"].map(|key| row[key].as_str().unwrap().to_owned());
+            (names, row["images"].as_i64().unwrap())
+        });
+        assert_eq!(confused.collect::<BTreeMap<_, _>>(), wrong, "{name}");
         for (class, right) in ["a", "b", "c"].iter().zip(right.chunks(2)) {
             let row =
                 result["classes"].as_array().unwrap().iter().find(|row| row["class"] == *class).unwrap();
@@ -320,6 +332,36 @@ fn protocols_are_means_over_views() {
     assert_eq!(views[6], resized.crop(40..264, 0..224).unwrap());
     assert_eq!(views[12 + 3], resized.crop(113..337, 32..256).unwrap());
     assert_eq!(views[72], views[0].mirror());
+}
+
+/// Folders of some synsets do for a network of all of them: an answer counts where it is right among all.
+#[test]
+fn eval_takes_some_classes_of_imagenet() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, weights) = network(folder.path(), MODEL, &[]);
+    let data = folder.path().join("data");
+    let likeliest = expected(Protocol::Center, model.as_ref(), &[picture("large.jpg")])[0] as usize;
+    let known = data::imagenet().iter().find(|known| known.name == "imagenet-1k").unwrap();
+    let right = known.synsets()[likeliest].clone();
+    let wrong = known.synsets()[(likeliest + 1) % 1000].clone();
+    for (class, name) in [(&right, "large.jpg"), (&wrong, "large.jpg")] {
+        fs::create_dir_all(data.join(class)).unwrap();
+        fs::copy(picture(name), data.join(class).join(name)).unwrap();
+    }
+    let eval = || {
+        let flags = ["--model", MODEL, "--weights", path(&weights), "--per-class", "--confusion", "--json"];
+        run(&[&["eval", "--data", path(&data)], &flags[..]].concat())
+    };
+    let result = json(&eval());
+    assert_eq!((&result["images"], &result["top1"]), (&2.into(), &50.0.into()));
+    let classes = result["classes"].as_array().unwrap();
+    let top1 = |class: &String| classes.iter().find(|row| row["class"] == **class).unwrap()["top1"].clone();
+    assert_eq!((classes.len(), top1(&right), top1(&wrong)), (2, 100.0.into(), 0.0.into()));
+    assert_eq!(result["confusion"][0]["taken_for"], right);
+    fs::rename(data.join(&wrong), data.join("dog")).unwrap();
+    let refused = eval();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("has 2 classes"), "{}", text(&refused.stderr));
 }
 
 #[test]

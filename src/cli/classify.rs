@@ -1,12 +1,12 @@
 //! `tchvision classify`: the likeliest classes of pictures.
 
-use super::network::{self, pictures};
+use super::network;
 use super::{print, print_json};
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use std::path::PathBuf;
 use tch::Kind;
-use tchvision::data::prepare;
+use tchvision::data::{pictures_below, prepare};
 use tchvision::evaluate::{Evaluator, Protocol};
 use tchvision::{Usage, brief, machine};
 
@@ -46,6 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let files = files(&args.images)?;
     let network = args.network.open(&[])?;
+    network.expect(files.len());
     let (preprocess, labels) = (network.preprocess(), network.labels());
     let evaluator = Evaluator::new(network.model.as_ref(), &preprocess, Protocol::Center)?;
     let topk = args.topk.min(network.classes);
@@ -95,7 +96,7 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in named {
         if path.is_dir() {
-            let found = pictures(path)?;
+            let found = pictures_below(path)?;
             ensure!(!found.is_empty(), "{}: no pictures are in this folder", path.display());
             files.extend(found);
         } else {

@@ -29,6 +29,9 @@ pub struct Args {
     /// The accuracy of every class
     #[arg(long)]
     per_class: bool,
+    /// Which classes are taken for which others
+    #[arg(long)]
+    confusion: bool,
     /// Views of pictures that go through the network at once
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch_size: usize,
@@ -65,10 +68,15 @@ impl From<Views> for Protocol {
     }
 }
 
+/// Rows of the table of confusions; JSON has them all.
+const MOST_CONFUSED: usize = 25;
+
 /// What came out.
 struct Evaluated {
     model: String,
     classes: Vec<String>,
+    /// The classes that the data has.
+    present: Vec<usize>,
     accuracy: Accuracy,
     /// Pictures that could not be read.
     skipped: usize,
@@ -81,16 +89,16 @@ pub fn run(args: &Args) -> Result<()> {
     let folder = Path::new(&args.data);
     let root = args.root.clone().unwrap_or_else(data::root);
     let evaluated = match folder.is_dir() {
-        true => on_files(args, &ImageFiles::in_classes(folder)?)?,
-        false => match data::open_files(&args.data, &root)? {
-            Some(splits) => on_files(args, &splits.test)?,
+        true => on_files(args, ImageFiles::in_classes(folder)?)?,
+        false => match data::open_test_files(&args.data, &root)? {
+            Some(files) => on_files(args, files)?,
             None => on_known(args, &root)?,
         },
     };
-    let Evaluated { model, classes, accuracy, skipped } = evaluated;
+    let Evaluated { model, classes, present, accuracy, skipped } = evaluated;
     let total = accuracy.total();
     ensure!(total.images > 0, "{}: none of its {skipped} pictures could be read", args.data);
-    let rows = classes.iter().zip(&accuracy.classes);
+    let rows = present.iter().map(|&class| (&classes[class], &accuracy.classes[class]));
     if args.json {
         let mut out = json!({
             "model": model, "data": args.data, "protocol": args.protocol, "images": total.images,
@@ -103,6 +111,10 @@ pub fn run(args: &Args) -> Result<()> {
             };
             out["classes"] = rows.map(row).collect::<Vec<Value>>().into();
         }
+        if args.confusion {
+            let row = |((class, taken_for), images): ((usize, usize), u64)| json!({"class": classes[class], "taken_for": classes[taken_for], "images": images});
+            out["confusion"] = accuracy.confused().into_iter().map(row).collect::<Vec<Value>>().into();
+        }
         return print_json(&out);
     }
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
@@ -111,6 +123,13 @@ pub fn run(args: &Args) -> Result<()> {
         for (class, score) in rows {
             let (top1, top5) = (percent(score.top1_percent()), percent(score.top5_percent()));
             out.add_row([class.clone(), score.images.to_string(), top1, top5]);
+        }
+        print(out)?;
+    }
+    if args.confusion {
+        let mut out = table(&["class", "taken for", "images"]);
+        for ((class, taken_for), images) in accuracy.confused().into_iter().take(MOST_CONFUSED) {
+            out.add_row([classes[class].clone(), classes[taken_for].clone(), images.to_string()]);
         }
         print(out)?;
     }
@@ -124,10 +143,12 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Pictures of all sizes, prepared as the weights want them.
-fn on_files(args: &Args, files: &ImageFiles) -> Result<Evaluated> {
+fn on_files(args: &Args, files: ImageFiles) -> Result<Evaluated> {
     let network = args.network.open(&[])?;
+    let files = among_outputs(&network, &files).unwrap_or(files);
     fits(&network, files.classes.len(), &args.data)?;
     let protocol = Protocol::from(args.protocol);
+    network.expect(files.len() * protocol.count());
     let preprocess = network.preprocess();
     let evaluator = Evaluator::new(network.model.as_ref(), &preprocess, protocol)?;
     let mut accuracy = Accuracy::new(files.classes.len());
@@ -154,7 +175,20 @@ fn on_files(args: &Args, files: &ImageFiles) -> Result<Evaluated> {
         }
         if read.is_empty() { Ok(()) } else { accuracy.add(&evaluator.probabilities(&read)?, &labels) }
     })?;
-    Ok(Evaluated { model: network.name, classes: files.classes.clone(), accuracy, skipped })
+    let present = (0..).zip(files.label_counts()).filter(|(_, count)| *count > 0).map(|(class, _)| class);
+    Ok(Evaluated {
+        model: network.name,
+        present: present.collect(),
+        classes: files.classes,
+        accuracy,
+        skipped,
+    })
+}
+
+/// Pictures of some synsets for a network that knows a whole ImageNet: every output may win.
+fn among_outputs(network: &Network, files: &ImageFiles) -> Option<ImageFiles> {
+    let known = data::imagenet().iter().find(|known| known.classes as usize == network.classes)?;
+    (files.classes.len() < network.classes).then(|| files.relabelled(known.synsets()))?
 }
 
 /// The test half of a known data set, its pictures in their own size as `train` tests on them.
@@ -172,6 +206,7 @@ fn on_known(args: &Args, root: &Path) -> Result<Evaluated> {
     let statistics = train.images.statistics();
     let network = args.network.open(&[("num_classes", classes), ("in_chans", channels)])?;
     fits(&network, test.classes.len(), &args.data)?;
+    network.expect(test.images.count);
     let mut accuracy = Accuracy::new(test.classes.len());
     let images = &test.images;
     let batches = images.pixels.chunks(images.stride() * args.batch_size);
@@ -182,7 +217,8 @@ fn on_known(args: &Args, root: &Path) -> Result<Evaluated> {
         let input = normalise(&batch, &statistics, Device::Cpu)?;
         accuracy.add(&network.model.forward(&input, false)?, labels)?;
     }
-    Ok(Evaluated { model: network.name, classes: test.classes, accuracy, skipped: 0 })
+    let present = (0..test.classes.len()).collect();
+    Ok(Evaluated { model: network.name, classes: test.classes, present, accuracy, skipped: 0 })
 }
 
 /// The network's outputs must be the data's classes.

@@ -2,12 +2,13 @@
 
 use super::Progress;
 use anyhow::{Context, Result, ensure};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tch::Kind;
+use tchvision::data::Preprocess;
 use tchvision::data::image::{self, RgbImage};
-use tchvision::data::{self, Preprocess};
 use tchvision::evaluate::Protocol;
 use tchvision::models::{Model, ModelSpec};
+use tchvision::nn::Store;
 use tchvision::weights::catalogue::{self, Entry};
 use tchvision::weights::{Archive, Classes, Hub, Pretrained, pretrained};
 use tchvision::{Usage, brief};
@@ -31,11 +32,15 @@ pub struct Args {
     key: Option<String>,
 }
 
+/// For fewer views weights stay as they are.
+const WORTH_FREEZING: usize = 4;
+
 /// A network with its weights.
 pub struct Network {
     /// The model's registered name.
     pub name: String,
     pub model: Box<dyn Model>,
+    store: Store,
     /// Outputs of the head.
     pub classes: usize,
     /// Height and width of the input that the model is stated for.
@@ -141,16 +146,23 @@ impl Network {
     ) -> Result<Self> {
         let architecture = spec.resolve()?;
         let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
-        pretrained.store.freeze(Kind::Float);
         ensure!(classes > 0, "{} has no classifier: its outputs are no classes", architecture.name);
         Ok(Self {
             name: architecture.name.to_owned(),
             model: pretrained.model,
+            store: pretrained.store,
             classes: classes as usize,
             side: architecture.input()[1],
             image_size,
             entry,
         })
+    }
+
+    /// Makes it ready for so many views: weights are folded and packed where that takes less time than it saves.
+    pub fn expect(&self, views: usize) {
+        if views >= WORTH_FREEZING {
+            self.store.freeze(Kind::Float);
+        }
     }
 
     /// How pictures become its input. Where no public weights tell, says on stderr what is assumed.
@@ -181,38 +193,4 @@ impl Network {
 pub fn views(protocol: Protocol, preprocess: &Preprocess, path: &Path) -> Result<Vec<RgbImage>> {
     let image = image::read(path)?;
     protocol.views(preprocess, &image).with_context(|| path.display().to_string())
-}
-
-/// The pictures in a folder and those below it, sorted by path.
-pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for (path, is_folder) in entries(&folder)? {
-            if is_folder {
-                folders.push(path);
-            } else if data::is_picture(&path.to_string_lossy()) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// What is in a folder, and whether it is a folder itself, sorted; hidden ones are left out.
-fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
-    let read = || -> std::io::Result<Vec<(PathBuf, bool)>> {
-        let mut entries = Vec::new();
-        for entry in folder.read_dir()? {
-            let entry = entry?;
-            if !entry.file_name().to_string_lossy().starts_with('.') {
-                // A link to a folder is none: it may lead in a circle.
-                entries.push((entry.path(), entry.file_type()?.is_dir()));
-            }
-        }
-        entries.sort();
-        Ok(entries)
-    };
-    read().with_context(|| format!("{}: the folder cannot be read", folder.display()))
 }

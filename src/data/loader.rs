@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use tch::{Device, Kind, Tensor};
 
@@ -20,8 +20,8 @@ const READY: usize = 2;
 /// Where none of so many pictures together can be read, there is more wrong than a picture.
 const HOPELESS: usize = 8;
 
-/// Pictures of which the mean image is made, at most.
-const MEAN_OF: usize = 100_000;
+/// Pictures of which the mean image and the colours' components are made, at most.
+const MEASURED: usize = 100_000;
 
 /// How to make batches of a data set.
 #[derive(Clone, Debug)]
@@ -139,7 +139,7 @@ struct Shared {
     config: LoaderConfig,
     pool: ThreadPool,
     /// The pictures that cannot be read, so far.
-    skipped: Mutex<HashSet<usize>>,
+    skipped: Mutex<BTreeSet<usize>>,
 }
 
 impl Loader {
@@ -174,31 +174,76 @@ impl Loader {
         if self.shared.config.drop_last { count / size } else { count.div_ceil(size) }
     }
 
-    /// How many pictures could not be read so far.
-    pub fn skipped(&self) -> usize {
-        self.shared.skipped.lock().unwrap_or_else(PoisonError::into_inner).len()
+    /// The pictures that could not be read so far, in the order of the files.
+    pub fn skipped(&self) -> Vec<usize> {
+        self.shared.skipped().iter().copied().collect()
+    }
+
+    /// Counts pictures as such that could not be read, and does not name them again: those of an earlier process.
+    pub fn know_skipped(&self, indices: &[usize]) {
+        self.shared.skipped().extend(indices);
     }
 
     /// The mean of the pictures without augmentation, (channels, height, width) where white is 1 (AlexNet, section 2); of
-    /// [`MEAN_OF`] that the seed draws where there are more.
+    /// [`MEASURED`] that the seed draws where there are more.
     ///
     /// # Errors
     /// Pictures that cannot be read, a whole batch of them.
     pub fn mean_image(&self) -> Result<Vec<f32>> {
-        let Shared { pictures, config, .. } = &*self.shared;
         let (mut sums, mut count) = (vec![0; self.shared.shape().iter().product()], 0);
-        let mut order = pictures.order(config.seed, 0);
-        order.truncate(MEAN_OF);
-        for chunk in order.chunks(config.batch_size) {
-            let made = self.shared.make(&[], 0, chunk)?;
-            count += made.labels.numel();
-            let more = made.images.f_sum_dim_intlist(&[0i64][..], false, Kind::Int64)?;
+        self.measure(|images| {
+            count += images.size()[0];
+            let more = images.f_sum_dim_intlist(&[0i64][..], false, Kind::Int64)?;
             let more = Vec::<i64>::try_from(&more.f_contiguous()?.f_view(-1)?)?;
             sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-        }
-        // What was skipped is said when it is missing from a batch.
-        self.shared.skipped.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            Ok(())
+        })?;
         Ok(sums.iter().map(|&sum| (sum as f64 / (255.0 * count.max(1) as f64)) as f32).collect())
+    }
+
+    /// Gives lighting that asks for it the principal components of the pictures' colours (AlexNet, section 4.1), measured
+    /// as [`Self::mean_image`] is. Comes before the first epoch.
+    ///
+    /// # Errors
+    /// As [`Self::mean_image`].
+    pub fn learn_lighting(&mut self) -> Result<()> {
+        let asks = |step: &Augment| matches!(step, Augment::Lighting(lighting) if lighting.training_set);
+        if !self.shared.config.augment.iter().any(asks) {
+            return Ok(());
+        }
+        let (mut sums, mut products, mut count) = ([0u64; 3], [[0u64; 3]; 3], 0);
+        self.measure(|images| {
+            let pixels = images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_view(-1)?;
+            for pixel in Vec::<u8>::try_from(&pixels)?.chunks_exact(3) {
+                count += 1;
+                for i in 0..3 {
+                    sums[i] += u64::from(pixel[i]);
+                    (0..3).for_each(|j| products[i][j] += u64::from(pixel[i]) * u64::from(pixel[j]));
+                }
+            }
+            Ok(())
+        })?;
+        let mean = |sum: u64| sum as f64 / f64::max(1.0, count as f64);
+        let covariance =
+            |i: usize, j: usize| (mean(products[i][j]) - mean(sums[i]) * mean(sums[j])) / (255.0 * 255.0);
+        let covariance = std::array::from_fn(|i| std::array::from_fn(|j| covariance(i, j)));
+        let shared = Arc::get_mut(&mut self.shared).context("an epoch is on its way already")?;
+        for step in &mut shared.config.augment {
+            if let Augment::Lighting(lighting) = step
+                && lighting.training_set
+            {
+                lighting.set_components(covariance);
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with batches of pictures without augmentation.
+    fn measure(&self, mut each: impl FnMut(&Tensor) -> Result<()>) -> Result<()> {
+        let Shared { pictures, config, .. } = &*self.shared;
+        let mut order = pictures.order(config.seed, 0);
+        order.truncate(MEASURED);
+        order.chunks(config.batch_size).try_for_each(|chunk| each(&self.shared.make(&[], 0, chunk)?.images))
     }
 
     /// The batches of an epoch from `first` on. Threads prepare them; they end when the iterator is dropped.
@@ -217,11 +262,24 @@ impl Loader {
                 }
             }
         });
-        Batches { receiver, left: batches.saturating_sub(first) }
+        Batches { receiver, left: batches.saturating_sub(first), shared: Arc::clone(&self.shared) }
     }
 }
 
+/// A batch as the threads make it.
+struct Made {
+    images: Tensor,
+    labels: Vec<i64>,
+    effects: Vec<Effects>,
+    /// Pictures that cannot be read, and why.
+    skipped: Vec<(usize, String)>,
+}
+
 impl Shared {
+    fn skipped(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Channels, height and width of a picture in a batch.
     fn shape(&self) -> [usize; 3] {
         match (&self.pictures, &self.config.preprocess) {
@@ -233,7 +291,7 @@ impl Shared {
     }
 
     /// Makes the pictures of a batch, each into its place of the tensor. Those that cannot be read leave no gap.
-    fn make(&self, augment: &[Augment], epoch: u64, chunk: &[usize]) -> Result<Batch> {
+    fn make(&self, augment: &[Augment], epoch: u64, chunk: &[usize]) -> Result<Made> {
         let [channels, height, width] = self.shape();
         let stride = channels * height * width;
         // Planes after planes from images in memory, pixels after pixels from files.
@@ -269,10 +327,7 @@ impl Shared {
             Pictures::Memory(_) => images,
             Pictures::Files(_) => images.f_permute([0, 3, 1, 2])?,
         };
-        let mut known = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = skipped.into_iter().filter(|(index, _)| known.insert(*index));
-        let skipped = new.map(|(index, reason)| Skipped { name: self.title(index), reason }).collect();
-        Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })
+        Ok(Made { images, labels, effects, skipped })
     }
 
     fn picture(&self, augment: &[Augment], epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
@@ -307,8 +362,9 @@ impl Shared {
 
 /// The iterator of [`Loader::epoch`].
 pub struct Batches {
-    receiver: Receiver<Result<Batch>>,
+    receiver: Receiver<Result<Made>>,
     left: usize,
+    shared: Arc<Shared>,
 }
 
 impl Iterator for Batches {
@@ -316,11 +372,21 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let batch = self.receiver.recv().context("the thread that makes batches ended").flatten();
-        if batch.is_err() {
+        let made = self.receiver.recv().context("the thread that makes batches ended").flatten();
+        if made.is_err() {
             self.left = 0;
         }
-        Some(batch)
+        Some(made.and_then(|made| self.batch(made)))
+    }
+}
+
+impl Batches {
+    /// What is skipped counts from here on: batches that are made ahead may never be used.
+    fn batch(&self, Made { images, labels, effects, skipped }: Made) -> Result<Batch> {
+        let mut known = self.shared.skipped();
+        let new = skipped.into_iter().filter(|(index, _)| known.insert(*index));
+        let skipped = new.map(|(index, reason)| Skipped { name: self.shared.title(index), reason }).collect();
+        Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })
     }
 }
 

@@ -18,7 +18,10 @@ pub use augment::{Augment, Mix};
 pub use config::DataConfig;
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use fetch::{Fetched, fetch};
-pub use files::{FileSplits, ImageFiles, ImageNet, imagenet, is_picture, open as open_files};
+pub use files::{
+    FileSplits, ImageFiles, ImageNet, imagenet, open as open_files, open_test as open_test_files,
+    pictures_below,
+};
 pub use loader::{Batch, Batches, Loader, LoaderConfig, Pictures, Skipped, normalise};
 pub use prepare::prepare;
 pub use preprocess::{CropMode, Preprocess};

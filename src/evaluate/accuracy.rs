@@ -1,7 +1,9 @@
 //! Accuracy over a data set and over each of its classes.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Serialize;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
 /// How many pictures have their label first, or among the first five.
@@ -17,11 +19,13 @@ pub struct Score {
 pub struct Accuracy {
     /// One a class of the data set.
     pub classes: Vec<Score>,
+    /// Pictures of the first class that were taken for the second, where there are any.
+    pub confusion: BTreeMap<(usize, usize), u64>,
 }
 
 impl Accuracy {
     pub fn new(classes: usize) -> Self {
-        Self { classes: vec![Score::default(); classes] }
+        Self { classes: vec![Score::default(); classes], confusion: BTreeMap::new() }
     }
 
     /// Counts a batch: scores (N, classes), the larger the likelier, and the N right classes.
@@ -36,13 +40,23 @@ impl Accuracy {
         let (_, best) = scores.f_topk(classes.min(5), 1, true, true)?;
         let best = Vec::<i64>::try_from(&best.f_to_kind(Kind::Int64)?.f_contiguous()?.f_view(-1)?)?;
         for (label, best) in labels.iter().zip(best.chunks_exact(classes.min(5) as usize)) {
-            let score = usize::try_from(*label).ok().and_then(|class| self.classes.get_mut(class));
-            let Some(score) = score else { anyhow::bail!("label {label} is no class") };
+            let class = usize::try_from(*label).unwrap_or(usize::MAX);
+            let Some(score) = self.classes.get_mut(class) else { bail!("label {label} is no class") };
             score.images += 1;
             score.top1 += u64::from(best[0] == *label);
             score.top5 += u64::from(best.contains(label));
+            if best[0] != *label {
+                *self.confusion.entry((class, best[0] as usize)).or_default() += 1;
+            }
         }
         Ok(())
+    }
+
+    /// Class, what it was taken for, and how many pictures: the most first.
+    pub fn confused(&self) -> Vec<((usize, usize), u64)> {
+        let mut pairs: Vec<_> = self.confusion.iter().map(|(&pair, &images)| (pair, images)).collect();
+        pairs.sort_by_key(|&(pair, images)| (Reverse(images), pair));
+        pairs
     }
 
     /// All classes together.

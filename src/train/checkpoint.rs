@@ -35,6 +35,9 @@ pub(super) struct Progress {
     pub best: Option<(u64, f64)>,
     /// Seconds spent, over all processes.
     pub seconds: f64,
+    /// The training and test pictures that could not be read.
+    #[serde(default)]
+    pub skipped: [Vec<usize>; 2],
 }
 
 /// What an epoch adds up on the way.

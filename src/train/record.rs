@@ -48,7 +48,7 @@ pub struct RunResult {
     pub best_epoch: u64,
     /// Median over the epochs.
     pub images_per_second: f64,
-    /// Pictures that the last process of the run could not read and left out.
+    /// Pictures that could not be read and were left out.
     #[serde(default)]
     pub skipped: usize,
     pub seconds: f64,

@@ -85,7 +85,8 @@ impl<'a> Trainer<'a> {
             drop_last: true,
             ..test_config.clone()
         };
-        let (train, test) = (Loader::new(train, train_config)?, Loader::new(test, test_config)?);
+        let (mut train, test) = (Loader::new(train, train_config)?, Loader::new(test, test_config)?);
+        train.learn_lighting()?;
         if config.data.mean_image {
             statistics.mean = train.mean_image()?;
         }
@@ -103,6 +104,9 @@ impl<'a> Trainer<'a> {
                 State { model: &model, ema: ema.as_ref(), optimizer: &optimizer }.load(&last)?
             }
         };
+        let [train_skipped, test_skipped] = &progress.skipped;
+        train.know_skipped(train_skipped);
+        test.know_skipped(test_skipped);
         let log = RunLog::new(config, dir, &progress)?;
         Ok(Self {
             config,
@@ -429,7 +433,7 @@ impl<'a> Trainer<'a> {
             best_top1,
             best_epoch,
             images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()),
-            skipped: self.train.skipped() + self.test.skipped(),
+            skipped: self.train.skipped().len() + self.test.skipped().len(),
             seconds: self.progress.seconds,
             device: format!("{:?}", self.device),
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
@@ -441,7 +445,8 @@ impl<'a> Trainer<'a> {
         Ok(result)
     }
 
-    fn save(&self) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
+        self.progress.skipped = [self.train.skipped(), self.test.skipped()];
         let model = self.store.state_dict();
         let state = State { model: &model, ema: self.ema.as_ref(), optimizer: &self.optimizer };
         state.save(&self.dir.join(LAST), &self.progress)

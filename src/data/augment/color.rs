@@ -54,6 +54,8 @@ impl ColorJitter {
 pub struct Lighting {
     /// Standard deviation of the multiples.
     pub std: f64,
+    /// The components are those of the training pictures' colours, computed before the first epoch.
+    pub training_set: bool,
     /// Of the colours' covariance, where white is 1; ImageNet's when absent.
     pub eigenvalues: [f64; 3],
     /// A row a colour, a column an eigenvector.
@@ -64,6 +66,7 @@ impl Default for Lighting {
     fn default() -> Self {
         Self {
             std: 0.1,
+            training_set: false,
             eigenvalues: [0.2175, 0.0188, 0.0045],
             eigenvectors: [
                 [-0.5675, 0.7192, 0.4009],
@@ -75,11 +78,61 @@ impl Default for Lighting {
 }
 
 impl Lighting {
+    /// Takes the principal components of colours with this covariance, the largest first.
+    pub fn set_components(&mut self, covariance: [[f64; 3]; 3]) {
+        let (values, vectors) = eigen(covariance);
+        let mut order = [0, 1, 2];
+        order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+        self.eigenvalues = order.map(|i| values[i].max(0.0));
+        self.eigenvectors = vectors.map(|row| order.map(|i| row[i]));
+    }
+
     /// What is added to red, green and blue, where white is 1.
     pub fn draw(&self, stream: &mut Stream) -> [f32; 3] {
         let multiples = self.eigenvalues.map(|value| value * self.std * stream.normal());
         self.eigenvectors.map(|row| {
             row.iter().zip(&multiples).map(|(component, multiple)| component * multiple).sum::<f64>() as f32
         })
+    }
+}
+
+/// Eigenvalues of a symmetric matrix, and its eigenvectors as columns (Jacobi's rotations).
+fn eigen(mut a: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
+    const SWEEPS: usize = 32;
+    let mut vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    for (p, q) in [(0, 1), (0, 2), (1, 2)].into_iter().cycle().take(3 * SWEEPS) {
+        // The angle that makes the element (p, q) zero.
+        let angle = 0.5 * (2.0 * a[p][q]).atan2(a[q][q] - a[p][p]);
+        let (sin, cos) = angle.sin_cos();
+        let turn = |x: f64, y: f64| (cos * x - sin * y, sin * x + cos * y);
+        for row in a.iter_mut().chain(&mut vectors) {
+            (row[p], row[q]) = turn(row[p], row[q]);
+        }
+        for i in 0..3 {
+            (a[p][i], a[q][i]) = turn(a[p][i], a[q][i]);
+        }
+    }
+    ([a[0][0], a[1][1], a[2][2]], vectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_are_the_eigenvectors_of_the_covariance() {
+        let covariance = [[0.09, 0.07, 0.05], [0.07, 0.08, 0.06], [0.05, 0.06, 0.11]];
+        let mut lighting = Lighting::default();
+        lighting.set_components(covariance);
+        let Lighting { eigenvalues, eigenvectors, .. } = lighting;
+        assert!(eigenvalues.is_sorted_by(|a, b| a > b), "{eigenvalues:?}");
+        for (i, value) in eigenvalues.iter().enumerate() {
+            let vector = eigenvectors.map(|row| row[i]);
+            assert!((vector.map(|x| x * x).iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            for (row, x) in covariance.iter().zip(vector) {
+                let product: f64 = row.iter().zip(vector).map(|(a, x)| a * x).sum();
+                assert!((product - value * x).abs() < 1e-12, "{value} {vector:?}");
+            }
+        }
     }
 }

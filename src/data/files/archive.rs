@@ -1,5 +1,6 @@
 //! Tar archives mapped into memory: an index of their entries, and the bytes of any of them.
 
+use super::index::Index;
 use anyhow::{Context, Result, ensure};
 use memmap2::Mmap;
 use std::fs::File;
@@ -35,17 +36,31 @@ impl Archive {
         &self.path
     }
 
-    /// All files in the archive, in its order; only headers are read.
+    /// All files in the archive, in its order, each tar archive among them followed by the files in it under its name:
+    /// `a.tar`, `a.tar/1.jpg`. Only headers are read, and of a large archive they are read once.
     ///
     /// # Errors
     /// An archive that is cut or is none.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        self.within(0, self.map.len() as u64)
-    }
-
-    /// All files in an archive within the archive.
-    pub fn inner(&self, entry: &Entry) -> Result<Vec<Entry>> {
-        self.within(entry.start, entry.size).with_context(|| format!("`{}`", entry.path))
+        let index = Index::of(&self.path);
+        if let Some(entries) = index.as_ref().and_then(Index::read) {
+            return Ok(entries);
+        }
+        let mut entries = Vec::new();
+        for entry in self.within(0, self.map.len() as u64)? {
+            let inner = match entry.path.ends_with(".tar") {
+                true => self.within(entry.start, entry.size).with_context(|| format!("`{}`", entry.path))?,
+                false => Vec::new(),
+            };
+            let below = |inner: Entry| Entry { path: format!("{}/{}", entry.path, inner.path), ..inner };
+            let inner: Vec<Entry> = inner.into_iter().map(below).collect();
+            entries.push(entry);
+            entries.extend(inner);
+        }
+        if let Some(index) = index {
+            index.write(&entries);
+        }
+        Ok(entries)
     }
 
     fn within(&self, base: u64, size: u64) -> Result<Vec<Entry>> {

@@ -1,12 +1,10 @@
 //! A folder with a class a sub-folder or a class a tar archive.
 
-use super::archive::Archive;
-use super::{FileSplits, ImageFiles, base, either, is_picture, listing, numbered};
+use super::archive::{Archive, Entry};
+use super::{DEEPEST, FileSplits, ImageFiles, base, either, is_picture, listing, numbered, walk};
 use anyhow::{Result, bail, ensure};
+use std::collections::HashMap;
 use std::path::Path;
-
-/// No data set nests folders deeper; links that lead in circles do.
-const DEEPEST: usize = 16;
 
 /// Which classes a folder may have.
 pub(super) enum Classes<'a> {
@@ -20,9 +18,21 @@ pub(super) enum Classes<'a> {
 
 /// `DIR/train` and `DIR/val` (or `DIR/test`), as torchvision's ImageFolder numbers the classes.
 pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
-    let train = by_class(&dir.join("train"), Classes::There)?;
-    let test = by_class(&either(dir, &["val", "test"])?, Classes::These(&train.classes))?;
-    Ok(FileSplits { train, test })
+    Ok(FileSplits { train: by_class(&dir.join("train"), Classes::There)?, test: test(dir)? })
+}
+
+/// The test half alone.
+pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
+    by_class(&either(dir, &["val", "test"])?, Classes::These(&classes(&dir.join("train"))?))
+}
+
+/// The names of the classes in a folder, sorted.
+pub(super) fn classes(dir: &Path) -> Result<Vec<String>> {
+    let mut names: Vec<String> =
+        listing(dir)?.into_iter().filter_map(class_of).map(|(name, _)| name).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
 
 /// The pictures of a folder, or of a tar archive of tar archives, by class.
@@ -32,11 +42,7 @@ pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
         true => Found::Folder(listing(path)?.into_iter().filter_map(class_of).collect()),
         false => {
             let archive = Archive::open(path)?;
-            let inner = archive.entries()?.into_iter().filter_map(|entry| {
-                let name = base(&entry.path).strip_suffix(".tar")?.to_owned();
-                Some((name, entry))
-            });
-            Found::Archive(inner.collect(), archive)
+            Found::Archive(archive.entries()?, archive)
         }
     };
     files.classes = match classes {
@@ -61,7 +67,10 @@ pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
             for ((name, packed), number) in found.iter().zip(numbers) {
                 let Some(number) = number else { continue };
                 match packed {
-                    false => walk(&mut files, &path.join(name), number, DEEPEST)?,
+                    false => walk(&path.join(name), DEEPEST, &mut |dir, pictures| {
+                        let folder = files.folder(dir.to_owned());
+                        pictures.iter().for_each(|name| files.push_file(folder, name, number));
+                    })?,
                     true => {
                         let archive = Archive::open(&path.join(format!("{name}.tar")))?;
                         let entries = archive.entries()?;
@@ -73,12 +82,13 @@ pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
                 }
             }
         }
-        Found::Archive(found, archive) => {
+        Found::Archive(entries, archive) => {
             let archive = files.archive(archive);
-            for ((_, class), number) in found.iter().zip(numbers) {
-                let Some(number) = number else { continue };
-                let inner = files.archives[archive as usize].inner(class)?;
-                for entry in inner.iter().filter(|entry| is_picture(&entry.path)) {
+            let names = Found::packed(&entries);
+            let numbers: HashMap<&str, Option<i64>> = names.iter().copied().zip(numbers).collect();
+            for entry in entries.iter().filter(|entry| is_picture(&entry.path)) {
+                let class = entry.path.split_once(".tar/").and_then(|(class, _)| numbers.get(base(class)));
+                if let Some(&Some(number)) = class {
                     files.push_entry(archive, entry, number)?;
                 }
             }
@@ -97,15 +107,23 @@ pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
 enum Found {
     /// Names, and whether each is a tar archive.
     Folder(Vec<(String, bool)>),
-    Archive(Vec<(String, super::archive::Entry)>, Archive),
+    /// The archive's files, and it.
+    Archive(Vec<Entry>, Archive),
 }
 
 impl Found {
     fn names(&self) -> Vec<String> {
         match self {
             Self::Folder(found) => found.iter().map(|(name, _)| name.clone()).collect(),
-            Self::Archive(found, _) => found.iter().map(|(name, _)| name.clone()).collect(),
+            Self::Archive(entries, _) => Self::packed(entries).into_iter().map(str::to_owned).collect(),
         }
+    }
+}
+
+impl Found {
+    /// The classes that are archives in an archive.
+    fn packed(entries: &[Entry]) -> Vec<&str> {
+        entries.iter().filter_map(|entry| base(&entry.path).strip_suffix(".tar")).collect()
     }
 }
 
@@ -116,17 +134,4 @@ fn class_of((name, is_folder): (String, bool)) -> Option<(String, bool)> {
         true => Some((name, false)),
         false => Some((name.strip_suffix(".tar")?.to_owned(), true)),
     }
-}
-
-/// The pictures of one class at any depth, a folder's own before those of its sub-folders.
-fn walk(files: &mut ImageFiles, dir: &Path, label: i64, depth: usize) -> Result<()> {
-    ensure!(depth > 0, "{}: folders are nested too deep; is there a link in a circle?", dir.display());
-    let names = listing(dir)?;
-    let pictures = names.iter().filter(|(name, is_folder)| !is_folder && is_picture(name));
-    let folder = files.folder(dir.to_owned());
-    pictures.for_each(|(name, _)| files.push_file(folder, name, label));
-    for (name, _) in names.iter().filter(|(_, is_folder)| *is_folder) {
-        walk(files, &dir.join(name), label, depth - 1)?;
-    }
-    Ok(())
 }

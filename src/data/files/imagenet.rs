@@ -2,10 +2,10 @@
 
 use super::archive::Archive;
 use super::folder::{Classes, by_class};
-use super::{FileSplits, ImageFiles, devkit, either, is_picture, listing};
+use super::{FileSplits, ImageFiles, devkit, either, first, is_picture, listing};
 use crate::data::Stream;
 use anyhow::{Context, Result, ensure};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Every synset in sorted order, and a letter for each list that has it; `weights/make_synsets.py` writes the file.
 const SYNSETS: &str = include_str!("../../../weights/synsets.txt");
@@ -66,15 +66,26 @@ impl ImageNet {
     }
 
     /// The files below `root`: in its folder of this data set, or in `root` itself where there is none.
-    pub(super) fn open(&self, root: &Path) -> Result<FileSplits> {
+    pub(super) fn splits(&self, root: &Path) -> Result<FileSplits> {
+        self.opened(root, |dir, synsets| match self.list {
+            Some('k') => Ok(FileSplits { train: train_1k(dir, synsets)?, test: val_1k(dir, synsets)? }),
+            _ => subset(dir, synsets),
+        })
+    }
+
+    /// The test half alone, if it is not held out of the training half.
+    pub(super) fn test(&self, root: &Path) -> Result<ImageFiles> {
+        self.opened(root, |dir, synsets| match (self.list, first(dir, &VAL_21K)) {
+            (Some('k'), _) => val_1k(dir, synsets),
+            (_, Some(val)) => by_class(&val, Classes::Among(synsets)),
+            (_, None) => Ok(subset(dir, synsets)?.test),
+        })
+    }
+
+    fn opened<T>(&self, root: &Path, open: impl FnOnce(&Path, &[String]) -> Result<T>) -> Result<T> {
         let folder = root.join(self.folder);
         let dir = if folder.exists() { folder } else { root.to_owned() };
-        let synsets = self.synsets();
-        let open = || match self.list {
-            Some('k') => imagenet_1k(&dir, &synsets),
-            _ => subset(&dir, &synsets),
-        };
-        open().with_context(|| {
+        open(&dir, &self.synsets()).with_context(|| {
             format!(
                 "{}: {}; it is on request from image-net.org and is used as downloaded",
                 self.name, self.about
@@ -83,15 +94,20 @@ impl ImageNet {
     }
 }
 
-fn imagenet_1k(dir: &Path, synsets: &[String]) -> Result<FileSplits> {
+/// What the validation half of ImageNet-21k is called.
+const VAL_21K: [&str; 2] = ["val", "imagenet21k_val"];
+
+fn train_1k(dir: &Path, synsets: &[String]) -> Result<ImageFiles> {
     let train = either(dir, &["train", "ILSVRC2012_img_train.tar", "ILSVRC2012_img_train"])?;
+    by_class(&train, Classes::These(synsets))
+}
+
+fn val_1k(dir: &Path, synsets: &[String]) -> Result<ImageFiles> {
     let val = either(dir, &["val", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_val"])?;
-    let sorted = val.is_dir() && listing(&val)?.iter().any(|(_, is_folder)| *is_folder);
-    let test = match sorted {
-        true => by_class(&val, Classes::These(synsets))?,
-        false => numbered_pictures(&val, synsets, &devkit::validation_labels(dir, synsets)?)?,
-    };
-    Ok(FileSplits { train: by_class(&train, Classes::These(synsets))?, test })
+    match val.is_dir() && listing(&val)?.iter().any(|(_, is_folder)| *is_folder) {
+        true => by_class(&val, Classes::These(synsets)),
+        false => numbered_pictures(&val, synsets, &devkit::validation_labels(dir, synsets)?),
+    }
 }
 
 /// `ILSVRC2012_val_00000001.JPEG` and so on, in a folder or an archive.
@@ -121,12 +137,9 @@ fn numbered_pictures(val: &Path, synsets: &[String], labels: &[i64]) -> Result<I
 
 /// The pictures of these synsets, whatever else is there.
 fn subset(dir: &Path, synsets: &[String]) -> Result<FileSplits> {
-    let there = |names: &[&str]| -> Option<PathBuf> {
-        names.iter().map(|name| dir.join(name)).find(|path| path.exists())
-    };
-    let whole = there(&["train", "imagenet21k_train", "fall11_whole.tar", "winter21_whole.tar"]);
+    let whole = first(dir, &["train", "imagenet21k_train", "fall11_whole.tar", "winter21_whole.tar"]);
     let train = by_class(whole.as_deref().unwrap_or(dir), Classes::Among(synsets))?;
-    if let Some(val) = there(&["val", "imagenet21k_val"]) {
+    if let Some(val) = first(dir, &VAL_21K) {
         return Ok(FileSplits { train, test: by_class(&val, Classes::Among(synsets))? });
     }
     let held_out = |i: &usize| Stream::new(0, "hold out", 0, *i as u64).below(HELD_OUT) == 0;

@@ -4,6 +4,7 @@ mod archive;
 mod devkit;
 mod folder;
 mod imagenet;
+mod index;
 mod list;
 mod matlab;
 mod webdataset;
@@ -12,7 +13,7 @@ pub use imagenet::{ImageNet, imagenet};
 
 use super::Stream;
 use super::image::{self, RgbImage};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use archive::{Archive, Entry};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -27,6 +28,8 @@ const MOST_BYTES: u64 = 256 << 20;
 const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
 /// Shards whose pictures mix in one epoch: the disk reads from these alone at a time.
 const MIXED_SHARDS: usize = 16;
+/// No data set nests folders deeper; links that lead in circles do.
+const DEEPEST: usize = 16;
 
 /// Labelled pictures as files hold them, of any size, in folders or in tar archives that stay packed.
 #[derive(Clone, Default)]
@@ -55,9 +58,50 @@ pub struct FileSplits {
     pub test: ImageFiles,
 }
 
+/// The file that names the classes of lists and shards.
+const CLASSES: &str = "classes.txt";
+
 /// What names of data sets of files look like, for messages.
 pub(super) const NAMES: &str = "`folder:DIR` reads DIR/train and DIR/val with a sub-folder a class, `list:DIR` \
      DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR";
+
+/// How a data set of files is kept, and where.
+enum Kept<'a> {
+    Folder(&'a Path),
+    List(&'a Path),
+    Shards(&'a Path),
+    ImageNet(&'static ImageNet, &'a Path),
+}
+
+impl<'a> Kept<'a> {
+    fn of(name: &'a str, root: &'a Path) -> Option<Self> {
+        Some(match name.split_once(':') {
+            Some(("folder", dir)) => Self::Folder(Path::new(dir)),
+            Some(("list", dir)) => Self::List(Path::new(dir)),
+            Some(("webdataset", dir)) => Self::Shards(Path::new(dir)),
+            _ => Self::ImageNet(imagenet().iter().find(|known| known.name == name)?, root),
+        })
+    }
+
+    fn splits(&self) -> Result<FileSplits> {
+        match self {
+            Self::Folder(dir) => folder::splits(dir),
+            Self::List(dir) => list::splits(dir),
+            Self::Shards(dir) => webdataset::splits(dir),
+            Self::ImageNet(known, root) => known.splits(root),
+        }
+    }
+
+    /// The test half; of the training half only what its classes need.
+    fn test(&self) -> Result<ImageFiles> {
+        match self {
+            Self::Folder(dir) => folder::test(dir),
+            Self::List(dir) => Ok(list::splits(dir)?.test),
+            Self::Shards(dir) => webdataset::test(dir),
+            Self::ImageNet(known, root) => known.test(root),
+        }
+    }
+}
 
 /// Opens a data set of files, training and test half: `folder:DIR`, `list:DIR`, `webdataset:DIR`, or one of
 /// [`imagenet`] below `root`. `None` where the name is none of these.
@@ -65,20 +109,17 @@ pub(super) const NAMES: &str = "`folder:DIR` reads DIR/train and DIR/val with a 
 /// # Errors
 /// Files that are missing, cut, or not of that kind; the message names them.
 pub fn open(name: &str, root: &Path) -> Result<Option<FileSplits>> {
-    let mut splits = match name.split_once(':') {
-        Some(("folder", dir)) => folder::splits(Path::new(dir))?,
-        Some(("list", dir)) => list::splits(Path::new(dir))?,
-        Some(("webdataset", dir)) => webdataset::splits(Path::new(dir))?,
-        _ => match imagenet().iter().find(|known| known.name == name) {
-            Some(known) => known.open(root)?,
-            None => return Ok(None),
-        },
-    };
-    for half in [&mut splits.train, &mut splits.test] {
-        half.name = name.to_owned();
-        ensure!(!half.is_empty(), "{name}: no pictures in one half; {NAMES}");
-    }
-    Ok(Some(splits))
+    let Some(kept) = Kept::of(name, root) else { return Ok(None) };
+    let FileSplits { train, test } = kept.splits()?;
+    Ok(Some(FileSplits { train: train.named(name)?, test: test.named(name)? }))
+}
+
+/// As [`open`], the test half alone: the training half need not be there where the classes are known without it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_test(name: &str, root: &Path) -> Result<Option<ImageFiles>> {
+    Kept::of(name, root).map(|kept| kept.test()?.named(name)).transpose()
 }
 
 /// The number of classes of a data set of files, without looking at the files where the name tells. `None` where the
@@ -87,10 +128,12 @@ pub fn open(name: &str, root: &Path) -> Result<Option<FileSplits>> {
 /// # Errors
 /// As [`open`].
 pub(super) fn classes(name: &str, root: &Path) -> Result<Option<i64>> {
-    match imagenet().iter().find(|known| known.name == name) {
-        Some(known) => Ok(Some(known.classes)),
-        None => Ok(open(name, root)?.map(|splits| splits.train.classes.len() as i64)),
-    }
+    Ok(match Kept::of(name, root) {
+        Some(Kept::ImageNet(known, _)) => Some(known.classes),
+        Some(Kept::Folder(dir)) => Some(folder::classes(&dir.join("train"))?.len() as i64),
+        Some(kept) => Some(kept.splits()?.train.classes.len() as i64),
+        None => None,
+    })
 }
 
 impl ImageFiles {
@@ -100,6 +143,11 @@ impl ImageFiles {
     /// A folder that is missing, or a class without pictures.
     pub fn in_classes(dir: &Path) -> Result<Self> {
         Ok(Self { name: dir.display().to_string(), ..folder::by_class(dir, folder::Classes::There)? })
+    }
+
+    fn named(self, name: &str) -> Result<Self> {
+        ensure!(!self.is_empty(), "{name}: no pictures in one half; {NAMES}");
+        Ok(Self { name: name.to_owned(), ..self })
     }
 
     /// One picture, as [`image::decode`] gives it.
@@ -180,6 +228,15 @@ impl ImageFiles {
         self.keep(&mut order);
     }
 
+    /// The same pictures with labels among other classes, by the classes' names; `None` where one is not among them.
+    pub fn relabelled(&self, classes: Vec<String>) -> Option<Self> {
+        let numbers = numbered(&classes);
+        let new: Vec<Option<i64>> =
+            self.classes.iter().map(|class| numbers.get(class.as_str()).copied()).collect();
+        let labels = self.labels.iter().map(|&label| new[label as usize]).collect::<Option<_>>()?;
+        Some(Self { labels, classes, ..self.clone() })
+    }
+
     /// How many pictures each class has.
     pub fn label_counts(&self) -> Vec<usize> {
         super::label_counts(&self.labels, self.classes.len())
@@ -246,17 +303,41 @@ fn listing(dir: &Path) -> Result<Vec<(String, bool)>> {
     read().with_context(|| format!("{}: the folder cannot be read", dir.display()))
 }
 
+/// The pictures in a folder and those below it, a folder's own before those of its sub-folders, in the order of their
+/// names; what is hidden is left out.
+///
+/// # Errors
+/// A folder that cannot be read, or that is nested without end.
+pub fn pictures_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut pictures = Vec::new();
+    walk(dir, DEEPEST, &mut |folder, names| pictures.extend(names.iter().map(|name| folder.join(name))))?;
+    Ok(pictures)
+}
+
+/// Calls `each` with every folder and its pictures.
+fn walk(dir: &Path, depth: usize, each: &mut impl FnMut(&Path, &[String])) -> Result<()> {
+    ensure!(depth > 0, "{}: folders are nested too deep; is there a link in a circle?", dir.display());
+    let (folders, files): (Vec<_>, Vec<_>) = listing(dir)?.into_iter().partition(|(_, is_folder)| *is_folder);
+    let pictures: Vec<String> =
+        files.into_iter().map(|(name, _)| name).filter(|name| is_picture(name)).collect();
+    each(dir, &pictures);
+    let visible = folders.iter().filter(|(name, _)| !name.starts_with('.'));
+    visible.map(|(name, _)| walk(&dir.join(name), depth - 1, each)).collect()
+}
+
 /// The place of each name in a list of classes.
 fn numbered(classes: &[String]) -> HashMap<&str, i64> {
     classes.iter().map(String::as_str).zip(0..).collect()
 }
 
 /// The first of these names that is in the folder.
+fn first(dir: &Path, names: &[&str]) -> Option<PathBuf> {
+    names.iter().map(|name| dir.join(name)).find(|path| path.exists())
+}
+
 fn either(dir: &Path, names: &[&str]) -> Result<PathBuf> {
-    match names.iter().map(|name| dir.join(name)).find(|path| path.exists()) {
-        Some(path) => Ok(path),
-        None => bail!("{}: there is no {}; {NAMES}", dir.display(), names.join(" and no ")),
-    }
+    first(dir, names)
+        .with_context(|| format!("{}: there is no {}; {NAMES}", dir.display(), names.join(" and no ")))
 }
 
 /// Reads a text file that cannot be larger than `most` bytes.
@@ -271,10 +352,10 @@ fn text(path: &Path, most: u64) -> Result<String> {
     read().with_context(|| format!("{}: cannot be read", path.display()))
 }
 
-/// One class name a line from `classes.txt`, where the folder has it; else numbers up to the largest label.
+/// One class name a line from [`CLASSES`], where the folder has it; else numbers up to the largest label.
 fn class_names<'a>(dir: &Path, labels: impl Iterator<Item = &'a i64>) -> Result<Vec<String>> {
     let count = labels.max().map_or(0, |largest| largest + 1);
-    let path = dir.join("classes.txt");
+    let path = dir.join(CLASSES);
     if !path.exists() {
         return Ok((0..count).map(|class| class.to_string()).collect());
     }

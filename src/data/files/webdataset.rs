@@ -1,7 +1,7 @@
 //! WebDataset: tar shards in which files of the same name and different endings make a sample.
 
 use super::archive::{Archive, Entry};
-use super::{FileSplits, ImageFiles, class_names, is_picture, label, listing};
+use super::{CLASSES, FileSplits, ImageFiles, class_names, is_picture, label, listing};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,15 @@ pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
     train.classes = class_names(dir, train.labels.iter().chain(&test.labels))?;
     test.classes.clone_from(&train.classes);
     Ok(FileSplits { train, test })
+}
+
+/// The test half alone, where `classes.txt` tells how many classes there are.
+pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
+    if !dir.join(CLASSES).exists() {
+        return Ok(splits(dir)?.test);
+    }
+    let test = shards(dir, "val")?;
+    Ok(ImageFiles { classes: class_names(dir, test.labels.iter())?, ..test })
 }
 
 fn shards(dir: &Path, half: &str) -> Result<ImageFiles> {
