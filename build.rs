@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 fn main() {
-    println!("cargo:rerun-if-changed=src/torch/shim.cpp");
+    for file in ["shim.h", "shim.cpp", "batch_norm.cpp"] {
+        println!("cargo:rerun-if-changed=src/torch/{file}");
+    }
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     // torch-sys has `links = "tch"`: as a direct dependency it tells where it found libtorch.
@@ -15,15 +17,25 @@ fn main() {
         Err(_) => lib.join("../include"),
     };
     let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
-    cc::Build::new()
-        .cpp(true)
+    let mut shim = cc::Build::new();
+    shim.cpp(true)
         .std("c++20")
         .flag_if_supported("-w")
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(&include)
-        .include(include.join("torch/csrc/api/include"))
-        .file("src/torch/shim.cpp")
-        .compile("tchvision_shim");
+        .include(include.join("torch/csrc/api/include"));
+    shim.clone().file("src/torch/shim.cpp").compile("tchvision_shim");
+    // Loops of our own: fast in every profile, and on libtorch's threads where these are GNU OpenMP's.
+    shim.opt_level(3).file("src/torch/batch_norm.cpp");
+    let threads = lib.join("libgomp.so.1").exists() && shim.get_compiler().is_like_gnu();
+    if threads {
+        shim.flag("-fopenmp");
+    }
+    shim.compile("tchvision_batch_norm");
+    if threads {
+        println!("cargo:rustc-link-search=native={}", lib.display());
+        println!("cargo:rustc-link-lib=dylib:+verbatim=libgomp.so.1");
+    }
     // Only libtorch_cpu is linked: `torch::device` opens libtorch_cuda by this path when a GPU is asked for,
     // so a CPU run does not load it.
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());

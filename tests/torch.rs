@@ -89,3 +89,77 @@ fn doctor_needs_no_environment_and_loads_no_cuda() {
         assert!(!loaded.contains("cuda"), "{loaded}");
     }
 }
+
+/// The same numbers as libtorch's own operators, whose memory order is the other one.
+#[test]
+fn batch_norm_with_relu_and_residual_is_that_of_separate_operators() {
+    let channels_last = |x: &Tensor| torch::channels_last(&x.detach()).unwrap().set_requires_grad(true);
+    let size = [3, 20, 9, 7];
+    for (relu, with_residual) in [(false, false), (false, true), (true, false), (true, true)] {
+        let x = (images("x", &size) * 3.0 + 40.0).set_requires_grad(true);
+        let residual = with_residual.then(|| images("r", &size).set_requires_grad(true));
+        let parameter = |name: &str| (images(name, &[20]) + 0.5).set_requires_grad(true);
+        let (weight, bias) = (parameter("w"), parameter("b"));
+        let running = || {
+            (Tensor::zeros([20], (Kind::Float, Device::Cpu)), Tensor::ones([20], (Kind::Float, Device::Cpu)))
+        };
+        let gradient = images("g", &size);
+
+        let (mean, var) = running();
+        let mut y = x.batch_norm(Some(&weight), Some(&bias), Some(&mean), Some(&var), true, 0.2, 1e-5, true);
+        if let Some(residual) = &residual {
+            y += residual;
+        }
+        if relu {
+            y = y.relu();
+        }
+        let inputs: Vec<_> = [&x, &weight, &bias].into_iter().chain(&residual).collect();
+        let expected = Tensor::run_backward(&[(&y * &gradient).sum(Kind::Float)], &inputs, false, false);
+
+        let (mine, other) = (channels_last(&x), residual.as_ref().map(channels_last));
+        let (running_mean, running_var) = running();
+        let norm = torch::BatchNorm {
+            weight: &weight,
+            bias: &bias,
+            running_mean: &running_mean,
+            running_var: &running_var,
+            momentum: 0.2,
+            eps: 1e-5,
+        };
+        assert!(torch::batch_norm_relu(&x, norm, None, relu).unwrap().is_none(), "another memory order");
+        let out = torch::batch_norm_relu(&mine, norm, other.as_ref(), relu).unwrap();
+        let out = out.expect("libtorch's threads are GNU OpenMP's here");
+        let inputs: Vec<_> = [&mine, &weight, &bias].into_iter().chain(&other).collect();
+        let got = Tensor::run_backward(&[(&out * &gradient).sum(Kind::Float)], &inputs, false, false);
+
+        let close = |a: &Tensor, b: &Tensor, what: &str| {
+            let difference = (a - b).abs().max().double_value(&[]);
+            assert!(difference < 1e-3 * b.abs().max().double_value(&[]).max(1.0), "{what}: {difference}");
+        };
+        close(&out, &y, "output");
+        close(&running_mean, &mean, "running mean");
+        close(&running_var, &var, "running variance");
+        for (i, (a, b)) in got.iter().zip(&expected).enumerate() {
+            close(a, b, &format!("gradient {i}"));
+        }
+
+        let few = Tensor::ones([19], (Kind::Float, Device::Cpu));
+        let wrong = torch::BatchNorm { weight: &few, ..norm };
+        assert!(
+            torch::batch_norm_relu(&mine, wrong, None, relu).unwrap().is_none(),
+            "another number of channels"
+        );
+        let plain = torch::affine_relu(&mine, &weight, &bias, relu).unwrap().unwrap();
+        let spread = |t: &Tensor| t.reshape([1, 20, 1, 1]);
+        let product = &x * spread(&weight) + spread(&bias);
+        close(&plain, &if relu { product.relu() } else { product }, "affine");
+    }
+}
+
+#[test]
+fn relu_after_batch_norm_keeps_not_a_number() {
+    let x = Tensor::full([1, 8, 2, 2], f64::NAN, (Kind::Float, Device::Cpu));
+    let ones = Tensor::ones([8], (Kind::Float, Device::Cpu));
+    let y = torch::affine_relu(&torch::channels_last(&x).unwrap(), &ones, &ones, true).unwrap().unwrap();
+    assert!(values(&y).iter().all(|value| value.is_nan()));
+}

@@ -76,6 +76,14 @@ impl Activation {
         })
     }
 
+    /// The function of `x + residual`, where `x` is given away.
+    pub(super) fn forward_add(self, mut x: Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        if let Some(residual) = residual {
+            x = x.f_add_(residual)?;
+        }
+        self.forward(x)
+    }
+
     /// The function as oneDNN's kernels apply it to what they put out, where they know it.
     pub(super) fn pointwise(self) -> Option<Pointwise> {
         Some(match self {

@@ -290,19 +290,16 @@ impl Conv2d {
             self.record(&y);
             return Ok(y);
         }
-        let mut y = match (torch::is_meta(x)?, self.is_product(x, train)) {
+        let y = match (torch::is_meta(x)?, self.is_product(x, train)) {
             (true, _) => torch::empty_meta(&self.spec.output_size(&x.size())?, x.kind())?,
             (_, true) => self.product(x)?,
             _ => self.spec.apply(x, &self.weight()?, self.bias.as_ref(), 1)?,
         };
         self.record(&y);
-        if let Some(norm) = after.norm {
-            y = norm.forward(&y, train)?;
+        match after.norm {
+            Some(norm) => norm.forward_act(&y, after.residual, after.activation, train),
+            None => after.activation.forward_add(y, after.residual),
         }
-        if let Some(residual) = after.residual {
-            y = y.f_add_(residual)?;
-        }
-        after.activation.forward(y)
     }
 
     fn record(&self, y: &Tensor) {

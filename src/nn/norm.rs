@@ -2,6 +2,7 @@
 
 use super::Layer;
 use super::activation::Activation;
+use super::frozen::Frozen;
 use super::init::Init;
 use super::store::Path;
 use crate::torch;
@@ -24,6 +25,13 @@ pub struct BatchNorm2d {
     num_batches_tracked: Tensor,
     eps: f64,
     momentum: Option<f64>,
+    frozen: Frozen<(), Affine>,
+}
+
+/// What a batch norm is outside training: a factor and a summand for every channel.
+struct Affine {
+    scale: Tensor,
+    shift: Tensor,
 }
 
 impl BatchNorm2d {
@@ -48,6 +56,7 @@ impl BatchNorm2d {
             num_batches_tracked: path.buffer("num_batches_tracked", &[], Kind::Int64, Init::ZEROS)?,
             eps: 1e-5,
             momentum: Some(0.1),
+            frozen: Frozen::new(path.switch()),
         })
     }
 
@@ -72,22 +81,29 @@ impl BatchNorm2d {
     }
 }
 
-impl Layer for BatchNorm2d {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl BatchNorm2d {
+    /// `activation(norm(x) + residual)`: one operator on the CPU where the activation is ReLU or none.
+    pub(super) fn forward_act(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        activation: Activation,
+        train: bool,
+    ) -> Result<Tensor> {
         if torch::is_meta(x)? {
-            return same_channels(x, &self.weight);
+            return activation.forward_add(same_channels(x, &self.weight)?, residual);
         }
-        if train {
-            let _no_grad = tch::no_grad_guard();
-            let _counted = self.num_batches_tracked.shallow_clone().f_add_scalar_(1)?;
-        }
-        let momentum = match self.momentum {
-            Some(momentum) => momentum,
-            // Only a training pass of this rare mode reads the count back from the device.
-            None if train => 1.0 / self.num_batches_tracked.f_double_value(&[])?,
-            None => 0.0,
+        let momentum = self.count(train)?;
+        let y = match activation {
+            Activation::Identity | Activation::Relu => {
+                self.fused(x, residual, activation == Activation::Relu, train, momentum)?
+            }
+            _ => None,
         };
-        Ok(x.f_batch_norm(
+        if let Some(y) = y {
+            return Ok(y);
+        }
+        let y = x.f_batch_norm(
             Some(&self.weight),
             Some(&self.bias),
             Some(&self.running_mean),
@@ -96,7 +112,54 @@ impl Layer for BatchNorm2d {
             momentum,
             self.eps,
             true,
-        )?)
+        )?;
+        activation.forward_add(y, residual)
+    }
+
+    /// Counts the batch in training; the weight of its statistics.
+    fn count(&self, train: bool) -> Result<f64> {
+        if train {
+            let _no_grad = tch::no_grad_guard();
+            let _counted = self.num_batches_tracked.shallow_clone().f_add_scalar_(1)?;
+        }
+        Ok(match self.momentum {
+            Some(momentum) => momentum,
+            // Only a training pass of this rare mode reads the count back from the device.
+            None if train => 1.0 / self.num_batches_tracked.f_double_value(&[])?,
+            None => 0.0,
+        })
+    }
+
+    /// All in one, where there is an operator for it: in training, and in a frozen model without residual.
+    fn fused(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        relu: bool,
+        train: bool,
+        momentum: f64,
+    ) -> Result<Option<Tensor>> {
+        let Self { weight, bias, running_mean, running_var, eps, .. } = self;
+        match self.frozen.on() {
+            _ if train => {
+                let norm = torch::BatchNorm { weight, bias, running_mean, running_var, momentum, eps: *eps };
+                torch::batch_norm_relu(x, norm, residual, relu)
+            }
+            Some(on) if residual.is_none() => {
+                let float = |(scale, shift): (Tensor, Tensor)| -> Result<Affine> {
+                    Ok(Affine { scale: scale.f_to_kind(Kind::Float)?, shift: shift.f_to_kind(Kind::Float)? })
+                };
+                let affine = self.frozen.get(on, (), |_| float(self.affine()?))?;
+                affine.map_or(Ok(None), |a| torch::affine_relu(x, &a.scale, &a.shift, relu))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Layer for BatchNorm2d {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.forward_act(x, None, Activation::Identity, train)
     }
 }
 
@@ -140,10 +203,10 @@ impl NormAct {
 
 impl Layer for NormAct {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.activation.forward(match &self.norm {
-            Norm::Batch(norm) => norm.forward(x, train)?,
-            Norm::Group(norm) => norm.forward(x, train)?,
-        })
+        match &self.norm {
+            Norm::Batch(norm) => norm.forward_act(x, None, self.activation, train),
+            Norm::Group(norm) => self.activation.forward(norm.forward(x, train)?),
+        }
     }
 }
 

@@ -60,6 +60,25 @@ unsafe extern "C" {
         n: usize,
         max_norm: c_double,
     ) -> *mut c_char;
+    pub(super) fn tv_batch_norm_relu(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        residual: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        running_mean: *const C_tensor,
+        running_var: *const C_tensor,
+        momentum: c_double,
+        eps: c_double,
+        relu: c_int,
+    ) -> *mut c_char;
+    pub(super) fn tv_affine_relu(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        scale: *const C_tensor,
+        shift: *const C_tensor,
+        relu: c_int,
+    ) -> *mut c_char;
     pub(super) fn tv_has_mkldnn() -> c_int;
     pub(super) fn tv_pack_convolution(
         out: *mut *mut C_tensor,
@@ -119,6 +138,11 @@ pub(super) fn check(message: *mut c_char) -> Result<()> {
 /// The pointers that the shim reads as a list of tensors. They live as long as `tensors`.
 pub(super) fn pointers(tensors: &[Tensor]) -> Vec<*mut C_tensor> {
     tensors.iter().map(|t| t.as_ptr().cast_mut()).collect()
+}
+
+/// What the shim reads as a tensor or none.
+pub(super) fn or_null(tensor: Option<&Tensor>) -> *const C_tensor {
+    tensor.map_or(std::ptr::null(), Tensor::as_ptr)
 }
 
 /// The number of a dtype in `c10::ScalarType`: tch lists the kinds in that order up to bfloat16, all that we pass.

@@ -2,13 +2,12 @@
 //! follows it, in one step. They have no gradient.
 
 use super::ffi::{
-    check, tv_fused_convolution, tv_fused_linear, tv_has_mkldnn, tv_pack_convolution, tv_pack_linear,
+    check, or_null, tv_fused_convolution, tv_fused_linear, tv_has_mkldnn, tv_pack_convolution, tv_pack_linear,
 };
 use anyhow::{Result, ensure};
 use std::ffi::CStr;
 use std::ptr;
 use tch::{Kind, Tensor};
-use torch_sys::C_tensor;
 
 /// Whether this libtorch has the kernels, and this processor what they need for tensors of `kind`.
 pub fn has_fused_kernels(kind: Kind) -> bool {
@@ -60,10 +59,6 @@ pub struct Window {
     pub stride: [i64; 2],
     pub dilation: [i64; 2],
     pub groups: i64,
-}
-
-fn or_null(tensor: Option<&Tensor>) -> *const C_tensor {
-    tensor.map_or(ptr::null(), Tensor::as_ptr)
 }
 
 /// `weight` (out, in/groups, kh, kw) in the order that the kernel for inputs of the size `input` (N, C, H, W) likes

@@ -1,8 +1,9 @@
-//! What tch lacks: safe wrappers over `shim.cpp`, and the choice of the device.
+//! What tch lacks: safe wrappers over `shim.cpp` and `batch_norm.cpp`, and the choice of the device.
 //!
 //! A C++ exception behind any function here comes back as an `Err` with libtorch's message.
 
 mod autocast;
+mod batch_norm;
 pub mod device;
 mod ffi;
 mod foreach;
@@ -11,6 +12,7 @@ mod memory;
 mod tensor;
 
 pub use autocast::Autocast;
+pub use batch_norm::{BatchNorm, affine_relu, batch_norm_relu};
 pub use ffi::{cpu_capability, show_config, version};
 pub use foreach::{AdamWStep, SgdStep, clear_grads, clip_grad_norm, fused_adamw, fused_sgd, lerp};
 pub use fused::{

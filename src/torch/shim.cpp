@@ -1,5 +1,7 @@
 // What tch does not bind. Every function returns nullptr, or the message of the C++ exception (freed by tv_free).
 // Tensors cross as pointers to at::Tensor, as in torch-sys.
+#include "shim.h"
+
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -8,28 +10,11 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/api/include/torch/version.h>
 
-#include <cstring>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
 namespace {
-
-char *copy(const std::string &text) { return strdup(text.c_str()); }
-
-template <typename F> char *guarded(F &&body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error &e) {
-    return copy(e.what_without_backtrace());
-  } catch (const std::exception &e) {
-    return copy(e.what());
-  } catch (...) {
-    return copy("unknown C++ exception");
-  }
-}
 
 std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
   std::vector<at::Tensor> out;

@@ -104,8 +104,7 @@ fn time(command: &mut Command) -> Result<(f64, Started)> {
 
 /// What is timed: the way of `classify`, with a black picture.
 fn start(file: &Path) -> Result<()> {
-    let state = Archive::open(file)?.choose(None)?;
-    let network = pretrained(&ModelSpec::new(MODEL), &state, Classes::New)?;
+    let network = pretrained(&ModelSpec::new(MODEL), &Archive::open(file)?.choose(None)?, Classes::New)?;
     network.store.freeze(Kind::Float);
     let _no_grad = tch::no_grad_guard();
     let logits =
