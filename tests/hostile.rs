@@ -469,6 +469,29 @@ fn blocks_without_end_are_refused() {
     assert!(message.contains("weights.bin") && message.contains("blocks"), "{message}");
 }
 
+/// Numbers in names are computed with: none is too large for it.
+#[test]
+fn numbers_without_end_in_names_are_names() {
+    let _turn = turn();
+    let huge = u64::MAX;
+    for (model, name) in [
+        ("torchvision/mobilenet_v2", format!("blocks.6.{huge}.conv_pw.weight")),
+        ("timm/swin_tiny_patch4_window7_224", format!("features.{huge}.0.mlp.0.weight")),
+        (
+            "timm/vit_tiny_patch16_224",
+            format!("Transformer/encoderblock_{huge}/MlpBlock_3/Dense_{huge}/kernel"),
+        ),
+        ("timm/resnetv2_50x1_bit", format!("resnet/block{huge}0/unit{huge}/a/group_norm/beta")),
+    ] {
+        let victim = Victim::new();
+        let header = format!(r#"{{"{name}":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}}}"#);
+        std::fs::write(victim.path(), safetensors(&header, &[0; 8])).unwrap();
+        let file = StateFile::open(&victim.path()).unwrap();
+        let error = weights::pretrained(&ModelSpec::new(model), &file, Classes::New).err().unwrap();
+        assert!(format!("{error:#}").contains(&format!("unexpected `{name}`")), "{model}");
+    }
+}
+
 #[test]
 fn a_folder_is_no_file() {
     let _turn = turn();

@@ -83,12 +83,20 @@ FORMATS = {
 }
 
 
-def formats(name, keys):
+def formats(name):
     """The formats that a model is written in."""
-    plain = next((keys_of for start, keys_of in PLAIN.items() if name.startswith(start)), None)
+    return [form for form in FORMATS if form != "npz" or is_plain(name)]
+
+
+def is_plain(name):
+    """Whether the first releases have names for all tensors of a model."""
+    known = next((keys for start, keys in PLAIN.items() if name.startswith(start)), None)
+    if not known:
+        return False
+    with torch.device("meta"):
+        keys = list(build(name).state_dict())
     # A norm after pooling, as some have it, has no name there; nor have batch norms.
-    is_plain = plain and "norm.weight" in keys and all(re.fullmatch(plain, key) for key in keys)
-    return [form for form in FORMATS if form != "npz" or is_plain]
+    return "norm.weight" in keys and all(re.fullmatch(known, key) for key in keys)
 
 
 def build(name):
@@ -167,8 +175,7 @@ def main():
     done = read(args.outcome)
     wanted = []
     for i, name in enumerate(names):
-        with torch.device("meta"):
-            written = formats(name, list(build(name).state_dict()))
+        written = formats(name)
         wanted += [(name, form) for form in written]
         missing = [form for form in written if (name, form) not in done]
         if not missing:

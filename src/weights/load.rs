@@ -7,9 +7,17 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use tch::Tensor;
 
-/// Buffers that count or index, which a model works out itself: a file may have them or not.
-const WORKED_OUT: [&str; 5] =
-    ["num_batches_tracked", "relative_position_index", "relative_coords_table", "attn_mask", "n_averaged"];
+/// Buffers that count, index or never change (the filter of blurred pooling, Swin v2's bias of keys), which a model works
+/// out itself: a file may have them or not, and TorchScript keeps those that a state_dict leaves out.
+const WORKED_OUT: [&str; 7] = [
+    "num_batches_tracked",
+    "relative_position_index",
+    "relative_coords_table",
+    "attn_mask",
+    "n_averaged",
+    "filt",
+    "k_bias",
+];
 
 fn is_worked_out(name: &str) -> bool {
     WORKED_OUT.contains(&name.rsplit('.').next().unwrap_or(name))

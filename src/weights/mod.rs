@@ -18,6 +18,7 @@ mod pickle;
 mod pretrained;
 mod rules;
 mod safetensors;
+mod template;
 mod torch;
 mod zip;
 
