@@ -1,4 +1,4 @@
-//! Pre-activation ResNet for ImageNet (1603.05027) and BiT (1912.11370) as timm has them.
+//! Pre-activation ResNet for ImageNet (1603.05027), as timm has it and as published, and BiT (1912.11370) as timm has it.
 //!
 //! BiT standardises the weights of its convolutions, norms over groups, and widens everything. Keys as timm's:
 //! `stem.conv`, `stages.0.blocks.0.norm1`, `stages.0.blocks.0.conv1`, …, `stages.0.blocks.0.downsample.conv`, …,

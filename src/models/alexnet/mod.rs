@@ -239,6 +239,7 @@ impl Layer for Head {
     }
 }
 
+/// The whole net.
 fn network(path: &Path, config: &Config) -> Result<Net> {
     let (mut channels, mut index) = (config.in_chans, 0);
     let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
