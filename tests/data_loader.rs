@@ -103,6 +103,51 @@ fn batches_are_the_same_for_any_number_of_workers_and_from_any_batch_on() {
 }
 
 /// What evaluation takes is what [`tchvision::data::Preprocess`] makes of the decoded picture.
+/// Shards are mixed anew in every epoch, and an epoch that is taken up in the middle goes on as it would have.
+#[test]
+fn an_epoch_of_shards_goes_on_in_the_middle() {
+    let folder = tempfile::tempdir().unwrap();
+    for (half, shards) in [("train", 20), ("val", 1)] {
+        for shard in 0..shards {
+            let mut builder = tar::Builder::new(Vec::new());
+            for i in 0..3 {
+                let picture = png(&coordinates(30 + shard, 28 + i, 3 * shard + i));
+                for (name, bytes) in [(format!("{i}.png"), picture.as_slice()), (format!("{i}.cls"), b"0")] {
+                    let mut header = tar::Header::new_gnu();
+                    header.set_size(bytes.len() as u64);
+                    builder.append_data(&mut header, name, bytes).unwrap();
+                }
+            }
+            fs::create_dir_all(folder.path().join(half)).unwrap();
+            fs::write(folder.path().join(format!("{half}/{shard:02}.tar")), builder.into_inner().unwrap())
+                .unwrap();
+        }
+    }
+    let yaml = format!("dataset: 'webdataset:{}'\nimage_size: 24\n", folder.path().display());
+    let data: DataConfig = tchvision::yaml::parse(&yaml, "test").unwrap();
+    let loader = |workers: usize| {
+        let (train, _, statistics) = data.load(0).unwrap();
+        let config = LoaderConfig {
+            batch_size: 8,
+            shuffle: true,
+            augment: everything(),
+            drop_last: false,
+            seed: 7,
+            preprocess: data.preprocess(&train, &statistics).unwrap(),
+            fill: statistics.color(),
+            workers: Some(workers),
+        };
+        Loader::new(train, config).unwrap()
+    };
+    let epoch = |workers: usize, epoch: u64, first: usize| -> Vec<Vec<u8>> {
+        loader(workers).epoch(epoch, first).map(|batch| pixels(&batch.unwrap().images)).collect()
+    };
+    let whole = epoch(1, 2, 0);
+    assert_eq!(whole.len(), 8);
+    assert!(whole[5..] == epoch(2, 2, 5)[..]);
+    assert!(whole != epoch(1, 3, 0));
+}
+
 #[test]
 fn test_pictures_are_the_crop_of_evaluation_in_the_order_of_the_files() {
     let folder = tempfile::tempdir().unwrap();

@@ -397,3 +397,26 @@ fn eval_of_a_trained_run_agrees_with_the_run() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(text(&unknown.stderr).contains("fashion-mnist"), "{}", text(&unknown.stderr));
 }
+
+/// The last checkpoint of a run has the raw weights and, where the run has them, the averages.
+#[test]
+fn eval_takes_raw_and_averaged_weights_of_a_checkpoint() {
+    let lab = Lab::new();
+    let (yaml, dir) = (lab.yaml("run", "epochs: 2, ema: 0.9, optimizer: {sgd: {lr: 0.1}}"), lab.dir("run"));
+    let trained = lab.train(&yaml, &dir);
+    assert!(trained.status.success(), "{}", text(&trained.stderr));
+    let metrics = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    let data = format!("idx:{}", lab.folder.path().display());
+    let eval = |file: &str, flags: &[&str]| {
+        let weights = dir.join(file);
+        let args =
+            ["eval", "--model", "paper/wrn_16_4", "--weights", path(&weights), "--data", &data, "--json"];
+        run(&[&args[..], &["--set", "depth=10", "--set", "width=0.5"], flags].concat())
+    };
+    assert_eq!(json(&eval("last.safetensors", &[]))["top1"], last["raw_top1"]);
+    assert_eq!(json(&eval("last.safetensors", &["--ema"]))["top1"], last["test_top1"]);
+    let refused = eval("best.safetensors", &["--ema"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("train.ema"), "{}", text(&refused.stderr));
+}

@@ -9,6 +9,7 @@ use tchvision::data::image::{self, RgbImage};
 use tchvision::evaluate::Protocol;
 use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
+use tchvision::train::checkpoint_weights;
 use tchvision::weights::catalogue::{self, Entry};
 use tchvision::weights::{Archive, Classes, Hub, Pretrained, pretrained};
 use tchvision::{Usage, brief};
@@ -30,6 +31,9 @@ pub struct Args {
     /// The state_dict under this key, where the file has several
     #[arg(long)]
     key: Option<String>,
+    /// Of a run's `last.safetensors`, the averaged weights instead of the raw ones
+    #[arg(long)]
+    ema: bool,
 }
 
 /// For fewer views weights stay as they are.
@@ -59,10 +63,8 @@ impl Args {
             // A name with a tag, or of public weights, tells how their pictures are prepared.
             return self.read(file, catalogue::find(&self.model).ok(), also);
         }
-        if !self.set.is_empty() || self.key.is_some() {
-            return Err(
-                Usage("--set and --key go with a file of weights; public ones have neither".into()).into()
-            );
+        if !self.set.is_empty() || self.key.is_some() || self.ema {
+            return Err(Usage("--set, --key and --ema go with a file of weights".into()).into());
         }
         let entry = self.entry()?;
         let progress = Progress::new();
@@ -101,7 +103,7 @@ impl Args {
         }
         assign(&mut spec, &self.set)?;
         spec.resolve().map_err(usage)?;
-        let state = Archive::open(file)?.choose(self.key.as_deref())?;
+        let state = checkpoint_weights(Archive::open(file)?.choose(self.key.as_deref())?, self.ema)?;
         let pretrained = pretrained(&spec, &state, Classes::New)?;
         ensure!(
             pretrained.fresh.is_empty(),

@@ -7,14 +7,15 @@ use super::ema::Ema;
 use super::optimizer::Optimizer;
 use super::record::EpochMetrics;
 use crate::weights::{self, StateFile};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 use tch::Tensor;
 
-/// What the averages' names begin with; the optimizer's begin with `optim.`, the model's keys stand as they are.
+/// What the averages' names begin with, and the optimizer's; the model's keys stand as they are.
 const AVERAGE: &str = "ema.";
+const OPTIMIZER: &str = "optim.";
 /// Where the progress stands in the file's metadata.
 const PROGRESS: &str = "tchvision.progress";
 
@@ -106,6 +107,28 @@ impl State<'_> {
         weights::load(&file.state_dict()?, &self.tensors()).with_context(remedy)?;
         Ok(progress)
     }
+}
+
+/// The weights in a checkpoint of a run: those that are trained, or their averages. Another file has only the former, and is
+/// returned as it is.
+///
+/// # Errors
+/// A file without averages.
+pub fn checkpoint_weights(file: StateFile, averaged: bool) -> Result<StateFile> {
+    let is_average = |name: &String| name.starts_with(AVERAGE);
+    let has_averages = file.metadata(PROGRESS).is_some() && file.names().iter().any(is_average);
+    ensure!(
+        has_averages || !averaged,
+        "{}: not the checkpoint of a run with `train.ema`",
+        file.path().display()
+    );
+    if file.metadata(PROGRESS).is_none() {
+        return Ok(file);
+    }
+    Ok(file.renamed(|name| match name.strip_prefix(AVERAGE) {
+        Some(name) => averaged.then_some(name),
+        None => (!averaged && !name.starts_with(OPTIMIZER)).then_some(name),
+    }))
 }
 
 /// Writes a model's weights alone, under its own keys.

@@ -10,6 +10,7 @@ mod run;
 mod schedule;
 mod trainer;
 
+pub use checkpoint::checkpoint_weights;
 pub use config::{
     AdamW, Cosine, InitConfig, MultiStep, OptimizerConfig, Precision, RmsProp, RunConfig, ScheduleConfig,
     Sgd, Step, TrainConfig, Warmup,

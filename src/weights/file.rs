@@ -301,6 +301,13 @@ impl StateFile {
         &self.names
     }
 
+    /// The same state_dict with other names, without the tensors that get none.
+    pub(crate) fn renamed(mut self, rename: impl Fn(&str) -> Option<&str>) -> Self {
+        self.names = self.names.iter().filter_map(|name| rename(name)).map(str::to_owned).collect();
+        self.index = self.index.iter().filter_map(|(name, &i)| Some((rename(name)?.to_owned(), i))).collect();
+        self
+    }
+
     /// Name, dtype and shape of every tensor, in the order of the file.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.archive.groups[self.group].tensors

@@ -29,6 +29,26 @@ pub fn decode(
     columns: &Range<usize>,
     rows: &Range<usize>,
 ) -> Option<Vec<Plane>> {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("bmi2") {
+        /// Its shifts by a variable number leave the other registers alone.
+        #[target_feature(enable = "bmi2")]
+        fn with_bmi2(
+            bytes: &[u8],
+            frame: &Frame,
+            columns: &Range<usize>,
+            rows: &Range<usize>,
+        ) -> Option<Vec<Plane>> {
+            planes(bytes, frame, columns, rows)
+        }
+        // SAFETY: the processor has BMI2.
+        return unsafe { with_bmi2(bytes, frame, columns, rows) };
+    }
+    planes(bytes, frame, columns, rows)
+}
+
+#[inline(always)]
+fn planes(bytes: &[u8], frame: &Frame, columns: &Range<usize>, rows: &Range<usize>) -> Option<Vec<Plane>> {
     let across = frame.width.div_ceil(BLOCK * frame.chroma[0]);
     let columns = groups(columns, frame.chroma[0], across);
     let rows = groups(rows, frame.chroma[1], frame.height.div_ceil(BLOCK * frame.chroma[1]));
