@@ -102,24 +102,14 @@ pub(super) struct Kernel {
     weight: Tensor,
     bias: Option<Tensor>,
     kind: Kind,
-    form: Form,
-}
-
-/// What the weight of a [`Kernel`] is made for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// libtorch's own kernels.
-    Plain,
     /// In oneDNN's own order, for the fused kernels of the CPU.
-    Packed,
-    /// A matrix in place of a 1×1 convolution.
-    Matrix,
+    packed: bool,
 }
 
 impl Kernel {
     fn new(weight: &Tensor, bias: Option<&Tensor>, kind: Kind) -> Result<Self> {
         let bias = bias.map(|bias| bias.f_detach()?.f_to_kind(kind)).transpose()?;
-        Ok(Self { weight: weight.f_detach()?.f_to_kind(kind)?, bias, kind, form: Form::Plain })
+        Ok(Self { weight: weight.f_detach()?.f_to_kind(kind)?, bias, kind, packed: false })
     }
 
     /// Of a convolution over inputs of the size `input`.
@@ -131,26 +121,20 @@ impl Kernel {
         input: [i64; 4],
     ) -> Result<Self> {
         let kernel = Self::new(weight, bias, kind)?;
-        if !is_fused(weight, kind) {
-            return Ok(Self { weight: torch::channels_last(&kernel.weight)?, ..kernel });
+        match is_fused(weight, kind) {
+            true => {
+                let weight = torch::pack_convolution(&kernel.weight, window, input)?;
+                Ok(Self { weight, packed: true, ..kernel })
+            }
+            false => Ok(Self { weight: torch::channels_last(&kernel.weight)?, ..kernel }),
         }
-        // Of one pixel, as squeeze-excitation has it, oneDNN looks up its kernel for longer than the product takes.
-        let Window { padding, stride, groups, .. } = window;
-        let pointwise = weight.size()[2..] == [1, 1] && (padding, stride, groups) == ([0; 2], [1; 2], 1);
-        if pointwise && input[2..] == [1, 1] {
-            return Ok(Self { weight: kernel.weight.f_flatten(1, 3)?, form: Form::Matrix, ..kernel });
-        }
-        let weight = torch::pack_convolution(&kernel.weight, window, input)?;
-        Ok(Self { weight, form: Form::Packed, ..kernel })
     }
 
     /// Of a linear layer over so many rows.
     pub(super) fn linear(weight: &Tensor, bias: Option<&Tensor>, kind: Kind, rows: i64) -> Result<Self> {
         let kernel = Self::new(weight, bias, kind)?;
         match is_fused(weight, kind) {
-            true => {
-                Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?, form: Form::Packed, ..kernel })
-            }
+            true => Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?, packed: true, ..kernel }),
             false => Ok(kernel),
         }
     }
@@ -165,20 +149,10 @@ impl Kernel {
     ) -> Result<Tensor> {
         let x = torch::channels_last(&cast(x, self.kind)?)?;
         let residual = residual.map(|residual| cast(residual, self.kind)).transpose()?;
-        match self.form {
-            Form::Packed => {}
-            Form::Plain => {
-                let Window { padding, stride, dilation, groups } = window;
-                let y = x.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, dilation, groups)?;
-                return activation.forward_add(y, residual.as_ref());
-            }
-            Form::Matrix => {
-                let (n, c, h, w) = x.size4()?;
-                let pixels = x.f_permute([0, 2, 3, 1])?.f_reshape([-1, c])?;
-                let y = pixels.f_linear(&self.weight, self.bias.as_ref())?;
-                let y = y.f_reshape([n, h, w, -1])?.f_permute([0, 3, 1, 2])?;
-                return activation.forward_add(y, residual.as_ref());
-            }
+        if !self.packed {
+            let Window { padding, stride, dilation, groups } = window;
+            let y = x.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, dilation, groups)?;
+            return activation.forward_add(y, residual.as_ref());
         }
         // After a sum oneDNN's operator knows relu alone.
         let fused = match activation {
@@ -196,7 +170,7 @@ impl Kernel {
     /// `activation(x · weightᵀ + bias)` over the last dimension.
     pub(super) fn multiply(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         let x = cast(x, self.kind)?;
-        if self.form == Form::Plain {
+        if !self.packed {
             return activation.forward(x.f_linear(&self.weight, self.bias.as_ref())?);
         }
         let (now, later) = split(activation, activation.pointwise());
