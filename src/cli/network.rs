@@ -1,6 +1,6 @@
 //! A network with its weights and its preprocessing, as the verbs that look at pictures name it.
 
-use super::Progress;
+use super::progress::FileBar;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use tch::Kind;
@@ -54,7 +54,7 @@ impl Args {
             );
         }
         let entry = self.entry()?;
-        let progress = Progress::new();
+        let progress = FileBar::new();
         let public = from_pretrained(&entry.name(), &Hub::from_env()?, &mut |file, done, total| {
             progress.set(file, done, total);
         });
