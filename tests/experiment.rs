@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::lab::{Lab, bits, text};
+use common::lab::{Lab, bits, kill_until_done, text, written};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn tchvision(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tchvision"));
@@ -348,25 +348,17 @@ fn killed_at_any_moment_an_experiment_ends_with_the_same_numbers() {
     let lab = Lab::new();
     let file = yaml(&lab, "killed", WIDTHS);
     let (whole, killed) = (lab.dir("whole"), lab.dir("killed"));
-    let started = Instant::now();
     let out = run(&file, &whole, &["--jobs", "1"]);
     assert!(out.status.success(), "{}", text(&out.stderr));
-    let duration = started.elapsed();
-    let mut kills = 0;
-    for attempt in 1.. {
-        assert!(attempt < 100, "the experiment does not get on");
+    let start = || {
         let mut command = tchvision(&["experiment", "run"]);
-        let mut child = command.arg(&file).arg("--out").arg(&killed).args(["--jobs", "2"]).spawn().unwrap();
-        sleep(duration.mul_f64(0.3 + 0.1 * f64::from(attempt)));
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success());
-            break;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-    }
-    assert!(kills >= 1);
+        command.arg(&file).arg("--out").arg(&killed).args(["--jobs", "2"]).spawn().unwrap()
+    };
+    let saved = || {
+        let trials = fs::read_dir(killed.join("trials")).ok()?;
+        trials.filter_map(|trial| written(&trial.ok()?.path().join("last.safetensors"))).max()
+    };
+    assert!(kill_until_done(start, saved) > 0);
     assert_eq!(numbers(&whole), numbers(&killed));
     assert_eq!(trials(&whole).len(), 4);
     for (a, b) in trials(&whole).iter().zip(trials(&killed)) {
@@ -508,11 +500,11 @@ fn the_report_has_table_pictures_and_needs_no_network() {
 
 /// TensorBoard's own reader, from the virtual environment that `make test` makes.
 #[test]
-fn tensorboard_reads_curves_and_hparams() {
+fn tensorboard_reads_curves_pictures_histograms_and_hparams() {
     let lab = Lab::new();
     let file = yaml(&lab, "board", "axes: {model.width: [0.5, 1.0]}\n");
     let dir = lab.dir("board");
-    assert!(run(&file, &dir, &[]).status.success());
+    assert!(run(&file, &dir, &["train.histograms=true"]).status.success());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join(".venv/bin/python");
     assert!(python.exists(), "{}: `make test` makes it", python.display());
@@ -534,6 +526,22 @@ fn tensorboard_reads_curves_and_hparams() {
                 assert!((got - want).abs() <= 1e-6 * want.abs().max(1.0), "{name} {tag}: {got} {want}");
             }
         }
+        let filters = &read[&name]["images"]["first filters"];
+        // Sixteen of 3×3, sixteen pixels each, in four rows.
+        assert_eq!(*filters, serde_json::json!([[3, 196, 196, "89504e47"]]), "{name}");
+        let wrong = 100 - rows[2]["test_top1"].as_f64().unwrap() as usize;
+        let mistakes =
+            read[&name]["images"].as_object().unwrap().keys().filter(|tag| tag.contains(" taken for "));
+        assert_eq!(mistakes.count(), wrong.min(8), "{name}");
+        let (_, weights) =
+            bits(&trial.join("last.safetensors")).into_iter().find(|(n, _)| n == "conv1.weight").unwrap();
+        let count = (weights.len() / 4) as f64;
+        let histogram = &read[&name]["histograms"]["weights/conv1.weight"];
+        assert_eq!(
+            *histogram,
+            serde_json::json!([[1, count, count], [2, count, count], [3, count, count]]),
+            "{name}"
+        );
         let hparams = &read[&name]["hparams"];
         assert_eq!(hparams["train.optimizer.sgd.lr"], 0.05);
         assert_eq!(hparams["model.name"], "paper/wrn_16_4");

@@ -2,14 +2,14 @@
 
 mod common;
 
-use common::lab::{Lab, bits, text};
+use common::lab::{Lab, bits, kill_until_done, text, written};
 use common::{assert_close, golden, images, value, values};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tch::{Kind, Tensor};
 use tchvision::torch;
 use tchvision::train::{AdamW, Optimizer, OptimizerConfig, RmsProp, Sgd, TrainConfig};
@@ -102,25 +102,10 @@ fn killed_at_any_moment_a_run_ends_with_the_same_bits() {
     let lab = Lab::new();
     let yaml = lab.yaml("killed", LONG);
     let (whole, killed) = (lab.dir("whole"), lab.dir("killed"));
-    let started = Instant::now();
     let out = lab.train(&yaml, &whole);
     assert!(out.status.success(), "{}", text(&out.stderr));
-    let duration = started.elapsed();
-    // Kills at moments spread over a run, the last ones past where the first checkpoints are.
-    let mut kills = 0;
-    for attempt in 1.. {
-        assert!(attempt < 100, "the run does not get on");
-        let mut child = lab.start(&yaml, &killed);
-        sleep(duration.mul_f64(0.35 + 0.07 * f64::from(attempt)));
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success());
-            break;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-    }
-    assert!(kills >= 2, "the run was killed {kills} times only");
+    let saved = || written(&killed.join("last.safetensors"));
+    assert!(kill_until_done(|| lab.start(&yaml, &killed), saved) > 0);
     assert_same_run(&whole, &killed);
     assert_eq!(result(&whole)["steps"], 60);
     assert_eq!(result(&whole)["top1"], result(&killed)["top1"]);
@@ -140,10 +125,10 @@ fn interrupted_a_run_saves_says_how_to_go_on_and_goes_on() {
     let mut interruptions = 0;
     for signal in ["-INT", "-TERM", "-INT"] {
         // Each process writes the metrics anew once it is ready to train.
-        let written = || fs::metadata(stopped.join("metrics.jsonl")).and_then(|m| m.modified()).ok();
-        let before = written();
+        let metrics = stopped.join("metrics.jsonl");
+        let before = written(&metrics);
         let mut child = lab.start(&yaml, &stopped);
-        while written() == before && child.try_wait().unwrap().is_none() {
+        while written(&metrics) == before && child.try_wait().unwrap().is_none() {
             sleep(Duration::from_millis(5));
         }
         sleep(Duration::from_millis(60));

@@ -1,6 +1,7 @@
 //! `tchvision data`: what there is, getting it, looking at it.
 
-use super::{Progress, print, print_json, table};
+use super::progress::FileBar;
+use super::{print, print_json, table};
 use anyhow::Result;
 use clap::Subcommand;
 use comfy_table::ContentArrangement;
@@ -103,7 +104,7 @@ fn list(json: bool) -> Result<()> {
 }
 
 fn fetch(name: &str, from: Option<PathBuf>, root: Option<PathBuf>) -> Result<()> {
-    let progress = Progress::new();
+    let progress = FileBar::new();
     let root = root.unwrap_or_else(data::root);
     let fetched = data::fetch(name, &root, from.as_deref(), &mut |file, done, total| {
         progress.set(file, done, total);

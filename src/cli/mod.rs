@@ -14,7 +14,6 @@ pub mod train;
 pub mod weights;
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{self, Write};
@@ -85,34 +84,6 @@ pub fn table(titles: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY).set_header(titles.to_vec());
     table
-}
-
-/// A bar on stderr for a file that arrives; nothing where stderr is no terminal.
-pub struct Progress(ProgressBar);
-
-impl Progress {
-    pub fn new() -> Self {
-        let bar = ProgressBar::new(0);
-        if let Ok(style) =
-            ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-        {
-            bar.set_style(style);
-        }
-        Self(bar)
-    }
-
-    /// Bytes so far and in all (0: not known).
-    pub fn set(&self, file: &str, done: u64, total: u64) {
-        if self.0.message() != file {
-            self.0.set_message(file.to_owned());
-        }
-        self.0.set_length(total);
-        self.0.set_position(done);
-    }
-
-    pub fn finish(&self) {
-        self.0.finish_and_clear();
-    }
 }
 
 /// A flag that Ctrl-C or a termination signal raises; a second signal ends the program at once.

@@ -1,6 +1,6 @@
 //! A network with its weights and its preprocessing, as the verbs that look at pictures name it.
 
-use super::Progress;
+use super::progress::FileBar;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use tch::Kind;
@@ -67,7 +67,7 @@ impl Args {
             return Err(Usage("--set, --key and --ema go with a file of weights".into()).into());
         }
         let entry = self.entry()?;
-        let progress = Progress::new();
+        let progress = FileBar::new();
         let fetched = Hub::from_env()?.fetch(entry, &mut |file, done, total| progress.set(file, done, total));
         progress.finish();
         self.read(&fetched?.path, Some(entry), &[])

@@ -1,4 +1,4 @@
-//! The progress bar of a run in training.
+//! Progress bars: of a run in training, and of a file that arrives.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::time::Instant;
@@ -52,6 +52,34 @@ impl RunBar {
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// A bar on stderr for a file that arrives; nothing where stderr is no terminal.
+pub struct FileBar(ProgressBar);
+
+impl FileBar {
+    pub fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+        {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    /// Bytes so far and in all (0: not known).
+    pub fn set(&self, file: &str, done: u64, total: u64) {
+        if self.0.message() != file {
+            self.0.set_message(file.to_owned());
+        }
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
     }
 }
 

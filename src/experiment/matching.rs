@@ -1,17 +1,27 @@
-//! Solving one knob of a model for a given cost.
+//! Variants of equal cost: one knob of the model is solved for it.
 
+use super::plan::text;
+use super::planner::Planner;
+use super::spec::{Cost, Match, Target};
+use super::variant::{self, Variant};
+use crate::models::Complexity;
+use crate::nearest;
+use crate::train::RunConfig;
+use crate::yaml::{self, set_path};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value as Json;
 use serde_yaml::Value;
 
 /// The setting of a knob that comes nearest to the target.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Solution {
-    pub value: Value,
-    pub cost: u64,
+struct Solution {
+    value: Value,
+    cost: u64,
 }
 
 impl Solution {
     /// The relative difference from `target`.
-    pub fn distance(&self, target: u64) -> f64 {
+    fn distance(&self, target: u64) -> f64 {
         (self.cost as f64 - target as f64).abs() / target as f64
     }
 }
@@ -25,11 +35,7 @@ const RESOLUTION: f64 = 1e-7;
 ///
 /// The cost is taken to rise or fall with the knob throughout; `None` from `cost` is a setting that makes no model,
 /// and its neighbours are tried. `None` is returned when no setting makes a model, or `start` is no number.
-pub(super) fn solve(
-    start: &Value,
-    target: u64,
-    mut cost: impl FnMut(&Value) -> Option<u64>,
-) -> Option<Solution> {
+fn solve(start: &Value, target: u64, mut cost: impl FnMut(&Value) -> Option<u64>) -> Option<Solution> {
     let integer = start.is_i64() || start.is_u64();
     let start = start.as_f64()?.clamp(if integer { 1.0 } else { RESOLUTION }, LARGEST);
     let value = |x: f64| if integer { Value::from(x as i64) } else { Value::from(x) };
@@ -95,6 +101,69 @@ pub(super) fn solve(
         (solution.distance(target) <= best.distance(target) + 1e-3).then_some(solution)
     });
     Some(rounded.unwrap_or(best))
+}
+
+impl Planner<'_> {
+    /// The cost that every variant shall have.
+    pub(super) fn target(&mut self, matching: &Match, base: &Complexity) -> Result<(Cost, u64)> {
+        let Match { by, tolerance, .. } = matching;
+        let ensure = |holds, key, message: &str| self.ensure(holds, &["match", key], message);
+        ensure(*tolerance > 0.0 && *tolerance < 1.0, "tolerance", "must lie between 0 and 1")?;
+        let fields = self.experiment.spec.base.model.resolve()?.fields()?;
+        let numbers = fields.iter().filter(|(_, v)| v.is_number()).filter_map(|(k, _)| k.as_str());
+        let known: Vec<String> =
+            numbers.map(|key| format!("model.{key}")).chain(["data.image_size".to_owned()]).collect();
+        let like = nearest(by, known.iter().map(String::as_str)).unwrap_or_default();
+        let number = "a knob is the key path of a number of the model, such as `model.base_width`";
+        ensure(known.contains(by), "by", &format!("{number}; did you mean `{like}`?"))?;
+        let varies = |variant: &Variant| variant.assignments.iter().any(|a| a.path == *by);
+        let free = !variant::of(&self.experiment.spec).iter().any(varies);
+        ensure(free, "by", "the knob is an axis too; one of the two must go")?;
+        let given = matching.target();
+        ensure(given.is_some(), "by", "`match` takes exactly one of `macs`, `params` and `activations`")?;
+        let (cost, target) = given.context("match")?;
+        Ok((cost, if let Target::Number(n) = target { n } else { cost.of(base) }))
+    }
+
+    /// Solves the knob in `value` and returns its setting.
+    pub(super) fn matched(
+        &mut self,
+        variant: &Variant,
+        value: &mut Value,
+        matching: &Match,
+        cost: Cost,
+        target: u64,
+    ) -> Result<Json> {
+        let by = &matching.by;
+        let keys: Vec<&str> = by.split('.').collect();
+        let start = self.knob(&yaml::from_value(value.clone())?, by)?;
+        let mut trial = value.clone();
+        let solved = solve(&start, target, |setting| {
+            set_path(&mut trial, &keys, setting.clone()).ok()?;
+            let config = yaml::from_value::<RunConfig>(trial.clone()).ok()?;
+            Some(cost.of(&self.cost(&config).ok()?))
+        });
+        let solved = solved
+            .with_context(|| format!("no setting of `{by}` makes a model"))
+            .map_err(|e| self.blame(variant, &e))?;
+        let distance = solved.distance(target);
+        let near = || -> Result<()> {
+            let setting = text(&serde_json::to_value(&solved.value)?);
+            ensure!(
+                distance <= matching.tolerance,
+                "{} cannot be matched to {target} by `{by}`: the nearest is {} at {setting}, {:.1} % away, and the \
+                 tolerance is {:.1} %",
+                cost.name(),
+                solved.cost,
+                100.0 * distance,
+                100.0 * matching.tolerance
+            );
+            Ok(())
+        };
+        near().map_err(|e| self.blame(variant, &e))?;
+        set_path(value, &keys, solved.value.clone())?;
+        Ok(serde_json::to_value(&solved.value)?)
+    }
 }
 
 #[cfg(test)]

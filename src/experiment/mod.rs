@@ -1,7 +1,7 @@
 //! Experiments: a question in YAML becomes a plan of trials, the trials run, their results become the answer.
 //!
-//! `spec` (the YAML; `space`: what varies) → `plan` (`variant`s become trials in the `planner`: scaled, of equal cost by
-//! `matching`) → `run` (one process a trial) → `collect`.
+//! `spec` (the YAML; `space`: what varies) → `plan` (`variant`s become trials in the `planner`: drawn by `sampling`, turned by
+//! `scaling`, of equal cost by `matching`) → `run` (one process a trial) → `collect`.
 
 mod collect;
 mod formula;
@@ -11,6 +11,8 @@ mod plan;
 mod planner;
 mod printed;
 mod run;
+mod sampling;
+mod scaling;
 mod space;
 mod spec;
 mod status;
@@ -21,7 +23,7 @@ pub use collect::{Answer, Row, collect};
 pub use formula::Formula;
 pub use halving::Halving;
 pub use plan::{Experiment, Plan, Trial};
-pub(crate) use plan::{label, last, text};
+pub(crate) use plan::{label, last, shown, text};
 pub use printed::{Figures, Printed};
 pub use run::{Failure, Outcome, RunOptions, TrialEvent, run};
 pub use space::{Between, Dimension, Draw, Named, Ordered, Sample, Scale, Search, Values, Within};

@@ -118,7 +118,7 @@ fn best_variant(trials: &[Trial], dir: &Path, metric: Metric) -> Result<Option<M
 pub(crate) fn label<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Json)>) -> String {
     let words = settings.into_iter().map(|(key, value)| match key.as_str() {
         "variant" => text(value),
-        path => format!("{} {}", last(path), text(value)),
+        path => format!("{} {}", last(path), shown(value)),
     });
     words.collect::<Vec<_>>().join(", ")
 }
@@ -128,7 +128,15 @@ pub(crate) fn last(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or_default()
 }
 
-/// A value in a table or a name: text bare, anything else as JSON.
+/// A value for people: as in a name, but of a fraction no more than four digits.
+pub(crate) fn shown(value: &Json) -> String {
+    match value.as_f64().filter(|x| x.fract() != 0.0).map(|x| format!("{x:.3e}").parse::<f64>()) {
+        Some(Ok(rounded)) => rounded.to_string(),
+        _ => text(value),
+    }
+}
+
+/// A value in a name or a file: text bare, anything else as JSON.
 pub(crate) fn text(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,16 +1,14 @@
 //! From the cells of an experiment to trials: settings applied, scaled, matched, checked and costed.
 
-use super::matching::solve;
-use super::plan::{Experiment, Trial, last, pairs, picks, text};
-use super::space::{Dimension, Sample, Scale, Search};
-use super::spec::{Cost, Match, Target, X};
+use super::plan::{Experiment, Trial, last, pairs, picks};
+use super::space::Search;
+use super::spec::{Cost, X};
 use super::variant::{self, Assignment, Variant};
-use crate::data::Stream;
 use crate::models::Complexity;
 use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
 use crate::{brief, nearest};
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Error, Result};
 use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 use std::collections::{HashMap, HashSet};
@@ -18,17 +16,12 @@ use std::path::PathBuf;
 
 /// No experiment has more variants.
 const MOST: usize = 100_000;
-/// Draws for each variant that a sample wants.
-const DRAWS: usize = 200;
-/// How far from the scaled value a whole number may move until it makes a model.
-const NEIGHBOURS: i64 = 32;
-
 /// The shape of what a model sees, and its number of classes.
 type Shape = ([i64; 3], i64);
 
 /// What is worked out once for many trials.
 pub(super) struct Planner<'a> {
-    experiment: &'a Experiment,
+    pub(super) experiment: &'a Experiment,
     shapes: HashMap<(String, Option<PathBuf>, Option<i64>), Shape>,
     /// By the model's spelling and the data's shape.
     costs: HashMap<String, Result<Complexity, String>>,
@@ -183,7 +176,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The base with the variant's settings.
-    fn assigned(&self, variant: &Variant) -> Result<Value> {
+    pub(super) fn assigned(&self, variant: &Variant) -> Result<Value> {
         let base = self.experiment.document.value().get("base").cloned().unwrap_or_default();
         let settings = variant.assignments.iter().filter(|a| !a.path.starts_with("scale."));
         let set = |value: &mut Value, a: &Assignment| {
@@ -216,7 +209,7 @@ impl<'a> Planner<'a> {
     }
 
     /// An error of a whole variant, at the assignment that it names, else at the last.
-    fn blame(&self, variant: &Variant, error: &Error) -> Error {
+    pub(super) fn blame(&self, variant: &Variant, error: &Error) -> Error {
         let message = match variant.id().trim_end_matches('_') {
             "" => brief(error),
             id => format!("variant {id}: {}", brief(error)),
@@ -227,103 +220,8 @@ impl<'a> Planner<'a> {
         self.experiment.document.error(place.map_or(&base[..], |a| &a.place), message)
     }
 
-    fn ensure(&self, holds: bool, place: &[&str], message: &str) -> Result<()> {
+    pub(super) fn ensure(&self, holds: bool, place: &[&str], message: &str) -> Result<()> {
         if holds { Ok(()) } else { Err(self.experiment.document.error(place, message)) }
-    }
-
-    /// Multiplies the three knobs of `scale` in `value`, and returns their settings.
-    fn scaled(&mut self, variant: &Variant, value: &mut Value) -> Result<Map<String, Json>> {
-        let spec = &self.experiment.spec;
-        let scale = match (&spec.scale, &spec.search) {
-            (Some(scale), _) => scale.clone(),
-            (None, Some(_)) => Scale::default(),
-            (None, None) => {
-                let stray = variant.assignments.iter().find(|a| a.path.starts_with("scale."));
-                let message = "there is no `scale` whose key this could be";
-                return match stray {
-                    Some(a) => Err(self.experiment.document.error(&a.place, message)),
-                    None => Ok(Map::new()),
-                };
-            }
-        };
-        let [mut phi, mut alpha, mut beta, mut gamma] =
-            [Some(0.0), scale.alpha, scale.beta, scale.gamma].map(|x| x.unwrap_or(1.0));
-        for Assignment { path, value, place } in &variant.assignments {
-            let Some(key) = path.strip_prefix("scale.") else { continue };
-            let (Some(number), Some(to)) = (
-                value.as_f64(),
-                match key {
-                    "phi" => Some(&mut phi),
-                    "alpha" => Some(&mut alpha),
-                    "beta" => Some(&mut beta),
-                    "gamma" => Some(&mut gamma),
-                    _ => None,
-                },
-            ) else {
-                let message =
-                    "numbers of `scale` are `scale.phi`, `scale.alpha`, `scale.beta`, `scale.gamma`";
-                return Err(self.experiment.document.error(place, message));
-            };
-            *to = number;
-        }
-        let mut settings = Map::new();
-        let knobs = [
-            (Dimension::Depth, &scale.depth, alpha),
-            (Dimension::Width, &scale.width, beta),
-            (Dimension::Resolution, &scale.resolution, gamma),
-        ];
-        for (dimension, path, coefficient) in knobs {
-            let factor = coefficient.powf(phi);
-            if factor == 1.0 {
-                continue;
-            }
-            let setting = self
-                .scaled_knob(value, path, |knob| dimension.times(knob, factor))
-                .map_err(|e| self.blame(variant, &e.context(format!("`{path}` times {factor:.4}"))))?;
-            settings.insert(path.clone(), setting);
-        }
-        Ok(settings)
-    }
-
-    /// Sets one knob to its scaled value, or to the whole number nearest to it that makes a model.
-    fn scaled_knob(
-        &mut self,
-        value: &mut Value,
-        path: &str,
-        times: impl Fn(&Value) -> Option<Value>,
-    ) -> Result<Json> {
-        let keys: Vec<&str> = path.split('.').collect();
-        let now = self.knob(&yaml::from_value(value.clone())?, path)?;
-        let wanted = times(&now).with_context(|| format!("it is {now:?}, which is no number"))?;
-        let others = wanted.as_i64().map_or(Vec::new(), |n| {
-            (1..=NEIGHBOURS).flat_map(|d| [n + d, n - d]).filter(|&n| n > 0).map(Value::from).collect()
-        });
-        let mut first = None;
-        for setting in std::iter::once(wanted).chain(others) {
-            let mut trial = value.clone();
-            set_path(&mut trial, &keys, setting.clone())?;
-            match yaml::from_value(trial.clone()).and_then(|config| self.cost(&config)) {
-                Ok(_) => {
-                    *value = trial;
-                    return Ok(serde_json::to_value(setting)?);
-                }
-                Err(error) => _ = first.get_or_insert(error),
-            }
-        }
-        Err(first.unwrap_or_else(|| Error::msg("no setting makes a model")))
-    }
-
-    /// What a run has at a key path, defaults included.
-    fn knob(&mut self, config: &RunConfig, path: &str) -> Result<Value> {
-        let (shape, classes) = self.shape(config)?;
-        if path == "data.image_size" {
-            return Ok(shape[1].into());
-        }
-        let mut all = serde_yaml::to_value(config)?;
-        let fields = config.architecture(shape, classes)?.fields()?;
-        set_path(&mut all, &["model"], fields.into())?;
-        let found = path.split('.').try_fold(&all, |value, key| value.as_mapping()?.get(key));
-        found.cloned().with_context(|| format!("the base has no `{path}`"))
     }
 
     /// The points of the grid that keep the constraint.
@@ -359,123 +257,8 @@ impl<'a> Planner<'a> {
         Ok(kept)
     }
 
-    /// Draws until there are as many variants within the costs as are wanted.
-    fn samples(&mut self, sample: &Sample) -> Result<Vec<Variant>> {
-        self.ensure(!sample.of.0.is_empty(), &["sample", "of"], "nothing to draw")?;
-        self.ensure(sample.count > 0, &["sample", "count"], "0 variants")?;
-        let bounds = [
-            (Cost::Params, sample.within.params),
-            (Cost::Macs, sample.within.macs),
-            (Cost::Activations, sample.within.activations),
-        ];
-        let (mut found, mut seen, mut ids) = (Vec::new(), Vec::new(), HashSet::new());
-        let mut reason = None;
-        for index in 0..(sample.count.saturating_mul(DRAWS) as u64) {
-            let mut stream = Stream::new(sample.seed, "sample", 0, index);
-            let cell = sample.of.0.iter().fold(Variant::default(), |cell, (path, draw)| {
-                cell.set(path, draw.draw(&mut stream), &["sample", "of", path])
-            });
-            if !ids.insert(cell.id()) {
-                continue;
-            }
-            let config = yaml::from_value::<RunConfig>(self.assigned(&cell)?)?;
-            let cost = match self.cost(&config) {
-                Ok(cost) => cost,
-                Err(error) => {
-                    reason = Some(brief(&error));
-                    continue;
-                }
-            };
-            let within = |(cost_of, bounds): &(Cost, Option<[f64; 2]>)| {
-                let value = cost_of.of(&cost) as f64;
-                bounds.is_none_or(|[low, high]| (low..=high).contains(&value))
-            };
-            if bounds.iter().all(within) {
-                found.push(cell);
-            } else {
-                seen.push(cost);
-            }
-            if found.len() == sample.count {
-                return Ok(found);
-            }
-        }
-        let outside = bounds.iter().filter(|(_, bounds)| bounds.is_some()).filter_map(|(cost, _)| {
-            let values = || seen.iter().map(|complexity| cost.of(complexity));
-            Some(format!("{} from {} to {}", cost.name(), values().min()?, values().max()?))
-        });
-        let outside: Vec<String> = outside.chain(reason).collect();
-        let message = format!(
-            "only {} of {} variants found; the others drawn had {}",
-            found.len(),
-            sample.count,
-            if outside.is_empty() { "nothing new".to_owned() } else { outside.join("; ") }
-        );
-        Err(self.experiment.document.error(&["sample", "within"], message))
-    }
-
-    /// The cost that every variant shall have.
-    fn target(&mut self, matching: &Match, base: &Complexity) -> Result<(Cost, u64)> {
-        let Match { by, tolerance, .. } = matching;
-        let ensure = |holds, key, message: &str| self.ensure(holds, &["match", key], message);
-        ensure(*tolerance > 0.0 && *tolerance < 1.0, "tolerance", "must lie between 0 and 1")?;
-        let fields = self.experiment.spec.base.model.resolve()?.fields()?;
-        let numbers = fields.iter().filter(|(_, v)| v.is_number()).filter_map(|(k, _)| k.as_str());
-        let known: Vec<String> =
-            numbers.map(|key| format!("model.{key}")).chain(["data.image_size".to_owned()]).collect();
-        let like = nearest(by, known.iter().map(String::as_str)).unwrap_or_default();
-        let number = "a knob is the key path of a number of the model, such as `model.base_width`";
-        ensure(known.contains(by), "by", &format!("{number}; did you mean `{like}`?"))?;
-        let varies = |variant: &Variant| variant.assignments.iter().any(|a| a.path == *by);
-        let free = !variant::of(&self.experiment.spec).iter().any(varies);
-        ensure(free, "by", "the knob is an axis too; one of the two must go")?;
-        let given = matching.target();
-        ensure(given.is_some(), "by", "`match` takes exactly one of `macs`, `params` and `activations`")?;
-        let (cost, target) = given.context("match")?;
-        Ok((cost, if let Target::Number(n) = target { n } else { cost.of(base) }))
-    }
-
-    /// Solves the knob in `value` and returns its setting.
-    fn matched(
-        &mut self,
-        variant: &Variant,
-        value: &mut Value,
-        matching: &Match,
-        cost: Cost,
-        target: u64,
-    ) -> Result<Json> {
-        let by = &matching.by;
-        let keys: Vec<&str> = by.split('.').collect();
-        let start = self.knob(&yaml::from_value(value.clone())?, by)?;
-        let mut trial = value.clone();
-        let solved = solve(&start, target, |setting| {
-            set_path(&mut trial, &keys, setting.clone()).ok()?;
-            let config = yaml::from_value::<RunConfig>(trial.clone()).ok()?;
-            Some(cost.of(&self.cost(&config).ok()?))
-        });
-        let solved = solved
-            .with_context(|| format!("no setting of `{by}` makes a model"))
-            .map_err(|e| self.blame(variant, &e))?;
-        let distance = solved.distance(target);
-        let near = || -> Result<()> {
-            let setting = text(&serde_json::to_value(&solved.value)?);
-            ensure!(
-                distance <= matching.tolerance,
-                "{} cannot be matched to {target} by `{by}`: the nearest is {} at {setting}, {:.1} % away, and the \
-                 tolerance is {:.1} %",
-                cost.name(),
-                solved.cost,
-                100.0 * distance,
-                100.0 * matching.tolerance
-            );
-            Ok(())
-        };
-        near().map_err(|e| self.blame(variant, &e))?;
-        set_path(value, &keys, solved.value.clone())?;
-        Ok(serde_json::to_value(&solved.value)?)
-    }
-
     /// What the model of a run sees of its data.
-    fn shape(&mut self, config: &RunConfig) -> Result<Shape> {
+    pub(super) fn shape(&mut self, config: &RunConfig) -> Result<Shape> {
         let data = &config.data;
         let key = (data.dataset.clone(), data.root.clone(), data.image_size);
         if let Some(shape) = self.shapes.get(&key) {
@@ -487,7 +270,7 @@ impl<'a> Planner<'a> {
     }
 
     /// What a run's model costs on its data.
-    fn cost(&mut self, config: &RunConfig) -> Result<Complexity> {
+    pub(super) fn cost(&mut self, config: &RunConfig) -> Result<Complexity> {
         let (input, classes) = self.shape(config)?;
         let key = format!("{}{input:?}{classes}", yaml::to_string(&config.model)?);
         let counted = self

@@ -121,20 +121,29 @@ pub(super) trait ErasedConfig: Send + Sync {
 
 impl<C: Config> ErasedConfig for C {
     fn with(&self, set: &Mapping) -> Result<Box<dyn ErasedConfig>> {
-        let mut fields = ErasedConfig::fields(self)?;
-        for (field, value) in set {
+        let registered = ErasedConfig::fields(self)?;
+        for field in set.keys() {
             let name = field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
-            if !fields.contains_key(name) {
-                let known: Vec<&str> = fields.keys().filter_map(Value::as_str).collect();
+            if !registered.contains_key(name) {
+                let known: Vec<&str> = registered.keys().filter_map(Value::as_str).collect();
                 let like = nearest(name, known.iter().copied()).unwrap_or_default();
                 bail!("unknown field `{name}`; did you mean `{like}`? The fields are {}", known.join(", "));
             }
-            let mut one = fields.clone();
-            one.insert(field.clone(), value.clone());
-            let _: C = serde_yaml::from_value(one.into()).with_context(|| format!("field `{name}`"))?;
-            fields.insert(field.clone(), value.clone());
         }
-        Ok(Box::new(serde_yaml::from_value::<C>(fields.into())?))
+        let mut fields = registered.clone();
+        fields.extend(set.clone());
+        let error = match serde_yaml::from_value::<C>(fields.into()) {
+            Ok(config) => return Ok(Box::new(config)),
+            Err(error) => error,
+        };
+        // Once more, one by one, for the field that is wrong.
+        for (field, value) in set {
+            let mut one = registered.clone();
+            one.insert(field.clone(), value.clone());
+            let name = field.as_str().unwrap_or_default();
+            let _: C = serde_yaml::from_value(one.into()).with_context(|| format!("field `{name}`"))?;
+        }
+        Err(error.into())
     }
 
     fn fields(&self) -> Result<Mapping> {

@@ -6,6 +6,7 @@ mod plot;
 pub mod statistics;
 mod table;
 pub mod tensorboard;
+pub mod tiles;
 mod words;
 
 pub use table::{Table, answer_table, paper_table};

@@ -176,8 +176,10 @@ fn pareto(answer: &Answer, cost: Cost) -> Result<Picture> {
         .with_dashed()
         .with_legend("Pareto front");
     let title = format!("{} over {}", short(metric), words::cost(cost));
+    let (low, high) = roomy(range(points.iter().flat_map(|p| [p.y - p.std, p.y + p.std])));
     picture("pareto", title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
-        scaled(over_cost(layout, cost).with_y_label(metric.label()), &xs)
+        let layout = over_cost(layout, cost).with_y_label(metric.label());
+        scaled(layout.with_y_axis_min(low).with_y_axis_max(high), &xs)
     })
 }
 
@@ -300,15 +302,21 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)))
 }
 
-/// An axis for these values, with room at both ends for points, error bars and labels.
+/// The ends of an axis, with room for points, error bars and labels.
+fn roomy((low, high): (f64, f64)) -> (f64, f64) {
+    let room = if high > low { 0.15 * (high - low) } else { 0.1 * high.abs().max(1.0) };
+    (low - room, high + room)
+}
+
+/// A horizontal axis for these values.
 fn scaled(layout: Layout, xs: &[f64]) -> Layout {
     let (low, high) = range(xs.iter().copied());
     if low > 0.0 && high / low > LOGARITHMIC {
         let room = (high / low).powf(0.12);
         return layout.with_log_x().with_x_axis_min(low / room).with_x_axis_max(high * room);
     }
-    let room = if high > low { 0.15 * (high - low) } else { 0.1 * high.abs().max(1.0) };
-    layout.with_x_axis_min(low - room).with_x_axis_max(high + room)
+    let (low, high) = roomy((low, high));
+    layout.with_x_axis_min(low).with_x_axis_max(high)
 }
 
 /// A text for each whole number, nothing for the ticks between.

@@ -1,7 +1,14 @@
-//! What results allow one to say: intervals of Student's t, and power laws.
+//! What results allow one to say: medians, intervals of Student's t, and power laws.
 
 /// How sure an interval is.
 const CONFIDENCE: f64 = 0.95;
+
+/// The middle of the values, or of the two in the middle; `None` of nothing.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
+    Some(f64::midpoint(*values.get(low)?, *values.get(high)?))
+}
 
 /// An estimate and the ends of its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,13 +30,14 @@ impl Estimate {
     }
 }
 
-/// The mean of a normal population from which `values` are drawn; `None` below two of them.
+/// The mean of a normal population from which `values` are drawn; `None` below two of them, and where all are equal:
+/// that so few differences show no spread does not mean that there is none.
 pub fn mean_estimate(values: &[f64]) -> Option<Estimate> {
     let n = values.len() as f64;
     let freedom = values.len().checked_sub(1).filter(|&freedom| freedom > 0)?;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / freedom as f64;
-    Some(Estimate::new(mean, (variance / n).sqrt(), freedom))
+    (variance > 0.0).then(|| Estimate::new(mean, (variance / n).sqrt(), freedom))
 }
 
 /// `y = scale · x^exponent`.
@@ -44,12 +52,15 @@ pub struct PowerLaw {
 /// The x of a power law span at least this factor: variants of matched cost have none to show.
 const SPAN: f64 = 1.5;
 
+/// Costs closer than this factor count as one: two groups of variants always lie on some power law.
+const SAME: f64 = 1.1;
+
 /// A straight line through the logarithms, by least squares; `None` below three different x, where these are nearly
 /// equal, or where a number is not positive.
 pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
     let mut distinct: Vec<f64> = points.iter().map(|p| p.0).collect();
     distinct.sort_by(f64::total_cmp);
-    distinct.dedup();
+    distinct.dedup_by(|next, one| *next < SAME * *one);
     if distinct.len() < 3 || points.iter().any(|&(x, y)| !(x > 0.0 && y > 0.0)) {
         return None;
     }
@@ -154,12 +165,20 @@ mod tests {
     }
 
     #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
+        assert_eq!(median(Vec::new()), None);
+    }
+
+    #[test]
     fn a_mean_has_its_interval() {
         let estimate = mean_estimate(&[1.0, 2.0, 3.0]).unwrap();
         assert!(close(estimate.value, 2.0) && close(estimate.high, 2.0 + 4.302_652_73 / 3f64.sqrt()));
         assert!(!estimate.is_clear());
         assert!(mean_estimate(&[1.0, 1.1, 0.9]).unwrap().is_clear());
         assert_eq!(mean_estimate(&[1.0]), None);
+        assert_eq!(mean_estimate(&[0.5, 0.5]), None, "no interval without width");
     }
 
     #[test]
@@ -174,6 +193,7 @@ mod tests {
         assert!(law.exponent.low < -0.5 && law.exponent.high > -0.5 && law.r_squared < 1.0);
         assert_eq!(power_law(&exact[..2]), None);
         assert_eq!(power_law(&[(1.0, 1.0), (1.02, 0.9), (1.03, 1.1)]), None, "costs are equal");
+        assert_eq!(power_law(&[(1.0, 1.0), (4.0, 0.9), (4.1, 1.1)]), None, "two groups");
         assert_eq!(power_law(&[(1.0, 1.0), (2.0, 0.0), (3.0, 1.0)]), None);
     }
 }

@@ -4,7 +4,7 @@ use super::format::{count, mean_std};
 use super::plot::Picture;
 use super::statistics::mean_estimate;
 use super::words;
-use crate::experiment::{Answer, Cost, Metric, Printed, Row, last, text};
+use crate::experiment::{Answer, Cost, Metric, Printed, Row, last, shown, text};
 use serde_json::{Map, Value};
 
 /// Rows under titles.
@@ -43,8 +43,10 @@ pub fn answer_table(answer: &Answer) -> Table {
         titles.push(format!("{} minus the first's", words::unit(metric).name));
     }
     let row = |row: &Row| {
-        let mut cells = cells(&row.variant, &answer.columns, "–");
-        cells.extend(self::cells(&row.solved, &answer.solved, "–"));
+        let setting = |value: Option<&Value>| value.map_or("–".to_owned(), shown);
+        let variant = answer.columns.iter().map(|key| setting(row.variant.get(key)));
+        let solved = answer.solved.iter().map(|key| setting(row.solved.get(key)));
+        let mut cells: Vec<String> = variant.chain(solved).collect();
         let metric = |metric, decimals| mean_std(row.mean(metric), row.std(metric), decimals);
         cells.extend([
             count(row.params),
@@ -107,9 +109,9 @@ pub fn paper_table(answer: &Answer) -> Option<Table> {
     (!rows.is_empty()).then_some(table)
 }
 
-/// The settings of these columns; `absent` where a variant has none.
-fn cells(settings: &Map<String, Value>, columns: &[String], absent: &str) -> Vec<String> {
-    columns.iter().map(|key| settings.get(key).map_or(absent.to_owned(), text)).collect()
+/// The settings of these columns in full; nothing where a variant has none.
+fn cells(settings: &Map<String, Value>, columns: &[String]) -> Vec<String> {
+    columns.iter().map(|key| settings.get(key).map_or(String::new(), text)).collect()
 }
 
 /// `results.csv`: the axes' columns, then costs and results, then what was solved for equal cost.
@@ -122,7 +124,7 @@ pub(super) fn csv(answer: &Answer) -> String {
     let mut out = line(titles.into_iter().map(str::to_owned));
     for row in &answer.rows {
         let number = |x: Option<f64>| x.map_or("nan".to_owned(), |x| x.to_string());
-        let mut cells = cells(&row.variant, &answer.columns, "");
+        let mut cells = cells(&row.variant, &answer.columns);
         cells.extend([row.params, row.macs, row.activations].map(|n| n.to_string()));
         cells.extend([
             number(row.mean(Metric::Top1)),
@@ -131,7 +133,7 @@ pub(super) fn csv(answer: &Answer) -> String {
             number(row.mean(Metric::ImagesPerSecond)),
             row.results.len().to_string(),
         ]);
-        cells.extend(self::cells(&row.solved, &answer.solved, ""));
+        cells.extend(self::cells(&row.solved, &answer.solved));
         out += &line(cells.into_iter());
     }
     out

@@ -1,19 +1,24 @@
-//! TensorBoard event files: scalars and the HParams page.
+//! TensorBoard event files: scalars, histograms, images and the HParams page.
 //!
 //! Records and messages are tensorboard-rs's; the file is ours, because its `SummaryWriter` loses what a killed
 //! process had flushed, overwrites files of the same second and aborts on a full disk.
 
+use super::tiles::Png;
 use crate::machine::unix_time;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use protobuf::well_known_types::Value;
 use protobuf::{Message, RepeatedField};
+use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
 use tensorboard_proto::api::{DataType, Experiment, HParamInfo, MetricInfo, MetricName, Status};
 use tensorboard_proto::event::Event;
 use tensorboard_proto::plugin_hparams::{HParamsPluginData, SessionEndInfo, SessionStartInfo};
-use tensorboard_proto::summary::{Summary, Summary_Value, SummaryMetadata, SummaryMetadata_PluginData};
+use tensorboard_proto::summary::{
+    HistogramProto, Summary, Summary_Image, Summary_Value, SummaryMetadata, SummaryMetadata_PluginData,
+};
 use tensorboard_rs::record_writer::RecordWriter;
 
 /// A value on the HParams page.
@@ -22,6 +27,41 @@ pub enum HParam {
     Bool(bool),
     Number(f64),
     Text(String),
+}
+
+/// Bins of a histogram.
+const BINS: i64 = 30;
+
+/// How values are spread: bins of equal width from the least to the greatest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    pub min: f64,
+    pub max: f64,
+    pub sum: f64,
+    pub sum_squares: f64,
+    /// How many values each bin has; a single one where all values are equal.
+    pub bins: Vec<f64>,
+}
+
+impl Histogram {
+    /// Of all values of a tensor.
+    ///
+    /// # Errors
+    /// A tensor without values, or with some that are not finite.
+    pub fn of(tensor: &Tensor) -> Result<Self> {
+        let values =
+            tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_flatten(0, -1)?;
+        ensure!(values.numel() > 0, "a histogram of nothing");
+        let number = |tensor: Tensor| tensor.f_double_value(&[]);
+        let (min, max) = (number(values.f_min()?)?, number(values.f_max()?)?);
+        ensure!(min.is_finite() && max.is_finite(), "a histogram of values that are not finite");
+        let bins = match max > min {
+            true => Vec::<f64>::try_from(values.f_histc(BINS)?)?,
+            false => vec![values.numel() as f64],
+        };
+        let sum = number(values.f_sum(Kind::Double)?)?;
+        Ok(Self { min, max, sum, sum_squares: number(values.f_square()?.f_sum(Kind::Double)?)?, bins })
+    }
 }
 
 /// One event file of its own. Records are in the file once [`EventWriter::flush`] returns.
@@ -63,6 +103,43 @@ impl EventWriter {
         point.set_tag(tag.to_owned());
         point.set_simple_value(value);
         self.summary(point, step, wall_time)
+    }
+
+    /// How the values of a tensor are spread.
+    ///
+    /// # Errors
+    /// As [`EventWriter::scalar`].
+    pub fn histogram(&mut self, tag: &str, step: i64, wall_time: f64, histogram: &Histogram) -> Result<()> {
+        let &Histogram { min, max, sum, sum_squares, ref bins } = histogram;
+        let width = (max - min) / bins.len() as f64;
+        let mut proto = HistogramProto::new();
+        proto.set_min(min);
+        proto.set_max(max);
+        proto.set_num(bins.iter().sum());
+        proto.set_sum(sum);
+        proto.set_sum_squares(sum_squares);
+        proto.set_bucket_limit((1..=bins.len()).map(|i| min + i as f64 * width).collect());
+        proto.set_bucket(bins.clone());
+        let mut value = Summary_Value::new();
+        value.set_tag(tag.to_owned());
+        value.set_histo(proto);
+        self.summary(value, step, wall_time)
+    }
+
+    /// A picture.
+    ///
+    /// # Errors
+    /// As [`EventWriter::scalar`], and one of more than 2³¹ pixels a side.
+    pub fn image(&mut self, tag: &str, step: i64, picture: &Png) -> Result<()> {
+        let mut image = Summary_Image::new();
+        image.set_width(picture.width.try_into()?);
+        image.set_height(picture.height.try_into()?);
+        image.set_colorspace(picture.channels.try_into()?);
+        image.set_encoded_image_string(picture.bytes.clone());
+        let mut value = Summary_Value::new();
+        value.set_tag(tag.to_owned());
+        value.set_image(image);
+        self.summary(value, step, unix_time())
     }
 
     /// Lists the run on the HParams page, with these settings, beside the scalars of these tags.

@@ -77,7 +77,14 @@ pub fn verdict(answer: &Answer) -> String {
         }
         None => {
             let gap = (top - next).abs();
-            format!(": a difference of {gap:.decimals$}; one seed does not tell how much of it is noise.")
+            match differences.len() {
+                0 | 1 => format!(
+                    ": a difference of {gap:.decimals$}; one seed does not tell how much of it is noise."
+                ),
+                n => format!(
+                    ": a difference of {gap:.decimals$} over each of {n} seeds, too few to tell how much of it is noise."
+                ),
+            }
         }
     };
     if let Some((worst, _)) = rest.last().filter(|_| rest.len() > 1) {

@@ -6,6 +6,7 @@
 use super::ema::Ema;
 use super::optimizer::Optimizer;
 use super::record::EpochMetrics;
+use crate::report::tensorboard::Histogram;
 use crate::weights::{self, StateFile};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub(super) struct Progress {
     pub sums: Sums,
     pub rows: Vec<EpochMetrics>,
     pub points: Vec<Point>,
+    #[serde(default)]
+    pub snapshots: Vec<Snapshot>,
     /// Epoch and top-1 of the best evaluation.
     pub best: Option<(u64, f64)>,
     /// Seconds spent, over all processes.
@@ -56,6 +59,14 @@ pub(super) struct Point {
     pub loss: f64,
     pub lr: f64,
     pub wall_time: f64,
+}
+
+/// How the values of each parameter were spread after an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    pub epoch: u64,
+    pub wall_time: f64,
+    pub histograms: Vec<(String, Histogram)>,
 }
 
 /// The tensors of a run that a checkpoint keeps.

@@ -1,5 +1,7 @@
 //! One training run as a YAML file spells it.
 
+use super::optimizer::OptimizerConfig;
+use super::schedule::ScheduleConfig;
 use crate::data::DataConfig;
 use crate::models::{Architecture, Complexity, ModelSpec};
 use crate::weights::{self, StateFile};
@@ -137,8 +139,15 @@ pub struct TrainConfig {
     pub eval_batch_size: usize,
     /// Steps between two points of the training curve; 0 for none within an epoch.
     pub log_every: u64,
+    /// Histograms of all parameters after each epoch, for TensorBoard.
+    #[serde(skip_serializing_if = "is_false")]
+    pub histograms: bool,
     /// Save within an epoch too, every this many steps; 0 saves at the end of each epoch alone.
     pub save_every: u64,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Default for TrainConfig {
@@ -160,6 +169,7 @@ impl Default for TrainConfig {
             eval_every: 1,
             eval_batch_size: 500,
             log_every: 50,
+            histograms: false,
             save_every: 0,
         }
     }
@@ -203,209 +213,4 @@ pub enum Precision {
     Float32,
     /// bfloat16 by autocast.
     Bfloat16,
-}
-
-/// The rule of the update: one of the names below with its own settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerConfig {
-    Sgd(Sgd),
-    AdamW(AdamW),
-    RmsProp(RmsProp),
-}
-
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        Self::Sgd(Sgd::default())
-    }
-}
-
-impl OptimizerConfig {
-    /// The learning rate before the schedule.
-    pub fn lr(&self) -> f64 {
-        match self {
-            Self::Sgd(c) => c.lr,
-            Self::AdamW(c) => c.lr,
-            Self::RmsProp(c) => c.lr,
-        }
-    }
-
-    /// The weight decay of the parameters that have any.
-    pub fn weight_decay(&self) -> f64 {
-        match self {
-            Self::Sgd(c) => c.weight_decay,
-            Self::AdamW(c) => c.weight_decay,
-            Self::RmsProp(c) => c.weight_decay,
-        }
-    }
-
-    fn validate(&self) -> Result<()> {
-        let not_negative = |key: &str, x: f64| {
-            ensure!(x >= 0.0 && x.is_finite(), "`train.optimizer`: {key} {x} must not be negative");
-            Ok(())
-        };
-        let unit = |key: &str, x: f64| {
-            ensure!((0.0..1.0).contains(&x), "`train.optimizer`: {key} {x} is not in [0, 1)");
-            Ok(())
-        };
-        not_negative("lr", self.lr())?;
-        not_negative("weight_decay", self.weight_decay())?;
-        match self {
-            Self::Sgd(c) => {
-                unit("momentum", c.momentum)?;
-                ensure!(!c.nesterov || c.momentum > 0.0, "`train.optimizer.sgd`: nesterov needs a momentum");
-                Ok(())
-            }
-            Self::AdamW(c) => {
-                c.betas.iter().try_for_each(|&beta| unit("betas", beta))?;
-                not_negative("eps", c.eps)
-            }
-            Self::RmsProp(c) => {
-                unit("alpha", c.alpha)?;
-                unit("momentum", c.momentum)?;
-                not_negative("eps", c.eps)
-            }
-        }
-    }
-}
-
-/// `torch.optim.SGD`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sgd {
-    pub lr: f64,
-    pub momentum: f64,
-    pub nesterov: bool,
-    pub weight_decay: f64,
-}
-
-impl Default for Sgd {
-    fn default() -> Self {
-        Self { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0 }
-    }
-}
-
-/// `torch.optim.AdamW`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdamW {
-    pub lr: f64,
-    pub betas: [f64; 2],
-    pub eps: f64,
-    pub weight_decay: f64,
-}
-
-impl Default for AdamW {
-    fn default() -> Self {
-        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 1e-2 }
-    }
-}
-
-/// `torch.optim.RMSprop`; with `tf` the variant of TensorFlow that the MobileNet and EfficientNet papers trained with
-/// (eps inside the root, the mean square starting at 1, the learning rate inside the momentum), as timm's `RMSpropTF`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RmsProp {
-    pub lr: f64,
-    pub alpha: f64,
-    pub momentum: f64,
-    pub eps: f64,
-    pub weight_decay: f64,
-    pub tf: bool,
-}
-
-impl Default for RmsProp {
-    fn default() -> Self {
-        Self { lr: 1e-2, alpha: 0.99, momentum: 0.0, eps: 1e-8, weight_decay: 0.0, tf: false }
-    }
-}
-
-/// How the learning rate goes over the run, per step, after a linear warm-up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScheduleConfig {
-    Constant(Warmup),
-    /// Times `gamma` every `every` epochs.
-    Step(Step),
-    /// Times `gamma` at each of the epochs in `milestones`.
-    MultiStep(MultiStep),
-    /// Half a cosine down to `final_lr` times the learning rate.
-    Cosine(Cosine),
-}
-
-impl Default for ScheduleConfig {
-    fn default() -> Self {
-        Self::Cosine(Cosine::default())
-    }
-}
-
-impl ScheduleConfig {
-    /// Epochs of linear warm-up.
-    pub fn warmup_epochs(&self) -> f64 {
-        match self {
-            Self::Constant(c) => c.warmup_epochs,
-            Self::Step(c) => c.warmup_epochs,
-            Self::MultiStep(c) => c.warmup_epochs,
-            Self::Cosine(c) => c.warmup_epochs,
-        }
-    }
-
-    fn validate(&self) -> Result<()> {
-        let warmup = self.warmup_epochs();
-        let negative = "`train.schedule`: warmup_epochs must not be negative";
-        ensure!(warmup >= 0.0 && warmup.is_finite(), "{negative}");
-        match self {
-            Self::Constant(_) => {}
-            Self::Step(c) => ensure!(c.every > 0, "`train.schedule.step.every` must be positive"),
-            Self::MultiStep(c) => ensure!(
-                c.milestones.windows(2).all(|pair| pair[0] < pair[1]),
-                "`train.schedule.multi_step.milestones` must rise"
-            ),
-            Self::Cosine(c) => {
-                ensure!(
-                    (0.0..=1.0).contains(&c.final_lr),
-                    "`train.schedule.cosine.final_lr` is not in [0, 1]"
-                );
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Warmup {
-    pub warmup_epochs: f64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Step {
-    pub every: u64,
-    #[serde(default = "tenth")]
-    pub gamma: f64,
-    #[serde(default)]
-    pub warmup_epochs: f64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MultiStep {
-    pub milestones: Vec<u64>,
-    #[serde(default = "tenth")]
-    pub gamma: f64,
-    #[serde(default)]
-    pub warmup_epochs: f64,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cosine {
-    pub warmup_epochs: f64,
-    /// The last learning rate as a fraction of the first.
-    pub final_lr: f64,
-}
-
-fn tenth() -> f64 {
-    0.1
 }

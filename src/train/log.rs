@@ -1,10 +1,11 @@
 //! What a run shows while it goes: `metrics.jsonl` and TensorBoard events, both always true to the checkpoint.
 
-use super::checkpoint::{Point, Progress};
+use super::checkpoint::{Point, Progress, Snapshot};
 use super::config::RunConfig;
 use super::record::EpochMetrics;
 use crate::atomic;
 use crate::report::tensorboard::{EventWriter, HParam};
+use crate::report::tiles::Png;
 use anyhow::{Context, Result};
 use serde_yaml::Value;
 use std::fs;
@@ -38,6 +39,7 @@ impl RunLog {
         let mut log = Self { metrics: dir.join(METRICS), events };
         progress.points.iter().try_for_each(|point| log.point(point))?;
         progress.rows.iter().try_for_each(|row| log.scalars(row))?;
+        progress.snapshots.iter().try_for_each(|snapshot| log.histograms(snapshot))?;
         log.epoch_lines(progress)?;
         log.events.flush()?;
         Ok(log)
@@ -57,8 +59,17 @@ impl RunLog {
         if let Some(row) = progress.rows.last() {
             self.scalars(row)?;
         }
+        if let Some(snapshot) = progress.snapshots.last().filter(|snapshot| snapshot.epoch == progress.epoch)
+        {
+            self.histograms(snapshot)?;
+        }
         self.events.flush()?;
         self.epoch_lines(progress)
+    }
+
+    /// A picture of the run at its end.
+    pub fn image(&mut self, tag: &str, epoch: u64, picture: &Png) -> Result<()> {
+        self.events.image(tag, epoch as i64, picture)
     }
 
     /// Tells TensorBoard that the run ended well.
@@ -83,6 +94,13 @@ impl RunLog {
             }
         }
         Ok(())
+    }
+
+    fn histograms(&mut self, snapshot: &Snapshot) -> Result<()> {
+        snapshot.histograms.iter().try_for_each(|(name, histogram)| {
+            let tag = format!("weights/{name}");
+            self.events.histogram(&tag, snapshot.epoch as i64, snapshot.wall_time, histogram)
+        })
     }
 
     fn epoch_lines(&self, progress: &Progress) -> Result<()> {

@@ -11,13 +11,11 @@ mod schedule;
 mod trainer;
 
 pub use checkpoint::checkpoint_weights;
-pub use config::{
-    AdamW, Cosine, InitConfig, MultiStep, OptimizerConfig, Precision, RmsProp, RunConfig, ScheduleConfig,
-    Sgd, Step, TrainConfig, Warmup,
-};
-pub use optimizer::Optimizer;
+pub use config::{InitConfig, Precision, RunConfig, TrainConfig};
+pub use optimizer::{AdamW, Optimizer, OptimizerConfig, RmsProp, Sgd};
 pub use record::{EpochMetrics, RunResult};
 pub use run::{Event, run, run_until};
+pub use schedule::{Cosine, MultiStep, ScheduleConfig, Step, Warmup};
 
 pub(crate) use log::METRICS;
 pub(crate) use run::{CONFIG, FAILED, RESULT, is_running, lock};

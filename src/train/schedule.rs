@@ -1,7 +1,98 @@
 //! The learning rate of each step.
 
-use super::config::ScheduleConfig;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
+
+/// How the learning rate goes over the run, per step, after a linear warm-up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleConfig {
+    Constant(Warmup),
+    /// Times `gamma` every `every` epochs.
+    Step(Step),
+    /// Times `gamma` at each of the epochs in `milestones`.
+    MultiStep(MultiStep),
+    /// Half a cosine down to `final_lr` times the learning rate.
+    Cosine(Cosine),
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self::Cosine(Cosine::default())
+    }
+}
+
+impl ScheduleConfig {
+    /// Epochs of linear warm-up.
+    pub fn warmup_epochs(&self) -> f64 {
+        match self {
+            Self::Constant(c) => c.warmup_epochs,
+            Self::Step(c) => c.warmup_epochs,
+            Self::MultiStep(c) => c.warmup_epochs,
+            Self::Cosine(c) => c.warmup_epochs,
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let warmup = self.warmup_epochs();
+        let negative = "`train.schedule`: warmup_epochs must not be negative";
+        ensure!(warmup >= 0.0 && warmup.is_finite(), "{negative}");
+        match self {
+            Self::Constant(_) => {}
+            Self::Step(c) => ensure!(c.every > 0, "`train.schedule.step.every` must be positive"),
+            Self::MultiStep(c) => ensure!(
+                c.milestones.windows(2).all(|pair| pair[0] < pair[1]),
+                "`train.schedule.multi_step.milestones` must rise"
+            ),
+            Self::Cosine(c) => {
+                ensure!(
+                    (0.0..=1.0).contains(&c.final_lr),
+                    "`train.schedule.cosine.final_lr` is not in [0, 1]"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Warmup {
+    pub warmup_epochs: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub every: u64,
+    #[serde(default = "tenth")]
+    pub gamma: f64,
+    #[serde(default)]
+    pub warmup_epochs: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MultiStep {
+    pub milestones: Vec<u64>,
+    #[serde(default = "tenth")]
+    pub gamma: f64,
+    #[serde(default)]
+    pub warmup_epochs: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cosine {
+    pub warmup_epochs: f64,
+    /// The last learning rate as a fraction of the first.
+    pub final_lr: f64,
+}
+
+fn tenth() -> f64 {
+    0.1
+}
 
 /// The learning rate over a run of known length.
 pub(super) struct Schedule {
@@ -46,7 +137,6 @@ fn power(gamma: f64, times: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::{Cosine, MultiStep, Step, Warmup};
     use super::*;
 
     fn rates(config: ScheduleConfig) -> Vec<f64> {

@@ -1,6 +1,10 @@
 //! The training loop.
 
-use super::checkpoint::{Point, Progress, State, Sums, save_weights};
+mod evaluation;
+mod pictures;
+
+use self::evaluation::count_correct;
+use super::checkpoint::{Point, Progress, Snapshot, State, Sums, save_weights};
 use super::config::{Precision, RunConfig, TrainConfig};
 use super::ema::Ema;
 use super::log::RunLog;
@@ -12,6 +16,8 @@ use crate::data::{self, Loader, LoaderConfig, Pictures, Statistics, Stream};
 use crate::machine::unix_time;
 use crate::models::{Complexity, Model};
 use crate::nn::Store;
+use crate::report::statistics::median;
+use crate::report::tensorboard::Histogram;
 use crate::torch::{self, Autocast, device};
 use crate::{Interrupted, atomic};
 use anyhow::{Context, Result, bail, ensure};
@@ -323,36 +329,6 @@ impl<'a> Trainer<'a> {
         Ok((torch::channels_last(&images)?, batch.labels.f_to_device(self.device)?))
     }
 
-    /// Mean cross-entropy and percent of right answers on the test images.
-    fn evaluate(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
-        let _no_grad = tch::no_grad_guard();
-        // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
-        if self.config.train.precision == Precision::Float32 {
-            self.store.freeze(Kind::Float);
-        }
-        let outcome = self.evaluate_all(observe);
-        self.store.thaw();
-        outcome
-    }
-
-    fn evaluate_all(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
-        let (mut loss, mut correct, mut images) = (0.0, 0.0, 0.0);
-        for batch in self.test.epoch(0, 0) {
-            let batch = batch?;
-            batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
-            if batch.labels.numel() == 0 {
-                continue;
-            }
-            let (pixels, labels) = self.to_device(&batch)?;
-            let logits = self.forward(&pixels, false)?;
-            let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
-            loss += sum.f_double_value(&[])?;
-            correct += count_correct(&logits, &labels)?.f_double_value(&[])?;
-            images += labels.size()[0] as f64;
-        }
-        Ok((loss / images, 100.0 * correct / images))
-    }
-
     /// Evaluates, records and saves. Nothing is written before the numbers are known to be finite.
     fn end_epoch(
         &mut self,
@@ -409,6 +385,12 @@ impl<'a> Trainer<'a> {
         row.seconds = self.progress.seconds;
         row.wall_time = unix_time();
         self.progress.rows.push(row);
+        if self.config.train.histograms {
+            let histogram =
+                |(name, parameter): (String, Tensor)| -> Result<_> { Ok((name, Histogram::of(&parameter)?)) };
+            let histograms = self.store.parameters().into_iter().map(histogram).collect::<Result<_>>()?;
+            self.progress.snapshots.push(Snapshot { epoch, wall_time: unix_time(), histograms });
+        }
         self.progress.epoch = epoch;
         self.progress.batch = 0;
         self.progress.sums = Sums::default();
@@ -417,6 +399,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn finish(&mut self) -> Result<RunResult> {
+        self.show()?;
         let rows = &self.progress.rows;
         let last = rows.last().context("a run without epochs")?;
         let (best_epoch, best_top1) = self.progress.best.context("a run without evaluation")?;
@@ -432,7 +415,7 @@ impl<'a> Trainer<'a> {
             loss: last.test_loss.context("the last epoch was not evaluated")?,
             best_top1,
             best_epoch,
-            images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()),
+            images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()).unwrap_or(0.0),
             skipped: self.train.skipped().len() + self.test.skipped().len(),
             seconds: self.progress.seconds,
             device: format!("{:?}", self.device),
@@ -491,18 +474,7 @@ fn image_shape(pictures: &Pictures) -> [i64; 3] {
     }
 }
 
-/// How many rows of `logits` have their maximum at the label: a float64 scalar on the device.
-fn count_correct(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    Ok(logits.f_argmax(1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Double)?)
-}
-
 /// The seed of libtorch's generator for one purpose at one place of a run.
 fn stream_seed(seed: u64, purpose: &str, epoch: u64, index: u64) -> i64 {
     Stream::new(seed, purpose, epoch, index).next_u64() as i64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
-    values.get(low).zip(values.get(high)).map_or(0.0, |(a, b)| (a + b) / 2.0)
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
 use tchvision::weights::StateFile;
 
 /// A folder with a data set, a YAML file and run directories.
@@ -68,6 +70,39 @@ impl Lab {
     pub fn start(&self, yaml: &Path, dir: &Path) -> Child {
         self.command(yaml, dir).spawn().unwrap()
     }
+}
+
+/// Processes that are killed before one may end.
+const KILLS: u32 = 6;
+
+/// Starts a process again and again and kills it a moment after it has saved something, a later moment each time, until
+/// one ends by itself or it has been killed often enough; returns how often. `saved` tells when something was saved last.
+pub fn kill_until_done(start: impl Fn() -> Child, saved: impl Fn() -> Option<SystemTime>) -> u32 {
+    let mut kills = 0;
+    loop {
+        let before = saved();
+        let mut child = start();
+        let ended = |child: &mut Child| child.try_wait().unwrap().is_some();
+        if kills < KILLS {
+            while saved() == before && !ended(&mut child) {
+                sleep(Duration::from_millis(2));
+            }
+            sleep(Duration::from_millis(40).saturating_mul(kills));
+        }
+        if kills == KILLS || ended(&mut child) {
+            let out = child.wait_with_output().unwrap();
+            assert!(out.status.success(), "{}", text(&out.stderr));
+            return kills;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    }
+}
+
+/// When a file was written last, if it is there.
+pub fn written(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -12,6 +12,7 @@ mod weights;
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
 use std::process::Command;
+use tchvision::report::statistics;
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -40,10 +41,8 @@ pub fn run(verb: Verb) -> Result<()> {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
-    values.get(low).zip(values.get(high)).map_or(f64::NAN, |(a, b)| (a + b) / 2.0)
+fn median(values: Vec<f64>) -> f64 {
+    statistics::median(values).unwrap_or(f64::NAN)
 }
 
 /// What a program prints.

@@ -1,6 +1,7 @@
 //! `tchvision weights fetch`: the path of the file on stdout, so that scripts can take it.
 
-use crate::cli::{Progress, print, print_json};
+use crate::cli::progress::FileBar;
+use crate::cli::{print, print_json};
 use anyhow::Result;
 use serde_json::json;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let entry = catalogue::find(&args.name).map_err(|e| Usage(brief(&e)))?;
-    let progress = Progress::new();
+    let progress = FileBar::new();
     let fetched = Hub::from_env()?.fetch(entry, &mut |file, done, total| progress.set(file, done, total));
     progress.finish();
     let mut fetched = fetched?;

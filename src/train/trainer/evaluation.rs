@@ -1,0 +1,44 @@
+//! The passes over the test images.
+
+use super::Trainer;
+use crate::train::config::Precision;
+use crate::train::run::Event;
+use anyhow::Result;
+use tch::{Kind, Reduction, Tensor};
+
+impl Trainer<'_> {
+    /// Mean cross-entropy and percent of right answers on the test images.
+    pub(super) fn evaluate(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
+        let _no_grad = tch::no_grad_guard();
+        // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
+        if self.config.train.precision == Precision::Float32 {
+            self.store.freeze(Kind::Float);
+        }
+        let outcome = self.evaluate_all(observe);
+        self.store.thaw();
+        outcome
+    }
+
+    fn evaluate_all(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
+        let (mut loss, mut correct, mut images) = (0.0, 0.0, 0.0);
+        for batch in self.test.epoch(0, 0) {
+            let batch = batch?;
+            batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
+            if batch.labels.numel() == 0 {
+                continue;
+            }
+            let (pixels, labels) = self.to_device(&batch)?;
+            let logits = self.forward(&pixels, false)?;
+            let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
+            loss += sum.f_double_value(&[])?;
+            correct += count_correct(&logits, &labels)?.f_double_value(&[])?;
+            images += labels.size()[0] as f64;
+        }
+        Ok((loss / images, 100.0 * correct / images))
+    }
+}
+
+/// How many rows of `logits` have their maximum at the label: a float64 scalar on the device.
+pub(super) fn count_correct(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    Ok(logits.f_argmax(1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Double)?)
+}
