@@ -66,7 +66,7 @@ fn a_part_of_a_file_is_the_part_of_its_picture() {
             let want = whole.crop(columns.clone(), rows.clone()).unwrap();
             assert!(part == want, "{name}: {columns:?} {rows:?}");
         }
-        for (columns, rows) in [(0..w + 1, 0..h), (0..w, h..h), (1..0, 0..h)] {
+        for (columns, rows) in [(0..w + 1, 0..h), (0..w, h..h)] {
             assert!(Encoded::open(&bytes).unwrap().part(columns, rows).is_err(), "{name}");
         }
     }

@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn processors_without_vectors_have_the_same_colours() {
-        let of = |factor: usize| (0..65_536 + 5).map(|i| (i * factor >> 8) as u8).collect::<Vec<u8>>();
+        let of = |factor: usize| (0..65_536 + 5).map(|i| ((i * factor) >> 8) as u8).collect::<Vec<u8>>();
         // Every pair of colours, with some luma.
         let (luma, blue, red) = (of(77_003), of(1), of(256));
         let (mut vectors, mut scalars) = (vec![0; luma.len() * 3], vec![0; luma.len() * 3]);
