@@ -79,7 +79,9 @@ fn list(json: bool) -> Result<()> {
         ]);
     }
     print(out)?;
-    print("\nImageNet in files of your own, as downloaded, below the root or at `root:`:")?;
+    print(
+        "\nImageNet in files of your own, as downloaded, below the root or at `root:`; each synset is a class, flat:",
+    )?;
     let mut out = table(&["data set", "classes", "about"]);
     for known in data::imagenet() {
         out.add_row([known.name, &known.classes.to_string(), known.about]);

@@ -108,9 +108,9 @@ fn eigen(mut a: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
         for row in a.iter_mut().chain(&mut vectors) {
             (row[p], row[q]) = turn(row[p], row[q]);
         }
-        for i in 0..3 {
-            (a[p][i], a[q][i]) = turn(a[p][i], a[q][i]);
-        }
+        let rows = (a[p], a[q]);
+        a[p] = std::array::from_fn(|i| turn(rows.0[i], rows.1[i]).0);
+        a[q] = std::array::from_fn(|i| turn(rows.0[i], rows.1[i]).1);
     }
     ([a[0][0], a[1][1], a[2][2]], vectors)
 }

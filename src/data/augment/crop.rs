@@ -91,8 +91,8 @@ impl RandomResizedCrop {
     ) -> Result<RgbImage> {
         let (width, height) = image.size();
         let Rectangle { left, top, width, height } = self.part(width, height, stream);
-        let part = image.part(left..left + width, top..top + height)?;
-        part.resize(&Resize::to(side, side, interpolation))
+        let to = Resize::to(side, side, interpolation);
+        image.resized_part(left..left + width, top..top + height, &to)
     }
 }
 

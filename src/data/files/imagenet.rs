@@ -1,4 +1,6 @@
 //! ImageNet as downloaded: folders or tar archives of synsets, validation pictures with the devkit's labels.
+//!
+//! The hierarchy of synsets is left flat: each is a class of its own, whatever it is a kind of.
 
 use super::archive::Archive;
 use super::folder::{Classes, by_class};

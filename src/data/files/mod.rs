@@ -321,8 +321,8 @@ fn walk(dir: &Path, depth: usize, each: &mut impl FnMut(&Path, &[String])) -> Re
     let pictures: Vec<String> =
         files.into_iter().map(|(name, _)| name).filter(|name| is_picture(name)).collect();
     each(dir, &pictures);
-    let visible = folders.iter().filter(|(name, _)| !name.starts_with('.'));
-    visible.map(|(name, _)| walk(&dir.join(name), depth - 1, each)).collect()
+    let mut visible = folders.iter().filter(|(name, _)| !name.starts_with('.'));
+    visible.try_for_each(|(name, _)| walk(&dir.join(name), depth - 1, each))
 }
 
 /// The place of each name in a list of classes.

@@ -23,6 +23,9 @@ pub const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
 /// A larger file is no picture.
 const MAX_BYTES: u64 = 256 << 20;
 
+/// How many times larger than wanted a picture of low frequencies is at least.
+const SPARE: usize = 3;
+
 /// A picture in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RgbImage {
@@ -128,6 +131,34 @@ impl<'a> Encoded<'a> {
             }
             Kind::Decoded(image) => image.crop(columns, rows),
         }
+    }
+
+    /// A part of the picture in another size, for training: nearly what [`Self::part`] resized is. Of a JPEG that is more
+    /// than six times as large only the frequencies are decoded that a picture of half its size has, or a quarter, or an
+    /// eighth: it is still three times too large then, and the resizing hides the difference.
+    ///
+    /// # Errors
+    /// As [`Self::part`] and [`RgbImage::resize`].
+    pub fn resized_part(&self, columns: Range<usize>, rows: Range<usize>, to: &Resize) -> Result<RgbImage> {
+        if let Kind::Jpeg(bytes, frame) = &self.0 {
+            within((frame.width, frame.height), &columns, &rows)?;
+            let spare = (columns.len() / to.width.max(1)).min(rows.len() / to.height.max(1)) / SPARE;
+            let shrink = [8, 4, 2].into_iter().find(|&shrink| shrink <= spare);
+            let smaller = shrink.and_then(|shrink| {
+                Some((shrink, jpeg::smaller_part(bytes, frame, shrink, &columns, &rows)?))
+            });
+            if let Some((shrink, smaller)) = smaller {
+                let scale = shrink as f32;
+                let edges = |range: &Range<usize>| {
+                    let from = (range.start % shrink) as f32 / scale;
+                    (from, from + range.len() as f32 / scale)
+                };
+                let ((left, right), (top, bottom)) = (edges(&columns), edges(&rows));
+                let region = Region { left, top, right, bottom };
+                return smaller.resize(&Resize { region: Some(region), ..to.clone() });
+            }
+        }
+        self.part(columns, rows)?.resize(to)
     }
 
     /// # Errors

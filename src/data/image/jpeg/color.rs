@@ -1,18 +1,19 @@
 //! From planes of samples to pixels: libjpeg's interpolation of colours (`jdsample`, "fancy") and its YCbCr (`jdcolor`).
 
 use super::frame::Frame;
-use super::scan::Plane;
+use super::scan::{Plane, Wanted};
 use crate::data::image::RgbImage;
 use std::ops::Range;
 
 /// The pixels of a part of the picture.
-pub fn convert(frame: &Frame, planes: &[Plane], columns: Range<usize>, rows: Range<usize>) -> RgbImage {
+pub fn convert(frame: &Frame, planes: &[Plane], wanted: Wanted) -> RgbImage {
+    let Wanted { shrink, columns, rows } = wanted;
     let (width, height) = (columns.len(), rows.len());
     let mut pixels = vec![0; width * height * 3];
     let outputs = pixels.chunks_exact_mut(width * 3);
     match planes {
         [luma, blue, red] => {
-            let [mut blues, mut reds] = [blue, red].map(|plane| Chroma::new(frame, plane, &columns));
+            let [mut blues, mut reds] = [blue, red].map(|plane| Chroma::new(frame, plane, shrink, &columns));
             for (y, output) in rows.zip(outputs) {
                 to_rgb(luma.row(y, columns.clone()), blues.row(y), reds.row(y), output);
             }
@@ -45,9 +46,9 @@ struct Chroma<'a> {
 }
 
 impl<'a> Chroma<'a> {
-    fn new(frame: &Frame, plane: &'a Plane, columns: &Range<usize>) -> Self {
-        let [across, down] = frame.chroma;
-        let (width, height) = (frame.width.div_ceil(across), frame.height.div_ceil(down));
+    fn new(frame: &Frame, plane: &'a Plane, shrink: usize, columns: &Range<usize>) -> Self {
+        let [across, _] = frame.chroma;
+        let [width, height] = frame.chroma_size(shrink);
         let used = match across {
             1 => columns.clone(),
             _ => (columns.start / 2).saturating_sub(1)..((columns.end - 1) / 2 + 2).min(width),
@@ -255,7 +256,7 @@ mod tests {
 
     #[test]
     fn processors_without_vectors_have_the_same_colours() {
-        let of = |factor: usize| (0..65_536 + 5).map(|i| (i * factor >> 8) as u8).collect::<Vec<u8>>();
+        let of = |factor: usize| (0..65_536 + 5).map(|i| ((i * factor) >> 8) as u8).collect::<Vec<u8>>();
         // Every pair of colours, with some luma.
         let (luma, blue, red) = (of(77_003), of(1), of(256));
         let (mut vectors, mut scalars) = (vec![0; luma.len() * 3], vec![0; luma.len() * 3]);

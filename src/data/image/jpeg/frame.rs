@@ -40,60 +40,44 @@ struct Stated {
 impl Frame {
     /// `None` for what libjpeg should see: other kinds of JPEG, and damage.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut quantization = [None; 4];
-        let (mut dc, mut ac) = ([None, None, None, None], [None, None, None, None]);
+        let mut tables = Tables::default();
         let (mut size, mut stated) = ((0, 0), Vec::new());
         let (mut restart, mut is_jfif, mut adobe) = (0, false, None);
         let mut at = 2;
-        loop {
+        let scan = loop {
             let [0xff, marker] = *bytes.get(at..at + 2)? else { return None };
             let length = usize::from(u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?));
             let body = bytes.get(at + 4..at + 2 + length)?;
             at += 2 + length;
             match marker {
                 0xc0 | 0xc1 => (size, stated) = frame_header(body)?,
-                0xc4 => huffman_tables(body, &mut dc, &mut ac)?,
-                0xdb => quantization_tables(body, &mut quantization)?,
+                0xc4 => tables.huffman(body)?,
+                0xda => break body,
+                0xdb => tables.quantization(body)?,
                 0xdd => restart = usize::from(u16::from_be_bytes(body.try_into().ok()?)),
-                0xe0 => is_jfif |= body.len() >= 12 && body.starts_with(b"JFIF\0"),
+                0xe0 => is_jfif |= body.len() >= 14 && body.starts_with(b"JFIF\0"),
                 0xee if body.starts_with(b"Adobe") => adobe = Some(*body.get(11)?),
                 0xe1..=0xef | 0xfe => {}
-                0xda => {
-                    let [count, selectors @ .., 0, 63, 0] = body else { return None };
-                    let is_whole = stated.len() == usize::from(*count) && selectors.len() == 2 * stated.len();
-                    if !is_whole {
-                        return None;
-                    }
-                    let mut components = Vec::with_capacity(stated.len());
-                    for (stated, selector) in stated.iter().zip(selectors.chunks_exact(2)) {
-                        let table = |tables: &[Option<Table>; 4], number: u8| -> Option<Table> {
-                            tables.get(usize::from(number))?.clone()
-                        };
-                        components.push(Component {
-                            blocks: stated.sampling,
-                            quantization: (*quantization.get(stated.quantization)?)?,
-                            dc: table(&dc, selector[1] >> 4)?,
-                            ac: table(&ac, selector[1] & 15)?,
-                        });
-                        if selector[0] != stated.id {
-                            return None;
-                        }
-                    }
-                    let ids: Vec<u8> = stated.iter().map(|stated| stated.id).collect();
-                    let is_ycc = is_jfif || adobe == Some(1) || adobe.is_none() && ids == [1, 2, 3];
-                    return Self {
-                        width: size.0,
-                        height: size.1,
-                        components,
-                        chroma: [1; 2],
-                        restart,
-                        data: at,
-                    }
-                    .with_chroma(is_ycc);
-                }
                 _ => return None,
             }
-        }
+        };
+        let components = tables.components(scan, &stated)?;
+        let ids: Vec<u8> = stated.iter().map(|stated| stated.id).collect();
+        let is_ycc = is_jfif || adobe == Some(1) || adobe.is_none() && ids == [1, 2, 3];
+        let (width, height) = size;
+        Self { width, height, components, chroma: [1; 2], restart, data: at }.with_chroma(is_ycc)
+    }
+
+    /// Groups of blocks across and down.
+    pub fn groups(&self) -> [usize; 2] {
+        let [across, down] = self.chroma;
+        [self.width.div_ceil(BLOCK * across), self.height.div_ceil(BLOCK * down)]
+    }
+
+    /// Columns and rows of the colours of a picture so many times smaller.
+    pub fn chroma_size(&self, shrink: usize) -> [usize; 2] {
+        let [across, down] = self.chroma;
+        [self.width.div_ceil(shrink).div_ceil(across), self.height.div_ceil(shrink).div_ceil(down)]
     }
 
     /// Checks that the colours are coded as they mostly are.
@@ -133,33 +117,57 @@ fn frame_header(body: &[u8]) -> Option<((usize, usize), Vec<Stated>)> {
     Some(((size[0], size[1]), components.iter().map(stated).collect()))
 }
 
-fn quantization_tables(mut body: &[u8], tables: &mut [Option<[u16; BLOCK * BLOCK]>; 4]) -> Option<()> {
-    while let [kind, rest @ ..] = body {
-        let table = tables.get_mut(usize::from(kind & 15))?;
-        body = match kind >> 4 {
-            0 => {
-                let (values, rest) = rest.split_first_chunk::<{ BLOCK * BLOCK }>()?;
-                *table = Some(values.map(u16::from));
-                rest
-            }
-            _ => return None,
-        };
-    }
-    Some(())
+/// What coded data is read with; later tables of a number replace earlier ones.
+#[derive(Default)]
+struct Tables {
+    quantization: [Option<[u16; BLOCK * BLOCK]>; 4],
+    dc: [Option<Table>; 4],
+    ac: [Option<Table>; 4],
 }
 
-fn huffman_tables(mut body: &[u8], dc: &mut [Option<Table>; 4], ac: &mut [Option<Table>; 4]) -> Option<()> {
-    while let [kind, rest @ ..] = body {
-        let (counts, rest) = rest.split_first_chunk::<16>()?;
-        let symbols = counts.iter().map(|&count| usize::from(count)).sum();
-        let (symbols, rest) = rest.split_at_checked(symbols)?;
-        let tables = match kind >> 4 {
-            0 => &mut *dc,
-            1 => &mut *ac,
-            _ => return None,
-        };
-        *tables.get_mut(usize::from(kind & 15))? = Some(Table::new(counts, symbols)?);
-        body = rest;
+impl Tables {
+    fn quantization(&mut self, mut body: &[u8]) -> Option<()> {
+        // Values of 8 bits; those of 16 have a 1 in front of the number.
+        while let [number, rest @ ..] = body {
+            let (values, rest) = rest.split_first_chunk::<{ BLOCK * BLOCK }>()?;
+            *self.quantization.get_mut(usize::from(*number))? = Some(values.map(u16::from));
+            body = rest;
+        }
+        Some(())
     }
-    Some(())
+
+    fn huffman(&mut self, mut body: &[u8]) -> Option<()> {
+        while let [kind, rest @ ..] = body {
+            let (counts, rest) = rest.split_first_chunk::<16>()?;
+            let symbols = counts.iter().map(|&count| usize::from(count)).sum();
+            let (symbols, rest) = rest.split_at_checked(symbols)?;
+            let tables = match kind >> 4 {
+                0 => &mut self.dc,
+                1 => &mut self.ac,
+                _ => return None,
+            };
+            *tables.get_mut(usize::from(kind & 15))? = Some(Table::new(counts, symbols)?);
+            body = rest;
+        }
+        Some(())
+    }
+
+    /// The components by the header of a scan that has them all, each whole.
+    fn components(&self, scan: &[u8], stated: &[Stated]) -> Option<Vec<Component>> {
+        let [count, selectors @ .., 0, 63, 0] = scan else { return None };
+        let (selectors, _) = selectors.as_chunks::<2>();
+        if usize::from(*count) != stated.len() || selectors.len() != stated.len() {
+            return None;
+        }
+        let component = |(stated, &[id, codes]): (&Stated, &[u8; 2])| {
+            let table = |tables: &[Option<Table>; 4], number: u8| tables.get(usize::from(number))?.clone();
+            (id == stated.id).then_some(Component {
+                blocks: stated.sampling,
+                quantization: (*self.quantization.get(stated.quantization)?)?,
+                dc: table(&self.dc, codes >> 4)?,
+                ac: table(&self.ac, codes & 15)?,
+            })
+        };
+        stated.iter().zip(selectors).map(component).collect()
+    }
 }

@@ -2,6 +2,7 @@
 //! fixed point of 13 bits.
 
 use super::frame::BLOCK;
+use std::f64::consts::PI;
 
 type Block = [i16; BLOCK * BLOCK];
 
@@ -42,8 +43,49 @@ impl Factors {
     const FROM_35: [[i32; 2]; 2] = [[F_3_072 - F_2_562, -F_2_562], [-F_2_562, F_2_053 - F_2_562]];
 }
 
-/// Rows of blocks, as many side by side as fit in `width` samples, into their samples.
-pub fn rows(blocks: &[Block], samples: &mut [u8], width: usize) {
+/// Rows of blocks, as many side by side as fit in `width` samples, into `side` × `side` samples each: 8, or 4, 2 and 1 for
+/// a smaller picture.
+pub fn rows(blocks: &[Block], samples: &mut [u8], width: usize, side: usize) {
+    match side {
+        1 => smaller_rows::<1>(blocks, samples, width),
+        2 => smaller_rows::<2>(blocks, samples, width),
+        4 => smaller_rows::<4>(blocks, samples, width),
+        _ => whole_rows(blocks, samples, width),
+    }
+}
+
+/// A picture of the low frequencies alone, which a smaller picture has: the transform of so many points.
+fn smaller_rows<const SIDE: usize>(blocks: &[Block], samples: &mut [u8], width: usize) {
+    let waves: [[f32; SIDE]; SIDE] = std::array::from_fn(|frequency| {
+        std::array::from_fn(|x| {
+            let angle = (2 * x + 1) as f64 * frequency as f64 * PI / (2 * SIDE) as f64;
+            let norm = if frequency == 0 { 1.0 } else { 2.0_f64.sqrt() };
+            (norm * angle.cos() / (BLOCK as f64).sqrt()) as f32
+        })
+    });
+    let across = width / SIDE;
+    for (i, block) in blocks.iter().enumerate() {
+        let mut between = [[0.0; SIDE]; SIDE];
+        for (row, coefficients) in between.iter_mut().zip(block.chunks_exact(BLOCK)) {
+            for (wave, &coefficient) in waves.iter().zip(coefficients) {
+                row.iter_mut().zip(wave).for_each(|(sum, wave)| *sum += f32::from(coefficient) * wave);
+            }
+        }
+        let first = i / across * SIDE * width + i % across * SIDE;
+        for y in 0..SIDE {
+            let mut sums = [128.5; SIDE];
+            for (wave, row) in waves.iter().zip(&between) {
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += wave[y] * value);
+            }
+            // The conversion cuts off below 0 and above 255.
+            let row = &mut samples[first + y * width..][..SIDE];
+            row.iter_mut().zip(sums).for_each(|(sample, sum)| *sample = sum as u8);
+        }
+    }
+}
+
+/// With libjpeg's arithmetic.
+fn whole_rows(blocks: &[Block], samples: &mut [u8], width: usize) {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -257,7 +299,7 @@ mod tests {
             .collect();
         let width = 7 * BLOCK;
         let mut samples = vec![0; blocks.len() * BLOCK * BLOCK];
-        rows(&blocks, &mut samples, width);
+        whole_rows(&blocks, &mut samples, width);
         for (i, block) in blocks.iter().enumerate() {
             let first = i / 7 * BLOCK * width + i % 7 * BLOCK;
             for (y, row) in transformed(block).iter().enumerate() {

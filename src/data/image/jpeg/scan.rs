@@ -6,6 +6,15 @@ use super::idct;
 use memchr::memchr;
 use std::ops::Range;
 
+/// What of a picture is wanted.
+pub struct Wanted {
+    /// The picture is this many times smaller: 1, 2, 4 or 8.
+    pub shrink: usize,
+    /// Columns and rows of the smaller picture.
+    pub columns: Range<usize>,
+    pub rows: Range<usize>,
+}
+
 /// A part of the samples of one component.
 pub struct Plane {
     /// Column and row of its first sample.
@@ -23,37 +32,28 @@ impl Plane {
 }
 
 /// The planes of all components, as far as these pixels need them. `None` for damage.
-pub fn decode(
-    bytes: &[u8],
-    frame: &Frame,
-    columns: &Range<usize>,
-    rows: &Range<usize>,
-) -> Option<Vec<Plane>> {
+pub fn decode(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>> {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("bmi2") {
         /// Its shifts by a variable number leave the other registers alone.
         #[target_feature(enable = "bmi2")]
-        fn with_bmi2(
-            bytes: &[u8],
-            frame: &Frame,
-            columns: &Range<usize>,
-            rows: &Range<usize>,
-        ) -> Option<Vec<Plane>> {
-            planes(bytes, frame, columns, rows)
+        fn with_bmi2(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>> {
+            planes(bytes, frame, wanted)
         }
         // SAFETY: the processor has BMI2.
-        return unsafe { with_bmi2(bytes, frame, columns, rows) };
+        return unsafe { with_bmi2(bytes, frame, wanted) };
     }
-    planes(bytes, frame, columns, rows)
+    planes(bytes, frame, wanted)
 }
 
 #[inline(always)]
-fn planes(bytes: &[u8], frame: &Frame, columns: &Range<usize>, rows: &Range<usize>) -> Option<Vec<Plane>> {
-    let across = frame.width.div_ceil(BLOCK * frame.chroma[0]);
-    let columns = groups(columns, frame.chroma[0], across);
-    let rows = groups(rows, frame.chroma[1], frame.height.div_ceil(BLOCK * frame.chroma[1]));
+fn planes(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>> {
+    let side = BLOCK / wanted.shrink;
+    let [across, down] = frame.groups();
+    let columns = groups(&wanted.columns, frame.chroma[0], side, across);
+    let rows = groups(&wanted.rows, frame.chroma[1], side, down);
     let plane = |blocks: [usize; 2]| {
-        let [width, height] = blocks.map(|blocks| blocks * BLOCK);
+        let [width, height] = blocks.map(|blocks| blocks * side);
         let samples = vec![0; columns.len() * width * rows.len() * height];
         Plane { origin: [columns.start * width, rows.start * height], width: columns.len() * width, samples }
     };
@@ -104,19 +104,19 @@ fn planes(bytes: &[u8], frame: &Frame, columns: &Range<usize>, rows: &Range<usiz
         }
         if is_wanted {
             for (blocks, plane) in coefficients.iter().zip(&mut planes) {
-                let size = blocks.len() * BLOCK * BLOCK;
+                let size = blocks.len() * side * side;
                 let samples = &mut plane.samples[(row - rows.start) * size..][..size];
-                idct::rows(blocks, samples, plane.width);
+                idct::rows(blocks, samples, plane.width, side);
             }
         }
     }
     bits.is_sound().then_some(planes)
 }
 
-/// The block groups that these pixels need; colours are interpolated between their neighbours.
-fn groups(pixels: &Range<usize>, luma: usize, count: usize) -> Range<usize> {
+/// The groups of blocks of `side` samples that these pixels need; colours are interpolated between their neighbours.
+fn groups(pixels: &Range<usize>, luma: usize, side: usize, count: usize) -> Range<usize> {
     let context = if luma > 1 { luma } else { 0 };
-    let side = BLOCK * luma;
+    let side = side * luma;
     pixels.start.saturating_sub(context) / side..(pixels.end + context).div_ceil(side).min(count)
 }
 
