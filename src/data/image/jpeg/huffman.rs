@@ -160,8 +160,8 @@ impl<'a> Bits<'a> {
     ) -> Option<()> {
         self.refill()?;
         let (_, difference) = self.symbol(dc_code)?;
-        *dc += difference;
-        block[0] = (*dc * i32::from(quantization[0])) as i16;
+        *dc = dc.wrapping_add(difference);
+        block[0] = dc.wrapping_mul(i32::from(quantization[0])) as i16;
         self.coefficients(ac_code, |i, value| {
             block[usize::from(ZIGZAG[i])] = (value * i32::from(quantization[i])) as i16;
         })
@@ -172,7 +172,7 @@ impl<'a> Bits<'a> {
     pub fn pass(&mut self, (dc_code, ac_code): (&Table, &Table), dc: &mut i32) -> Option<()> {
         self.refill()?;
         let (_, difference) = self.symbol(dc_code)?;
-        *dc += difference;
+        *dc = dc.wrapping_add(difference);
         self.coefficients(ac_code, |_, _| {})
     }
 
