@@ -1,6 +1,7 @@
 //! What machine this is and what its clock says, for reports.
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The processor's name, or its architecture where the system does not tell.
@@ -13,6 +14,15 @@ pub fn cpu() -> String {
 /// The cores that this process may use, at least 1.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The commit of the git repository around the working directory, with `-dirty` behind it where files differ. `None`
+/// outside of one, and without git.
+pub fn commit() -> Option<String> {
+    let describe = ["describe", "--always", "--dirty", "--exclude=*"];
+    let output = Command::new("git").args(describe).stdin(Stdio::null()).output().ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !commit.is_empty()).then_some(commit)
 }
 
 /// Seconds since 1970.

@@ -108,6 +108,8 @@ fn killed_at_any_moment_a_run_ends_with_the_same_bits() {
     assert!(kill_until_done(|| lab.start(&yaml, &killed), saved) > 0);
     assert_same_run(&whole, &killed);
     assert_eq!(result(&whole)["steps"], 60);
+    assert_eq!(result(&whole)["machine"], tchvision::machine::cpu());
+    assert!(result(&whole)["wall_time"].as_f64().unwrap() > 1.7e9);
     assert_eq!(result(&whole)["top1"], result(&killed)["top1"]);
     let left: Vec<_> = fs::read_dir(&killed).unwrap().map(|e| e.unwrap().file_name()).collect();
     let events = left.iter().filter(|name| name.to_string_lossy().contains("tfevents")).count();

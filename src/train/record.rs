@@ -57,4 +57,13 @@ pub struct RunResult {
     /// Versions of this package and of libtorch.
     pub version: String,
     pub libtorch: String,
+    /// The processor's name.
+    #[serde(default)]
+    pub machine: String,
+    /// Of the repository in which the run was ended, where it was in one; `-dirty` behind it says that files differ.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// Unix time of the end.
+    #[serde(default)]
+    pub wall_time: f64,
 }

@@ -13,7 +13,7 @@ use super::record::{EpochMetrics, RunResult};
 use super::run::{Event, RESULT};
 use super::schedule::Schedule;
 use crate::data::{self, Loader, LoaderConfig, Pictures, Statistics, Stream};
-use crate::machine::unix_time;
+use crate::machine::{self, unix_time};
 use crate::models::{Complexity, Model};
 use crate::nn::Store;
 use crate::report::statistics::median;
@@ -422,6 +422,9 @@ impl<'a> Trainer<'a> {
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: torch::version(),
+            machine: machine::cpu(),
+            commit: machine::commit(),
+            wall_time: unix_time(),
         };
         self.log.finish()?;
         atomic::write(&self.dir.join(RESULT), &serde_json::to_vec_pretty(&result)?)?;
