@@ -3,7 +3,6 @@
 mod cli;
 
 use clap::{Parser, Subcommand};
-use std::process::ExitCode;
 
 /// Vision models, pretrained weights, data sets and scaling experiments over libtorch.
 #[derive(Parser)]
@@ -42,7 +41,7 @@ enum Verb {
     Data(cli::data::Verb),
 }
 
-fn main() -> ExitCode {
+fn main() {
     tchvision::torch::keep_allocations();
     let outcome = match Args::parse().verb {
         Verb::Doctor(args) => cli::doctor::run(args),
