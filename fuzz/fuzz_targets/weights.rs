@@ -4,7 +4,7 @@
 //!
 //! ```console
 //! $ mkdir -p fuzz/corpus/weights && cp tests/fixtures/weights/*.{pth,pt,npz,npy,safetensors} fuzz/corpus/weights
-//! $ cargo fuzz run -s none weights -- -max_len=65536 -rss_limit_mb=4096
+//! $ LD_LIBRARY_PATH=libtorch/lib cargo fuzz run -s none weights -- -max_len=65536 -rss_limit_mb=4096
 //! ```
 
 #![no_main]
@@ -26,7 +26,7 @@ fn read(path: &Path) -> anyhow::Result<()> {
     for key in &keys {
         let state = Archive::open(path)?.choose(Some(key))?;
         for name in state.names() {
-            state.get(name)?.f_contiguous()?;
+            drop(state.get(name)?.f_contiguous()?);
         }
     }
     Ok(())
