@@ -1,14 +1,14 @@
 //! Every name of torchvision and timm against the library itself: keys, parameters, MACs, shapes of features, logits.
 //!
-//! goldens/parity.py makes the goldens, one file a family. `cargo test` runs one name of each structure (`quick`);
-//! with TCHVISION_PARITY=all (`make parity`) it runs them all.
+//! goldens/parity.py makes the goldens, one file a family. `cargo test` counts every name and runs one of each structure
+//! (`quick`); with TCHVISION_PARITY=all (`make parity`) it runs them all.
 
 mod common;
 
-use common::{fill_scaled, golden, images, keys_digest, values};
+use common::{fill_repeating, fill_scaled, golden, images, keys_digest, values};
 use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
-use tchvision::models::{self, Model, ModelSpec};
+use tchvision::models::{self, ModelSpec};
 use tchvision::nn::Store;
 
 /// What parity.py writes about one name.
@@ -24,7 +24,7 @@ struct Case {
     features: Vec<Vec<i64>>,
     tensors: usize,
     keys: f64,
-    /// The rest is missing where the library is not run, only counted.
+    /// Missing where the library has not been run, only counted.
     #[serde(flatten)]
     output: Option<Output>,
 }
@@ -34,6 +34,9 @@ struct Case {
 struct Output {
     /// Height and width of the image.
     size: i64,
+    /// Whether the network is made for that size (field `image_size`) instead of its own, and its weights repeat.
+    #[serde(default)]
+    resized: bool,
     gain: f64,
     #[serde(flatten)]
     logits: Logits,
@@ -56,7 +59,8 @@ fn cases(file: &str) -> Vec<Case> {
 }
 
 impl Case {
-    fn check(&self) {
+    /// Keys, shapes and costs.
+    fn check_counts(&self) {
         let name = &self.name;
         let model = ModelSpec::new(name).resolve().unwrap();
         assert_eq!(model.input(), self.input, "{name}: native input");
@@ -66,40 +70,42 @@ impl Case {
         for feature in &self.features {
             assert!(stages.any(|output| output == feature), "{name}: no stage puts out {feature:?}");
         }
-
-        let store = match self.output {
-            Some(_) => Store::uninitialised(Device::Cpu),
-            None => Store::meta(),
-        };
-        let net = model.build(&store).unwrap();
+        let store = Store::meta();
+        model.build(&store).unwrap();
         assert_eq!(store.state_dict().len(), self.tensors, "{name}: number of tensors");
         // A multiple of 2⁻²⁴, which JSON may give back with its last bit turned.
         let digest = keys_digest(&store);
         assert!((digest - self.keys).abs() < 1e-9, "{name}: other keys or shapes");
-        if let Some(output) = &self.output {
-            let [plain, frozen] = output.check(name, &*net, &store);
-            println!("{name}: apart by {plain:.0e} of the largest logit, frozen by {frozen:.0e}");
-        }
     }
-}
 
-impl Output {
-    /// How far the logits are from the golden ones, as they are and frozen, in shares of the largest.
-    fn check(&self, name: &str, net: &dyn Model, store: &Store) -> [f64; 2] {
-        fill_scaled(store, self.gain);
-        let x = images(name, &[2, 3, self.size, self.size]).narrow(0, 0, 1);
+    /// What comes out, as the network trains and frozen.
+    fn check_logits(&self) {
+        let Self { name, output: Some(output), .. } = self else { return };
+        let mut spec = ModelSpec::new(name);
+        if output.resized {
+            spec.set("image_size", &output.size.to_string()).unwrap();
+        }
+        let store = Store::uninitialised(Device::Cpu);
+        let net = spec.resolve().unwrap().build(&store).unwrap();
+        match output.resized {
+            true => fill_repeating(&store, output.gain),
+            false => fill_scaled(&store, output.gain),
+        }
+        let x = images(name, &[2, 3, output.size, output.size]).narrow(0, 0, 1);
         let logits = tch::no_grad(|| net.forward(&x, false)).unwrap();
-        let apart = self.logits.check(name, &logits);
-        if !self.auxiliary.is_empty() {
+        let apart = output.logits.check(name, &logits);
+        if !output.auxiliary.is_empty() {
             let (again, heads) = tch::no_grad(|| net.forward_auxiliary(&x, false)).unwrap();
-            assert_eq!((again, heads.len()), (logits, self.auxiliary.len()), "{name}: auxiliary heads");
-            for (want, head) in self.auxiliary.iter().zip(&heads) {
+            assert_eq!((again, heads.len()), (logits, output.auxiliary.len()), "{name}: auxiliary heads");
+            for (want, head) in output.auxiliary.iter().zip(&heads) {
                 want.check(name, head);
             }
         }
         store.freeze(Kind::Float);
         let frozen = tch::no_grad(|| net.forward(&x, false)).unwrap();
-        [apart, self.logits.check(&format!("{name}, frozen"), &frozen)]
+        let frozen_apart = output.logits.check(&format!("{name}, frozen"), &frozen);
+        // Shown by `--nocapture`.
+        eprintln!("{name}: {apart:.1e} of the largest logit, frozen {frozen_apart:.1e}");
     }
 }
 
@@ -129,7 +135,8 @@ fn check(family: &str) {
     let all = std::env::var("TCHVISION_PARITY").is_ok_and(|which| which == "all");
     let cases = cases(family);
     assert!(cases.iter().any(|case| case.quick && case.output.is_some()), "{family}: no quick name");
-    cases.iter().filter(|case| all || case.quick).for_each(Case::check);
+    cases.iter().for_each(Case::check_counts);
+    cases.iter().filter(|case| all || case.quick).for_each(Case::check_logits);
 }
 
 /// A test and a golden file a family.

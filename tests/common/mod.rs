@@ -33,8 +33,11 @@ pub fn uniform(name: &str, numel: usize) -> Vec<f64> {
 /// Values at a time: large tensors need little beside themselves.
 const CHUNK: usize = 1 << 20;
 
+/// After so many the values of large models repeat, to be fast; a prime, so that no two rows are alike.
+const PERIOD: usize = 131_071;
+
 /// Writes what a tensor of the state_dict is filled with; `gain` scales weights of two and more dimensions.
-fn fill_tensor(name: &str, tensor: &Tensor, gain: f64) {
+fn fill_tensor(name: &str, tensor: &Tensor, gain: f64, repeat: bool) {
     let (shape, numel) = (tensor.size(), tensor.numel());
     let mut fan = shape.iter().skip(1).product::<i64>() as f64;
     if shape.len() == 2 && name.contains(".conv_") {
@@ -49,20 +52,27 @@ fn fill_tensor(name: &str, tensor: &Tensor, gain: f64) {
         0 | 1 => (1.0, -0.5, 0.2),
         _ => (2.0, -1.0, scale),
     };
+    let values = |start: usize, length: usize| {
+        let values = stream(name, start).take(length).map(|u| ((factor * u + offset) * scale) as f32);
+        Tensor::from_slice(&values.collect::<Vec<_>>())
+    };
     let flat = tensor.view(-1);
-    let mut chunk = Vec::with_capacity(numel.min(CHUNK));
-    for start in (0..numel).step_by(CHUNK) {
-        let length = CHUNK.min(numel - start);
-        chunk.clear();
-        chunk.extend(stream(name, start).take(length).map(|u| ((factor * u + offset) * scale) as f32));
-        flat.narrow(0, start as i64, length as i64).copy_(&Tensor::from_slice(&chunk));
+    let most = if repeat { PERIOD } else { CHUNK };
+    let chunk = most.min(numel);
+    let mut drawn = values(0, chunk);
+    for start in (0..numel).step_by(chunk) {
+        let length = chunk.min(numel - start);
+        if start > 0 && !repeat {
+            drawn = values(start, length);
+        }
+        flat.narrow(0, start as i64, length as i64).copy_(&drawn.narrow(0, 0, length as i64));
     }
 }
 
 /// A tensor of these values.
 pub fn value(name: &str, shape: &[i64]) -> Tensor {
     let tensor = Tensor::empty(shape, (tch::Kind::Float, tch::Device::Cpu));
-    fill_tensor(name, &tensor, 1.0);
+    fill_tensor(name, &tensor, 1.0, false);
     tensor
 }
 
@@ -79,10 +89,19 @@ pub fn fill(store: &Store) {
 
 /// Fills a model's tensors by their keys, weights scaled by `gain`.
 pub fn fill_scaled(store: &Store, gain: f64) {
+    fill_tensors(store, gain, false);
+}
+
+/// The same with values that repeat: a large model takes seconds.
+pub fn fill_repeating(store: &Store, gain: f64) {
+    fill_tensors(store, gain, true);
+}
+
+fn fill_tensors(store: &Store, gain: f64, repeat: bool) {
     let _no_grad = tch::no_grad_guard();
     for (name, tensor) in store.state_dict() {
         if tensor.is_floating_point() {
-            fill_tensor(&name, &tensor, gain);
+            fill_tensor(&name, &tensor, gain, repeat);
         }
     }
 }

@@ -19,6 +19,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 HERE = pathlib.Path(__file__).parent
 U64 = np.uint64
 CHUNK = 1 << 20  # values at a time: large tensors need little beside themselves
+PERIOD = 131071  # after which the values of large models repeat, to be fast; a prime, so that no two rows are alike
 
 
 def uniform(name, numel, start=0):
@@ -34,16 +35,17 @@ def uniform(name, numel, start=0):
     return (z >> U64(40)).astype(np.float64) / 2**24
 
 
-def value(name, shape, gain=1.0):
+def value(name, shape, gain=1.0, period=None):
     """What a tensor of the state_dict, or an input, is filled with; `gain` scales weights of two and more dimensions."""
     shape = tuple(shape)
     numel = int(np.prod(shape, dtype=np.int64))
     fan = np.prod(shape[1:])
     if len(shape) == 2 and ".conv_" in name:  # the kernels of CondConv, flattened: their fan is not in the shape
         fan = np.sqrt(fan)
-    out = np.empty(numel, np.float32)
-    for start in range(0, numel, CHUNK):
-        u = uniform(name, min(CHUNK, numel - start), start)
+    distinct = min(numel, period or numel)
+    out = np.empty(distinct, np.float32)
+    for start in range(0, distinct, CHUNK):
+        u = uniform(name, min(CHUNK, distinct - start), start)
         if name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
             x = 0.5 + u
         elif len(shape) <= 1:
@@ -51,13 +53,13 @@ def value(name, shape, gain=1.0):
         else:
             x = (2 * u - 1) * (gain * np.sqrt(3 / fan))
         out[start : start + CHUNK] = x
-    return torch.from_numpy(out.reshape(shape))
+    return torch.from_numpy(np.resize(out, shape))
 
 
-def fill(module, gain=1.0):
+def fill(module, gain=1.0, period=None):
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point():
-            tensor.copy_(value(name, tensor.shape, gain))
+            tensor.copy_(value(name, tensor.shape, gain, period))
     return module
 
 

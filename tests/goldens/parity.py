@@ -15,7 +15,7 @@ import torchvision
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from make import fill, images, numbers, uniform
+from make import PERIOD, fill, images, numbers, uniform
 
 HERE = pathlib.Path(__file__).parent / "parity"
 RELU = 2**0.5
@@ -29,17 +29,17 @@ class Group:
     convolutions and linear layers, so that what reaches the logits neither dies out nor explodes over the depth:
     RELU where every ReLU halves the signal, 1 where shortcuts carry it. The names in `quick` stand for a
     structure each: plain `cargo test` runs them, `make parity` runs all. `features` is off where timm takes them from
-    within a block. `logits` is off where a size too large to run differs from one that runs by numbers alone: names,
-    parameters, MACs, keys and shapes are checked then, at no cost.
+    within a block. `resized` networks are built for `size`, with a table of positions and windows of that size: the
+    largest, whose weights repeat after PERIOD values.
     """
 
     source: str
     names: str
-    size: int = 0
+    size: int
     gain: float = 1.0
     quick: str = ""
     features: bool = True
-    logits: bool = True
+    resized: bool = False
 
 
 FAMILIES = {
@@ -135,7 +135,9 @@ FAMILIES = {
     ],
     "vit": [
         Group("torchvision", "vit_b_32", 224, quick="vit_b_32"),
-        Group("torchvision", "vit_b_16 vit_h_14 vit_l_16 vit_l_32", logits=False),
+        Group("torchvision", "vit_b_16 vit_l_16", 64, resized=True),
+        Group("torchvision", "vit_l_32", 128, resized=True),
+        Group("torchvision", "vit_h_14", 56, resized=True),
         Group(
             "timm",
             "vit_base_patch32_clip_quickgelu_224 vit_medium_patch32_clip_224 vit_xsmall_patch16_clip_224"
@@ -150,37 +152,49 @@ FAMILIES = {
             quick="vit_base_patch32_siglip_256 vit_base_patch32_siglip_gap_256",
         ),
         Group("timm", "vit_small_patch14_reg4_dinov2", 518, quick="vit_small_patch14_reg4_dinov2"),
+        Group("timm", "vit_base_patch8_224 vit_small_patch8_224", 32, resized=True),
         Group(
             "timm",
-            "vit_base_patch16_clip_224 vit_base_patch16_clip_384 vit_base_patch16_clip_quickgelu_224"
-            " vit_base_patch16_plus_clip_240 vit_base_patch32_clip_224 vit_base_patch32_clip_256"
-            " vit_base_patch32_clip_384 vit_base_patch32_clip_448 vit_betwixt_patch32_clip_224"
-            " vit_giant_patch14_clip_224 vit_gigantic_patch14_clip_224 vit_gigantic_patch14_clip_378"
+            "vit_base_patch32_224 vit_base_patch32_384 vit_base_patch32_clip_224 vit_base_patch32_clip_256"
+            " vit_base_patch32_clip_384 vit_base_patch32_clip_448 vit_betwixt_patch32_clip_224 vit_large_patch32_224"
+            " vit_large_patch32_384 vit_small_patch32_224 vit_small_patch32_384",
+            128,
+            resized=True,
+        ),
+        Group(
+            "timm",
+            "vit_giant_patch14_clip_224 vit_gigantic_patch14_clip_224 vit_gigantic_patch14_clip_378"
             " vit_gigantic_patch14_clip_quickgelu_224 vit_huge_patch14_clip_224 vit_huge_patch14_clip_336"
             " vit_huge_patch14_clip_378 vit_huge_patch14_clip_quickgelu_224"
             " vit_huge_patch14_clip_quickgelu_378 vit_large_patch14_clip_224 vit_large_patch14_clip_336"
             " vit_large_patch14_clip_quickgelu_224 vit_large_patch14_clip_quickgelu_336"
-            " vit_medium_patch16_clip_224 vit_base_patch14_dinov2 vit_base_patch14_reg4_dinov2"
-            " vit_giant_patch14_dinov2 vit_giant_patch14_reg4_dinov2 vit_large_patch14_dinov2"
-            " vit_large_patch14_reg4_dinov2 vit_small_patch14_dinov2 vit_base_patch16_siglip_256"
+            " vit_base_patch14_dinov2 vit_base_patch14_reg4_dinov2 vit_giant_patch14_dinov2"
+            " vit_giant_patch14_reg4_dinov2 vit_large_patch14_dinov2 vit_large_patch14_reg4_dinov2"
+            " vit_small_patch14_dinov2 vit_so400m_patch14_siglip_224 vit_so400m_patch14_siglip_378"
+            " vit_so400m_patch14_siglip_384 vit_so400m_patch14_siglip_gap_224"
+            " vit_so400m_patch14_siglip_gap_378 vit_so400m_patch14_siglip_gap_384"
+            " vit_so400m_patch14_siglip_gap_448 vit_so400m_patch14_siglip_gap_896 vit_giant_patch14_224"
+            " vit_gigantic_patch14_224 vit_huge_patch14_224 vit_large_patch14_224",
+            56,
+            resized=True,
+        ),
+        Group(
+            "timm",
+            "vit_base_patch16_clip_224 vit_base_patch16_clip_384 vit_base_patch16_clip_quickgelu_224"
+            " vit_base_patch16_plus_clip_240 vit_medium_patch16_clip_224 vit_base_patch16_siglip_256"
             " vit_base_patch16_siglip_384 vit_base_patch16_siglip_512 vit_base_patch16_siglip_gap_224"
             " vit_base_patch16_siglip_gap_256 vit_base_patch16_siglip_gap_384 vit_base_patch16_siglip_gap_512"
             " vit_giantopt_patch16_siglip_256 vit_giantopt_patch16_siglip_384"
             " vit_giantopt_patch16_siglip_gap_256 vit_giantopt_patch16_siglip_gap_384"
             " vit_large_patch16_siglip_256 vit_large_patch16_siglip_384 vit_large_patch16_siglip_512"
             " vit_large_patch16_siglip_gap_256 vit_large_patch16_siglip_gap_384"
-            " vit_large_patch16_siglip_gap_512 vit_so400m_patch14_siglip_224 vit_so400m_patch14_siglip_378"
-            " vit_so400m_patch14_siglip_384 vit_so400m_patch14_siglip_gap_224"
-            " vit_so400m_patch14_siglip_gap_378 vit_so400m_patch14_siglip_gap_384"
-            " vit_so400m_patch14_siglip_gap_448 vit_so400m_patch14_siglip_gap_896"
-            " vit_so400m_patch16_siglip_256 vit_so400m_patch16_siglip_384 vit_so400m_patch16_siglip_512"
-            " vit_so400m_patch16_siglip_gap_256 vit_so400m_patch16_siglip_gap_384"
-            " vit_so400m_patch16_siglip_gap_512 vit_base_patch16_224 vit_base_patch16_384 vit_base_patch32_224"
-            " vit_base_patch32_384 vit_base_patch8_224 vit_giant_patch14_224 vit_gigantic_patch14_224"
-            " vit_huge_patch14_224 vit_large_patch14_224 vit_large_patch16_224 vit_large_patch16_384"
-            " vit_large_patch32_224 vit_large_patch32_384 vit_small_patch16_224 vit_small_patch16_384"
-            " vit_small_patch32_224 vit_small_patch32_384 vit_small_patch8_224 vit_tiny_patch16_384",
-            logits=False,
+            " vit_large_patch16_siglip_gap_512 vit_so400m_patch16_siglip_256 vit_so400m_patch16_siglip_384"
+            " vit_so400m_patch16_siglip_512 vit_so400m_patch16_siglip_gap_256"
+            " vit_so400m_patch16_siglip_gap_384 vit_so400m_patch16_siglip_gap_512 vit_base_patch16_224"
+            " vit_base_patch16_384 vit_large_patch16_224 vit_large_patch16_384 vit_small_patch16_224"
+            " vit_small_patch16_384 vit_tiny_patch16_384",
+            64,
+            resized=True,
         ),
     ],
     "deit": [
@@ -193,16 +207,19 @@ FAMILIES = {
         Group(
             "timm",
             "deit_base_patch16_224 deit_base_patch16_384 deit_small_patch16_224 deit3_base_patch16_224"
-            " deit3_base_patch16_384 deit3_huge_patch14_224 deit3_large_patch16_224 deit3_large_patch16_384"
-            " deit3_medium_patch16_224 deit3_small_patch16_384 deit_base_distilled_patch16_224"
-            " deit_base_distilled_patch16_384 deit_small_distilled_patch16_224",
-            logits=False,
+            " deit3_base_patch16_384 deit3_large_patch16_224 deit3_large_patch16_384 deit3_medium_patch16_224"
+            " deit3_small_patch16_384 deit_base_distilled_patch16_224 deit_base_distilled_patch16_384"
+            " deit_small_distilled_patch16_224",
+            64,
+            resized=True,
         ),
+        Group("timm", "deit3_huge_patch14_224", 56, resized=True),
     ],
     "swin": [
         Group("torchvision", "swin_t", 224, quick="swin_t"),
         Group("torchvision", "swin_v2_t", 256, quick="swin_v2_t"),
-        Group("torchvision", "swin_b swin_s swin_v2_b swin_v2_s", logits=False),
+        Group("torchvision", "swin_s swin_b", 112, resized=True),
+        Group("torchvision", "swin_v2_s swin_v2_b", 128, resized=True),
         Group("timm", "swin_tiny_patch4_window7_224", 224, quick="swin_tiny_patch4_window7_224"),
         Group(
             "timm",
@@ -212,13 +229,24 @@ FAMILIES = {
         ),
         Group(
             "timm",
-            "swin_base_patch4_window12_384 swin_base_patch4_window7_224 swin_large_patch4_window12_384"
-            " swin_large_patch4_window7_224 swin_small_patch4_window7_224 swinv2_base_window12_192"
-            " swinv2_base_window12to24_192to384 swinv2_base_window16_256"
-            " swinv2_base_window8_256 swinv2_large_window12_192 swinv2_large_window12to16_192to256"
-            " swinv2_large_window12to24_192to384 swinv2_small_window16_256 swinv2_small_window8_256"
-            " swinv2_tiny_window16_256",
-            logits=False,
+            "swin_small_patch4_window7_224 swin_base_patch4_window7_224 swin_large_patch4_window7_224",
+            112,
+            resized=True,
+        ),
+        Group(
+            "timm",
+            "swinv2_tiny_window16_256 swinv2_small_window8_256 swinv2_small_window16_256 swinv2_base_window8_256"
+            " swinv2_base_window16_256 swinv2_large_window12to16_192to256",
+            128,
+            resized=True,
+        ),
+        # Windows of 12 or 24 in a map of 48: more than one, so shifted.
+        Group(
+            "timm",
+            "swin_base_patch4_window12_384 swin_large_patch4_window12_384 swinv2_base_window12_192"
+            " swinv2_large_window12_192 swinv2_base_window12to24_192to384 swinv2_large_window12to24_192to384",
+            192,
+            resized=True,
         ),
     ],
     "efficientnet": [
@@ -379,10 +407,14 @@ class Uninitialised(TorchFunctionMode):
         return args[0] if function in self.DRAWS else function(*args, **(kwargs or {}))
 
 
-def create(name):
-    """The model without weights, evaluating."""
+def create(name, size=None):
+    """The model without weights, evaluating; for images of another size than its own if one is given."""
     source, bare = name.split("/")
     options = {"init_weights": False} if name in ("torchvision/googlenet", "torchvision/inception_v3") else {}
+    if size and source == "timm":
+        options["img_size"] = size
+    elif size and bare.startswith("vit"):  # torchvision's Swin takes images of any size
+        options["image_size"] = size
     make = torchvision.models.get_model if source == "torchvision" else timm.create_model
     return make(bare, **options).eval()
 
@@ -448,22 +480,23 @@ def auxiliary(name, net):
 def computed(group, name):
     """The logits of one image."""
     with Uninitialised():
-        net = create(name)
-    fill(net, group.gain)
+        net = create(name, group.size if group.resized else None)
+    fill(net, group.gain, PERIOD if group.resized else None)
     heads = auxiliary(name, net)
     both = net(images(name, (2, 3, group.size, group.size)))
     logits, scale = both[0], float(both.abs().max())
     moved = float((both[0] - both[1]).abs().max() / scale)
     assert 1e-3 < scale < 1e6 and moved > 1e-3, f"{name}: logits up to {scale:.2g}, {moved:.2g} of it from the image"
     row = {"size": group.size, "gain": group.gain, **some(logits)}
+    row |= {"resized": True} if group.resized else {}
     return row | ({"auxiliary": [some(head) for head in heads]} if heads else {})
 
 
 def parity(group, bare):
     name = f"{group.source}/{bare}"
-    row = {"name": name, "quick": bare in group.quick.split() or not group.logits, **stated(name)}
+    row = {"name": name, "quick": bare in group.quick.split(), **stated(name)}
     row |= {} if group.features else {"features": []}
-    return row | (computed(group, name) if group.logits else {})
+    return row | computed(group, name)
 
 
 def lines(rows):
