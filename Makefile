@@ -16,7 +16,7 @@ LINKED := libtorch
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test parity bench lint goldens catalogue clean tools
+.PHONY: help build demo test parity verify bench lint goldens catalogue clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -34,6 +34,9 @@ test: tools $(LINKED) $(READY) ## all tests
 parity: tools $(LINKED) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
 	TCHVISION_PARITY=all cargo test --release --test parity
 
+verify: build $(READY) ## every model's state_dict as torchvision and timm write it, in every format: hours, and goes on where it was
+	$(VENV)/bin/python tests/verify_all.py --program $(PROGRAM) --outcome target/verify.tsv
+
 bench: build $(READY) ## benches/RESULTS.md: our times beside PyTorch's, ONNX Runtime's and OpenVINO's, as far as .venv has them
 	mkdir -p target/bench
 	for what in $(BENCHES); do $(PROGRAM) bench $$what --json > target/bench/$$what.json || exit 1; done
@@ -47,6 +50,8 @@ goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, tor
 	$(VENV)/bin/python tests/goldens/make.py
 	$(VENV)/bin/python tests/goldens/names.py
 	$(VENV)/bin/python tests/fixtures/weights/make.py
+	$(VENV)/bin/python tests/fixtures/weights/original/make.py
+	$(VENV)/bin/python tests/fixtures/weights/resized/make.py
 	$(VENV)/bin/python tests/goldens/parity.py
 	$(VENV)/bin/python tests/goldens/paper.py
 	$(VENV)/bin/python tests/goldens/images.py
