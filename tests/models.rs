@@ -231,39 +231,6 @@ fn small_nets_of_the_papers_train() {
     kinds.into_iter().for_each(|(name, set)| trains(name, set));
 }
 
-/// Frozen in bfloat16 a net computes in it from stage to stage, and stays near its float32 self.
-#[test]
-fn nets_frozen_in_bfloat16_stay_in_it() {
-    let kinds: [(&str, Fields); 3] = [
-        ("convnext_tiny", &[("channels", "[16, 32]"), ("layers", "[1, 1]"), ("layer_scale", "0.5")]),
-        (
-            "maxvit_t",
-            &[
-                ("stem", "8"),
-                ("channels", "[16, 32]"),
-                ("layers", "[1, 1]"),
-                ("head_dim", "8"),
-                ("window", "4"),
-            ],
-        ),
-        ("mobilenetv4_hybrid_medium_075", &[("width", "0.25"), ("layer_scale", "0.5")]),
-    ];
-    for (name, set) in kinds {
-        let store = Store::new(Device::Cpu);
-        let net = spec(name, set).resolve().unwrap().build(&store).unwrap();
-        fill(&store);
-        let x = images("half", &[2, 3, 64, 64]);
-        let _no_grad = tch::no_grad_guard();
-        let plain = net.forward(&x, false).unwrap();
-        store.freeze(tch::Kind::BFloat16);
-        for (stage, feature) in net.features(&x, false).unwrap() {
-            assert_eq!(feature.kind(), tch::Kind::BFloat16, "{name}: {stage}");
-        }
-        let apart = (net.forward(&x, false).unwrap() - &plain).abs().max().double_value(&[]);
-        assert!(apart <= 0.05 * plain.abs().max().double_value(&[]), "{name}: {apart}");
-    }
-}
-
 #[test]
 fn impossible_nets_of_torchvision_are_refused() {
     let message = |name: &str, set: &[(&str, &str)]| {
