@@ -56,6 +56,8 @@ goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, tor
 	$(VENV)/bin/python tests/goldens/paper.py
 	$(VENV)/bin/python tests/goldens/images.py
 	$(VENV)/bin/python tests/goldens/augment.py
+	$(VENV)/bin/python tests/goldens/training.py
+	$(VENV)/bin/python tests/goldens/transformers.py
 
 catalogue: $(READY) ## the public weights in weights/, anew from torchvision and timm
 	$(VENV)/bin/python weights/make_catalogue.py
