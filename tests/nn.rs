@@ -4,12 +4,13 @@ mod common;
 
 use common::{assert_close, fill, golden, images, values};
 use tch::{Device, Kind, Tensor};
+use tchvision::models::ModelSpec;
 use tchvision::nn::{
     Activation, AvgPool2d, BatchNorm2d, BlurPool2d, CondConv2d, Conv, Conv2d, ConvNorm, DropPath, Dropout,
     EfficientChannelAttention, Excitation, FeedForward, GroupNorm, Init, Layer, LayerNorm, LayerScale,
     LayerScale2d, Linear, LocalResponseNorm, MaxPool2d, Mlp, MultiQueryAttention, PatchEmbed, Path,
     QueryHeads, SelfAttention, SqueezeExcite, Store, adaptive_avg_pool, cost, global_avg_pool,
-    make_divisible,
+    make_divisible, max_unpool, record_switches,
 };
 
 const TOLERANCE: f64 = 1e-5;
@@ -161,6 +162,30 @@ fn batch_norm_keeps_running_statistics() {
         "batch_norm_cumulative_running_var",
         &state.iter().find(|(name, _)| name == "running_var").unwrap().1,
     );
+}
+
+/// What a deconvnet needs: unpooling is the gradient of max pooling, where windows overlap too.
+#[test]
+fn switches_lead_values_back_to_their_maxima() {
+    let x = images("switches", &[2, 3, 11, 13]).set_requires_grad(true);
+    let pool = MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) };
+    let (y, switches) = record_switches(|| pool.forward(&x, false).unwrap());
+    let [switches] = switches.as_slice() else { panic!("{} switches", switches.len()) };
+    assert_eq!(x.flatten(2, -1).gather(2, &switches.flatten(2, -1), false), y.flatten(2, -1));
+    let values = images("values", &y.size());
+    (&y * &values).sum(Kind::Float).backward();
+    assert!(
+        (max_unpool(&values, switches, [11, 13]).unwrap() - x.grad()).abs().max().double_value(&[]) < 1e-6
+    );
+    assert!(record_switches(|| ()).1.is_empty());
+    let (_, zfnet) = record_switches(|| {
+        let store = Store::uninitialised(Device::Cpu);
+        let net = ModelSpec::new("paper/zfnet").resolve().unwrap().build(&store).unwrap();
+        fill(&store);
+        net.forward(&images("zfnet", &[1, 3, 224, 224]), false).unwrap()
+    });
+    let sizes: Vec<_> = zfnet.iter().map(Tensor::size).collect();
+    assert_eq!(sizes, [[1, 96, 55, 55], [1, 256, 13, 13], [1, 256, 6, 6]]);
 }
 
 /// Standard deviation and mean of what `torch.nn` draws, for enough values to tell.

@@ -49,7 +49,10 @@ pub use mlp::{FeedForward, Mlp};
 pub use mobile::{ConvBlock, FusedInvertedResidual, InvertedResidual, Skip, make_divisible};
 pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};
 pub use patch_embed::PatchEmbed;
-pub use pool::{AntiAlias, AvgPool2d, BlurPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool};
+pub use pool::{
+    AntiAlias, AvgPool2d, BlurPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool, max_unpool,
+    record_switches,
+};
 pub use relative_position::{relative_position_bias, relative_position_index};
 pub use shortcut::PaddedShortcut;
 pub use squeeze_excite::{Excitation, Squeeze, SqueezeExcite};

@@ -4,6 +4,7 @@ use super::{Layer, cost};
 use crate::torch;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use tch::Tensor;
 
 /// `torch.nn.MaxPool2d`.
@@ -25,8 +26,38 @@ impl MaxPool2d {
 impl Layer for MaxPool2d {
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
         let (kernel, stride, padding) = ([self.kernel; 2], [self.stride; 2], [self.padding; 2]);
-        Ok(x.f_max_pool2d(kernel, stride, padding, [1; 2], self.ceil_mode)?)
+        SWITCHES.with_borrow_mut(|switches| match switches {
+            None => Ok(x.f_max_pool2d(kernel, stride, padding, [1; 2], self.ceil_mode)?),
+            Some(switches) => {
+                let (y, places) =
+                    x.f_max_pool2d_with_indices(kernel, stride, padding, [1; 2], self.ceil_mode)?;
+                switches.push(places);
+                Ok(y)
+            }
+        })
     }
+}
+
+thread_local! {
+    static SWITCHES: RefCell<Option<Vec<Tensor>>> = const { RefCell::new(None) };
+}
+
+/// Runs `pass` and returns its result with the switches of the max poolings in it, in their order, that a deconvnet
+/// needs (1311.2901, section 2.1): for every value the place of its maximum in the pooled map, row · width + column, int64
+/// (N, C, H, W). Of this thread; recordings do not nest.
+pub fn record_switches<T>(pass: impl FnOnce() -> T) -> (T, Vec<Tensor>) {
+    SWITCHES.set(Some(Vec::new()));
+    let result = pass();
+    (result, SWITCHES.take().unwrap_or_default())
+}
+
+/// Max pooling backwards: each of the values (N, C, H, W) where its maximum was in maps of this height and width, zeros
+/// elsewhere. Where windows overlap, values of the same maximum add up.
+pub fn max_unpool(x: &Tensor, switches: &Tensor, [height, width]: [i64; 2]) -> Result<Tensor> {
+    let (n, c, _, _) = x.size4()?;
+    let maps = Tensor::f_zeros([n, c, height * width], (x.kind(), x.device()))?;
+    let maps = maps.f_scatter_add(2, &switches.f_flatten(2, -1)?, &x.f_flatten(2, -1)?)?;
+    Ok(maps.f_reshape([n, c, height, width])?)
 }
 
 /// `torch.nn.AvgPool2d`.

@@ -92,7 +92,7 @@ pub fn lerp(a: &[Tensor], b: &[Tensor], weight: f64) -> Result<()> {
 }
 
 /// Scales all gradients so that their joint 2-norm is at most `max_norm`; returns the norm before, on the device
-/// (`torch.nn.utils.clip_grad_norm_`).
+/// (`torch.nn.utils.clip_grad_norm_`). All of one device.
 pub fn clip_grad_norm(grads: &[Tensor], max_norm: f64) -> Result<Tensor> {
     let g = pointers(grads);
     let mut out = std::ptr::null_mut();

@@ -121,7 +121,7 @@ impl Default for RmsProp {
     }
 }
 
-/// Parameters that share a weight decay, with one list of state tensors a slot.
+/// Parameters that share a weight decay and a device, with one list of state tensors a slot.
 struct Group {
     weight_decay: f64,
     names: Vec<String>,
@@ -142,10 +142,18 @@ impl Optimizer {
     /// No memory for the state.
     pub fn new(config: &TrainConfig, parameters: &[(String, Tensor)]) -> Result<Self> {
         let decays = |tensor: &Tensor| config.decay_norm_and_bias || tensor.dim() > 1;
-        let (decayed, rest): (Vec<_>, Vec<_>) = parameters.iter().partition(|(_, tensor)| decays(tensor));
-        let groups = [(config.optimizer.weight_decay(), decayed), (0.0, rest)];
-        let groups = groups.into_iter().filter(|(_, members)| !members.is_empty());
-        let groups = groups.map(|(weight_decay, members)| {
+        let mut devices = Vec::new();
+        for device in parameters.iter().map(|(_, tensor)| tensor.device()) {
+            if !devices.contains(&device) {
+                devices.push(device);
+            }
+        }
+        let groups = devices.iter().flat_map(|&device| {
+            let there = parameters.iter().filter(move |(_, tensor)| tensor.device() == device);
+            let (decayed, rest): (Vec<_>, Vec<_>) = there.partition(|(_, tensor)| decays(tensor));
+            [(config.optimizer.weight_decay(), decayed), (0.0, rest)]
+        });
+        let groups = groups.filter(|(_, members)| !members.is_empty()).map(|(weight_decay, members)| {
             let names = members.iter().map(|(name, _)| name.clone()).collect();
             let params: Vec<Tensor> = members.iter().map(|(_, tensor)| tensor.shallow_clone()).collect();
             let state = fresh_state(&config.optimizer, &params)?;
