@@ -186,6 +186,10 @@ fn only_stem_and_classifier_are_adapted() {
     let fresh = weights::adapt(&mut file, &spec, &model, Classes::New).unwrap();
     assert_eq!(fresh, ["fc.weight", "fc.bias"]);
     assert_eq!(weights::compare(&file, &model).missing, fresh);
+    // And of a file that has no classifier at all, if the classes were asked for.
+    assert_eq!(weights::adapt(&mut file, &spec, &model, Classes::New).unwrap(), fresh);
+    let plain = ModelSpec::new(&spec.name);
+    assert!(weights::adapt(&mut file, &plain, &model, Classes::New).unwrap().is_empty());
     let (model, mut file) = with_file(&spec);
     let error = weights::adapt(&mut file, &spec, &model, Classes::Selected(&[10])).err().unwrap();
     assert!(format!("{error:#}").contains("no class 10: there are 10"), "{error:#}");

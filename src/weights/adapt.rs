@@ -36,10 +36,18 @@ pub fn adapt(
     // A model without a classifier takes the features of a file that has one.
     let has: HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
     state.tensors.retain(|(name, _)| has.contains(name.as_str()) || !heads.contains(name));
+    // Classes that are asked for make a classifier where the file has features alone.
+    let is_headless = !state.tensors.iter().any(|(name, _)| heads.contains(name));
+    let starts_anew = is_headless && spec.set.contains_key("num_classes") && classes == Classes::New;
     let mut fresh = Vec::new();
     for (name, wanted) in model {
         let wanted = wanted.size();
-        let Some(i) = state.tensors.iter().position(|(known, _)| known == name) else { continue };
+        let Some(i) = state.tensors.iter().position(|(known, _)| known == name) else {
+            if starts_anew && heads.contains(name) {
+                fresh.push(name.clone());
+            }
+            continue;
+        };
         let tensor = state.tensors[i].1.shallow_clone();
         if tensor.size() == wanted {
             continue;

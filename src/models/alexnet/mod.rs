@@ -38,7 +38,7 @@ pub struct ConvLayer {
     /// 2 where each of AlexNet's two halves sees its own half of the channels alone.
     pub groups: i64,
     pub norm: ResponseNorm,
-    /// Overlapping max pooling, 3×3 with stride 2.
+    /// Max pooling with stride 2.
     pub pool: bool,
     pub pool_padding: i64,
 }
@@ -84,6 +84,8 @@ pub struct Config {
     /// Height and width of the images at which costs are stated.
     pub image_size: i64,
     pub convs: Vec<ConvLayer>,
+    /// Side of the max pooling's windows: 3 overlap, 2 do not.
+    pub pool_kernel: i64,
     /// Features of the hidden layers of the classifier, which sees 6×6 pixels.
     pub hidden: Vec<i64>,
     /// Dropout before each of them.
@@ -100,6 +102,7 @@ impl Config {
             in_chans: 3,
             image_size: 224,
             convs,
+            pool_kernel: 3,
             hidden: vec![4096, 4096],
             dropout: 0.5,
             towers: 1,
@@ -161,6 +164,7 @@ impl super::Config for Config {
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(!self.convs.is_empty(), "`convs` must not be empty");
+        ensure!(self.pool_kernel > 0, "`pool_kernel` {} must be positive", self.pool_kernel);
         match self.towers {
             1 => Ok(Box::new(network(&store.root(), self)?)),
             2 => Ok(Box::new(towers::network(&store.root(), self)?)),
@@ -179,8 +183,8 @@ impl ConvLayer {
         conv.stride(self.stride).padding(self.padding).groups(self.groups)
     }
 
-    fn max_pool(&self) -> Option<MaxPool2d> {
-        self.pool.then_some(MaxPool2d { stride: 2, padding: self.pool_padding, ..MaxPool2d::new(3) })
+    fn max_pool(&self, kernel: i64) -> Option<MaxPool2d> {
+        self.pool.then_some(MaxPool2d { stride: 2, padding: self.pool_padding, ..MaxPool2d::new(kernel) })
     }
 
     /// How many keys the layer and what follows it count.
@@ -190,13 +194,13 @@ impl ConvLayer {
 }
 
 /// A convolution with ReLU and what follows it.
-fn stage(path: &Path, in_channels: i64, layer: &ConvLayer) -> Result<Sequence> {
+fn stage(path: &Path, in_channels: i64, layer: &ConvLayer, pool_kernel: i64) -> Result<Sequence> {
     let mut layers: Vec<Box<dyn Layer>> =
         vec![Box::new(ConvRelu(Conv2d::new(path, layer.conv(in_channels))?))];
     if layer.norm == ResponseNorm::BeforePool {
         layers.push(Box::new(RESPONSE_NORM));
     }
-    if let Some(pool) = layer.max_pool() {
+    if let Some(pool) = layer.max_pool(pool_kernel) {
         layers.push(Box::new(pool));
     }
     if layer.norm == ResponseNorm::AfterPool {
@@ -245,7 +249,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
     for (layer, number) in config.convs.iter().zip(1..) {
         let name = format!("features.{index}");
-        let stage = stage(&(path / &name), channels, layer);
+        let stage = stage(&(path / &name), channels, layer, config.pool_kernel);
         let stage = stage.with_context(|| format!("convolution {number} of `convs`"))?;
         stages.push((name, Box::new(stage)));
         index += layer.keys();

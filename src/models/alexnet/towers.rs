@@ -57,7 +57,13 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(paths: &[Path; 2], in_channels: i64, layer: &ConvLayer, is_first: bool) -> Result<Self> {
+    fn new(
+        paths: &[Path; 2],
+        in_channels: i64,
+        layer: &ConvLayer,
+        pool_kernel: i64,
+        is_first: bool,
+    ) -> Result<Self> {
         ensure!(layer.channels % 2 == 0, "{} channels have no halves", layer.channels);
         ensure!(matches!(layer.groups, 1 | 2), "`groups` {} must be 1 or 2 in two towers", layer.groups);
         ensure!(layer.groups == 1 || !is_first, "the image has no halves: `groups` must be 1");
@@ -67,7 +73,7 @@ impl Stage {
             halves: [conv(&paths[0])?, conv(&paths[1])?],
             meets: layer.groups == 1 && !is_first,
             norm: layer.norm,
-            pool: layer.max_pool(),
+            pool: layer.max_pool(pool_kernel),
         })
     }
 
@@ -140,7 +146,8 @@ pub(super) fn network(path: &Path, config: &Config) -> Result<Net> {
     let (mut channels, mut index) = (config.in_chans, 0);
     let mut stages = Vec::new();
     for (layer, number) in config.convs.iter().zip(1..) {
-        let stage = Stage::new(&at(format!("features.{index}")), channels, layer, number == 1);
+        let stage =
+            Stage::new(&at(format!("features.{index}")), channels, layer, config.pool_kernel, number == 1);
         stages.push(stage.with_context(|| format!("convolution {number} of `convs`"))?);
         index += layer.keys();
         channels = layer.channels;
