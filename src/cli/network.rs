@@ -107,7 +107,7 @@ impl Args {
         let pretrained = pretrained(&spec, &state, Classes::New)?;
         ensure!(
             pretrained.fresh.is_empty(),
-            "{}: the classifier ({}) has other classes than the model; --set num_classes=N tells how many",
+            "{}: no classifier ({}) of the model's classes; --set num_classes=N tells how many the file has",
             file.display(),
             pretrained.fresh.join(", ")
         );

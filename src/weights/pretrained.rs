@@ -13,7 +13,7 @@ pub struct Pretrained {
     pub store: Store,
     /// Whose names the file has for the tensors.
     pub naming: String,
-    /// Tensors of the classifier that start anew, because the file's has other classes.
+    /// Tensors of the classifier that start anew, because the file's has other classes, or the file has none.
     pub fresh: Vec<String>,
 }
 
