@@ -55,18 +55,19 @@ impl Peer {
         Ok(peer)
     }
 
-    /// One turn; the first is short and tells how many steps the others take.
+    /// One turn; the first is short and tells how many steps the others take. A turn's first step does not count: it
+    /// finds the caches full of another contestant's weights.
     pub fn run(&mut self) -> Result<()> {
         let steps = match self.times.is_empty() {
             true => 1,
             false => (TURN_MS / self.median()).clamp(1.0, 200.0) as usize,
         };
-        writeln!(self.stdin, "{steps}").and_then(|()| self.stdin.flush()).context(self.name.clone())?;
+        writeln!(self.stdin, "{}", 1 + steps).and_then(|()| self.stdin.flush()).context(self.name.clone())?;
         let line = self.line()?;
         let times: Vec<f64> =
             serde_json::from_str(&line).with_context(|| format!("{}: {line}", self.name))?;
-        ensure!(times.len() == steps, "{}: {} timings instead of {steps}", self.name, times.len());
-        self.times.extend(times);
+        ensure!(times.len() == 1 + steps, "{}: {} timings instead of {}", self.name, times.len(), 1 + steps);
+        self.times.extend(&times[1..]);
         Ok(())
     }
 
