@@ -149,6 +149,7 @@ fn time_loader(folder: &Path, args: &Args) -> Result<f64> {
         preprocess: data.preprocess(&train, &statistics)?,
         fill: statistics.color(),
         workers: Some(args.threads as usize),
+        pinned: false,
     };
     let loader = Loader::new(train, config)?;
     fastest(args.repeats, |epoch| {
