@@ -195,6 +195,7 @@ fn config(augment: Vec<Augment>) -> LoaderConfig {
         preprocess: None,
         fill: [0; 3],
         workers: None,
+        pinned: false,
     }
 }
 

@@ -56,6 +56,7 @@ fn open(dir: &Path) -> (Pictures, Pictures, LoaderConfig) {
         preprocess: config.preprocess(&train, &statistics).unwrap(),
         fill: statistics.color(),
         workers: Some(1),
+        pinned: false,
     };
     (train, test, loading)
 }
@@ -136,6 +137,7 @@ fn an_epoch_of_shards_goes_on_in_the_middle() {
             preprocess: data.preprocess(&train, &statistics).unwrap(),
             fill: statistics.color(),
             workers: Some(workers),
+            pinned: false,
         };
         Loader::new(train, config).unwrap()
     };

@@ -59,6 +59,23 @@ fn meta_tensors_have_shapes_and_no_memory() {
 }
 
 #[test]
+fn bytes_are_written_in_place_and_stay_where_they_are_uploaded_to() {
+    let (bytes, told) = torch::written(&[2, 3], false, |bytes| {
+        bytes.iter_mut().zip(1..).for_each(|(byte, value)| *byte = value);
+        bytes.len()
+    })
+    .unwrap();
+    assert_eq!((told, bytes.size(), bytes.kind()), (6, vec![2, 3], Kind::Uint8));
+    let turned = bytes.transpose(0, 1);
+    let uploaded = torch::upload(&turned, Device::Cpu).unwrap();
+    assert_eq!((uploaded.stride(), values(&uploaded)), (vec![1, 3], vec![1.0, 4.0, 2.0, 5.0, 3.0, 6.0]));
+    // With a driver it would open CUDA before a device is chosen.
+    if !device::has_driver() {
+        assert!(torch::written(&[2], true, |_| ()).is_err(), "pinned memory without a GPU");
+    }
+}
+
+#[test]
 fn devices_by_name() {
     assert_eq!(device::resolve("cpu").unwrap(), Device::Cpu);
     let unknown = device::resolve("tpu").unwrap_err().to_string();

@@ -39,6 +39,8 @@ pub struct LoaderConfig {
     /// Threads that make pictures: all cores for files, one for images in memory, when absent. The batches are the same
     /// for any number.
     pub workers: Option<usize>,
+    /// Batches in memory from which a GPU copies by itself (see [`torch::written`]).
+    pub pinned: bool,
 }
 
 /// Where a loader takes its pictures from.
@@ -299,7 +301,8 @@ impl Shared {
             Pictures::Memory(_) => [chunk.len(), channels, height, width],
             Pictures::Files(_) => [chunk.len(), height, width, channels],
         };
-        let (images, (labels, effects, skipped)) = torch::written(&shape.map(|n| n as i64), |pixels| {
+        let (shape, pinned) = (shape.map(|n| n as i64), self.config.pinned);
+        let (images, (labels, effects, skipped)) = torch::written(&shape, pinned, |pixels| {
             let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
                 let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
                 places.map(|(out, &index)| self.picture(augment, epoch, index, out)).collect()
@@ -405,11 +408,11 @@ pub fn normalise(images: &Tensor, statistics: &Statistics, device: Device) -> Re
         return torch::scaled(images, &scale, &shift);
     }
     let on_device = |values: &[f32], shape: &[i64]| -> Result<Tensor> {
-        Ok(Tensor::f_from_slice(values)?.f_to_device(device)?.f_reshape(shape)?)
+        Ok(torch::upload(&Tensor::f_from_slice(values)?, device)?.f_reshape(shape)?)
     };
     let size = images.size();
     let shape = if plane == 1 { [1, -1, 1, 1] } else { [1, size[1], size[2], size[3]] };
-    let mut pixels = images.f_to_device(device)?.f_to_kind(Kind::Float)?;
+    let mut pixels = torch::upload(images, device)?.f_to_kind(Kind::Float)?;
     let mut pixels = pixels.f_mul_(&on_device(&scale, &[1, -1, 1, 1])?)?;
     Ok(pixels.f_add_(&on_device(&shift, &shape)?)?)
 }

@@ -4,6 +4,7 @@
 //! `libtorch_cuda` registers its kernels, but only while nobody in the process has asked libtorch about CUDA (seeding
 //! the random generators asks, too): resolve the device before anything else.
 
+use super::ffi::{check, tv_allow_tf32};
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::{CStr, CString};
 use std::path::Path;
@@ -100,6 +101,17 @@ fn open(library: &Path, flags: i32) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether the float32 products of GPUs, in matrix products and convolutions alike, may round their factors to the 10 bits
+/// of TF32 (`torch.backends.cuda.matmul.allow_tf32` and `torch.backends.cudnn.allow_tf32`). libtorch starts with no for
+/// the first and yes for the second.
+///
+/// # Errors
+/// libtorch's refusal.
+pub fn allow_tf32(allowed: bool) -> Result<()> {
+    // SAFETY: a plain integer.
+    check(unsafe { tv_allow_tf32(i32::from(allowed)) })
 }
 
 /// Sets the number of threads that libtorch uses for one operation.

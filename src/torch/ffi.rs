@@ -16,6 +16,8 @@ unsafe extern "C" {
         n: usize,
         dtype: c_int,
     ) -> *mut c_char;
+    pub(super) fn tv_empty_pinned(out: *mut *mut C_tensor, sizes: *const i64, n: usize) -> *mut c_char;
+    pub(super) fn tv_allow_tf32(allowed: c_int) -> *mut c_char;
     pub(super) fn tv_is_meta(tensor: *const C_tensor, out: *mut c_int) -> *mut c_char;
     pub(super) fn tv_autocast(
         cuda: c_int,

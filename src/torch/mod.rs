@@ -20,4 +20,4 @@ pub use fused::{
     pack_convolution, pack_linear,
 };
 pub use memory::{keep_allocations, peak_resident_bytes};
-pub use tensor::{channels_last, empty_meta, is_meta, scaled, written};
+pub use tensor::{channels_last, empty_meta, is_meta, scaled, upload, written};

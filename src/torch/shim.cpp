@@ -68,8 +68,24 @@ char *tv_empty_meta(at::Tensor **out, const int64_t *sizes, size_t n, int dtype)
   });
 }
 
+// New bytes on the host that a GPU copies by itself.
+char *tv_empty_pinned(at::Tensor **out, const int64_t *sizes, size_t n) {
+  return guarded([&] {
+    auto options = at::TensorOptions().dtype(at::kByte).pinned_memory(true);
+    *out = new at::Tensor(at::empty(at::IntArrayRef(sizes, n), options));
+  });
+}
+
 char *tv_is_meta(const at::Tensor *tensor, int *out) {
   return guarded([&] { *out = tensor->is_meta(); });
+}
+
+// Whether a GPU may round the factors of float32 products to TF32, in matrix products and in convolutions.
+char *tv_allow_tf32(int allowed) {
+  return guarded([&] {
+    at::globalContext().setAllowTF32CuBLAS(allowed);
+    at::globalContext().setAllowTF32CuDNN(allowed);
+  });
 }
 
 // Turns autocast on or off for a device and tells what was set before.

@@ -1,6 +1,6 @@
 //! Tensors that tch cannot make.
 
-use super::ffi::{check, scalar_type, tv_empty_meta, tv_is_meta};
+use super::ffi::{check, scalar_type, tv_empty_meta, tv_empty_pinned, tv_is_meta};
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
@@ -36,11 +36,15 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor> {
 }
 
 /// A new uint8 tensor on the CPU whose bytes, in the order of its shape, `write` writes; what it leaves is not defined.
+/// `pinned` memory cannot be paged out: [`upload`] of it goes on by itself.
 ///
 /// # Errors
-/// A shape that is impossible.
-pub fn written<T>(shape: &[i64], write: impl FnOnce(&mut [u8]) -> T) -> Result<(Tensor, T)> {
-    let tensor = Tensor::f_empty(shape, (Kind::Uint8, Device::Cpu))?;
+/// A shape that is impossible, or pinned memory without a GPU.
+pub fn written<T>(shape: &[i64], pinned: bool, write: impl FnOnce(&mut [u8]) -> T) -> Result<(Tensor, T)> {
+    let tensor = match pinned {
+        true => empty_pinned(shape)?,
+        false => Tensor::f_empty(shape, (Kind::Uint8, Device::Cpu))?,
+    };
     let bytes = match tensor.numel() {
         0 => &mut [],
         // SAFETY: the tensor is new, contiguous and nobody else's, and has so many bytes.
@@ -48,6 +52,24 @@ pub fn written<T>(shape: &[i64], write: impl FnOnce(&mut [u8]) -> T) -> Result<(
     };
     let out = write(bytes);
     Ok((tensor, out))
+}
+
+fn empty_pinned(shape: &[i64]) -> Result<Tensor> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: the shim reads `shape.len()` numbers and gives a new tensor, which `from_ptr` then owns.
+    unsafe {
+        check(tv_empty_pinned(&mut out, shape.as_ptr(), shape.len()))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// A CPU tensor on `device` (`tensor.to(device, non_blocking=True)`). A GPU's work on it queues behind the copy, so that
+/// nothing waits here: for what is in pinned memory; other memory is first staged.
+///
+/// # Errors
+/// A device that is not there, or that has no memory left.
+pub fn upload(tensor: &Tensor, device: Device) -> Result<Tensor> {
+    Ok(tensor.f_to_device_(device, tensor.kind(), true, false)?)
 }
 
 /// `x · scale + shift`, with a number a channel, of uint8 images (N, C, H, W) on the CPU: float32 in the same order of memory,

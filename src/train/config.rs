@@ -211,6 +211,8 @@ impl TrainConfig {
 pub enum Precision {
     #[default]
     Float32,
+    /// float32, but the products of a GPU round their factors to TF32; on the CPU the same as float32.
+    Tf32,
     /// bfloat16 by autocast.
     Bfloat16,
 }

@@ -24,7 +24,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Cuda, Device, Kind, Reduction, Tensor};
 
 const LAST: &str = "last.safetensors";
 const BEST: &str = "best.safetensors";
@@ -54,6 +54,11 @@ impl<'a> Trainer<'a> {
         config.validate()?;
         // Before anything else asks libtorch about CUDA.
         let device = device::resolve(&config.device)?;
+        if device.is_cuda() {
+            // All batches have one size, so that cuDNN's search for its fastest kernels pays.
+            Cuda::cudnn_set_benchmark(true);
+            device::allow_tf32(config.train.precision == Precision::Tf32)?;
+        }
         if let Some(threads) = config.threads {
             device::set_threads(threads)?;
         }
@@ -83,6 +88,7 @@ impl<'a> Trainer<'a> {
             preprocess,
             fill: statistics.color(),
             workers: config.data.workers,
+            pinned: device.is_cuda(),
         };
         let train_config = LoaderConfig {
             batch_size,
@@ -285,7 +291,7 @@ impl<'a> Trainer<'a> {
     /// The numbers in which the passes compute, while the guard lives.
     fn precision(&self) -> Result<Option<Autocast>> {
         Ok(match self.config.train.precision {
-            Precision::Float32 => None,
+            Precision::Float32 | Precision::Tf32 => None,
             Precision::Bfloat16 => Some(Autocast::new(self.device, Kind::BFloat16)?),
         })
     }
@@ -326,7 +332,7 @@ impl<'a> Trainer<'a> {
         if images.size()[2..] != [height, width] {
             images = images.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?;
         }
-        Ok((torch::channels_last(&images)?, batch.labels.f_to_device(self.device)?))
+        Ok((torch::channels_last(&images)?, torch::upload(&batch.labels, self.device)?))
     }
 
     /// Evaluates, records and saves. Nothing is written before the numbers are known to be finite.

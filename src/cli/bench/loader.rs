@@ -3,7 +3,7 @@
 //! Each loader runs in a process of its own, held to as many cores as it has threads, over files that are in memory:
 //! what is compared is the work on a core, not the disk. All of them crop, flip and normalise at random in batches.
 
-use super::output;
+use super::{OWN, output, turn};
 use crate::cli::{print, print_json, table};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -81,8 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
 
     let (threads, repeats) = (args.threads.to_string(), args.repeats.to_string());
     let mut report = Report { images_per_second: BTreeMap::new(), threads: args.threads };
-    for reader in ["tchvision", "decode_only", "torchvision_pil", "torchvision_v2"] {
-        eprintln!("{reader}");
+    let contestant = |reader: &'static str| -> Result<(&'static str, Command)> {
         let is_peer = reader.starts_with("torchvision");
         let mut command =
             held(args.threads, if is_peer { args.python.clone() } else { std::env::current_exe()? });
@@ -93,19 +92,17 @@ pub fn run(args: &Args) -> Result<()> {
             command.args(["bench", "loader", "--only", reader, "--threads", &threads, "--repeats", &repeats]);
             command.arg("--folder").arg(&folder);
         }
-        match output(&mut command) {
-            Ok(printed) => {
-                let timing: Timing = serde_json::from_slice(&printed)?;
-                report.images_per_second.insert(reader.to_owned(), timing.images_per_second);
-            }
-            Err(error) if is_peer => eprintln!("{reader} is left out: {error:#}"),
-            Err(error) => return Err(error),
-        }
-    }
+        Ok((reader, command))
+    };
+    let readers = [OWN, "decode_only", "torchvision_pil", "torchvision_v2"];
+    let mut contestants = readers.into_iter().map(contestant).collect::<Result<Vec<_>>>()?;
+    turn(&mut contestants, |reader, timing: Timing, _| {
+        report.images_per_second.insert(reader.to_owned(), timing.images_per_second);
+    })?;
     if args.json {
         return print_json(&report);
     }
-    let own = report.images_per_second["tchvision"];
+    let own = report.images_per_second[OWN];
     let mut out = table(&["loader", "images/s", "tchvision is"]);
     for (reader, rate) in &report.images_per_second {
         out.add_row([reader.clone(), format!("{rate:.0}"), format!("{:.2}×", own / rate)]);
@@ -152,6 +149,7 @@ fn time_loader(folder: &Path, args: &Args) -> Result<f64> {
         preprocess: data.preprocess(&train, &statistics)?,
         fill: statistics.color(),
         workers: Some(args.threads as usize),
+        pinned: false,
     };
     let loader = Loader::new(train, config)?;
     fastest(args.repeats, |epoch| {

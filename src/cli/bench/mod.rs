@@ -11,7 +11,9 @@ mod weights;
 
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
+use serde::de::DeserializeOwned;
 use std::process::Command;
+use std::time::Instant;
 use tchvision::report::statistics;
 
 #[derive(Subcommand)]
@@ -43,6 +45,35 @@ pub fn run(verb: Verb) -> Result<()> {
 
 fn median(values: Vec<f64>) -> f64 {
     statistics::median(values).unwrap_or(f64::NAN)
+}
+
+/// The contestant that is this program.
+const OWN: &str = "tchvision";
+
+/// Runs each contestant once, from start to end, and gives `took` its name, what it prints as JSON and its milliseconds.
+/// Another than ours that fails is left out from then on, and named on stderr.
+///
+/// # Errors
+/// Our own failure.
+fn turn<T: DeserializeOwned>(
+    contestants: &mut Vec<(&'static str, Command)>,
+    mut took: impl FnMut(&'static str, T, f64),
+) -> Result<()> {
+    for (name, mut command) in std::mem::take(contestants) {
+        eprintln!("{name}");
+        let start = Instant::now();
+        let printed = output(&mut command);
+        let ms = 1000.0 * start.elapsed().as_secs_f64();
+        match printed.and_then(|printed| Ok(serde_json::from_slice(&printed)?)) {
+            Ok(outcome) => {
+                took(name, outcome, ms);
+                contestants.push((name, command));
+            }
+            Err(error) if name == OWN => return Err(error),
+            Err(error) => eprintln!("left out: {name}: {error:#}"),
+        }
+    }
+    Ok(())
 }
 
 /// What a program prints.

@@ -1,13 +1,12 @@
 //! `tchvision bench startup`: from the start of a process to the logits of one image, weights from a file.
 
-use super::{median, output};
+use super::{OWN, median, turn};
 use crate::cli::{print, print_json, table};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 use tchvision::models::ModelSpec;
 use tchvision::nn::Store;
@@ -64,24 +63,20 @@ pub fn run(args: &Args) -> Result<()> {
     own.args(["bench", "startup", "--file"]).arg(&file);
     let mut peer = Command::new(&args.python);
     peer.arg(&script).arg(&file);
-    let mut programs = vec![("tchvision", own), ("timm", peer)];
+    let mut programs = vec![(OWN, own), ("timm", peer)];
+    for (_, program) in &mut programs {
+        program.env("OMP_NUM_THREADS", args.threads.to_string());
+    }
     let (mut times, mut peak_bytes) = (BTreeMap::<_, Vec<f64>>::new(), BTreeMap::new());
     for repeat in 0..=args.repeats {
-        programs.retain_mut(|(name, command)| {
-            command.env("OMP_NUM_THREADS", args.threads.to_string());
-            eprintln!("{name}");
-            let started = time(command).inspect_err(|error| eprintln!("left out: {error:#}"));
-            if let Ok((ms, started)) = &started
-                // The first start reads the program from the disk.
-                && repeat > 0
-            {
-                times.entry((*name).to_owned()).or_default().push(*ms);
-                peak_bytes.insert((*name).to_owned(), started.peak_bytes);
+        turn(&mut programs, |name, started: Started, ms| {
+            // The first start reads the program from the disk.
+            if repeat > 0 {
+                times.entry(name.to_owned()).or_default().push(ms);
+                peak_bytes.insert(name.to_owned(), started.peak_bytes);
             }
-            started.is_ok()
-        });
+        })?;
     }
-    ensure!(times.contains_key("tchvision"), "our own start failed");
     let median_ms = times.into_iter().map(|(name, times)| (name, median(times))).collect();
     let report = Report { model: MODEL.to_owned(), threads: args.threads, median_ms, peak_bytes };
     if args.json {
@@ -95,17 +90,9 @@ pub fn run(args: &Args) -> Result<()> {
     print(out)
 }
 
-/// Milliseconds from start to end of a program.
-fn time(command: &mut Command) -> Result<(f64, Started)> {
-    let start = Instant::now();
-    let printed = output(command)?;
-    Ok((1000.0 * start.elapsed().as_secs_f64(), serde_json::from_slice(&printed)?))
-}
-
-/// What is timed: the way of `classify`, with a black picture.
+/// What is timed: the way of `classify` with one picture, a black one, for which it does not freeze the network.
 fn start(file: &Path) -> Result<()> {
     let network = pretrained(&ModelSpec::new(MODEL), &Archive::open(file)?.choose(None)?, Classes::New)?;
-    network.store.freeze(Kind::Float);
     let _no_grad = tch::no_grad_guard();
     let logits =
         network.model.forward(&Tensor::f_zeros([1, 3, 224, 224], (Kind::Float, Device::Cpu))?, false)?;

@@ -3,7 +3,7 @@
 //! Each reader runs in a process of its own, so that its peak of memory is its own, on files that were just written and
 //! are in memory therefore: what is compared is the readers, not the disk.
 
-use super::output;
+use super::{OWN, output, turn};
 use crate::cli::{print, print_json, table};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -77,19 +77,18 @@ pub fn run(args: &Args) -> Result<()> {
         let file = path.to_string_lossy();
         let mut own = Command::new(std::env::current_exe()?);
         own.args(["bench", "weights", "--file", &file, "--repeats", &repeats]);
-        let mut readers = vec![("tchvision", own), ("python", python(&["time", &file, "false", &repeats]))];
+        let mut readers = vec![(OWN, own), ("python", python(&["time", &file, "false", &repeats]))];
         if format == "torch" {
             readers.push(("python_mmap", python(&["time", &file, "true", &repeats])));
         }
         let bytes = path.metadata()?.len();
         let (median_ms, peak_bytes) = (BTreeMap::new(), BTreeMap::new());
         let mut row = Row { format: format.to_owned(), bytes, median_ms, peak_bytes };
-        for (reader, mut command) in readers {
-            eprintln!("{format}: {reader}");
-            let timing: Timing = serde_json::from_slice(&output(&mut command)?)?;
+        eprintln!("{format}:");
+        turn(&mut readers, |reader, timing: Timing, _| {
             row.median_ms.insert(reader.to_owned(), timing.median_ms);
             row.peak_bytes.insert(reader.to_owned(), timing.peak_bytes);
-        }
+        })?;
         rows.push(row);
     }
     if args.json {

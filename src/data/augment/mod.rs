@@ -19,6 +19,7 @@ pub use rand_augment::RandAugment;
 
 use super::image::{Encoded, RgbImage};
 use super::{Preprocess, Statistics, Stream};
+use crate::torch;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -192,7 +193,8 @@ impl Effects {
     pub fn apply(&self, image: &Tensor, statistics: &Statistics) -> Result<()> {
         if let Some(light) = self.light {
             let light: Vec<f32> = light.iter().zip(&statistics.std).map(|(light, std)| light / std).collect();
-            let light = Tensor::f_from_slice(&light)?.f_to_device(image.device())?.f_reshape([-1, 1, 1])?;
+            let light =
+                torch::upload(&Tensor::f_from_slice(&light)?, image.device())?.f_reshape([-1, 1, 1])?;
             let _lit = image.shallow_clone().f_add_(&light)?;
         }
         self.erased.iter().try_for_each(|&(part, mode)| mode.apply(image, part))

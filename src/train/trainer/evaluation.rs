@@ -11,7 +11,7 @@ impl Trainer<'_> {
     pub(super) fn evaluate(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
         let _no_grad = tch::no_grad_guard();
         // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
-        if self.config.train.precision == Precision::Float32 {
+        if self.config.train.precision != Precision::Bfloat16 {
             self.store.freeze(Kind::Float);
         }
         let outcome = self.evaluate_all(observe);
@@ -20,7 +20,9 @@ impl Trainer<'_> {
     }
 
     fn evaluate_all(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
-        let (mut loss, mut correct, mut images) = (0.0, 0.0, 0.0);
+        // Summed on the device, as in training.
+        let zero = || Tensor::f_zeros([1], (Kind::Double, self.device));
+        let (mut loss, mut correct, mut images) = (zero()?, zero()?, 0.0);
         for batch in self.test.epoch(0, 0) {
             let batch = batch?;
             batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
@@ -30,10 +32,11 @@ impl Trainer<'_> {
             let (pixels, labels) = self.to_device(&batch)?;
             let logits = self.forward(&pixels, false)?;
             let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
-            loss += sum.f_double_value(&[])?;
-            correct += count_correct(&logits, &labels)?.f_double_value(&[])?;
+            let _summed = loss.f_add_(&sum)?;
+            let _summed = correct.f_add_(&count_correct(&logits, &labels)?)?;
             images += labels.size()[0] as f64;
         }
+        let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
         Ok((loss / images, 100.0 * correct / images))
     }
 }
