@@ -7,6 +7,7 @@
 
 mod adapt;
 pub mod catalogue;
+mod cursor;
 mod dtype;
 mod file;
 mod google;
