@@ -23,8 +23,8 @@ impl Resampling {
     }
 }
 
-/// No network has larger patches, in pixels; a file cannot ask for a larger matrix than theirs.
-const LARGEST_PATCH: i64 = 64;
+/// No patch has a longer side, in pixels; a file cannot ask for a larger matrix.
+const LONGEST_SIDE: i64 = 256;
 
 /// The kernel (out, in, h, w) of a patch embedding for patches of another size, such that resized patches have about the
 /// same embedding: the pseudo-inverse of the resizing, applied to the kernel (FlexiViT, 2212.08013, Section 3.4; timm's
@@ -33,25 +33,27 @@ const LARGEST_PATCH: i64 = 64;
 /// # Errors
 /// A weight that is no kernel, or a patch of no pixels or of very many.
 pub fn patch_kernel(weight: &Tensor, new: [i64; 2], resampling: Resampling) -> Result<Tensor> {
-    let &[out, in_chans, h, w] = weight.size().as_slice() else {
+    let &[_, _, h, w] = weight.size().as_slice() else {
         anyhow::bail!("a patch embedding of shape {:?}", weight.size());
     };
     ensure!(
-        [h, w, new[0], new[1]].iter().all(|side| (1..=LARGEST_PATCH).contains(side)),
-        "patches of {h}×{w} and {}×{} pixels: a side must have 1 to {LARGEST_PATCH}",
+        [h, w, new[0], new[1]].iter().all(|side| (1..=LONGEST_SIDE).contains(side)),
+        "patches of {h}×{w} and {}×{} pixels: a side has 1 to {LONGEST_SIDE}",
         new[0],
         new[1]
     );
     if [h, w] == new {
         return Ok(weight.shallow_clone());
     }
-    let pixels = Tensor::f_eye(h * w, (Kind::Float, Device::Cpu))?.f_reshape([h * w, 1, h, w])?;
-    // (new pixels, old pixels): a column is what becomes of one pixel.
-    let resize = resampling.resize(&pixels, new)?.f_reshape([h * w, -1])?.f_transpose(0, 1)?;
-    let inverse = resize.f_linalg_pinv_atol_rtol_float(None, None, false)?;
-    let kernels = weight.f_to_kind(Kind::Float)?.f_reshape([out, in_chans, h * w])?;
-    let resized = kernels.f_matmul(&inverse)?.f_reshape([out, in_chans, new[0], new[1]])?;
-    Ok(resized.f_to_kind(weight.f_kind()?)?)
+    // Rows and columns are resized one after the other; so the inverse is one of rows and one of columns.
+    let inverse = |old: i64, new: i64| -> Result<Tensor> {
+        let pixels = Tensor::f_eye(old, (Kind::Float, Device::Cpu))?.f_reshape([1, 1, old, old])?;
+        let resized = resampling.resize(&pixels, [old, new])?.f_reshape([old, new])?;
+        Ok(resized.f_linalg_pinv_atol_rtol_float(None, None, false)?)
+    };
+    let columns = inverse(w, new[1])?.f_transpose(0, 1)?;
+    let kernel = inverse(h, new[0])?.f_matmul(&weight.f_to_kind(Kind::Float)?)?.f_matmul(&columns)?;
+    Ok(kernel.f_to_kind(weight.f_kind()?)?)
 }
 
 /// Absolute positions (1, prefix + h·w, width) at another grid, in float32; the prefix tokens stay (timm's
