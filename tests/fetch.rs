@@ -509,8 +509,16 @@ fn command(arguments: &[&str], endpoint: &str, folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tchvision"));
     command.args(arguments).env("HF_ENDPOINT", endpoint).env("HF_HOME", folder);
     command.env("TORCH_HOME", folder.join("torch"));
-    let unset = ["HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN"];
-    for name in unset {
+    for name in [
+        "HF_HUB_CACHE",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+        "HF_HUB_OFFLINE",
+        "HF_TOKEN",
+        "HF_TOKEN_PATH",
+        "HUGGINGFACE_HUB_CACHE",
+        "HUGGING_FACE_HUB_TOKEN",
+        "TRANSFORMERS_OFFLINE",
+    ] {
         command.env_remove(name);
     }
     command
@@ -543,6 +551,11 @@ fn the_token_is_found_where_python_keeps_it() {
     let old = [("HUGGING_FACE_HUB_TOKEN", "old"), ("HF_TOKEN_PATH", path)];
     assert_eq!(fetch(&old).0, "Bearer old");
     assert_eq!(fetch(&[old[0], old[1], ("HF_TOKEN", "new")]).0, "Bearer new");
+    // No token unasked: neither a variable's nor a file's.
+    let disabled = ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "yes");
+    assert_eq!(fetch(&[disabled]).0, "");
+    assert_eq!(fetch(&[disabled, ("HF_TOKEN", "new")]).0, "");
+    assert_eq!(fetch(&[("HF_HUB_DISABLE_IMPLICIT_TOKEN", "0")]).0, "Bearer at_home");
     let missing = folder.path().join("none");
     assert_eq!(fetch(&[("HF_TOKEN_PATH", missing.to_str().unwrap())]).0, "");
     assert!(storage.requests().iter().all(|request| request.header("authorization").is_none()));
@@ -554,6 +567,40 @@ fn the_token_is_found_where_python_keeps_it() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(path) && said.contains("no token") && !said.contains("secret"), "{said}");
     assert_eq!(server.requests().len(), before);
+}
+
+/// The caches and the switch of the network, by the variables that Python reads.
+#[test]
+fn the_caches_are_where_python_keeps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Server::start(|request| Reply::file(request, b"weights"));
+    let server = hub_server("model.safetensors", b"weights", &storage);
+    let home = folder.path().to_str().unwrap();
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = command(&["weights", "fetch", "resnet10t.c3_in1k"], &server.url, folder.path());
+        command.env("HOME", home).env_remove("HF_HOME").env_remove("XDG_CACHE_HOME");
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let (path, said) = (output.stdout, output.stderr);
+        let path = String::from_utf8(path).unwrap().trim().strip_prefix(home).map(str::to_owned);
+        (path.unwrap_or_default(), String::from_utf8(said).unwrap())
+    };
+    let end = format!("models--timm--resnet10t.c3_in1k/snapshots/{COMMIT}/model.safetensors");
+    for (variables, place) in [
+        (&[][..], "/.cache/huggingface/hub"),
+        (&[("XDG_CACHE_HOME", "~/xdg")], "/xdg/huggingface/hub"),
+        (&[("HF_HOME", "~/home")], "/home/hub"),
+        (&[("HF_HOME", "~/home"), ("HUGGINGFACE_HUB_CACHE", "~/old")], "/old"),
+        (&[("HUGGINGFACE_HUB_CACHE", "~/old"), ("HF_HUB_CACHE", "~/new")], "/new"),
+    ] {
+        assert_eq!(run(variables).0, format!("{place}/{end}"), "{variables:?}");
+    }
+    for (name, value) in [("HF_HUB_OFFLINE", "1"), ("HF_HUB_OFFLINE", "on"), ("TRANSFORMERS_OFFLINE", "true")]
+    {
+        let before = server.requests().len();
+        let (path, said) = run(&[("HF_HOME", "~/empty"), (name, value)]);
+        assert!(path.is_empty() && said.contains("HF_HUB_OFFLINE is set"), "{said}");
+        assert_eq!(server.requests().len(), before);
+    }
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
 use tchvision::models::ModelSpec;
 use tchvision::nn::Store;
-use tchvision::weights::{self, Classes, StateDict, TensorView};
+use tchvision::weights::{self, Classes, Format, Resampling, StateDict, TensorView};
 
 fn state(tensors: &[(String, Tensor)]) -> StateDict<'static> {
     let views = tensors.iter().map(|(name, t)| (name.clone(), TensorView::from(t.shallow_clone())));
-    StateDict { path: PathBuf::from("memory"), tensors: views.collect() }
+    StateDict { path: PathBuf::from("memory"), format: Format::Safetensors, tensors: views.collect() }
 }
 
 /// A multiple of 2⁻²⁴ as a whole number: JSON may give it back with its last bit turned.
@@ -142,12 +142,23 @@ fn tensors_adapt_as_timm_does() {
     assert!(weights::input_conv(&images("two", &[2, 2, 1, 1]), 5).is_err());
 
     let table = images("table", &[1, 17, 3]);
-    let position = |new, old| weights::position_embedding(&table, new, old, 1).unwrap();
+    let [bicubic, bilinear] = [Resampling::Bicubic, Resampling::Bilinear];
+    let position = |new, old| weights::position_embedding(&table, new, old, 1, bicubic).unwrap();
     check("position_up", position([6, 6], None));
     check("position_down", position([3, 2], None));
     check("position_oblong", position([5, 3], Some([2, 8])));
     assert_eq!(position([4, 4], None), table);
-    assert!(weights::position_embedding(&table, [6, 6], Some([3, 5]), 1).is_err());
+    let plain = weights::position_embedding(&table, [3, 6], None, 1, bilinear).unwrap();
+    check("position_bilinear", plain);
+    assert!(weights::position_embedding(&table, [6, 6], Some([3, 5]), 1, bicubic).is_err());
+
+    let patch = images("patch", &[2, 3, 4, 4]);
+    let kernel = |new, resampling| weights::patch_kernel(&patch, new, resampling).unwrap();
+    check("patch_up", kernel([7, 7], bicubic));
+    check("patch_down", kernel([3, 2], bicubic));
+    check("patch_bilinear", kernel([6, 6], bilinear));
+    assert_eq!(kernel([4, 4], bicubic), patch);
+    assert!(weights::patch_kernel(&patch, [257, 4], bicubic).is_err());
 
     let bias = images("bias", &[49, 2]);
     for side in [5, 11] {
@@ -200,4 +211,28 @@ fn only_stem_and_classifier_are_adapted() {
     let (model, mut file) = with_file(&wide);
     assert!(weights::adapt(&mut file, &wide, &model, Classes::New).unwrap().is_empty());
     assert!(weights::load(&file, &model).is_err());
+}
+
+/// timm has no rule for Swin's table of absolute positions, so neither is there one here: it is refused by name.
+#[test]
+fn absolute_positions_of_swin_are_for_one_size() {
+    let build = |image_size: &str| {
+        let mut spec = ModelSpec::new("timm/swin_tiny_patch4_window7_224");
+        let small = [("width", "8"), ("depths", "[1, 1]"), ("heads", "[1, 1]"), ("window", "4")];
+        for (field, value) in small.into_iter().chain([("position", "absolute"), ("image_size", image_size)])
+        {
+            spec.set(field, value).unwrap();
+        }
+        let store = Store::new(Device::Cpu);
+        spec.resolve().unwrap().build(&store).unwrap();
+        (spec, store.state_dict())
+    };
+    let ((_, file), (spec, model)) = (build("32"), build("64"));
+    let mut file = state(&file);
+    weights::adapt(&mut file, &spec, &model, Classes::New).unwrap();
+    let error = weights::load(&file, &model).unwrap_err().to_string();
+    assert!(
+        error.contains("`absolute_pos_embed` has shape [1, 64, 8], the model wants [1, 256, 8]"),
+        "{error}"
+    );
 }

@@ -215,42 +215,53 @@ fn bench_times_every_reader_on_both_formats() {
     assert!(stderr(&without).contains("name it with --python"), "{}", stderr(&without));
 }
 
-/// Tables of positions and of windows grow as timm's do, with the verb that writes them and with the one that runs them.
+/// Tables of positions and of windows, and the kernels of patches, change as timm's do, with the verb that writes them
+/// and with the one that runs them.
 #[test]
-fn other_image_sizes_give_timms_logits() {
+fn other_image_and_patch_sizes_give_timms_logits() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("out.safetensors");
     let to = to.to_str().unwrap();
-    let vit = ["patch_size=8", "width=16", "depth=2", "heads=2"];
-    let swin = ["width=8", "depths=[2, 2]", "heads=[2, 2]", "window=7"];
-    for (case, model, set) in
-        [("vit", "timm/vit_tiny_patch16_224", vit), ("swin", "timm/swin_tiny_patch4_window7_224", swin)]
-    {
-        let set: Vec<&str> = set.iter().flat_map(|field| ["--set", field]).collect();
-        let (file, reference) = (
-            fixture(&format!("resized/{case}.safetensors")),
-            fixture(&format!("resized/{case}.reference.safetensors")),
-        );
-        let verify = |weights: &str, size: &str| {
-            let args = ["verify", "--model", model, "--weights", weights, "--reference", &reference];
-            run(&[&args[..], &["--rtol", "1e-5", "--image-size", size], &set].concat())
+    let vit = ["width=16", "depth=2", "heads=2"];
+    let swin = ["width=8", "depths=[2, 2]", "heads=[2, 2]"];
+    let (vit_model, swin_model) = ("timm/vit_tiny_patch16_224", "timm/swin_tiny_patch4_window7_224");
+    for (file, reference, model, sets, side, changed) in [
+        ("vit", "vit.reference", vit_model, [&vit[..], &["patch_size=8"]], "56", "pos_embed"),
+        ("vit", "vit.patches", vit_model, [&vit, &["patch_size=6"]], "42", "patch_embed.proj.weight"),
+        (
+            "swin",
+            "swin.reference",
+            swin_model,
+            [&swin, &["window=7"]],
+            "56",
+            "layers.0.blocks.0.attn.relative_position_bias_table",
+        ),
+        (
+            "swin",
+            "swin.patches",
+            swin_model,
+            [&swin, &["window=4", "patch_size=5"]],
+            "40",
+            "patch_embed.proj.weight",
+        ),
+    ] {
+        let set: Vec<&str> = sets.concat().into_iter().flat_map(|field| ["--set", field]).collect();
+        let file = fixture(&format!("resized/{file}.safetensors"));
+        let expected = fixture(&format!("resized/{reference}.safetensors"));
+        let verify = |weights: &str| {
+            let args = ["verify", "--model", model, "--weights", weights, "--reference", &expected];
+            let output = run(&[&args[..], &["--rtol", "1e-5", "--image-size", side], &set].concat());
+            assert!(output.status.success(), "{reference}: {}", stderr(&output));
         };
-        let output = verify(&file, "56");
-        assert!(output.status.success(), "{case}: {}", stderr(&output));
+        verify(&file);
         let args =
-            ["convert", &file, "--model", model, "--to", to, "--num-classes", "5", "--image-size", "56"];
+            ["convert", &file, "--model", model, "--to", to, "--num-classes", "5", "--image-size", side];
         let output = run(&[&args[..], &set].concat());
-        assert!(output.status.success(), "{case}: {}", stderr(&output));
-        assert!(verify(to, "56").status.success());
-        // The tables of the new file have the new size: they are no longer those of the old one.
-        let (old, new) =
-            (StateFile::open(Path::new(&file)).unwrap(), StateFile::open(Path::new(to)).unwrap());
-        let table = old
-            .names()
-            .iter()
-            .find(|name| name.ends_with("pos_embed") || name.ends_with("relative_position_bias_table"));
-        let table = table.unwrap();
-        assert!(new.get(table).unwrap().numel() > old.get(table).unwrap().numel());
+        assert!(output.status.success(), "{reference}: {}", stderr(&output));
+        verify(to);
+        // The new file is for the new size.
+        let shape = |path: &str| StateFile::open(Path::new(path)).unwrap().get(changed).unwrap().size();
+        assert_ne!(shape(to), shape(&file), "{reference}");
     }
     let wrong = run(&[
         "convert",

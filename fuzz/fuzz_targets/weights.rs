@@ -1,10 +1,12 @@
 //! Any bytes as a file of weights, in every format at once: the first bytes tell which.
 //!
-//! From the repository's root, with `cargo install cargo-fuzz`; the small files of the tests are where it starts from:
+//! From the repository's root, on stable Rust (without a sanitizer, coverage needs no nightly); the small files of the
+//! tests are where it starts from:
 //!
 //! ```console
+//! $ cargo install cargo-fuzz
 //! $ mkdir -p fuzz/corpus/weights && cp tests/fixtures/weights/*.{pth,pt,npz,npy,safetensors} fuzz/corpus/weights
-//! $ LD_LIBRARY_PATH=libtorch/lib cargo fuzz run -s none weights -- -max_len=65536 -rss_limit_mb=4096
+//! $ LD_LIBRARY_PATH=libtorch/lib cargo fuzz run -s none weights -- -max_len=65536 -rss_limit_mb=4096 -timeout=20
 //! ```
 
 #![no_main]

@@ -1,7 +1,8 @@
-//! Pretrained tensors made to fit a model of other classes, input channels or input size, with timm's numbers
-//! (`timm/models/_manipulate.py`, `timm/layers/pos_embed.py`, `timm/layers/pos_embed_rel.py`).
+//! Pretrained tensors made to fit a model of other classes, input channels, input size or patches, as timm does it
+//! (`timm/models/_manipulate.py`, and each model's `checkpoint_filter_fn`).
 
-use super::StateDict;
+use super::resample::{Resampling, patch_kernel, position_embedding, relative_position_table};
+use super::{Format, StateDict};
 use crate::models::ModelSpec;
 use crate::nn::Store;
 use anyhow::{Context, Result, ensure};
@@ -17,9 +18,9 @@ pub enum Classes<'a> {
     Selected(&'a [i64]),
 }
 
-/// Fits a file's tensors to a model that differs from the pretrained one in `num_classes`, `in_chans` or the input size:
-/// only classifiers, stems and tables of positions change, and only if their shapes differ; a model without classes drops
-/// the classifier. Whatever else differs stays for the strict load to refuse.
+/// Fits a file's tensors to a model that differs from the pretrained one in `num_classes`, `in_chans`, `patch_size` or
+/// the input size: only classifiers, stems and tables of positions change, and only if their shapes differ; a model
+/// without classes drops the classifier. Whatever else differs stays for the strict load to refuse.
 ///
 /// `model` has the tensors of `spec`. Gives back the names of the classifiers that start anew.
 ///
@@ -33,6 +34,10 @@ pub fn adapt(
 ) -> Result<Vec<String>> {
     let heads = depends_on(spec, "num_classes")?;
     let stems = depends_on(spec, "in_chans")?;
+    let resampling = match state.format {
+        Format::Npz => Resampling::Bilinear,
+        _ => Resampling::Bicubic,
+    };
     // A model without a classifier takes the features of a file that has one.
     let has: HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
     state.tensors.retain(|(name, _)| has.contains(name.as_str()) || !heads.contains(name));
@@ -61,10 +66,15 @@ pub fn adapt(
                     continue;
                 }
             }
-        } else if stems.contains(name) && tensor.dim() == 4 && wanted.len() == 4 {
-            Some(input_conv(&tensor, wanted[1]))
+        } else if stems.contains(name)
+            && let (&[_, _, has_h, has_w], &[_, in_chans, h, w]) =
+                (tensor.size().as_slice(), wanted.as_slice())
+        {
+            let is_patch = [has_h, has_w] != [h, w] && depends_on(spec, "patch_size")?.contains(name);
+            let kernel = if is_patch { patch_kernel(&tensor, [h, w], resampling) } else { Ok(tensor) };
+            Some(kernel.and_then(|kernel| input_conv(&kernel, in_chans)))
         } else {
-            positions(name, &tensor, &wanted)
+            positions(name, &tensor, &wanted, resampling)
         };
         if let Some(fitted) = fitted {
             let fitted = fitted.with_context(|| format!("{}: `{name}`", state.path.display()))?;
@@ -138,7 +148,7 @@ pub fn input_conv(weight: &Tensor, in_chans: i64) -> Result<Tensor> {
 }
 
 /// A table of positions in another size, if the tensor is one and both sizes are square.
-fn positions(name: &str, table: &Tensor, wanted: &[i64]) -> Option<Result<Tensor>> {
+fn positions(name: &str, table: &Tensor, wanted: &[i64], resampling: Resampling) -> Option<Result<Tensor>> {
     let side = |n: i64| Some(n.isqrt()).filter(|side| *side > 0 && side * side == n);
     match (name.rsplit('.').next()?, table.size().as_slice(), wanted) {
         ("pos_embed" | "pos_embedding", &[1, has, width], &[1, wants, same]) if width == same => {
@@ -146,7 +156,7 @@ fn positions(name: &str, table: &Tensor, wanted: &[i64]) -> Option<Result<Tensor
             let prefix =
                 (0..has.min(wants)).find(|n| side(has - n).is_some() && side(wants - n).is_some())?;
             let new = side(wants - prefix)?;
-            Some(position_embedding(table, [new, new], None, prefix))
+            Some(position_embedding(table, [new, new], None, prefix, resampling))
         }
         ("relative_position_bias_table", &[has, heads], &[wants, same]) if heads == same => {
             let (old, new) = (side(has)?, side(wants)?);
@@ -154,101 +164,4 @@ fn positions(name: &str, table: &Tensor, wanted: &[i64]) -> Option<Result<Tensor
         }
         _ => None,
     }
-}
-
-/// Absolute positions (1, prefix + h·w, width) at another grid: bicubic with antialiasing, in float32; the prefix tokens
-/// stay (timm's `resample_abs_pos_embed`). Without `old` the table's grid is square.
-///
-/// # Errors
-/// A table that does not have the positions of the grid.
-pub fn position_embedding(
-    table: &Tensor,
-    new: [i64; 2],
-    old: Option<[i64; 2]>,
-    prefix: i64,
-) -> Result<Tensor> {
-    let &[1, count, width] = table.size().as_slice() else {
-        anyhow::bail!("positions of shape {:?}", table.size());
-    };
-    let side = (count - prefix).max(0).isqrt();
-    let [h, w] = old.unwrap_or([side, side]);
-    ensure!(
-        prefix >= 0 && h > 0 && w > 0 && prefix + h * w == count,
-        "{count} positions are no {h}×{w} and {prefix}"
-    );
-    if [h, w] == new {
-        return Ok(table.shallow_clone());
-    }
-    let kind = table.f_kind()?;
-    let grid = table.f_narrow(1, prefix, h * w)?.f_to_kind(Kind::Float)?;
-    let grid = grid.f_reshape([1, h, w, width])?.f_permute([0, 3, 1, 2])?;
-    let grid = grid.f_internal_upsample_bicubic2d_aa(new, false, None, None)?;
-    let grid = grid.f_permute([0, 2, 3, 1])?.f_reshape([1, -1, width])?.f_to_kind(kind)?;
-    Ok(Tensor::f_cat(&[table.f_narrow(1, 0, prefix)?, grid], 1)?)
-}
-
-/// Relative position biases (h·w, heads) for another window, `old` and `new` being the sizes 2·window − 1 of the tables:
-/// linear between points whose distances grow geometrically from the centre, so that near positions keep their
-/// resolution (timm's `resize_rel_pos_bias_table` without SciPy).
-///
-/// # Errors
-/// A table that does not have the positions of the old window.
-pub fn relative_position_table(table: &Tensor, old: [i64; 2], new: [i64; 2]) -> Result<Tensor> {
-    let &[count, heads] = table.size().as_slice() else {
-        anyhow::bail!("relative positions of shape {:?}", table.size());
-    };
-    ensure!(count == old[0] * old[1], "{count} relative positions are no {}×{}", old[0], old[1]);
-    ensure!(old.iter().chain(&new).all(|n| *n > 1 && n % 2 == 1), "tables of {old:?} and {new:?}");
-    if old == new {
-        return Ok(table.shallow_clone());
-    }
-    let kind = table.f_kind()?;
-    let grid = table.f_to_kind(Kind::Float)?.f_reshape([old[0], old[1], heads])?.f_permute([2, 0, 1])?;
-    let rows = interpolation(old[0], new[0])?.f_matmul(&grid)?;
-    let grid = rows.f_matmul(&interpolation(old[1], new[1])?.f_transpose(0, 1)?)?;
-    Ok(grid.f_permute([1, 2, 0])?.f_reshape([-1, heads])?.f_to_kind(kind)?)
-}
-
-/// The matrix (new, old) of linear interpolation from the geometric points to whole ones; beyond the last point its value
-/// holds.
-fn interpolation(old: i64, new: i64) -> Result<Tensor> {
-    let points = geometric_points(old, new);
-    let mut matrix = vec![0f32; (old * new) as usize];
-    for (i, row) in matrix.chunks_exact_mut(old as usize).enumerate() {
-        let x = i as f64 - (new / 2) as f64;
-        let right = points.iter().position(|point| *point >= x);
-        match right {
-            None => row[points.len() - 1] = 1.0,
-            Some(0) => row[0] = 1.0,
-            Some(right) => {
-                let part = (x - points[right - 1]) / (points[right] - points[right - 1]);
-                row[right - 1] = (1.0 - part) as f32;
-                row[right] = part as f32;
-            }
-        }
-    }
-    Ok(Tensor::from_slice(&matrix).f_reshape([new, old])?)
-}
-
-/// Points on both sides of 0 whose distances grow by a ratio that makes half of them reach half of `new`.
-fn geometric_points(old: i64, new: i64) -> Vec<f64> {
-    let half = old / 2;
-    let reach = |ratio: f64| (1.0 - ratio.powi(half as i32)) / (1.0 - ratio);
-    let (mut left, mut right, mut ratio) = (1.01, 1.5, 1.01);
-    while right - left > 1e-6 {
-        ratio = (left + right) / 2.0;
-        if reach(ratio) > (new / 2) as f64 {
-            right = ratio;
-        } else {
-            left = ratio;
-        }
-    }
-    let mut distance = 1.0;
-    let mut points = vec![0.0];
-    for i in 1..=half {
-        points.push(distance);
-        points.insert(0, -distance);
-        distance += f64::powi(ratio, i as i32);
-    }
-    points
 }

@@ -74,7 +74,8 @@ impl TensorInfo {
         let mut numel = 1i64;
         let mut next = |i: usize| {
             strides[i] = numel;
-            numel = shape[i].checked_mul(numel).filter(|&n| n >= 0).context("a shape that overflows")?;
+            ensure!(shape[i] >= 0, "a size of {}", shape[i]);
+            numel = shape[i].checked_mul(numel).context("a shape that overflows")?;
             anyhow::Ok(())
         };
         match fortran {

@@ -1,6 +1,6 @@
 //! Strict loading: every tensor of the model, no other, in its shape.
 
-use super::{StateFile, TensorView, dtype_name};
+use super::{Format, StateFile, TensorView, dtype_name};
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -27,6 +27,7 @@ fn is_worked_out(name: &str) -> bool {
 pub struct StateDict<'a> {
     /// Where they come from, for messages.
     pub path: PathBuf,
+    pub format: Format,
     pub tensors: Vec<(String, TensorView<'a>)>,
 }
 
@@ -38,7 +39,7 @@ impl StateFile {
     pub fn state_dict(&self) -> Result<StateDict<'_>> {
         let named = |name: &String| Ok((name.clone(), self.get(name)?));
         let tensors = self.names().iter().map(named).collect::<Result<_>>()?;
-        Ok(StateDict { path: self.path().to_owned(), tensors })
+        Ok(StateDict { path: self.path().to_owned(), format: self.format(), tensors })
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod adapt;
 pub mod catalogue;
+mod cursor;
 mod dtype;
 mod file;
 mod google;
@@ -16,17 +17,19 @@ mod naming;
 mod npy;
 mod pickle;
 mod pretrained;
+mod resample;
 mod rules;
 mod safetensors;
 mod template;
 mod torch;
 mod zip;
 
-pub use adapt::{Classes, adapt, input_conv, position_embedding, relative_position_table, select_classes};
+pub use adapt::{Classes, adapt, input_conv, select_classes};
 pub use dtype::dtype_name;
 pub use file::{Archive, Format, Group, StateFile, TensorInfo, TensorView};
 pub use hub::{Fetched, Hub};
 pub use load::{Differences, StateDict, compare, load, take_over};
 pub use naming::{export, recognise};
 pub use pretrained::{Pretrained, Public, from_pretrained, pretrained};
+pub use resample::{Resampling, patch_kernel, position_embedding, relative_position_table};
 pub use safetensors::save;

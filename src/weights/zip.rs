@@ -3,6 +3,7 @@
 //! What `torch.save` and `numpy.savez` write: members stored or deflated, with 64-bit sizes where they need them
 //! (PKWARE's APPNOTE 6.3, sections 4.3 and 4.5.3).
 
+use super::cursor::Cursor;
 use anyhow::{Context, Result, bail, ensure};
 use std::ops::Range;
 
@@ -26,44 +27,13 @@ pub(super) struct Member {
     pub length: usize,
 }
 
-/// Little-endian numbers from a place on; every read is checked.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8], at: u64) -> Result<Self> {
-        Ok(Self { bytes, at: usize::try_from(at)? })
-    }
-
-    fn take(&mut self, n: usize) -> Result<&'a [u8]> {
-        let end = self.at.checked_add(n).context("a length that overflows")?;
-        let taken = self.bytes.get(self.at..end).context("the zip is cut or its offsets are wrong")?;
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn u16(&mut self) -> Result<u16> {
-        Ok(u16::from_le_bytes(self.take(2)?.try_into()?))
-    }
-
-    fn u32(&mut self) -> Result<u32> {
-        Ok(u32::from_le_bytes(self.take(4)?.try_into()?))
-    }
-
-    fn u64(&mut self) -> Result<u64> {
-        Ok(u64::from_le_bytes(self.take(8)?.try_into()?))
-    }
-}
-
 /// All members in the order of the directory.
 ///
 /// # Errors
 /// A file that is cut, offsets outside it, encryption, or a packing that neither library writes.
 pub(super) fn members(bytes: &[u8]) -> Result<Vec<Member>> {
     let (count, at) = directory(bytes)?;
-    let mut reader = Reader::new(bytes, at)?;
+    let mut reader = Cursor::new(bytes, usize::try_from(at)?);
     let mut members = Vec::new();
     for i in 0..count {
         members.push(member(bytes, &mut reader).with_context(|| format!("zip member {i}"))?);
@@ -77,16 +47,16 @@ fn directory(bytes: &[u8]) -> Result<(u64, u64)> {
     let tail = bytes.len().saturating_sub(22 + 0xffff);
     let end = bytes[tail..].windows(4).rposition(|w| w == END.to_le_bytes());
     let end = tail + end.context("a zip without its directory: the file is cut; fetch or write it again")?;
-    let mut record = Reader { bytes, at: end + 10 };
+    let mut record = Cursor::new(bytes, end + 10);
     let (count, _size, at) = (record.u16()?, record.u32()?, record.u32()?);
     let comment = record.u16()?;
     record.take(comment.into())?;
-    let locator = end.checked_sub(20).map(|at| Reader { bytes, at });
+    let locator = end.checked_sub(20).map(|at| Cursor::new(bytes, at));
     if let Some(mut locator) = locator
         && locator.u32()? == LOCATOR64
     {
         locator.take(4)?;
-        let mut record = Reader::new(bytes, locator.u64()?)?;
+        let mut record = Cursor::new(bytes, locator.len64()?);
         ensure!(record.u32()? == END64, "a zip64 end record that is not where the zip says");
         record.take(28)?;
         let (count, _size, at) = (record.u64()?, record.u64()?, record.u64()?);
@@ -95,7 +65,7 @@ fn directory(bytes: &[u8]) -> Result<(u64, u64)> {
     Ok((count.into(), at.into()))
 }
 
-fn member(bytes: &[u8], reader: &mut Reader) -> Result<Member> {
+fn member(bytes: &[u8], reader: &mut Cursor) -> Result<Member> {
     ensure!(reader.u32()? == DIRECTORY, "no directory entry where the zip says");
     reader.take(4)?;
     let (flags, method) = (reader.u16()?, reader.u16()?);
@@ -119,7 +89,7 @@ fn member(bytes: &[u8], reader: &mut Reader) -> Result<Member> {
     let (length, packed) = (usize::try_from(length)?, usize::try_from(packed)?);
     ensure!(deflated || length == packed, "`{name}` is stored, yet its two lengths differ");
     ensure!(length / MOST_DEFLATION <= packed, "`{name}` claims {length} bytes in {packed}");
-    let mut header = Reader::new(bytes, local)?;
+    let mut header = Cursor::new(bytes, usize::try_from(local)?);
     ensure!(header.u32()? == LOCAL, "`{name}` is not where the directory says");
     header.take(22)?;
     let (own_name, own_extra) = (header.u16()?, header.u16()?);
@@ -132,10 +102,10 @@ fn member(bytes: &[u8], reader: &mut Reader) -> Result<Member> {
 
 /// Lengths and offset with their 64-bit values from the extra field, which has those that do not fit in 32 bits.
 fn wide(extra: &[u8], length: u32, packed: u32, local: u32) -> Result<(u64, u64, u64)> {
-    let mut reader = Reader { bytes: extra, at: 0 };
+    let mut reader = Cursor::new(extra, 0);
     while reader.at + 4 <= extra.len() {
         let (tag, size) = (reader.u16()?, reader.u16()?);
-        let mut field = Reader { bytes: reader.take(size.into())?, at: 0 };
+        let mut field = Cursor::new(reader.take(size.into())?, 0);
         if tag == 1 {
             let mut pick = |value: u32| if value == u32::MAX { field.u64() } else { Ok(value.into()) };
             return Ok((pick(length)?, pick(packed)?, pick(local)?));

@@ -12,7 +12,7 @@ import timm
 import torch
 import torchvision
 from make import images, numbers, uniform
-from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
+from timm.layers import resample_abs_pos_embed, resample_patch_embed, resize_rel_pos_bias_table
 from timm.models._manipulate import adapt_input_conv
 
 HERE = pathlib.Path(__file__).parent
@@ -70,12 +70,19 @@ def adapt():
     folded = images("folded", (2, 12, 1, 1))
     table = images("table", (1, 17, 3))
     bias = images("bias", (49, 2))
+    patch = images("patch", (2, 3, 4, 4))
+    # As timm asks for with the .npz of the first releases.
+    plain = {"interpolation": "bilinear", "antialias": False}
     out = {f"input_conv_{n}": adapt_input_conv(n, weight) for n in (1, 2, 4, 7)}
     out["input_conv_folded"] = adapt_input_conv(1, folded)
     out["input_conv_half"] = adapt_input_conv(4, weight.half())
     out["position_up"] = resample_abs_pos_embed(table, [6, 6], num_prefix_tokens=1)
     out["position_down"] = resample_abs_pos_embed(table, [3, 2], num_prefix_tokens=1)
     out["position_oblong"] = resample_abs_pos_embed(table, [5, 3], [2, 8], num_prefix_tokens=1)
+    out["position_bilinear"] = resample_abs_pos_embed(table, [3, 6], num_prefix_tokens=1, **plain)
+    out["patch_up"] = resample_patch_embed(patch, [7, 7])
+    out["patch_down"] = resample_patch_embed(patch, [3, 2])
+    out["patch_bilinear"] = resample_patch_embed(patch, [6, 6], **plain)
     for window in (6, 3):
         side = 2 * window - 1
         out[f"bias_{side}"] = resize_rel_pos_bias_table(bias, (window, window), (side * side, 2))

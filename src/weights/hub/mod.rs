@@ -1,13 +1,14 @@
 //! Getting the files of the catalogue: from the Hugging Face hub or an address, into the caches that Python has too.
 
+mod environment;
+
 use super::catalogue::{Entry, Location};
 use crate::atomic;
 use crate::download::{self, Download, Failure, digest, refused, unreachable};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use sha2::Sha256;
-use std::env;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use ureq::http::{HeaderMap, Uri};
@@ -18,8 +19,6 @@ const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 const REVISION: &str = "main";
 /// No file of weights is larger, in bytes; bounds what a server can make us write where it tells no size.
 const MOST_BYTES: u64 = 1 << 36;
-/// No token is longer, in bytes.
-const LONGEST_TOKEN: u64 = 4096;
 /// A repository that moved answers with the address of the next; so many are followed.
 const MOST_MOVES: usize = 5;
 
@@ -61,51 +60,6 @@ struct Remote {
 }
 
 impl Hub {
-    /// As the environment says: `HF_ENDPOINT`, `HF_TOKEN` or `HUGGING_FACE_HUB_TOKEN`, else the token that
-    /// `hf auth login` keeps in the file `HF_TOKEN_PATH` or `HF_HOME/token`, `HF_HUB_CACHE` or `HF_HOME`, `TORCH_HOME`,
-    /// `HF_HUB_OFFLINE`; the defaults are Python's.
-    ///
-    /// # Errors
-    /// No home folder, and no variable that names a cache; a token's file that cannot be read, or something else than
-    /// a token.
-    pub fn from_env() -> Result<Self> {
-        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-        let text = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
-        let caches = || {
-            let home = || env::home_dir().map(|home| home.join(".cache"));
-            let caches = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-            caches.context("there is no home folder: set HF_HOME and TORCH_HOME to folders for the weights")
-        };
-        let folder = |name: &str, usual: &str| match variable(name) {
-            Some(folder) => Ok(PathBuf::from(folder)),
-            None => caches().map(|caches| caches.join(usual)),
-        };
-        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
-        let yes = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
-        let given =
-            ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].into_iter().find_map(|name| Some((text(name)?, name)));
-        let token = match given {
-            Some((token, name)) => read_token(&token, name)?,
-            None => {
-                let place = match variable("HF_TOKEN_PATH") {
-                    Some(place) => Ok(place.into()),
-                    None => folder("HF_HOME", "huggingface").map(|home| home.join("token")),
-                };
-                place.map_or(Ok(None), |place: PathBuf| token_in(&place))?
-            }
-        };
-        Ok(Self {
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
-            token,
-            cache: match variable("HF_HUB_CACHE") {
-                Some(cache) => cache.into(),
-                None => folder("HF_HOME", "huggingface")?.join("hub"),
-            },
-            checkpoints: folder("TORCH_HOME", "torch")?.join("hub/checkpoints"),
-            offline: text("HF_HUB_OFFLINE").is_some_and(yes),
-        })
-    }
-
     /// Gets the file of a catalogue entry, or finds it in the cache; what is there and right is kept. `progress` hears
     /// file, bytes so far, and bytes in all (0: not known).
     ///
@@ -276,27 +230,6 @@ impl Fetched {
         }
         Ok(Self { path: to, ..self.clone() })
     }
-}
-
-/// The token that a file holds; none if there is no file.
-fn token_in(file: &Path) -> Result<Option<String>> {
-    let at = file.display().to_string();
-    match File::open(file) {
-        Ok(file) => {
-            let mut text = String::new();
-            file.take(LONGEST_TOKEN).read_to_string(&mut text).with_context(|| at.clone())?;
-            read_token(&text, &at)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context(at),
-    }
-}
-
-/// A token without the space round it; none if that is all. An error never shows it.
-fn read_token(text: &str, place: &str) -> Result<Option<String>> {
-    let token = text.trim();
-    ensure!(token.bytes().all(|byte| byte.is_ascii_graphic()), "{place}: no token of the Hugging Face hub");
-    Ok(Some(token).filter(|token| !token.is_empty()).map(str::to_owned))
 }
 
 /// Downloads a file and gives its sha256, which must begin as published.

@@ -1,12 +1,15 @@
 //! A pickle read as data: what `torch.save` writes becomes inert nodes, and nothing is ever executed.
 //!
-//! A pickle may name only what tensors and plain settings beside them need ([`allowed`]); any other name is refused.
+//! A pickle may name only what tensors and plain settings beside them need (`names.rs`); any other name is refused.
 //! Protocols 0 to 5 (the opcodes of Python's `pickletools`).
 
-use super::dtype;
+mod names;
+
+use super::cursor::Cursor;
 use anyhow::{Context, Result, bail, ensure};
+use names::full_name;
+pub(super) use names::storage;
 use std::collections::HashMap;
-use tch::Kind;
 
 /// The index of a node.
 pub(super) type Id = usize;
@@ -47,83 +50,16 @@ pub(super) struct Pickle {
 /// the text it carries, so this bounds the memory that a hostile file can ask for.
 const MOST_STEPS: usize = 5_000_000;
 
-/// No module and no name of Python is longer.
-const LONGEST_NAME: usize = 256;
-
-/// Names that checkpoints have beside their tensors: containers, settings and plain values, kept as inert nodes.
-const PLAIN: [&str; 35] = [
-    "_codecs.encode",
-    "argparse.Namespace",
-    "builtins.bytearray",
-    "builtins.bytes",
-    "builtins.complex",
-    "builtins.dict",
-    "builtins.frozenset",
-    "builtins.int",
-    "builtins.list",
-    "builtins.object",
-    "builtins.set",
-    "builtins.slice",
-    "collections.Counter",
-    "collections.OrderedDict",
-    "collections.defaultdict",
-    "collections.deque",
-    "copyreg._reconstructor",
-    "fractions.Fraction",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "pathlib.Path",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib._local.PosixPath",
-    "pathlib._local.WindowsPath",
-    "torch.Size",
-    "torch.Tensor",
-    "torch.device",
-    "torch.nn.parameter.Buffer",
-    "torch.nn.parameter.Parameter",
-    "yacs.config.CfgNode",
-];
-
-/// Whether a pickle may have this name. All are inert here; the list keeps files honest that others might execute.
-fn allowed(name: &str) -> bool {
-    if PLAIN.contains(&name) || name.starts_with("__torch__.") {
-        return true;
-    }
-    let Some(name) = name.strip_prefix("torch.") else { return false };
-    let function = |prefix| name.strip_prefix(prefix).is_some_and(|rest: &str| !rest.contains('.'));
-    dtype::of_torch(name).is_some()
-        || storage(name).is_some()
-        || matches!(
-            name,
-            "_tensor._rebuild_from_type_v2" | "serialization._get_layout" | "storage.TypedStorage"
-        )
-        || function("_utils._rebuild_")
-        || function("jit._pickle.")
-}
-
-/// The dtype of a storage by the class after `torch.`; an untyped storage counts bytes.
-pub(super) fn storage(class: &str) -> Option<Kind> {
-    if class == "storage.UntypedStorage" || class == "UntypedStorage" {
-        return Some(Kind::Uint8);
-    }
-    dtype::of_storage(class.strip_prefix("cuda.").unwrap_or(class)).map(|dtype| dtype.kind)
-}
-
 /// Reads one pickle from the beginning of `bytes`.
 ///
 /// # Errors
 /// A name that is not allowed, an opcode out of place, a cut end; the message has the byte position.
 pub(super) fn read(bytes: &[u8]) -> Result<Pickle> {
-    let mut machine = Machine { bytes, ..Machine::default() };
+    let mut machine = Machine { input: Cursor::new(bytes, 0), ..Machine::default() };
     for _ in 0..MOST_STEPS {
-        let at = machine.at;
+        let at = machine.input.at;
         if let Some(root) = machine.step().with_context(|| format!("pickle, byte {at}"))? {
-            return Ok(Pickle { nodes: machine.nodes, root, length: machine.at });
+            return Ok(Pickle { nodes: machine.nodes, root, length: machine.input.at });
         }
     }
     bail!("a pickle of more than {MOST_STEPS} opcodes is no state_dict")
@@ -131,21 +67,20 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle> {
 
 #[derive(Default)]
 struct Machine<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    input: Cursor<'a>,
     nodes: Vec<Node>,
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
 }
 
-impl<'a> Machine<'a> {
+impl Machine<'_> {
     /// Executes one opcode; the root once the pickle stops.
     fn step(&mut self) -> Result<Option<Id>> {
-        let opcode = self.u8()?;
+        let opcode = self.input.u8()?;
         match opcode {
-            0x80 => ensure!(self.u8()? <= 5, "a newer pickle protocol than 5"),
-            0x95 => drop(self.take(8)?),
+            0x80 => ensure!(self.input.u8()? <= 5, "a newer pickle protocol than 5"),
+            0x95 => drop(self.input.take(8)?),
             b'.' => return Ok(Some(self.pop()?)),
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
@@ -158,26 +93,26 @@ impl<'a> Machine<'a> {
             b'N' => self.push(Node::None),
             0x88 | 0x89 => self.push(Node::Bool(opcode == 0x88)),
             b'K' => {
-                let n = self.u8()?;
+                let n = self.input.u8()?;
                 self.push(Node::Int(n.into()))
             }
             b'M' => {
-                let n = u16::from_le_bytes(self.array()?);
+                let n = self.input.u16()?;
                 self.push(Node::Int(n.into()))
             }
             b'J' => {
-                let n = i32::from_le_bytes(self.array()?);
+                let n = i32::from_le_bytes(self.input.array()?);
                 self.push(Node::Int(n.into()))
             }
             0x8a => {
-                let n = self.u8()?.into();
+                let n = self.input.u8()?.into();
                 self.long(n)?
             }
             0x8b => {
-                let n = self.len32()?;
+                let n = self.input.len32()?;
                 self.long(n)?
             }
-            b'I' => match self.line()? {
+            b'I' => match self.input.line()? {
                 "00" => self.push(Node::Bool(false)),
                 "01" => self.push(Node::Bool(true)),
                 text => {
@@ -186,57 +121,57 @@ impl<'a> Machine<'a> {
                 }
             },
             b'L' => {
-                let n = self.line()?.trim_end_matches('L').parse().context("an integer")?;
+                let n = self.input.line()?.trim_end_matches('L').parse().context("an integer")?;
                 self.push(Node::Int(n))
             }
             b'F' => {
-                self.line()?;
+                self.input.line()?;
                 self.push(Node::Other)
             }
             b'G' => {
-                self.take(8)?;
+                self.input.take(8)?;
                 self.push(Node::Other)
             }
             // Text and bytes.
             0x8c => {
-                let n = self.u8()?.into();
+                let n = self.input.u8()?.into();
                 self.text(n)?
             }
             b'X' => {
-                let n = self.len32()?;
+                let n = self.input.len32()?;
                 self.text(n)?
             }
             0x8d => {
-                let n = self.len64()?;
+                let n = self.input.len64()?;
                 self.text(n)?
             }
             b'V' => {
-                let text = self.line()?.to_owned();
+                let text = self.input.line()?.to_owned();
                 self.push(Node::Str(text))
             }
             b'S' => {
-                let text = self.line()?.trim_matches(['\'', '"']).to_owned();
+                let text = self.input.line()?.trim_matches(['\'', '"']).to_owned();
                 self.push(Node::Str(text))
             }
             // Python 2's strings: text in the files that have them.
             b'U' => {
-                let n = self.u8()?.into();
+                let n = self.input.u8()?.into();
                 self.text(n)?
             }
             b'T' => {
-                let n = self.len32()?;
+                let n = self.input.len32()?;
                 self.text(n)?
             }
             b'C' => {
-                let n = self.u8()?.into();
+                let n = self.input.u8()?.into();
                 self.skip_bytes(n)?
             }
             b'B' => {
-                let n = self.len32()?;
+                let n = self.input.len32()?;
                 self.skip_bytes(n)?
             }
             0x8e | 0x96 => {
-                let n = self.len64()?;
+                let n = self.input.len64()?;
                 self.skip_bytes(n)?
             }
             // Containers.
@@ -279,33 +214,33 @@ impl<'a> Machine<'a> {
             }
             // The memo.
             b'q' => {
-                let key = self.u8()?.into();
+                let key = self.input.u8()?.into();
                 self.remember(key)?
             }
             b'r' => {
-                let key = self.len32()? as u64;
+                let key = self.input.len32()? as u64;
                 self.remember(key)?
             }
             b'p' => {
-                let key = self.line()?.parse().context("a memo key")?;
+                let key = self.input.line()?.parse().context("a memo key")?;
                 self.remember(key)?
             }
             0x94 => self.remember(self.memo.len() as u64)?,
             b'h' => {
-                let key = self.u8()?.into();
+                let key = self.input.u8()?.into();
                 self.recall(key)?
             }
             b'j' => {
-                let key = self.len32()? as u64;
+                let key = self.input.len32()? as u64;
                 self.recall(key)?
             }
             b'g' => {
-                let key = self.line()?.parse().context("a memo key")?;
+                let key = self.input.line()?.parse().context("a memo key")?;
                 self.recall(key)?
             }
             // Names and what is made with them.
             b'c' => {
-                let full = full_name(self.line()?, self.line()?)?;
+                let full = full_name(self.input.line()?, self.input.line()?)?;
                 self.push(Node::Global(full))
             }
             0x93 => {
@@ -336,7 +271,7 @@ impl<'a> Machine<'a> {
                 self.push(Node::Persistent(id))
             }
             b'P' => {
-                let text = self.line()?.to_owned();
+                let text = self.input.line()?.to_owned();
                 self.push(Node::Str(text));
                 let id = self.pop()?;
                 self.push(Node::Persistent(id))
@@ -346,52 +281,21 @@ impl<'a> Machine<'a> {
         Ok(None)
     }
 
-    fn take(&mut self, n: usize) -> Result<&'a [u8]> {
-        let end = self.at.checked_add(n).context("a length that overflows")?;
-        let taken = self.bytes.get(self.at..end).context("the file ends inside the pickle")?;
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        Ok(self.take(N)?.try_into()?)
-    }
-
-    fn u8(&mut self) -> Result<u8> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    fn len32(&mut self) -> Result<usize> {
-        Ok(u32::from_le_bytes(self.array()?) as usize)
-    }
-
-    fn len64(&mut self) -> Result<usize> {
-        usize::try_from(u64::from_le_bytes(self.array()?)).context("a length that overflows")
-    }
-
-    /// Up to the end of the line, which is not part of it.
-    fn line(&mut self) -> Result<&'a str> {
-        let rest = &self.bytes[self.at.min(self.bytes.len())..];
-        let end = rest.iter().position(|&b| b == b'\n').context("the file ends inside the pickle")?;
-        self.at += end + 1;
-        std::str::from_utf8(&rest[..end]).context("text that is not UTF-8")
-    }
-
     fn text(&mut self, n: usize) -> Result<()> {
-        let text = String::from_utf8_lossy(self.take(n)?).into_owned();
+        let text = String::from_utf8_lossy(self.input.take(n)?).into_owned();
         self.push(Node::Str(text));
         Ok(())
     }
 
     fn skip_bytes(&mut self, n: usize) -> Result<()> {
-        self.take(n)?;
+        self.input.take(n)?;
         self.push(Node::Other);
         Ok(())
     }
 
     /// An integer of `n` little-endian bytes. Longer ones than 8 bytes (`torch.save`'s magic number) are kept as text.
     fn long(&mut self, n: usize) -> Result<()> {
-        let bytes = self.take(n)?;
+        let bytes = self.input.take(n)?;
         let node = match n {
             0..=8 => {
                 let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
@@ -467,24 +371,6 @@ impl<'a> Machine<'a> {
         }
         Ok(())
     }
-}
-
-/// The name as Python imports it, if a file of tensors may have it.
-fn full_name(module: &str, name: &str) -> Result<String> {
-    ensure!(module.len() + name.len() <= LONGEST_NAME, "a name of {} bytes", module.len() + name.len());
-    // Protocols before 3 have Python 2's names of these modules.
-    let module = match module {
-        "__builtin__" => "builtins",
-        "copy_reg" => "copyreg",
-        module => module,
-    };
-    let full = format!("{module}.{name}");
-    ensure!(
-        allowed(&full),
-        "the file names `{full}`, which no state_dict needs; it is not executed, and the file not read. Save \
-         `model.state_dict()` alone"
-    );
-    Ok(full)
 }
 
 fn pairs(flat: Vec<Id>) -> Result<Vec<(Id, Id)>> {

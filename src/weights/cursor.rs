@@ -1,0 +1,62 @@
+//! Numbers and text from bytes of whoever wrote the file: every read is checked.
+
+use anyhow::{Context, Result};
+
+/// A place in bytes that moves on with every read; numbers are little-endian.
+#[derive(Default)]
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    pub at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    pub fn take(&mut self, n: usize) -> Result<&'a [u8]> {
+        let end = self.at.checked_add(n).context("a length that overflows")?;
+        let taken =
+            self.bytes.get(self.at..end).context("the file is cut, or a length or an offset wrong")?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        Ok(self.take(N)?.try_into()?)
+    }
+
+    pub fn u8(&mut self) -> Result<u8> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub fn u16(&mut self) -> Result<u16> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub fn u32(&mut self) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub fn u64(&mut self) -> Result<u64> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// A length of 32 bits.
+    pub fn len32(&mut self) -> Result<usize> {
+        Ok(self.u32()? as usize)
+    }
+
+    /// A length of 64 bits.
+    pub fn len64(&mut self) -> Result<usize> {
+        usize::try_from(self.u64()?).context("a length that overflows")
+    }
+
+    /// Up to the end of the line, which is not part of it.
+    pub fn line(&mut self) -> Result<&'a str> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let end = rest.iter().position(|&b| b == b'\n').context("the file ends inside a line")?;
+        self.at += end + 1;
+        std::str::from_utf8(&rest[..end]).context("text that is not UTF-8")
+    }
+}
