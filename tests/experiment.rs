@@ -308,7 +308,7 @@ fn what_cannot_run_is_refused_with_its_place() {
     refused(
         "axes: {model.depth: [10, 100]}\nmatch: {macs: base, by: model.stem, tolerance: 0.01}\n",
         &[],
-        "wrong.yaml:7:26: variant depth=100: macs cannot be matched",
+        "wrong.yaml:7:26: variant depth=100: macs cannot be matched to 546176 by `model.stem`: the nearest is 7818896 at 1",
     );
     refused("seeds: 1\n", &["model.widht=1"], "`model.widht=1`: ");
     refused(
@@ -391,6 +391,13 @@ fn interrupted_an_experiment_saves_and_goes_on() {
     // The directory stands for the experiment, the overrides included.
     let plan = json(&tchvision(&["experiment", "plan", dir.to_str().unwrap(), "--json"]).output().unwrap());
     assert_eq!(plan["experiment"], "stopped");
+    // So does its file alone, elsewhere.
+    let elsewhere = lab.folder.path().join("elsewhere.yaml");
+    fs::copy(dir.join("experiment.yaml"), &elsewhere).unwrap();
+    let copied =
+        json(&tchvision(&["experiment", "plan", elsewhere.to_str().unwrap(), "--json"]).output().unwrap());
+    let kept: Value = serde_json::from_slice(&fs::read(dir.join("plan.json")).unwrap()).unwrap();
+    assert_eq!((&copied["trials"], &kept["trials"]), (&plan["trials"], &plan["trials"]));
     let again = run(&file, &dir, &[]);
     assert_eq!(again.status.code(), Some(2));
     assert!(text(&again.stderr).contains("ran with another configuration"), "{}", text(&again.stderr));
@@ -429,6 +436,8 @@ fn only_what_is_missing_runs() {
     let grown = run(&file, &dir, &[]);
     assert_eq!((grown.status.success(), finished(&grown)), (true, 1), "{}", text(&grown.stderr));
     assert_eq!(numbers(&dir).len(), 4);
+    let report = fs::read_to_string(dir.join("report.md")).unwrap();
+    assert!(report.contains("The Pareto front of top-1 over MACs holds"), "{report}");
 }
 
 #[test]
@@ -445,8 +454,8 @@ fn the_report_has_table_pictures_and_needs_no_network() {
         "Which?",
         "depth",
         "width",
-        "Best is depth ",
-        "over 2 seeds a difference of",
+        "Best is depth 1",
+        "Over 2 seeds they differ by",
         "minus the first's",
         "report.html",
         "--logdir",
@@ -470,7 +479,7 @@ fn the_report_has_table_pictures_and_needs_no_network() {
     let figures = "depth 16 | 20.";
     let markdown = fs::read_to_string(dir.join("report.md")).unwrap();
     assert!(markdown.contains(figures) && markdown.contains("| 21 k |"), "{markdown}");
-    assert!(html.contains("Beside the paper") && html.contains("1 are met to the last digit"), "{html}");
+    assert!(html.contains("Beside the paper") && html.contains("within their last digit: 1 of 1"), "{html}");
     for file in [
         "report.md",
         "over_axis.svg",

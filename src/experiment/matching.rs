@@ -105,7 +105,7 @@ fn solve(start: &Value, target: u64, mut cost: impl FnMut(&Value) -> Option<u64>
 
 impl Planner<'_> {
     /// The cost that every variant shall have.
-    pub(super) fn target(&mut self, matching: &Match, base: &Complexity) -> Result<(Cost, u64)> {
+    pub(super) fn target(&self, matching: &Match, base: &Complexity) -> Result<(Cost, u64)> {
         let Match { by, tolerance, .. } = matching;
         let ensure = |holds, key, message: &str| self.ensure(holds, &["match", key], message);
         ensure(*tolerance > 0.0 && *tolerance < 1.0, "tolerance", "must lie between 0 and 1")?;
@@ -127,7 +127,7 @@ impl Planner<'_> {
 
     /// Solves the knob in `value` and returns its setting.
     pub(super) fn matched(
-        &mut self,
+        &self,
         variant: &Variant,
         value: &mut Value,
         matching: &Match,

@@ -206,10 +206,8 @@ impl Experiment {
     /// Plans, and the ladder too where `choose` names the best of the search.
     fn plan_after(&self, choose: impl Fn(&[Trial]) -> Result<Option<Map<String, Json>>>) -> Result<Plan> {
         let mut planner = Planner::new(self)?;
-        let mut trials = Vec::new();
-        for variant in planner.variants()? {
-            trials.extend(planner.trials(&variant)?);
-        }
+        let variants = planner.variants()?;
+        let mut trials = planner.trials(&variants)?;
         let phi = self.spec.scale.as_ref().map_or(&[][..], |scale| &scale.phi);
         let mut next = None;
         if self.spec.search.is_some() && !phi.is_empty() {
@@ -217,9 +215,9 @@ impl Experiment {
                 Some(best) => {
                     let at = |name: &str| best.get(&format!("scale.{name}")).and_then(Json::as_f64);
                     let point = ["alpha", "beta", "gamma"].map(|name| at(name).unwrap_or(1.0));
-                    for &phi in phi.iter().filter(|&&phi| phi != 1.0) {
-                        trials.extend(planner.trials(&variant::at_point(phi, point))?);
-                    }
+                    let rungs = phi.iter().filter(|&&phi| phi != 1.0);
+                    let rungs: Vec<_> = rungs.map(|&phi| variant::at_point(phi, point)).collect();
+                    trials.extend(planner.trials(&rungs)?);
                 }
                 None => {
                     let rungs: Vec<String> = phi.iter().map(ToString::to_string).collect();

@@ -1,5 +1,6 @@
 //! From the cells of an experiment to trials: settings applied, scaled, matched, checked and costed.
 
+use super::locked;
 use super::plan::{Experiment, Trial, last, pairs, picks};
 use super::space::Search;
 use super::spec::{Cost, X};
@@ -9,22 +10,26 @@ use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
 use crate::{brief, nearest};
 use anyhow::{Error, Result};
+use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 /// No experiment has more variants.
 const MOST: usize = 100_000;
+/// What decides the shape of a data set's images: its name, its folder, the size that they are brought to.
+type Images = (String, Option<PathBuf>, Option<i64>);
 /// The shape of what a model sees, and its number of classes.
 type Shape = ([i64; 3], i64);
 
 /// What is worked out once for many trials.
 pub(super) struct Planner<'a> {
     pub(super) experiment: &'a Experiment,
-    shapes: HashMap<(String, Option<PathBuf>, Option<i64>), Shape>,
+    shapes: Mutex<HashMap<Images, Shape>>,
     /// By the model's spelling and the data's shape.
-    costs: HashMap<String, Result<Complexity, String>>,
+    costs: Mutex<HashMap<String, Result<Complexity, String>>>,
     /// The cost that every variant shall have.
     target: Option<(Cost, u64)>,
     ids: HashSet<String>,
@@ -44,8 +49,8 @@ impl<'a> Planner<'a> {
         let spec = &experiment.spec;
         let mut planner = Self {
             experiment,
-            shapes: HashMap::new(),
-            costs: HashMap::new(),
+            shapes: Mutex::default(),
+            costs: Mutex::default(),
             target: None,
             ids: HashSet::new(),
         };
@@ -64,7 +69,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The cells of the experiment; of one with a search, the points of the grid.
-    pub fn variants(&mut self) -> Result<Vec<Variant>> {
+    pub fn variants(&self) -> Result<Vec<Variant>> {
         let spec = &self.experiment.spec;
         for (section, axes) in [("axes", &spec.axes), ("zip", &spec.zip)] {
             for (path, values) in &axes.0 {
@@ -127,10 +132,21 @@ impl<'a> Planner<'a> {
         self.ensure(known.contains(&path.as_str()), &["report", "x"], &message)
     }
 
+    /// One trial for each seed of every variant; the variants are decided side by side.
+    pub fn trials(&mut self, variants: &[Variant]) -> Result<Vec<Trial>> {
+        let decided: Vec<Result<Decided>> =
+            variants.par_iter().map(|variant| self.decided(variant)).collect();
+        let mut trials = Vec::new();
+        for (variant, decided) in variants.iter().zip(decided) {
+            trials.extend(self.seeds(variant, decided?)?);
+        }
+        Ok(trials)
+    }
+
     /// One trial for each seed of a variant.
-    pub fn trials(&mut self, variant: &Variant) -> Result<Vec<Trial>> {
+    fn seeds(&mut self, variant: &Variant, decided: Decided) -> Result<Vec<Trial>> {
         let spec = &self.experiment.spec;
-        let Decided { config, complexity, solved } = self.decided(variant)?;
+        let Decided { config, complexity, solved } = decided;
         let json = |(path, value): &(String, Value)| Ok((path.clone(), serde_json::to_value(value)?));
         let columns: Map<String, Json> = variant.columns.iter().map(json).collect::<Result<_>>()?;
         let stem = variant.id();
@@ -159,7 +175,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Assigns, scales, matches and checks.
-    fn decided(&mut self, variant: &Variant) -> Result<Decided> {
+    fn decided(&self, variant: &Variant) -> Result<Decided> {
         let spec = &self.experiment.spec;
         let mut value = self.assigned(variant)?;
         let mut solved = self.scaled(variant, &mut value)?;
@@ -258,25 +274,27 @@ impl<'a> Planner<'a> {
     }
 
     /// What the model of a run sees of its data.
-    pub(super) fn shape(&mut self, config: &RunConfig) -> Result<Shape> {
+    pub(super) fn shape(&self, config: &RunConfig) -> Result<Shape> {
         let data = &config.data;
         let key = (data.dataset.clone(), data.root.clone(), data.image_size);
-        if let Some(shape) = self.shapes.get(&key) {
+        if let Some(shape) = locked(&self.shapes).get(&key) {
             return Ok(*shape);
         }
         let shape = data.shape()?;
-        self.shapes.insert(key, shape);
+        locked(&self.shapes).insert(key, shape);
         Ok(shape)
     }
 
     /// What a run's model costs on its data.
-    pub(super) fn cost(&mut self, config: &RunConfig) -> Result<Complexity> {
+    pub(super) fn cost(&self, config: &RunConfig) -> Result<Complexity> {
         let (input, classes) = self.shape(config)?;
         let key = format!("{}{input:?}{classes}", yaml::to_string(&config.model)?);
-        let counted = self
-            .costs
-            .entry(key)
-            .or_insert_with(|| config.complexity(input, classes).map_err(|error| brief(&error)));
-        counted.clone().map_err(Error::msg)
+        let known = locked(&self.costs).get(&key).cloned();
+        let counted = known.unwrap_or_else(|| {
+            let counted = config.complexity(input, classes).map_err(|error| brief(&error));
+            locked(&self.costs).insert(key, counted.clone());
+            counted
+        });
+        counted.map_err(Error::msg)
     }
 }

@@ -36,19 +36,24 @@ impl Figures {
     }
 }
 
-/// A number with as many digits as the paper gives it: `25.6 M`, `0.39 G`, `4867 M`, `22.2`, `11689512`.
+/// A number with as many digits as the paper gives it: `25.6 M`, `0.39 G`, `4867 M`, `22.2`, `11689512`; `~4.1 G` where it
+/// prints one such figure for several rows of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Printed {
     pub text: String,
     pub value: f64,
-    /// What one of the last digit is worth.
-    pub digit: f64,
+    /// No value of the same figure is farther away.
+    pub within: f64,
 }
+
+/// How far apart, at most, the values are for which a paper prints one figure.
+const ABOUT: f64 = 0.05;
 
 impl Printed {
     fn parse(text: &str) -> Option<Self> {
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = match &text[digits.len()..] {
+        let (about, number) = text.strip_prefix('~').map_or((false, text), |number| (true, number));
+        let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match &number[digits.len()..] {
             "" => 1.0,
             "k" => 1e3,
             "M" => 1e6,
@@ -60,14 +65,16 @@ impl Printed {
         if !digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return None;
         }
-        let value: f64 = digits.parse().ok()?;
-        let digit = unit * 10f64.powi(-i32::try_from(decimals).ok()?);
-        Some(Self { text: text.to_owned(), value: value * unit, digit })
+        let value = unit * digits.parse::<f64>().ok()?;
+        // Papers round and cut off.
+        let digit = (unit * 10f64.powi(-i32::try_from(decimals).ok()?)).max(0.5);
+        let within = if about { digit.max(ABOUT * value) } else { digit };
+        Some(Self { text: text.to_owned(), value, within })
     }
 
-    /// Whether `x` may have been printed so; papers round and cut off.
+    /// Whether `x` may have been printed so.
     pub fn agrees(&self, x: f64) -> bool {
-        (x - self.value).abs() < self.digit.max(0.5)
+        (x - self.value).abs() < self.within
     }
 }
 
@@ -83,7 +90,7 @@ impl<'de> Deserialize<'de> for Printed {
         impl Visitor<'_> for Reader {
             type Value = Printed;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a number as printed, such as 25.6 M or 22.2")
+                f.write_str("a number as printed, such as 25.6 M, ~4.1 G or 22.2")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Printed, E> {
                 Printed::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
@@ -109,7 +116,8 @@ mod tests {
         assert!(printed("1.8 G").agrees(1_814_073_344.0) && printed("35.7M").agrees(35_748_314.0));
         assert!(!printed("48 M").agrees(42_679_816.0) && !printed("3.6 G").agrees(3.71e9));
         assert!(printed("11689512").agrees(11_689_512.0) && !printed("11689512").agrees(11_689_513.0));
-        for wrong in ["", "M", "1.2.3", "5 T", "about 3", "1e6", "-3"] {
+        assert!(printed("~4.1 G").agrees(4.267e9) && !printed("~4.1 G").agrees(4.4e9));
+        for wrong in ["", "~", "M", "1.2.3", "5 T", "about 3", "1e6", "-3"] {
             assert_eq!(Printed::parse(wrong), None, "{wrong}");
         }
     }

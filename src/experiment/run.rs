@@ -1,6 +1,7 @@
 //! Running the trials that are missing, one process a trial, several side by side.
 
 use super::halving::{Choices, Halving};
+use super::locked;
 use super::plan::{Experiment, Plan, Trial};
 use super::spec::Spec;
 use crate::train::{self, Event, RunResult};
@@ -11,9 +12,9 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -186,10 +187,6 @@ struct Pool<'a> {
 }
 
 type Message<'a> = (&'a Trial, TrialEvent);
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl<'a> Pool<'a> {
     fn run(&self, observe: &mut dyn FnMut(&Trial, TrialEvent)) {

@@ -14,7 +14,7 @@ const NEIGHBOURS: i64 = 32;
 
 impl Planner<'_> {
     /// Multiplies the three knobs of `scale` in `value`, and returns their settings.
-    pub(super) fn scaled(&mut self, variant: &Variant, value: &mut Value) -> Result<Map<String, Json>> {
+    pub(super) fn scaled(&self, variant: &Variant, value: &mut Value) -> Result<Map<String, Json>> {
         let spec = &self.experiment.spec;
         let scale = match (&spec.scale, &spec.search) {
             (Some(scale), _) => scale.clone(),
@@ -69,7 +69,7 @@ impl Planner<'_> {
 
     /// Sets one knob to its scaled value, or to the whole number nearest to it that makes a model.
     fn scaled_knob(
-        &mut self,
+        &self,
         value: &mut Value,
         path: &str,
         times: impl Fn(&Value) -> Option<Value>,
@@ -96,7 +96,7 @@ impl Planner<'_> {
     }
 
     /// What a run has at a key path, defaults included.
-    pub(super) fn knob(&mut self, config: &RunConfig, path: &str) -> Result<Value> {
+    pub(super) fn knob(&self, config: &RunConfig, path: &str) -> Result<Value> {
         let (shape, classes) = self.shape(config)?;
         if path == "data.image_size" {
             return Ok(shape[1].into());

@@ -109,7 +109,9 @@ impl Store {
 
     /// The number of trained values.
     pub fn count_parameters(&self) -> u64 {
-        self.parameters().iter().map(|(_, tensor)| tensor.numel() as u64).sum()
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let parameters = entries.list.iter().filter(|(_, role, _)| *role == Role::Parameter);
+        parameters.map(|(_, _, tensor)| tensor.numel() as u64).sum()
     }
 
     /// Puts every convolution weight into channels_last order; inputs in that order then stay in it throughout.
@@ -152,7 +154,7 @@ impl Store {
                 tensor
             }
         };
-        if role == Role::Parameter {
+        if role == Role::Parameter && self.allocation != Allocation::Meta {
             tensor = tensor.f_set_requires_grad(true)?;
         }
         self.register(name, role, tensor)

@@ -2,7 +2,7 @@
 
 use super::plot::Picture;
 use super::table::{Table, answer_table, paper_table};
-use super::words::{NOTE, findings, verdict};
+use super::words::{self, NOTE, findings, verdict};
 use crate::experiment::Answer;
 
 const STYLE: &str = include_str!("report.css");
@@ -54,8 +54,7 @@ fn inline(svg: &str) -> &str {
 fn missing(answer: &Answer) -> String {
     let item = |trial: &crate::experiment::TrialStatus| {
         let reason = trial.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
-        let state = format!("{:?}", trial.state).to_lowercase();
-        format!("<li>{}, {state}{}</li>\n", escape(&trial.id), escape(&reason))
+        format!("<li>{}, {}{}</li>\n", escape(&trial.id), words::state(trial.state), escape(&reason))
     };
     let items: String = answer.missing.iter().map(item).collect();
     if items.is_empty() { items } else { format!("<h2>Trials that are not done</h2>\n<ul>\n{items}</ul>\n") }

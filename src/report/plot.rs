@@ -1,13 +1,12 @@
 //! The pictures of an experiment, as SVG and PNG.
 
-use super::statistics::power_law;
+use super::statistics::{pareto_front, power_law};
 use super::words;
 use crate::experiment::{Answer, Cost, Metric, Row, X, label, last, mean, text};
 use anyhow::{Result, anyhow};
 use kuva::backend::{png::PngBackend, svg::SvgBackend};
-use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat, VolcanoLabelStyle};
+use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat};
 use kuva::render::render::render_multiple;
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A picture and what it is called.
@@ -34,6 +33,8 @@ fn colour(i: usize) -> &'static str {
 
 /// With more variants than this, only those on the Pareto front have their names.
 const LABELLED: usize = 16;
+/// Pieces of a curve that looks smooth.
+const SMOOTH: u32 = 50;
 /// Below so many variants a distribution says nothing.
 const DISTRIBUTION: usize = 8;
 
@@ -83,17 +84,25 @@ impl Point {
     }
 }
 
+/// Points, with error bars where there are several seeds.
+fn dots(points: &[Point], colour: &str) -> ScatterPlot {
+    let dots = ScatterPlot::new().with_data(points.iter().map(|p| (p.x, p.y)));
+    let dots = dots.with_color(colour).with_size(5.0);
+    match points.iter().any(|p| p.std > 0.0) {
+        true => dots.with_y_err(points.iter().map(|p| p.std)),
+        false => dots,
+    }
+}
+
 /// Points with error bars, and a line through them.
 fn series(points: &[Point], colour: &str, legend: Option<String>) -> Vec<Plot> {
     let xy: Vec<(f64, f64)> = points.iter().map(|p| (p.x, p.y)).collect();
-    let line = LinePlot::new().with_data(xy.clone()).with_color(colour);
-    let dots = ScatterPlot::new().with_data(xy).with_color(colour).with_size(5.0);
-    let dots = dots.with_y_err(points.iter().map(|p| p.std));
+    let line = LinePlot::new().with_data(xy).with_color(colour);
     let line = match legend {
         Some(legend) => line.with_legend(legend),
         None => line,
     };
-    vec![Plot::Line(line), Plot::Scatter(dots)]
+    vec![Plot::Line(line), Plot::Scatter(dots(points, colour))]
 }
 
 fn over_axis(answer: &Answer, path: &str) -> Result<Picture> {
@@ -139,6 +148,9 @@ fn over_axis(answer: &Answer, path: &str) -> Result<Picture> {
     picture("over_axis", title, plots, |layout| {
         let layout = layout.with_x_label(last(path)).with_y_label(metric.label());
         match numeric {
+            true if xs.iter().all(|x| x.fract() == 0.0) => {
+                scaled(layout, &xs).with_x_tick_format(at_whole_numbers(|n| n.to_string()))
+            }
             true => scaled(layout, &xs),
             false => {
                 let layout = layout.with_x_axis_min(-0.4).with_x_axis_max(names.len() as f64 - 0.6);
@@ -156,22 +168,19 @@ fn pareto(answer: &Answer, cost: Cost) -> Result<Picture> {
     let points = answer.rows.iter().filter_map(|row| Some((point(row)?, row)));
     let (points, rows): (Vec<Point>, Vec<&Row>) = points.unzip();
     let xs: Vec<f64> = points.iter().map(|p| p.x).collect();
-    let front = front(&points, metric);
+    let xy: Vec<(f64, f64)> = points.iter().map(|p| (p.x, p.y)).collect();
+    let front = pareto_front(&xy, |a, b| metric.better(a, b));
     let crowded = points.len() > LABELLED;
-    let label = |(row, point): (&Row, &Point)| match crowded && !front.contains(&(point.x, point.y)) {
+    let label = |(i, row): (usize, &Row)| match crowded && !front.contains(&i) {
         true => String::new(),
         false => row.label.clone(),
     };
-    let dots = ScatterPlot::new()
-        .with_data(points.iter().map(|p| (p.x, p.y)))
-        .with_y_err(points.iter().map(|p| p.std))
-        .with_labels(rows.into_iter().zip(&points).map(label))
-        .with_label_style(VolcanoLabelStyle::Nudge)
-        .with_color(COLOURS[0])
-        .with_size(5.0)
+    let dots = dots(&points, COLOURS[0])
+        .with_labels(rows.into_iter().enumerate().map(label))
+        .with_repel_labels()
         .with_legend("variant");
     let front = LinePlot::new()
-        .with_data(front.clone())
+        .with_data(front.iter().map(|&i| xy[i]))
         .with_color(COLOURS[1])
         .with_dashed()
         .with_legend("Pareto front");
@@ -193,13 +202,16 @@ fn over_cost(layout: Layout, cost: Cost) -> Layout {
     layout.with_x_label(label).with_x_tick_format(TickFormat::Custom(Arc::new(tick)))
 }
 
-/// Error over cost, both logarithmic, with the power law through it.
+/// Error over cost with the power law through it; the axes are logarithmic where they span much.
 fn law(answer: &Answer) -> Option<Result<Picture>> {
     let cost = words::cost_axis(answer);
-    let mut points = words::errors_over(answer, cost);
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let points = words::errors_over(answer, cost);
     let law = power_law(&points)?;
-    let fitted = points.iter().map(|&(x, _)| (x, law.scale * x.powf(law.exponent.value)));
+    let (cheap, dear) = range(points.iter().map(|point| point.0));
+    let fitted = (0..=SMOOTH).map(|i| {
+        let x = cheap * (dear / cheap).powf(f64::from(i) / f64::from(SMOOTH));
+        (x, law.scale * x.powf(law.exponent.value))
+    });
     let exponent = law.exponent.value;
     let line = LinePlot::new()
         .with_data(fitted)
@@ -219,8 +231,12 @@ fn law(answer: &Answer) -> Option<Result<Picture>> {
     let xs: Vec<f64> = points.iter().map(|point| point.0).collect();
     let (low, high) = range(points.iter().map(|point| point.1));
     Some(picture("power_law", title, vec![Plot::Line(line), Plot::Scatter(dots)], |layout| {
-        let layout = over_cost(layout, cost).with_y_label(label).with_log_y();
-        scaled(layout.with_y_axis_min(0.8 * low).with_y_axis_max(1.25 * high), &xs)
+        let layout = over_cost(layout, cost).with_y_label(label);
+        let layout = match high / low > LOGARITHMIC {
+            true => layout.with_log_y().with_y_axis_min(0.8 * low).with_y_axis_max(1.25 * high),
+            false => layout.with_y_axis_min(roomy((low, high)).0).with_y_axis_max(roomy((low, high)).1),
+        };
+        scaled(layout, &xs)
     }))
 }
 
@@ -258,22 +274,6 @@ fn distribution(answer: &Answer) -> Option<Result<Picture>> {
     })
 }
 
-/// The points that none beats in cost and metric, from cheap to dear.
-fn front(points: &[Point], metric: Metric) -> Vec<(f64, f64)> {
-    let better = |a: f64, b: f64| if metric.rises() { a > b } else { a < b };
-    let mut sorted: Vec<(f64, f64)> = points.iter().map(|p| (p.x, p.y)).collect();
-    sorted.sort_by(|a, b| {
-        a.0.total_cmp(&b.0).then(if better(a.1, b.1) { Ordering::Less } else { Ordering::Greater })
-    });
-    let mut front: Vec<(f64, f64)> = Vec::new();
-    for (x, y) in sorted {
-        if front.last().is_none_or(|&(_, best)| better(y, best)) {
-            front.push((x, y));
-        }
-    }
-    front
-}
-
 fn curves(answer: &Answer) -> Result<Picture> {
     let mut plots = Vec::new();
     for (i, row) in answer.rows.iter().enumerate() {
@@ -281,12 +281,11 @@ fn curves(answer: &Answer) -> Result<Picture> {
         let points = (1..=epochs).filter_map(|number| {
             let same = row.curves.iter().flatten().filter(|epoch| epoch.epoch == number);
             let values: Vec<f64> = same.filter_map(|epoch| epoch.test_top1).collect();
-            Some((number as f64, mean(&values)?))
+            Some(Point { x: number as f64, y: mean(&values)?, std: 0.0 })
         });
-        let points: Vec<(f64, f64)> = points.collect();
+        let points: Vec<Point> = points.collect();
         if !points.is_empty() {
-            let line = LinePlot::new().with_data(points).with_color(colour(i)).with_legend(row.label.clone());
-            plots.push(Plot::Line(line));
+            plots.extend(series(&points, colour(i), Some(words::name(row).to_owned())));
         }
     }
     picture("curves", "Learning curves, mean over the seeds".to_owned(), plots, |layout| {

@@ -40,6 +40,27 @@ pub fn mean_estimate(values: &[f64]) -> Option<Estimate> {
     (variance > 0.0).then(|| Estimate::new(mean, (variance / n).sqrt(), freedom))
 }
 
+/// The points (cost, value) that none beats in both, from cheap to dear, by their indices; of equal points the first.
+pub fn pareto_front(points: &[(f64, f64)], better: impl Fn(f64, f64) -> bool) -> Vec<usize> {
+    let beats =
+        |a: (f64, f64), b: (f64, f64)| a.0 <= b.0 && !better(b.1, a.1) && (a.0 < b.0 || better(a.1, b.1));
+    let mut front: Vec<usize> = Vec::new();
+    for (i, &point) in points.iter().enumerate() {
+        let beaten = points.iter().any(|&other| beats(other, point));
+        if !beaten && !front.iter().any(|&j| points[j] == point) {
+            front.push(i);
+        }
+    }
+    front.sort_by(|&i, &j| points[i].0.total_cmp(&points[j].0));
+    front
+}
+
+/// Whether costs are not all one within the tolerance of a match.
+pub fn differ(costs: impl Iterator<Item = f64>) -> bool {
+    let (low, high) = costs.fold((f64::MAX, 0.0), |(low, high), x| (x.min(low), x.max(high)));
+    high >= SAME * low
+}
+
 /// `y = scale · x^exponent`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PowerLaw {
@@ -169,6 +190,13 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
         assert_eq!(median(Vec::new()), None);
+    }
+
+    #[test]
+    fn none_beats_the_pareto_front() {
+        let points = [(4.0, 80.0), (1.0, 70.0), (2.0, 69.0), (2.0, 75.0), (3.0, 75.0), (1.0, 70.0)];
+        assert_eq!(pareto_front(&points, |a, b| a > b), [1, 3, 0]);
+        assert_eq!(pareto_front(&points, |a, b| a < b), [1, 2]);
     }
 
     #[test]

@@ -168,7 +168,7 @@ pub(super) fn markdown(answer: &Answer, pictures: &[Picture]) -> String {
         out += "\n## Trials that are not done\n\n";
         for trial in &answer.missing {
             let reason = trial.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
-            out += &format!("- `{}`: {:?}{reason}\n", trial.id, trial.state).to_lowercase();
+            out += &format!("- `{}`, {}{reason}\n", trial.id, words::state(trial.state));
         }
     }
     out

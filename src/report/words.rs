@@ -1,8 +1,8 @@
 //! An experiment's answer in words.
 
 use super::format::{count, mean_std};
-use super::statistics::{Estimate, mean_estimate, power_law};
-use crate::experiment::{Answer, Cost, Metric, Row, X};
+use super::statistics::{Estimate, differ, mean_estimate, pareto_front, power_law};
+use crate::experiment::{Answer, Cost, Metric, Row, State, X};
 
 /// What the numbers of a report are.
 pub(super) const NOTE: &str = "Mean ± standard deviation over the seeds, on the test images after the last epoch. Differences are paired over the \
@@ -37,6 +37,11 @@ pub(super) fn cost(cost: Cost) -> &'static str {
     }
 }
 
+/// Where a trial stands, within a sentence.
+pub(super) fn state(state: State) -> String {
+    format!("{state:?}").to_lowercase()
+}
+
 /// A variant in a sentence.
 pub(super) fn name(row: &Row) -> &str {
     if row.label.is_empty() { "the base" } else { &row.label }
@@ -63,39 +68,79 @@ pub fn verdict(answer: &Answer) -> String {
     let Some((second, next)) = rest.first() else {
         return format!("{}: {}.", name(best), value(best));
     };
+    let tied = ranked.iter().filter(|(_, mean)| mean == top).count();
+    if tied > 1 {
+        let top = mean_std(Some(*top), None, decimals) + unit;
+        let names = listed(ranked.iter().take(tied).map(|(row, _)| name(row)));
+        return format!(
+            "{tied} variants are best, all with {top}{}.",
+            names.map_or_else(String::new, |n| format!(": {n}"))
+        );
+    }
     let mut words =
-        format!("Best is {} with {}, then {} with {}", name(best), value(best), name(second), value(second));
+        format!("Best is {}: {}. Second is {}: {}", name(best), value(best), name(second), value(second));
     let differences = best.differences(second, metric);
     words += &match mean_estimate(&differences) {
         Some(estimate) => {
             let clear = match estimate.is_clear() {
                 true => "does not hold 0",
-                false => "holds 0: the noise of the seeds may be all there is",
+                false => "holds 0: it may be the noise of the seeds",
             };
             let shown = interval(&estimate, metric);
-            format!(": over {} seeds a difference of {shown}, whose interval {clear}.", differences.len())
+            format!(". Over {} seeds they differ by {shown}, an interval that {clear}.", differences.len())
         }
         None => {
             let gap = (top - next).abs();
             match differences.len() {
                 0 | 1 => format!(
-                    ": a difference of {gap:.decimals$}; one seed does not tell how much of it is noise."
+                    ". They differ by {gap:.decimals$}; one seed does not tell how much of it is noise."
                 ),
                 n => format!(
-                    ": a difference of {gap:.decimals$} over each of {n} seeds, too few to tell how much of it is noise."
+                    ". They differ by {gap:.decimals$} over {n} seeds, too few to tell how much of it is noise."
                 ),
             }
         }
     };
     if let Some((worst, _)) = rest.last().filter(|_| rest.len() > 1) {
-        words += &format!(" Last is {} with {}.", name(worst), value(worst));
+        words += &format!(" Last is {}: {}.", name(worst), value(worst));
     }
     words
 }
 
-/// What else the results say: the comparison with the first variant, the trend over cost, the paper's costs.
+/// What else the results say: the comparison with the first variant, the Pareto front, the trend over cost, the paper's
+/// costs.
 pub fn findings(answer: &Answer) -> Vec<String> {
-    [against_first(answer), trend(answer), agreement(answer)].into_iter().flatten().collect()
+    [against_first(answer), frontier(answer), trend(answer), agreement(answer)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Names in a row; `None` of too many.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let names: Vec<&str> = names.collect();
+    (names.len() <= NAMED).then(|| names.join("; "))
+}
+
+/// Which variants none beats in both cost and result, where the costs differ enough to ask.
+fn frontier(answer: &Answer) -> Option<String> {
+    let (metric, axis) = (answer.report.y, cost_axis(answer));
+    let point = |row: &Row| Some((row.cost(axis) as f64, row.mean(metric)?));
+    let (rows, points): (Vec<&Row>, Vec<(f64, f64)>) =
+        answer.rows.iter().filter_map(|row| Some((row, point(row)?))).unzip();
+    if points.len() < 3 || !differ(points.iter().map(|point| point.0)) {
+        return None;
+    }
+    let front = pareto_front(&points, |a, b| metric.better(a, b));
+    let names = listed(front.iter().map(|&i| name(rows[i])));
+    Some(format!(
+        "The Pareto front of {} over {} holds {} of {} variants{}.",
+        unit(metric).name,
+        cost(axis),
+        front.len(),
+        points.len(),
+        names.map_or_else(String::new, |names| format!(": {names}"))
+    ))
 }
 
 /// Which variants the seeds tell from the first, the experiment's point of reference.
@@ -173,5 +218,5 @@ fn agreement(answer: &Answer) -> Option<String> {
     let agreed: Vec<bool> = costs.map(|(value, printed)| printed.agrees(value as f64)).collect();
     let same = agreed.iter().filter(|agrees| **agrees).count();
     (!agreed.is_empty())
-        .then(|| format!("Of the paper's {} printed costs, {same} are met to the last digit.", agreed.len()))
+        .then(|| format!("Costs that are the paper's within their last digit: {same} of {}.", agreed.len()))
 }
