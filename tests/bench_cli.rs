@@ -22,10 +22,12 @@ fn a_row_has_every_contestant_that_starts_and_the_floor() {
     }
     assert!(report["versions"]["torch"].as_str().unwrap().starts_with("2."), "{report}");
 
-    let output = bench(&[&args[..], &["--peers", "eager", "--python", "no-such-python"]].concat());
-    assert!(
-        String::from_utf8_lossy(&output.stderr).contains("left out: eager: no-such-python cannot be run")
-    );
+    let missing = ["--peers", "eager,candle", "--python", "no-such-python", "--candle", "no-such-candle"];
+    let output = bench(&[&args[..], &missing].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    for reason in ["eager: no-such-python cannot be run", "candle: no-such-candle is not there; "] {
+        assert!(stderr.contains(&format!("left out: {reason}")), "{stderr}");
+    }
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["rows"][0]["median_ms"].as_object().unwrap().len(), 1, "{report}");
 }

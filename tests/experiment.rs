@@ -479,6 +479,7 @@ fn the_report_has_table_pictures_and_needs_no_network() {
     let figures = "depth 16 | 20.";
     let markdown = fs::read_to_string(dir.join("report.md")).unwrap();
     assert!(markdown.contains(figures) && markdown.contains("| 21 k |"), "{markdown}");
+    assert!(markdown.contains(" 1 thread(s) a trial, "), "{markdown}");
     assert!(html.contains("Beside the paper") && html.contains("within their last digit: 1 of 1"), "{html}");
     for file in [
         "report.md",

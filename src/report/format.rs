@@ -14,7 +14,7 @@ pub fn count(n: u64) -> String {
 /// `88.31 ± 0.12`, or the mean alone where there is no deviation, or a dash where there is nothing. What has diverged is
 /// written as `1.74e16`.
 pub fn mean_std(mean: Option<f64>, std: Option<f64>, decimals: usize) -> String {
-    let number = |x: f64| if x.abs() < 1e6 { format!("{x:.decimals$}") } else { format!("{x:.2e}") };
+    let number = |x: f64| if x.abs() < 1e4 { format!("{x:.decimals$}") } else { format!("{x:.2e}") };
     match (mean, std) {
         (Some(mean), Some(std)) => format!("{} ± {}", number(mean), number(std)),
         (Some(mean), None) => number(mean),

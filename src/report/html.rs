@@ -30,7 +30,7 @@ pub(super) fn page(answer: &Answer, pictures: &[Picture]) -> String {
         verdict = escape(&verdict(answer)),
         results = table(&answer_table(answer)),
         missing = missing(answer),
-        machine = escape(&machine(answer)),
+        machine = escape(&words::machine(answer)),
     )
 }
 
@@ -58,17 +58,6 @@ fn missing(answer: &Answer) -> String {
     };
     let items: String = answer.missing.iter().map(item).collect();
     if items.is_empty() { items } else { format!("<h2>Trials that are not done</h2>\n<ul>\n{items}</ul>\n") }
-}
-
-/// What the trials ran on.
-fn machine(answer: &Answer) -> String {
-    let results = answer.rows.iter().flat_map(|row| &row.results);
-    let Some(first) = results.clone().next() else { return String::new() };
-    let seconds: f64 = results.map(|result| result.seconds).sum();
-    format!(
-        "tchvision {}, libtorch {}, device {}, {} thread(s) a trial, {:.0} s of training in all.",
-        first.version, first.libtorch, first.device, first.threads, seconds
-    )
 }
 
 fn escape(text: &str) -> String {

@@ -32,7 +32,7 @@ fn colour(i: usize) -> &'static str {
 }
 
 /// With more variants than this, only those on the Pareto front have their names.
-const LABELLED: usize = 16;
+const LABELLED: usize = 10;
 /// Pieces of a curve that looks smooth.
 const SMOOTH: u32 = 50;
 /// Below so many variants a distribution says nothing.

@@ -164,6 +164,10 @@ pub(super) fn markdown(answer: &Answer, pictures: &[Picture]) -> String {
     for picture in pictures {
         out += &format!("\n![{}]({}.svg)\n", picture.title, picture.name);
     }
+    let machine = words::machine(answer);
+    if !machine.is_empty() {
+        out += &format!("\n{machine}\n");
+    }
     if !answer.missing.is_empty() {
         out += "\n## Trials that are not done\n\n";
         for trial in &answer.missing {

@@ -220,3 +220,15 @@ fn agreement(answer: &Answer) -> Option<String> {
     (!agreed.is_empty())
         .then(|| format!("Costs that are the paper's within their last digit: {same} of {}.", agreed.len()))
 }
+
+/// What the trials ran on, and for how long; empty before one is done.
+pub(super) fn machine(answer: &Answer) -> String {
+    let results = answer.rows.iter().flat_map(|row| &row.results);
+    let Some(first) = results.clone().next() else { return String::new() };
+    let seconds: f64 = results.map(|result| result.seconds).sum();
+    let commit = first.commit.as_deref().map_or(String::new(), |commit| format!(" at {commit}"));
+    format!(
+        "tchvision {}{commit}, libtorch {}, {}, device {}, {} thread(s) a trial, {seconds:.0} s of training in all.",
+        first.version, first.libtorch, first.machine, first.device, first.threads
+    )
+}

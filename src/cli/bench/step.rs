@@ -9,13 +9,16 @@ use crate::cli::{Dtype, print, print_json, table};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tchvision::machine;
 use tchvision::models::{ModelSpec, find};
 use tchvision::torch;
 
 const PEERS: &str = include_str!("../../../benches/peers.py");
+
+/// The contestant that is a program of its own.
+const CANDLE: &str = "candle";
 
 /// Settings of glibc's allocator that equal ours.
 const TUNED: &str = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=18446744073709551615:\
@@ -43,6 +46,9 @@ pub struct Args {
     /// A Python with torch, torchvision and timm
     #[arg(long, default_value = ".venv/bin/python")]
     python: PathBuf,
+    /// What is built of benches/candle
+    #[arg(long, default_value = "benches/candle/target/release/tchvision-candle")]
+    candle: PathBuf,
     #[arg(long)]
     json: bool,
     /// Be a contestant, with the first model, batch and dtype
@@ -79,6 +85,7 @@ const INFER: &[Other] = &[
     Other { name: "torchscript", how: "traced, frozen, optimize_for_inference, channels_last" },
     Other { name: "onnxruntime", how: "the ONNX export, all its optimisations" },
     Other { name: "openvino", how: "the ONNX export, one stream, hinted to the row's dtype" },
+    Other { name: CANDLE, how: "candle-transformers' own model, built for this processor" },
 ];
 
 const TRAIN: &[Other] = &[
@@ -279,14 +286,16 @@ fn compare(
             continue;
         }
         eprintln!("{title}: {name}");
-        let mut command = Command::new(&args.python);
-        command.arg(&script).args([work.name(), name, model, &size]);
-        command.args([&height, &width, dtype.name(), &threads]);
-        command.env("OMP_NUM_THREADS", &threads);
-        if *name == "eager_tuned" {
-            command.env("GLIBC_TUNABLES", TUNED);
-        }
-        match Peer::start(name, command) {
+        let start = || {
+            let mut command = program(name, &script, args)?;
+            command.args([work.name(), name, model, &size, &height, &width, dtype.name(), &threads]);
+            command.env("OMP_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);
+            if *name == "eager_tuned" {
+                command.env("GLIBC_TUNABLES", TUNED);
+            }
+            Peer::start(name, command)
+        };
+        match start() {
             Ok(peer) => contestants.push(peer),
             Err(error) => eprintln!("left out: {error:#}"),
         }
@@ -304,4 +313,20 @@ fn compare(
     let floor_ms = median_ms.remove("floor").map(|product_ms| product_ms * products);
     let versions = contestants.into_iter().flat_map(|contestant| contestant.versions.clone()).collect();
     Ok((Row { work, model: model.to_owned(), batch, dtype, median_ms, floor_ms }, versions))
+}
+
+/// Where the contestant `name` is at home.
+fn program(name: &str, script: &Path, args: &Args) -> Result<Command> {
+    if name == CANDLE {
+        ensure!(
+            args.candle.exists(),
+            "candle: {} is not there; RUSTFLAGS=-Ctarget-cpu=native cargo build --release --manifest-path \
+             benches/candle/Cargo.toml builds it",
+            args.candle.display()
+        );
+        return Ok(Command::new(&args.candle));
+    }
+    let mut python = Command::new(&args.python);
+    python.arg(script);
+    Ok(python)
 }
