@@ -145,7 +145,9 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
     }
 }
 
-/// One trial a core: small nets gain more from that than from threads. A GPU takes one at a time.
+/// One trial a core, a GPU one at a time: threads of one small net wait for each other longer than they work. Two trials
+/// on two busy cores took (medians of three) side by side, and one after the other with two threads: 11 and 23 s of `resnext.yaml`, 6 and 29 s of
+/// `wrn.yaml`, 8 and 101 s of `vit.yaml`.
 fn default_jobs(experiment: &Experiment) -> usize {
     match experiment.spec.base.device != "cpu" && device::has_driver() {
         true => 1,
