@@ -49,6 +49,13 @@ mod error;
 pub(crate) use error::nearest;
 pub use error::{Interrupted, Usage, brief};
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What is behind `mutex`, also after a thread that held it has panicked.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Compiles and runs the example in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

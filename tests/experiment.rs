@@ -266,6 +266,26 @@ fn what_cannot_run_is_refused_with_its_place() {
         &[],
         "wrong.yaml:7:25: a knob is the key path of a number",
     );
+    refused(
+        "variants: {wide: {}}\nmatch: {macs: base, by: {wied: model.width}}\n",
+        &[],
+        "wrong.yaml:8:26: no variant is called `wied`; did you mean `wide`?",
+    );
+    refused(
+        "variants: {wide: {}}\nmatch: {macs: base, by: {wide: scale.phi}}\n",
+        &[],
+        "wrong.yaml:8:32: a knob is the key path of a number",
+    );
+    refused(
+        "variants: {wide: {model.width: 2}}\nmatch: {macs: base, by: {wide: model.width}}\n",
+        &[],
+        "wrong.yaml:8:32: the knob is an axis too",
+    );
+    refused(
+        "scale: {phi: [1]}\nmatch: {macs: base, by: scale.phi}\n",
+        &[],
+        "wrong.yaml:8:25: the knob is an axis too",
+    );
     refused("match: {by: model.width}\n", &[], "takes exactly one of");
     refused("axes: {model.width: {from: 1, to: 2}}\n", &[], "wrong.yaml:7:7: axes: a range takes `step`");
     refused("axes: {scale.alpha: [1]}\n", &[], "wrong.yaml:7:22: there is no `scale` whose key");
@@ -480,7 +500,10 @@ fn the_report_has_table_pictures_and_needs_no_network() {
     let markdown = fs::read_to_string(dir.join("report.md")).unwrap();
     assert!(markdown.contains(figures) && markdown.contains("| 21 k |"), "{markdown}");
     assert!(markdown.contains(" 1 thread(s) a trial, "), "{markdown}");
-    assert!(html.contains("Beside the paper") && html.contains("within their last digit: 1 of 1"), "{html}");
+    assert!(
+        html.contains("Beside the paper") && html.contains("as precisely as it prints them: 1 of 1"),
+        "{html}"
+    );
     for file in [
         "report.md",
         "over_axis.svg",

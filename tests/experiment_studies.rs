@@ -181,6 +181,31 @@ fn small_studies_fit_two_cores() {
     }
 }
 
+/// Each dimension is turned until it costs what compound scaling costs; the solved knobs are what was set.
+#[test]
+fn single_dimensions_and_compound_scaling_meet_at_one_cost() {
+    let experiment = Experiment::read(Path::new("experiments/efficientnet.yaml"), &[]).unwrap();
+    let plan = plan(&experiment);
+    for (name, solved) in [
+        ("base", &[][..]),
+        ("depth", &["model.depth"]),
+        ("width", &["model.width"]),
+        ("resolution", &["data.image_size"]),
+        ("compound", &["data.image_size", "model.depth", "model.width", "scale.phi"]),
+    ] {
+        let trial = plan.only(&[name.to_owned()]).unwrap()[0];
+        let mut keys: Vec<&str> = trial.solved.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, solved, "{name}");
+        let off = (trial.macs as f64 / 7.4e6 - 1.0).abs();
+        assert!(off <= 0.03 || name == "base", "{name}: {} MACs", trial.macs);
+    }
+    let compound = plan.only(&["compound".to_owned()]).unwrap()[0];
+    let set = |key: &str| compound.solved[key].as_f64().unwrap();
+    assert!((set("model.depth") - 1.2f64.powf(set("scale.phi"))).abs() < 1e-6);
+    assert_eq!(compound.config.data.image_size, Some(set("data.image_size") as i64));
+}
+
 #[test]
 fn the_papers_sizes_cost_what_the_papers_print() {
     let mut odd = HashSet::new();

@@ -3,14 +3,14 @@
 use super::augment::{self, Effects};
 use super::image::Encoded;
 use super::{Augment, Dataset, ImageFiles, Images, Preprocess, Statistics, Stream};
-use crate::{machine, torch};
+use crate::{locked, machine, torch};
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use tch::{Device, Kind, Tensor};
 
@@ -178,12 +178,12 @@ impl Loader {
 
     /// The pictures that could not be read so far, in the order of the files.
     pub fn skipped(&self) -> Vec<usize> {
-        self.shared.skipped().iter().copied().collect()
+        locked(&self.shared.skipped).iter().copied().collect()
     }
 
     /// Counts pictures as such that could not be read, and does not name them again: those of an earlier process.
     pub fn know_skipped(&self, indices: &[usize]) {
-        self.shared.skipped().extend(indices);
+        locked(&self.shared.skipped).extend(indices);
     }
 
     /// The mean of the pictures without augmentation, (channels, height, width) where white is 1 (AlexNet, section 2); of
@@ -278,10 +278,6 @@ struct Made {
 }
 
 impl Shared {
-    fn skipped(&self) -> MutexGuard<'_, BTreeSet<usize>> {
-        self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Channels, height and width of a picture in a batch.
     fn shape(&self) -> [usize; 3] {
         match (&self.pictures, &self.config.preprocess) {
@@ -386,7 +382,7 @@ impl Iterator for Batches {
 impl Batches {
     /// What is skipped counts from here on: batches that are made ahead may never be used.
     fn batch(&self, Made { images, labels, effects, skipped }: Made) -> Result<Batch> {
-        let mut known = self.shared.skipped();
+        let mut known = locked(&self.shared.skipped);
         let new = skipped.into_iter().filter(|(index, _)| known.insert(*index));
         let skipped = new.map(|(index, reason)| Skipped { name: self.shared.title(index), reason }).collect();
         Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })

@@ -2,14 +2,14 @@
 
 use super::plan::text;
 use super::planner::Planner;
-use super::spec::{Cost, Match, Target};
+use super::spec::{Cost, Knobs, Match, Target};
 use super::variant::{self, Variant};
 use crate::models::Complexity;
 use crate::nearest;
 use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
 use anyhow::{Context, Result, ensure};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 
 /// The setting of a knob that comes nearest to the target.
@@ -26,6 +26,8 @@ impl Solution {
     }
 }
 
+/// The knob of compound scaling.
+const PHI: &str = "scale.phi";
 /// No knob is searched beyond this.
 const LARGEST: f64 = (1u64 << 24) as f64;
 /// How close a fractional knob is solved before it is rounded.
@@ -104,28 +106,56 @@ fn solve(start: &Value, target: u64, mut cost: impl FnMut(&Value) -> Option<u64>
 }
 
 impl Planner<'_> {
-    /// The cost that every variant shall have.
+    /// The cost that variants shall have.
     pub(super) fn target(&self, matching: &Match, base: &Complexity) -> Result<(Cost, u64)> {
         let Match { by, tolerance, .. } = matching;
-        let ensure = |holds, key, message: &str| self.ensure(holds, &["match", key], message);
-        ensure(*tolerance > 0.0 && *tolerance < 1.0, "tolerance", "must lie between 0 and 1")?;
-        let fields = self.experiment.spec.base.model.resolve()?.fields()?;
-        let numbers = fields.iter().filter(|(_, v)| v.is_number()).filter_map(|(k, _)| k.as_str());
-        let known: Vec<String> =
-            numbers.map(|key| format!("model.{key}")).chain(["data.image_size".to_owned()]).collect();
-        let like = nearest(by, known.iter().map(String::as_str)).unwrap_or_default();
-        let number = "a knob is the key path of a number of the model, such as `model.base_width`";
-        ensure(known.contains(by), "by", &format!("{number}; did you mean `{like}`?"))?;
-        let varies = |variant: &Variant| variant.assignments.iter().any(|a| a.path == *by);
-        let free = !variant::of(&self.experiment.spec).iter().any(varies);
-        ensure(free, "by", "the knob is an axis too; one of the two must go")?;
+        let message = "must lie between 0 and 1";
+        self.ensure(*tolerance > 0.0 && *tolerance < 1.0, &["match", "tolerance"], message)?;
+        let variants = variant::of(&self.experiment.spec);
+        match by {
+            Knobs::One(path) => self.check_knob(path, &variants, &["match", "by"])?,
+            Knobs::Named(knobs) => {
+                let names = || variants.iter().filter_map(Variant::name);
+                for (name, path) in &knobs.0 {
+                    let of_name = |variant: &&Variant| variant.name() == Some(name);
+                    let named: Vec<Variant> = variants.iter().filter(of_name).cloned().collect();
+                    if named.is_empty() {
+                        let message = match nearest(name, names()) {
+                            Some(like) => format!("no variant is called `{name}`; did you mean `{like}`?"),
+                            None => format!("`variants` names none, so no variant is called `{name}`"),
+                        };
+                        return Err(self.experiment.document.key_error(&["match", "by", name], message));
+                    }
+                    self.check_knob(path, &named, &["match", "by", name])?;
+                }
+            }
+        }
         let given = matching.target();
-        ensure(given.is_some(), "by", "`match` takes exactly one of `macs`, `params` and `activations`")?;
+        let message = "`match` takes exactly one of `macs`, `params` and `activations`";
+        self.ensure(given.is_some(), &["match", "by"], message)?;
         let (cost, target) = given.context("match")?;
         Ok((cost, if let Target::Number(n) = target { n } else { cost.of(base) }))
     }
 
-    /// Solves the knob in `value` and returns its setting.
+    /// Whether `path` is a number that can be solved for `variants`, none of which sets it.
+    fn check_knob(&self, path: &str, variants: &[Variant], place: &[&str]) -> Result<()> {
+        let spec = &self.experiment.spec;
+        let fields = spec.base.model.resolve()?.fields()?;
+        let numbers = fields.iter().filter(|(_, v)| v.is_number()).filter_map(|(k, _)| k.as_str());
+        let others = ["data.image_size", PHI].into_iter().take(if spec.scale.is_some() { 2 } else { 1 });
+        let known: Vec<String> =
+            numbers.map(|key| format!("model.{key}")).chain(others.map(str::to_owned)).collect();
+        let like = nearest(path, known.iter().map(String::as_str)).unwrap_or_default();
+        let number = "a knob is the key path of a number of the model, such as `model.base_width`";
+        let message = format!("{number}; did you mean `{like}`?");
+        self.ensure(known.iter().any(|known| known == path), place, &message)?;
+        let ladder = path == PHI && spec.scale.as_ref().is_some_and(|scale| !scale.phi.is_empty());
+        let sets = |variant: &Variant| variant.assignments.iter().any(|a| a.path == path);
+        let free = !ladder && !variants.iter().any(sets);
+        self.ensure(free, place, "the knob is an axis too; one of the two must go")
+    }
+
+    /// Solves the variant's knob in `value` and returns what was set.
     pub(super) fn matched(
         &self,
         variant: &Variant,
@@ -133,14 +163,31 @@ impl Planner<'_> {
         matching: &Match,
         cost: Cost,
         target: u64,
-    ) -> Result<Json> {
-        let by = &matching.by;
-        let keys: Vec<&str> = by.split('.').collect();
-        let start = self.knob(&yaml::from_value(value.clone())?, by)?;
-        let mut trial = value.clone();
+    ) -> Result<Map<String, Json>> {
+        let by = match &matching.by {
+            Knobs::One(path) => path,
+            Knobs::Named(knobs) => {
+                let named = knobs.0.iter().find(|(name, _)| Some(name.as_str()) == variant.name());
+                let Some((_, path)) = named else { return Ok(Map::new()) };
+                path
+            }
+        };
+        // Sets the knob in a trial's value and returns all that was set: φ turns three others.
+        let set = |value: &mut Value, setting: &Value| -> Result<Map<String, Json>> {
+            let mut settings = if by == PHI {
+                self.scaled(&variant.clone().set(PHI, setting.clone(), &["match", "by"]), value)?
+            } else {
+                set_path(value, &by.split('.').collect::<Vec<_>>(), setting.clone())?;
+                Map::new()
+            };
+            settings.insert(by.clone(), serde_json::to_value(setting)?);
+            Ok(settings)
+        };
+        let start = if by == PHI { 1.0.into() } else { self.knob(&yaml::from_value(value.clone())?, by)? };
         let solved = solve(&start, target, |setting| {
-            set_path(&mut trial, &keys, setting.clone()).ok()?;
-            let config = yaml::from_value::<RunConfig>(trial.clone()).ok()?;
+            let mut trial = value.clone();
+            set(&mut trial, setting).ok()?;
+            let config = yaml::from_value::<RunConfig>(trial).ok()?;
             Some(cost.of(&self.cost(&config).ok()?))
         });
         let solved = solved
@@ -161,8 +208,7 @@ impl Planner<'_> {
             Ok(())
         };
         near().map_err(|e| self.blame(variant, &e))?;
-        set_path(value, &keys, solved.value.clone())?;
-        Ok(serde_json::to_value(&solved.value)?)
+        set(value, &solved.value)
     }
 }
 

@@ -27,12 +27,5 @@ pub(crate) use plan::{label, last, shown, text};
 pub use printed::{Figures, Printed};
 pub use run::{Failure, Outcome, RunOptions, TrialEvent, run};
 pub use space::{Between, Dimension, Draw, Named, Ordered, Sample, Scale, Search, Values, Within};
-pub use spec::{Cost, Match, Metric, ReportSpec, Spec, Target, X};
+pub use spec::{Cost, Knobs, Match, Metric, ReportSpec, Spec, Target, X};
 pub use status::{State, TrialStatus, status};
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// What is behind `mutex`, also after a thread that held it has panicked.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

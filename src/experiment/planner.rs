@@ -1,6 +1,5 @@
 //! From the cells of an experiment to trials: settings applied, scaled, matched, checked and costed.
 
-use super::locked;
 use super::plan::{Experiment, Trial, last, pairs, picks};
 use super::space::Search;
 use super::spec::{Cost, X};
@@ -8,7 +7,7 @@ use super::variant::{self, Assignment, Variant};
 use crate::models::Complexity;
 use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
-use crate::{brief, nearest};
+use crate::{brief, locked, nearest};
 use anyhow::{Error, Result};
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
@@ -180,8 +179,7 @@ impl<'a> Planner<'a> {
         let mut value = self.assigned(variant)?;
         let mut solved = self.scaled(variant, &mut value)?;
         if let (Some(matching), Some((cost, target))) = (&spec.matching, self.target) {
-            let setting = self.matched(variant, &mut value, matching, cost, target)?;
-            solved.insert(matching.by.clone(), setting);
+            solved.extend(self.matched(variant, &mut value, matching, cost, target)?);
         }
         let checked = yaml::from_value::<RunConfig>(value).and_then(|config| {
             config.validate()?;

@@ -1,11 +1,10 @@
 //! Running the trials that are missing, one process a trial, several side by side.
 
 use super::halving::{Choices, Halving};
-use super::locked;
 use super::plan::{Experiment, Plan, Trial};
 use super::spec::Spec;
 use crate::train::{self, Event, RunResult};
-use crate::{Interrupted, Usage, atomic, machine, yaml};
+use crate::{Interrupted, Usage, atomic, locked, machine, yaml};
 use anyhow::{Context, Result};
 use std::collections::HashSet;
 use std::fs::{self, File};

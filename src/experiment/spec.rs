@@ -5,7 +5,8 @@ use super::printed::Figures;
 use super::space::{Named, Ordered, Sample, Scale, Search, Values};
 use crate::models::Complexity;
 use crate::train::{RunConfig, RunResult};
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -48,7 +49,7 @@ pub struct Spec {
     pub report: ReportSpec,
 }
 
-/// `{macs: base, by: model.base_width, tolerance: 0.03}`: a knob is solved so that every variant costs the same.
+/// `{macs: base, by: model.base_width, tolerance: 0.03}`: a knob is solved so that variants cost the same.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Match {
@@ -58,8 +59,7 @@ pub struct Match {
     pub params: Option<Target>,
     #[serde(default)]
     pub activations: Option<Target>,
-    /// The key path of a number of the model, or `data.image_size`.
-    pub by: String,
+    pub by: Knobs,
     /// Largest relative difference from the target.
     #[serde(default = "three_percent")]
     pub tolerance: f64,
@@ -76,6 +76,34 @@ impl Match {
             [(Cost::Macs, self.macs), (Cost::Params, self.params), (Cost::Activations, self.activations)];
         let mut given = given.into_iter().filter_map(|(cost, target)| Some((cost, target?)));
         given.next().filter(|_| given.next().is_none())
+    }
+}
+
+/// What `match` solves: a key path of a number of the model, `data.image_size` or `scale.phi`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Knobs {
+    /// The same for every variant.
+    One(String),
+    /// By the names of `variants`; a variant without a knob stays as it is.
+    Named(Ordered<String>),
+}
+
+impl<'de> Deserialize<'de> for Knobs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Knobs;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a key path, or a mapping of variants' names to key paths")
+            }
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<Knobs, E> {
+                Ok(Knobs::One(path.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Knobs, A::Error> {
+                Ordered::deserialize(MapAccessDeserializer::new(map)).map(Knobs::Named)
+            }
+        }
+        deserializer.deserialize_any(Reader)
     }
 }
 

@@ -36,6 +36,11 @@ impl Variant {
         both
     }
 
+    /// Its name in `variants`.
+    pub fn name(&self) -> Option<&str> {
+        self.columns.iter().find(|(path, _)| path == "variant")?.1.as_str()
+    }
+
     /// A column that is there twice.
     pub fn repeated(&self) -> Option<&Assignment> {
         let same = |path: &str| self.columns.iter().filter(|(other, _)| other == path).count() > 1;

@@ -1,10 +1,11 @@
 //! Frozen models: weights that no longer change, so that layers may keep them in the form that their kernels like best.
 
 use super::Activation;
+use crate::locked;
 use crate::torch::{self, Pointwise, Window};
 use anyhow::Result;
 use std::cell::{Ref, RefCell};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
 
 /// Whether the layers of one model are frozen, and which time: weights made before an earlier thaw are stale.
@@ -27,17 +28,17 @@ pub(super) struct On {
 
 impl Switch {
     fn on(&self) -> Option<On> {
-        let State { count, kind } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { count, kind } = *locked(&self.0);
         kind.map(|kind| On { count, kind })
     }
 
     pub(super) fn freeze(&self, kind: Kind) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = locked(&self.0);
         *state = State { count: state.count + 1, kind: Some(kind) };
     }
 
     pub(super) fn thaw(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).kind = None;
+        locked(&self.0).kind = None;
     }
 }
 

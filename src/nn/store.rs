@@ -2,12 +2,12 @@
 
 use super::frozen::Switch;
 use super::init::Init;
-use crate::torch;
+use crate::{locked, torch};
 use anyhow::{Result, ensure};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::Div;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
 
 /// What an optimizer and a state_dict make of a tensor.
@@ -102,14 +102,14 @@ impl Store {
     }
 
     fn select(&self, keep: impl Fn(Role) -> bool) -> Vec<(String, Tensor)> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = locked(&self.entries);
         let kept = entries.list.iter().filter(|(_, role, _)| keep(*role));
         kept.map(|(name, _, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 
     /// The number of trained values.
     pub fn count_parameters(&self) -> u64 {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = locked(&self.entries);
         let parameters = entries.list.iter().filter(|(_, role, _)| *role == Role::Parameter);
         parameters.map(|(_, _, tensor)| tensor.numel() as u64).sum()
     }
@@ -161,7 +161,7 @@ impl Store {
     }
 
     fn register(&self, name: String, role: Role, tensor: Tensor) -> Result<Tensor> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = locked(&self.entries);
         ensure!(entries.names.insert(name.clone()), "`{name}`: two tensors of one name");
         entries.list.push((name, role, tensor.shallow_clone()));
         Ok(tensor)

@@ -217,8 +217,9 @@ fn agreement(answer: &Answer) -> Option<String> {
     });
     let agreed: Vec<bool> = costs.map(|(value, printed)| printed.agrees(value as f64)).collect();
     let same = agreed.iter().filter(|agrees| **agrees).count();
-    (!agreed.is_empty())
-        .then(|| format!("Costs that are the paper's within their last digit: {same} of {}.", agreed.len()))
+    (!agreed.is_empty()).then(|| {
+        format!("Costs that are the paper's, as precisely as it prints them: {same} of {}.", agreed.len())
+    })
 }
 
 /// What the trials ran on, and for how long; empty before one is done.
