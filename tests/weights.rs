@@ -188,7 +188,7 @@ fn bombs_are_refused() {
     packed[entry + 24..entry + 28].copy_from_slice(&0x7fff_ffffu32.to_le_bytes());
     let text = message(open_bytes(&packed));
     assert!(text.contains("claims 2147483647 bytes"), "{text}");
-    assert!(started.elapsed() < Duration::from_secs(120));
+    assert!(started.elapsed() < Duration::from_secs(20));
 }
 
 #[test]
