@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fill, images};
+use common::{fill, freezes_in_bfloat16, images};
 use tch::{Device, Kind, Tensor};
 use tchvision::models::{Architecture, ModelSpec};
 use tchvision::nn::Store;
@@ -59,6 +59,7 @@ fn every_kind_of_block_trains() {
         for ((stage, feature), want) in net.features(&x, false).unwrap().iter().zip(&counted.stages) {
             assert_eq!((stage, &feature.size()[1..]), (&want.name, want.output.as_slice()), "{name}");
         }
+        freezes_in_bfloat16(name, net.as_ref(), &store, &x);
         let logits = net.forward(&x, true).unwrap();
         logits.cross_entropy_for_logits(&Tensor::from_slice(&[0i64, 1, 2, 3])).backward();
         for (key, parameter) in store.parameters() {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_close, fill, golden, images, keys_digest, values};
+use common::{assert_close, fill, freezes_in_bfloat16, golden, images, keys_digest, values};
 use tch::Device;
 use tchvision::models::{self, ModelSpec};
 use tchvision::nn::Store;
@@ -124,6 +124,7 @@ fn trains(name: &str, set: &[(&str, &str)]) {
     for ((name, feature), stage) in features.iter().zip(&counted.stages) {
         assert_eq!((name, &feature.size()[1..]), (&stage.name, stage.output.as_slice()));
     }
+    freezes_in_bfloat16(name, net.as_ref(), &store, &x);
     let (logits, auxiliary) = net.forward_auxiliary(&x, true).unwrap();
     assert_eq!(auxiliary.len(), net.auxiliaries().len());
     let classes = tch::Tensor::from_slice(&[1i64, 2]);

@@ -134,6 +134,9 @@ fn keys_and_logits_equal_an_independent_definition() {
         assert_close(&what, &values(&net.forward(&x, false).unwrap()), &logits, 1e-4);
         store.freeze(tch::Kind::Float);
         assert_close(&format!("{what}, frozen"), &values(&net.forward(&x, false).unwrap()), &logits, 1e-4);
+        store.freeze(tch::Kind::BFloat16);
+        let bfloat16 = values(&net.forward(&x, false).unwrap());
+        assert_close(&format!("{what}, frozen in bfloat16"), &bfloat16, &logits, 0.3);
         store.thaw();
         if !auxiliary.is_empty() {
             let (_, got) = net.forward_auxiliary(&x, false).unwrap();

@@ -52,6 +52,8 @@ struct Logits {
 }
 
 const TOLERANCE: f64 = 1e-4;
+/// What bfloat16's rounding is to float32's, and so its error about as many times that of the same model.
+const ROUNDINGS: f64 = (1 << 16) as f64;
 
 fn cases(file: &str) -> Vec<Case> {
     serde_json::from_value(golden(&format!("parity/{file}.json"))).unwrap()
@@ -92,37 +94,41 @@ impl Case {
         }
         let x = images(name, &[2, 3, output.size, output.size]).narrow(0, 0, 1);
         let logits = tch::no_grad(|| net.forward(&x, false)).unwrap();
-        let apart = output.logits.check(name, &logits);
+        let apart = output.logits.check(name, &logits, TOLERANCE);
         if !output.auxiliary.is_empty() {
             let (again, heads) = tch::no_grad(|| net.forward_auxiliary(&x, false)).unwrap();
             assert_eq!((again, heads.len()), (logits, output.auxiliary.len()), "{name}: auxiliary heads");
             for (want, head) in output.auxiliary.iter().zip(&heads) {
-                want.check(name, head);
+                want.check(name, head, TOLERANCE);
             }
         }
-        store.freeze(Kind::Float);
-        let frozen = tch::no_grad(|| net.forward(&x, false)).unwrap();
-        let frozen_apart = output.logits.check(&format!("{name}, frozen"), &frozen);
+        let frozen = |kind, tolerance| {
+            store.freeze(kind);
+            let logits = tch::no_grad(|| net.forward(&x, false)).unwrap();
+            output.logits.check(&format!("{name}, frozen in {kind:?}"), &logits, tolerance)
+        };
+        let float = frozen(Kind::Float, TOLERANCE);
+        let bfloat16 = frozen(Kind::BFloat16, 0.1 + ROUNDINGS * float);
         // Shown by `--nocapture`.
-        eprintln!("{name}: {apart:.1e} of the largest logit, frozen {frozen_apart:.1e}");
+        eprintln!("{name}: {apart:.1e} of the largest logit, frozen {float:.1e}, in bfloat16 {bfloat16:.1e}");
     }
 }
 
 impl Logits {
     /// The largest difference from these logits, in shares of the largest of them.
-    fn check(&self, name: &str, got: &Tensor) -> f64 {
+    fn check(&self, name: &str, got: &Tensor, tolerance: f64) -> f64 {
         let got = values(got);
         let largest = self.logits.iter().fold(0.0, |max: f64, logit| max.max(logit.abs()));
         let step = (got.len() / 16).max(1);
         let mut apart: f64 = 0.0;
         for (i, (got, want)) in got.iter().step_by(step).zip(&self.logits).enumerate() {
             let difference = (got - want).abs() / largest;
-            assert!(difference <= TOLERANCE, "{name}: logit {i} is {got}, not {want}");
+            assert!(difference <= tolerance, "{name}: logit {i} is {got}, not {want}");
             apart = apart.max(difference);
         }
         let (sum, spread) = (got.iter().sum::<f64>(), (got.len() as f64).sqrt());
         assert!(
-            (sum - self.sum).abs() <= TOLERANCE * largest * spread,
+            (sum - self.sum).abs() <= tolerance * largest * spread,
             "{name}: sum {sum}, not {}",
             self.sum
         );

@@ -37,7 +37,8 @@ impl CondConv2d {
         let y = match torch::is_meta(x)? {
             true => torch::empty_meta(&size, x.kind())?,
             false => {
-                let weight = routing.f_matmul(&self.weight)?.f_view([n * out, inputs, kh, kw])?;
+                let weight = routing.f_to_kind(self.weight.kind())?.f_matmul(&self.weight)?;
+                let weight = weight.f_to_kind(x.kind())?.f_view([n * out, inputs, kh, kw])?;
                 // The images side by side in the channels, so that one grouped convolution does all.
                 let x = x.f_reshape([1, n * c, h, w])?;
                 self.spec.apply(&x, &weight, None, n)?.f_reshape(size)?

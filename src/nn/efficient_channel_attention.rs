@@ -35,7 +35,8 @@ impl Layer for EfficientChannelAttention {
             return Ok(x.shallow_clone());
         }
         let means = x.f_adaptive_avg_pool2d([1, 1])?.f_reshape([n, 1, channels])?;
-        let mixed = means.f_conv1d(&self.weight, None::<Tensor>, [1], [kernel / 2], [1], 1)?;
+        let weight = self.weight.f_to_kind(x.kind())?;
+        let mixed = means.f_conv1d(&weight, None::<Tensor>, [1], [kernel / 2], [1], 1)?;
         Ok(x.f_mul(&Activation::Sigmoid.forward(mixed)?.f_reshape([n, channels, 1, 1])?)?)
     }
 }

@@ -210,10 +210,44 @@ impl Layer for NormAct {
     }
 }
 
-/// `torch.nn.LayerNorm` over the last dimension. Keys `weight` and `bias`.
-pub struct LayerNorm {
+/// Keys `weight` and `bias`: what a norm within one sample multiplies with and adds.
+struct Parameters {
     weight: Tensor,
     bias: Tensor,
+    /// Both in the dtype of a frozen model.
+    frozen: Frozen<(), [Tensor; 2]>,
+}
+
+impl Parameters {
+    fn new(path: &Path, size: i64, weight: Init) -> Result<Self> {
+        Ok(Self {
+            weight: path.parameter("weight", &[size], weight)?,
+            bias: path.parameter("bias", &[size], Init::ZEROS)?,
+            frozen: Frozen::new(path.switch()),
+        })
+    }
+
+    /// Weight and bias for `x`. A GPU's kernels take them in its dtype; the CPU's take float32 with every dtype, which is
+    /// more exact.
+    fn beside(&self, x: &Tensor) -> Result<[Tensor; 2]> {
+        let all = || [&self.weight, &self.bias];
+        let frozen = match self.frozen.on() {
+            Some(on) if x.device().is_cuda() && x.kind() != self.weight.kind() => {
+                let cast = |kind| -> Result<[Tensor; 2]> {
+                    let [weight, bias] = all().map(|tensor| tensor.f_detach()?.f_to_kind(kind));
+                    Ok([weight?, bias?])
+                };
+                self.frozen.get(on, (), cast)?
+            }
+            _ => None,
+        };
+        Ok(frozen.as_deref().map_or_else(all, |both| both.each_ref()).map(Tensor::shallow_clone))
+    }
+}
+
+/// `torch.nn.LayerNorm` over the last dimension. Keys `weight` and `bias`.
+pub struct LayerNorm {
+    parameters: Parameters,
     eps: f64,
 }
 
@@ -235,11 +269,7 @@ impl LayerNorm {
     }
 
     fn starting(path: &Path, features: i64, weight: Init) -> Result<Self> {
-        Ok(Self {
-            weight: path.parameter("weight", &[features], weight)?,
-            bias: path.parameter("bias", &[features], Init::ZEROS)?,
-            eps: 1e-5,
-        })
+        Ok(Self { parameters: Parameters::new(path, features, weight)?, eps: 1e-5 })
     }
 
     pub fn eps(self, eps: f64) -> Self {
@@ -249,20 +279,20 @@ impl LayerNorm {
 
 impl Layer for LayerNorm {
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        let size = self.weight.size();
+        let size = self.parameters.weight.size();
         if torch::is_meta(x)? {
             ensure!(x.size().ends_with(&size), "layer norm over {size:?} does not take {:?}", x.size());
             return Ok(x.shallow_clone());
         }
-        Ok(x.f_layer_norm(size, Some(&self.weight), Some(&self.bias), self.eps, true)?)
+        let [weight, bias] = self.parameters.beside(x)?;
+        Ok(x.f_layer_norm(size, Some(&weight), Some(&bias), self.eps, true)?)
     }
 }
 
 /// `torch.nn.GroupNorm` over (N, C, H, W). Keys `weight` and `bias`.
 pub struct GroupNorm {
     groups: i64,
-    weight: Tensor,
-    bias: Tensor,
+    parameters: Parameters,
     eps: f64,
 }
 
@@ -276,12 +306,7 @@ impl GroupNorm {
             groups > 0 && channels % groups == 0,
             "group norm: {groups} groups do not divide {channels} channels"
         );
-        Ok(Self {
-            groups,
-            weight: path.parameter("weight", &[channels], Init::ONES)?,
-            bias: path.parameter("bias", &[channels], Init::ZEROS)?,
-            eps: 1e-5,
-        })
+        Ok(Self { groups, parameters: Parameters::new(path, channels, Init::ONES)?, eps: 1e-5 })
     }
 
     pub fn eps(self, eps: f64) -> Self {
@@ -292,9 +317,10 @@ impl GroupNorm {
 impl Layer for GroupNorm {
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
         if torch::is_meta(x)? {
-            return same_channels(x, &self.weight);
+            return same_channels(x, &self.parameters.weight);
         }
-        Ok(x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true)?)
+        let [weight, bias] = self.parameters.beside(x)?;
+        Ok(x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true)?)
     }
 }
 
@@ -314,9 +340,11 @@ impl Layer for LocalResponseNorm {
             return Ok(x.shallow_clone());
         }
         let (kernel, padding) = ([self.size, 1, 1], [self.size / 2, 0, 0]);
-        let squares = x.f_square()?.f_unsqueeze(1)?;
+        // Sums of squares and a power want float32; the CPU's pooling knows no bfloat16 either.
+        let squares = x.f_to_kind(Kind::Float)?.f_square()?.f_unsqueeze(1)?;
         let mean =
             squares.f_avg_pool3d(kernel, [1; 3], padding, false, true, None::<i64>)?.f_squeeze_dim(1)?;
-        Ok(x.f_div(&mean.f_mul_scalar(self.alpha)?.f_add_scalar(self.k)?.f_pow_tensor_scalar(self.beta)?)?)
+        let scale = mean.f_mul_scalar(self.alpha)?.f_add_scalar(self.k)?.f_pow_tensor_scalar(self.beta)?;
+        Ok(x.f_div(&scale)?.f_to_kind(x.kind())?)
     }
 }

@@ -5,6 +5,7 @@ pub mod lab;
 
 use std::path::PathBuf;
 use tch::Tensor;
+use tchvision::models::Model;
 use tchvision::nn::Store;
 
 /// A golden file.
@@ -128,4 +129,19 @@ pub fn assert_close(what: &str, got: &[f64], want: &serde_json::Value, tolerance
     for (i, (got, want)) in got.iter().zip(&want).enumerate() {
         assert!((got - want).abs() <= tolerance * largest, "{what}: value {i} is {got}, PyTorch has {want}");
     }
+}
+
+/// Frozen in bfloat16 the model gives logits near those of float32; thawed again, it trains.
+pub fn freezes_in_bfloat16(name: &str, net: &dyn Model, store: &Store, x: &Tensor) {
+    let pass = || values(&tch::no_grad(|| net.forward(x, false)).unwrap());
+    let plain = pass();
+    store.freeze(tch::Kind::BFloat16);
+    let largest = plain.iter().fold(0.0, |max: f64, logit| max.max(logit.abs()));
+    for (i, (got, want)) in pass().iter().zip(&plain).enumerate() {
+        assert!(
+            (got - want).abs() <= 0.2 * largest,
+            "{name}: logit {i} is {got} in bfloat16, {want} in float32"
+        );
+    }
+    store.thaw();
 }
