@@ -16,10 +16,10 @@ LINKED := libtorch
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test parity verify bench lint goldens catalogue clean tools
+.PHONY: help build demo test parity verify bench gpubench lint goldens catalogue clean tools
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
 build: tools $(LINKED) ## the release build: target/release/tchvision
 	cargo build --release
@@ -40,7 +40,14 @@ verify: build $(READY) ## every model's state_dict as torchvision and timm write
 bench: build $(READY) ## benches/RESULTS.md: our times beside PyTorch's, ONNX Runtime's and OpenVINO's, as far as .venv has them
 	mkdir -p target/bench
 	for what in $(BENCHES); do $(PROGRAM) bench $$what --json > target/bench/$$what.json || exit 1; done
-	$(PROGRAM) bench results $(BENCHES:%=target/bench/%.json) | cat - benches/notes.md > benches/RESULTS.md
+	$(PROGRAM) bench results $(BENCHES:%=target/bench/%.json) $$(ls target/bench/gpu-*.json 2> /dev/null) \
+		| cat - benches/notes.md > benches/RESULTS.md
+
+gpubench: build $(READY) ## the same steps on the first GPU in bfloat16, for the page that `make bench` writes next
+	mkdir -p target/bench
+	for what in infer train; do \
+		$(PROGRAM) bench $$what --device cuda --json > target/bench/gpu-$$what.json || exit 1; \
+	done
 
 lint: tools $(LINKED) ## formatting, and clippy with warnings as errors
 	cargo fmt --check

@@ -1,6 +1,6 @@
 """The other libraries' side of `tchvision bench infer` and `bench train`: one process a peer.
 
-    peers.py WORK PEER MODEL BATCH HEIGHT WIDTH DTYPE THREADS
+    peers.py WORK PEER MODEL BATCH HEIGHT WIDTH DTYPE THREADS DEVICE
 
 Prints the versions of what it uses as JSON when it is warm, then, for every number N on stdin, a JSON list of the
 milliseconds of N steps. A peer that is not installed ends with exit code 3 and says what is missing.
@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-WORK, PEER, MODEL, BATCH, HEIGHT, WIDTH, DTYPE, THREADS = sys.argv[1:]
+WORK, PEER, MODEL, BATCH, HEIGHT, WIDTH, DTYPE, THREADS, DEVICE = sys.argv[1:]
 BATCH, HEIGHT, WIDTH, THREADS = int(BATCH), int(HEIGHT), int(WIDTH), int(THREADS)
 # Lines for the parent go to the real stdout; what libraries print goes to stderr.
 ANSWERS = os.fdopen(os.dup(1), "w")
@@ -23,6 +23,7 @@ from torch import nn  # noqa: E402
 
 torch.set_num_threads(THREADS)
 torch.manual_seed(0)
+torch.backends.cudnn.benchmark = True  # on a GPU, as ours
 # Of the libraries that take part.
 VERSIONS = {"torch": torch.__version__}
 
@@ -201,8 +202,8 @@ def training(model, x):
         x = x.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     forward = torch.compile(model) if PEER == "compile" else model
-    labels = torch.arange(BATCH) % 10
-    autocast = torch.autocast("cpu", torch.bfloat16) if DTYPE == "bfloat16" else contextlib.nullcontext()
+    labels = torch.arange(BATCH, device=DEVICE) % 10
+    autocast = torch.autocast(x.device.type, torch.bfloat16) if DTYPE == "bfloat16" else contextlib.nullcontext()
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -215,7 +216,7 @@ def training(model, x):
 
 
 def main():
-    model, x = build(), torch.rand(BATCH, 3, HEIGHT, WIDTH)
+    model, x = build().to(DEVICE), torch.rand(BATCH, 3, HEIGHT, WIDTH, device=DEVICE)
     step = inference(model, x) if WORK == "infer" else training(model, x)
     guard = torch.inference_mode() if WORK == "infer" else contextlib.nullcontext()
     with guard:
@@ -227,6 +228,8 @@ def main():
             for _ in range(int(line)):
                 start = time.perf_counter()
                 step()
+                if x.is_cuda:
+                    torch.cuda.synchronize(x.device)
                 times.append(1000 * (time.perf_counter() - start))
             print(json.dumps(times), file=ANSWERS, flush=True)
 

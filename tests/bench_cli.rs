@@ -32,6 +32,19 @@ fn a_row_has_every_contestant_that_starts_and_the_floor() {
     assert_eq!(report["rows"][0]["median_ms"].as_object().unwrap().len(), 1, "{report}");
 }
 
+#[test]
+fn what_cannot_be_timed_is_wrong_usage() {
+    let cases = [
+        (["--device", "tpu"], "--device: device `tpu`: use `auto`, `cpu`, `cuda` or `cuda:N`"),
+        (["--peers", "tensorflow"], "--peers tensorflow: the contestants on cpu are eager, "),
+    ];
+    for (args, told) in cases {
+        let output = bench(&[&["train"], &args[..]].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && stderr.contains(told), "{stderr}");
+    }
+}
+
 fn step(work: &str, model: &str, median_ms: Value, floor_ms: Option<f64>) -> Value {
     json!({"work": work, "model": model, "batch": 1, "dtype": "float32", "median_ms": median_ms, "floor_ms": floor_ms})
 }
@@ -64,6 +77,26 @@ fn the_page_joins_rows_and_tells_goals_from_misses() {
     ] {
         assert!(page.lines().any(|l| l == line), "no line `{line}` in:\n{page}");
     }
+
+    let mut on_gpu =
+        step("infer", "torchvision/vgg16", json!({"tchvision": 1.234, "eager": 2.468}), Some(0.5));
+    on_gpu["dtype"] = "bfloat16".into();
+    let gpu = json!({
+        "machine": "another", "threads": 2, "gpu": "a card", "bfloat16": true, "versions": {}, "rows": [on_gpu]
+    });
+    let path = folder.path().join("gpu");
+    std::fs::write(&path, gpu.to_string()).unwrap();
+    let output = bench(&["results", &one, path.to_str().unwrap(), &two]);
+    let page = String::from_utf8(output.stdout).unwrap();
+    let (cpu, gpu) = page.split_once("\na card, another, 2 threads; ").expect(&page);
+    assert!(cpu.contains("| resnet50 |") && cpu.contains("| vgg16 | 1 | 10.0 ms |"), "{cpu}");
+    for line in [
+        "## A frozen model's forward pass on a GPU, bfloat16",
+        "| vgg16 | 1 | 1.23 ms | 2.47 ms (0.50) | 0.50 ms (2.47) |",
+    ] {
+        assert!(gpu.lines().any(|l| l == line), "no line `{line}` in:\n{gpu}");
+    }
+    assert!(gpu.contains("matrix product of 8192³") && !gpu.contains("Goals"), "{gpu}");
 
     let elsewhere = write("three", vec![], "elsewhere");
     let output = bench(&["results", &one, &elsewhere]);

@@ -28,6 +28,7 @@ struct Report {
     nvidia_driver: bool,
     cuda_libraries: bool,
     gpus: usize,
+    cards: Vec<String>,
     default_device: String,
     problems: Vec<String>,
 }
@@ -62,6 +63,8 @@ fn examine() -> Report {
             Err(error) => problems.push(format!("the GPU cannot be used: {error:#}")),
         }
     }
+    let card = |gpu| device::card(gpu).unwrap_or_else(|error| format!("{error:#}"));
+    let cards: Vec<String> = (0..gpus).map(card).collect();
     let (libtorch_built, libtorch_loaded) = (torch::version(), loaded_version());
     if libtorch_built != libtorch_loaded {
         problems.push(format!(
@@ -88,6 +91,7 @@ fn examine() -> Report {
         nvidia_driver,
         cuda_libraries,
         gpus,
+        cards,
         default_device,
         problems,
     }
@@ -136,7 +140,7 @@ fn text(report: &Report) -> String {
         report.threads,
         yes(report.nvidia_driver),
         yes(report.cuda_libraries),
-        report.gpus,
+        if report.cards.is_empty() { "none".to_owned() } else { report.cards.join(", ") },
         report.default_device,
     );
     match report.problems.as_slice() {

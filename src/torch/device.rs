@@ -4,9 +4,9 @@
 //! `libtorch_cuda` registers its kernels, but only while nobody in the process has asked libtorch about CUDA (seeding
 //! the random generators asks, too): resolve the device before anything else.
 
-use super::ffi::{check, tv_allow_tf32};
+use super::ffi::{check, tv_allow_tf32, tv_synchronize};
 use anyhow::{Context, Result, bail, ensure};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::sync::OnceLock;
 use tch::{Cuda, Device};
@@ -49,6 +49,14 @@ fn cuda(index: usize) -> Result<Device> {
     Ok(Device::Cuda(index))
 }
 
+/// How [`resolve`] takes this device.
+pub fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
 /// The device after this one, for a model over two: the next GPU, after the last the first; the CPU itself.
 ///
 /// # Errors
@@ -78,29 +86,72 @@ fn open_cuda() -> Result<(), String> {
             path.display()
         ));
     }
-    open(&path, libc::RTLD_NOW | libc::RTLD_GLOBAL)
+    open(&path, libc::RTLD_NOW | libc::RTLD_GLOBAL).map(drop)
 }
+
+const DRIVER: &str = "libcuda.so.1";
 
 /// Whether NVIDIA's driver library is installed; asks libtorch nothing.
 pub fn has_driver() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| open(Path::new("libcuda.so.1"), libc::RTLD_LAZY).is_ok())
+    *FOUND.get_or_init(|| open(Path::new(DRIVER), libc::RTLD_LAZY).is_ok())
 }
 
-fn open(library: &Path, flags: i32) -> Result<(), String> {
-    let name = CString::new(library.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
-    // SAFETY: a valid C string; the handle is never closed, so what the library registers stays valid.
+/// What the driver calls the GPU with this index, such as `NVIDIA H100 80GB HBM3`.
+///
+/// # Errors
+/// No driver, or one that knows no such GPU.
+pub fn card(index: usize) -> Result<String> {
+    let driver = open(Path::new(DRIVER), libc::RTLD_LAZY).map_err(anyhow::Error::msg)?;
+    let index = c_int::try_from(index)?;
+    let (mut device, mut name) = (0, [0u8; 256]);
+    // SAFETY: the driver's interface has these functions with these signatures since its first version; it writes one
+    // number and, NUL at its end, at most as many bytes as it is told.
     unsafe {
-        if libc::dlopen(name.as_ptr(), flags).is_null() {
-            let reason = libc::dlerror();
-            return Err(if reason.is_null() {
-                format!("{} does not open", library.display())
-            } else {
-                CStr::from_ptr(reason).to_string_lossy().into_owned()
-            });
-        }
+        let start: unsafe extern "C" fn(flags: u32) -> c_int = function(driver, c"cuInit")?;
+        let get: unsafe extern "C" fn(*mut c_int, c_int) -> c_int = function(driver, c"cuDeviceGet")?;
+        let get_name: unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int =
+            function(driver, c"cuDeviceGetName")?;
+        let codes = [
+            start(0),
+            get(&mut device, index),
+            get_name(name.as_mut_ptr().cast(), name.len() as c_int, device),
+        ];
+        ensure!(codes == [0; 3], "NVIDIA's driver does not name GPU {index}: codes {codes:?}");
     }
-    Ok(())
+    Ok(CStr::from_bytes_until_nul(&name)?.to_string_lossy().into_owned())
+}
+
+/// A function of an open library.
+///
+/// # Safety
+/// `F` is the function's own type.
+unsafe fn function<F: Copy>(library: *mut c_void, name: &CStr) -> Result<F> {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    // SAFETY: an open library and a C string; a function's address as what the caller says that it is.
+    unsafe {
+        let address = libc::dlsym(library, name.as_ptr());
+        ensure!(!address.is_null(), "{} is not in {DRIVER}", name.to_string_lossy());
+        Ok(std::mem::transmute_copy(&address))
+    }
+}
+
+/// The library's handle; it is never closed, so what it registers stays valid.
+fn open(library: &Path, flags: i32) -> Result<*mut c_void, String> {
+    let name = CString::new(library.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
+    // SAFETY: a valid C string.
+    unsafe {
+        let handle = libc::dlopen(name.as_ptr(), flags);
+        if !handle.is_null() {
+            return Ok(handle);
+        }
+        let reason = libc::dlerror();
+        Err(if reason.is_null() {
+            format!("{} does not open", library.display())
+        } else {
+            CStr::from_ptr(reason).to_string_lossy().into_owned()
+        })
+    }
 }
 
 /// Whether the float32 products of GPUs, in matrix products and convolutions alike, may round their factors to the 10 bits
@@ -112,6 +163,18 @@ fn open(library: &Path, flags: i32) -> Result<(), String> {
 pub fn allow_tf32(allowed: bool) -> Result<()> {
     // SAFETY: a plain integer.
     check(unsafe { tv_allow_tf32(i32::from(allowed)) })
+}
+
+/// Waits until the device has done all that it was given; the CPU always has.
+///
+/// # Errors
+/// What went wrong on the GPU in the meantime.
+pub fn synchronize(device: Device) -> Result<()> {
+    match device {
+        // SAFETY: a plain integer.
+        Device::Cuda(index) => check(unsafe { tv_synchronize(c_int::try_from(index)?) }),
+        _ => Ok(()),
+    }
 }
 
 /// Sets the number of threads that libtorch uses for one operation.

@@ -18,6 +18,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     pub(super) fn tv_empty_pinned(out: *mut *mut C_tensor, sizes: *const i64, n: usize) -> *mut c_char;
     pub(super) fn tv_allow_tf32(allowed: c_int) -> *mut c_char;
+    pub(super) fn tv_synchronize(index: c_int) -> *mut c_char;
     pub(super) fn tv_is_meta(tensor: *const C_tensor, out: *mut c_int) -> *mut c_char;
     pub(super) fn tv_autocast(
         cuda: c_int,

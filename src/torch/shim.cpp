@@ -8,6 +8,7 @@
 #include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/api/include/torch/version.h>
 
 #include <optional>
@@ -85,6 +86,13 @@ char *tv_allow_tf32(int allowed) {
   return guarded([&] {
     at::globalContext().setAllowTF32CuBLAS(allowed);
     at::globalContext().setAllowTF32CuDNN(allowed);
+  });
+}
+
+// Waits until a GPU has done all that it was given.
+char *tv_synchronize(int index) {
+  return guarded([&] {
+    c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA).synchronizeDevice(static_cast<c10::DeviceIndex>(index));
   });
 }
 

@@ -1,6 +1,6 @@
 //! candle's side of `tchvision bench infer`, for the models that candle-transformers has.
 //!
-//!     tchvision-candle infer candle MODEL BATCH HEIGHT WIDTH DTYPE THREADS
+//!     tchvision-candle infer candle MODEL BATCH HEIGHT WIDTH DTYPE THREADS DEVICE
 //!
 //! Arguments and answers are those of `benches/peers.py`. candle takes its threads from RAYON_NUM_THREADS.
 
@@ -28,10 +28,10 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [_, _, model, batch, height, width, dtype, _] = arguments.as_slice() else {
-        bail!("usage: tchvision-candle infer candle MODEL BATCH HEIGHT WIDTH DTYPE THREADS");
+    let [_, _, model, batch, height, width, dtype, _, device] = arguments.as_slice() else {
+        bail!("usage: tchvision-candle infer candle MODEL BATCH HEIGHT WIDTH DTYPE THREADS DEVICE");
     };
-    ensure!(dtype == "float32", "candle is timed in float32 alone");
+    ensure!(dtype == "float32" && device == "cpu", "candle is timed in float32 on the CPU alone");
     let size = (batch.parse()?, 3, height.parse()?, width.parse()?);
     let x = Tensor::rand(0f32, 1f32, size, &Device::Cpu)?;
     let network = with_constants(model, &x)?;

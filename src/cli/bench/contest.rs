@@ -6,17 +6,16 @@ use crate::cli::{Dtype, print};
 use anyhow::Result;
 use std::io::{self, BufRead};
 use std::time::Instant;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Cuda, Device, Kind, Reduction, Tensor};
 use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
 use tchvision::torch::{self, Autocast, Pointwise, device};
 use tchvision::train::{Optimizer, TrainConfig};
 
-/// Rows, columns and inner size of the matrix product that stands for what the machine can do.
-const SIDE: i64 = 1024;
-
-/// The multiply-adds of that product.
-pub const PRODUCT_MACS: f64 = (SIDE * SIDE * SIDE) as f64;
+/// Rows, columns and inner size of the matrix product that stands for what the processor or the GPU can do.
+pub const fn product_side(gpu: bool) -> i64 {
+    if gpu { 8192 } else { 1024 }
+}
 
 /// What one step of a contestant is.
 pub struct Contest<'a> {
@@ -24,6 +23,7 @@ pub struct Contest<'a> {
     pub model: &'a str,
     pub batch: i64,
     pub dtype: Dtype,
+    pub device: Device,
     pub threads: usize,
 }
 
@@ -31,35 +31,41 @@ impl Contest<'_> {
     /// The model's step, N times for every N on stdin.
     pub fn run(&self) -> Result<()> {
         device::set_threads(self.threads)?;
+        if self.device.is_cuda() {
+            // As the trainer does.
+            Cuda::cudnn_set_benchmark(true);
+        }
         let architecture = ModelSpec::new(self.model).resolve()?;
         let [channels, height, width] = architecture.input();
         tch::manual_seed(0);
-        let store = Store::new(Device::Cpu);
+        let store = Store::new(self.device);
         let net = architecture.build(&store)?;
-        let x = Tensor::f_rand([self.batch, channels, height, width], (Kind::Float, Device::Cpu))?;
+        let x = Tensor::f_rand([self.batch, channels, height, width], (Kind::Float, self.device))?;
         let x = torch::channels_last(&x)?;
         match self.work {
             Work::Infer => {
                 store.freeze(self.dtype.kind());
-                answer(|| {
+                let x = x.f_to_kind(self.dtype.kind())?;
+                self.answer(|| {
                     let _no_grad = tch::no_grad_guard();
                     net.forward(&x, false).map(drop)
                 })
             }
-            Work::Train => answer(training(store, net, x, self.dtype)?),
+            Work::Train => self.answer(training(store, net, x, self.dtype)?),
         }
     }
 
     /// The matrix product, N times for every N on stdin.
     pub fn run_product(&self) -> Result<()> {
         device::set_threads(self.threads)?;
-        let random = || Tensor::f_rand([SIDE, SIDE], (self.dtype.kind(), Device::Cpu));
+        let (side, kind) = (product_side(self.device.is_cuda()), self.dtype.kind());
+        let random = || Tensor::f_rand([side, side], (kind, self.device));
         let (a, b) = (random()?, random()?);
-        let packed = match torch::has_fused_kernels(self.dtype.kind()) {
-            true => Some(torch::pack_linear(&b, SIDE)?),
+        let packed = match self.device == Device::Cpu && torch::has_fused_kernels(kind) {
+            true => Some(torch::pack_linear(&b, side)?),
             false => None,
         };
-        answer(|| {
+        self.answer(|| {
             let _product = match &packed {
                 Some(b) => torch::fused_linear(&a, b, None, Pointwise::NONE)?,
                 None => a.f_linear(&b, None::<&Tensor>)?,
@@ -67,25 +73,29 @@ impl Contest<'_> {
             Ok(())
         })
     }
-}
 
-/// Warms up, says so, and answers every number on stdin with the milliseconds of so many steps.
-fn answer(mut step: impl FnMut() -> Result<()>) -> Result<()> {
-    for _ in 0..3 {
-        step()?;
-    }
-    let versions = [("libtorch".to_owned(), torch::version())];
-    print(serde_json::to_string(&Ready { versions: versions.into() })?)?;
-    for line in io::stdin().lock().lines() {
-        let mut times = Vec::new();
-        for _ in 0..line?.trim().parse::<usize>()? {
-            let start = Instant::now();
+    /// Warms up, says so, and answers every number on stdin with the milliseconds of so many steps.
+    fn answer(&self, mut step: impl FnMut() -> Result<()>) -> Result<()> {
+        let mut step = || {
             step()?;
-            times.push(1000.0 * start.elapsed().as_secs_f64());
+            device::synchronize(self.device)
+        };
+        for _ in 0..3 {
+            step()?;
         }
-        print(serde_json::to_string(&times)?)?;
+        let versions = [("libtorch".to_owned(), torch::version())];
+        print(serde_json::to_string(&Ready { versions: versions.into() })?)?;
+        for line in io::stdin().lock().lines() {
+            let mut times = Vec::new();
+            for _ in 0..line?.trim().parse::<usize>()? {
+                let start = Instant::now();
+                step()?;
+                times.push(1000.0 * start.elapsed().as_secs_f64());
+            }
+            print(serde_json::to_string(&times)?)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// One step of SGD, as the trainer takes it.
@@ -97,13 +107,14 @@ fn training(
 ) -> Result<impl FnMut() -> Result<()>> {
     store.channels_last()?;
     let mut optimizer = Optimizer::new(&TrainConfig::default(), &store.parameters())?;
-    let labels = Tensor::f_arange(x.size()[0], (Kind::Int64, Device::Cpu))?.f_remainder(10)?;
+    let device = x.device();
+    let labels = Tensor::f_arange(x.size()[0], (Kind::Int64, device))?.f_remainder(10)?;
     Ok(move || {
         optimizer.zero_grad()?;
         let logits = {
             let _autocast = match dtype {
                 Dtype::Float32 => None,
-                Dtype::Bfloat16 => Some(Autocast::new(Device::Cpu, Kind::BFloat16)?),
+                Dtype::Bfloat16 => Some(Autocast::new(device, Kind::BFloat16)?),
             };
             net.forward(&x, true)?.f_to_kind(Kind::Float)?
         };

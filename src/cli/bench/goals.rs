@@ -57,9 +57,9 @@ const GOALS: &[Goal] = &[
     goal(Work::Train, Dtype::Bfloat16, 0.35, Beside::Float32Eager, Over::EachRow),
 ];
 
-/// A line for every goal of these rows.
+/// A line for every goal of these rows. A GPU has none: which card it is decides.
 pub fn verdicts(work: Work, dtype: Dtype, report: &Report) -> Vec<String> {
-    let goals = GOALS.iter().filter(|goal| goal.work == work && goal.dtype == dtype);
+    let goals = GOALS.iter().filter(|goal| report.gpu.is_none() && goal.work == work && goal.dtype == dtype);
     goals.map(|goal| goal.verdict(&report.rows)).collect()
 }
 

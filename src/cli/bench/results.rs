@@ -1,5 +1,6 @@
 //! `tchvision bench results`: the documents of `bench … --json` as one Markdown page.
 
+use super::contest::product_side;
 use super::goals::verdicts;
 use super::step::{Report, Work};
 use super::{loader, startup, weights};
@@ -14,7 +15,7 @@ const STARTUP_GOALS: [f64; 2] = [0.12, 0.4];
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// What `bench infer|train|startup|weights|loader --json` printed; rows of one kind from several files are joined
+    /// What `bench infer|train|startup|weights|loader --json` printed; rows of one machine from several files are joined
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
@@ -30,26 +31,29 @@ enum Document {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let (mut steps, mut others) = (None::<Report>, String::new());
+    // One of the processor, one of a GPU.
+    let (mut steps, mut others) = (Vec::<Report>::new(), String::new());
     for file in &args.files {
         let read = || -> Result<Document> { Ok(serde_json::from_slice(&std::fs::read(file)?)?) };
         match read().with_context(|| format!("{}: not what `bench … --json` prints", file.display()))? {
-            Document::Steps(more) => match &mut steps {
-                None => steps = Some(more),
-                Some(steps) => {
-                    let same = (&more.machine, more.threads) == (&steps.machine, steps.threads);
-                    ensure!(same, "{}: of another machine, or of other threads", file.display());
-                    steps.versions.extend(more.versions);
-                    steps.rows.extend(more.rows);
+            Document::Steps(more) => {
+                match steps.iter_mut().find(|steps| steps.gpu.is_some() == more.gpu.is_some()) {
+                    None => steps.push(more),
+                    Some(steps) => {
+                        let same = (more.place(), more.threads) == (steps.place(), steps.threads);
+                        ensure!(same, "{}: of another machine, or of other threads", file.display());
+                        steps.versions.extend(more.versions);
+                        steps.rows.extend(more.rows);
+                    }
                 }
-            },
+            }
             Document::Startup(report) => others += &startup_section(&report)?,
             Document::Weights(report) => others += &weights_section(&report)?,
             Document::Loader(report) => others += &loader_section(&report)?,
         }
     }
     let mut page = "# Measured\n".to_owned();
-    if let Some(steps) = &steps {
+    for steps in &steps {
         page += &steps_sections(steps)?;
     }
     print((page + &others).trim_end())
@@ -60,11 +64,16 @@ fn steps_sections(report: &Report) -> Result<String> {
     let mut page = format!(
         "\n{}, {} threads; {}. Random weights.\nEvery contestant is a process of its own, kept warm; they take \
          turns, and the median of all steps counts. In brackets our\ntime over theirs: below 1 is faster. The \
-         floor is the time of a model's multiply-adds in a matrix product of 1024³ that\nis timed in the same turns.\n",
-        report.machine,
+         floor is the time of a model's multiply-adds in a matrix product of {}³ that\nis timed in the same turns.\n",
+        report.place(),
         report.threads,
-        versions.collect::<Vec<_>>().join(", ")
+        versions.collect::<Vec<_>>().join(", "),
+        product_side(report.gpu.is_some())
     );
+    if report.gpu.is_some() {
+        page +=
+            "A step ends when the GPU has done it. cuDNN's search for its fastest kernels is on for all.\n";
+    }
     if !report.bfloat16 {
         page += "There are no bfloat16 rows: this processor has no instructions for it.\n";
     }
@@ -86,15 +95,15 @@ fn steps_section(work: Work, dtype: Dtype, report: &Report) -> Result<String> {
         Work::Infer => "A frozen model's forward pass",
         Work::Train => "A training step",
     };
-    let taking_part = work.others().iter().filter(|o| rows.iter().any(|r| r.median_ms.contains_key(o.name)));
-    let others: Vec<_> = taking_part.collect();
+    let place = if report.gpu.is_some() { " on a GPU" } else { "" };
+    let others = work.taking_part(&rows);
     let names: Vec<_> = others.iter().map(|other| other.name).collect();
     let mut titles: Vec<_> =
         ["model", "batch", "tchvision"].into_iter().chain(names.iter().copied()).collect();
     if work == Work::Infer {
         titles.push("floor");
     }
-    let mut page = format!("\n## {title}, {}\n\n- tchvision: {}\n", dtype.name(), work.own());
+    let mut page = format!("\n## {title}{place}, {}\n\n- tchvision: {}\n", dtype.name(), work.own());
     for other in others {
         writeln!(page, "- {}: {}", other.name, other.how)?;
     }
@@ -104,8 +113,12 @@ fn steps_section(work: Work, dtype: Dtype, report: &Report) -> Result<String> {
         cells.truncate(titles.len());
         cells
     });
-    write!(page, "\n{}\nGoals:\n", markdown(&titles, cells))?;
-    for verdict in verdicts(work, dtype, report) {
+    write!(page, "\n{}", markdown(&titles, cells))?;
+    let verdicts = verdicts(work, dtype, report);
+    if !verdicts.is_empty() {
+        page += "\nGoals:\n";
+    }
+    for verdict in verdicts {
         writeln!(page, "- {verdict}")?;
     }
     Ok(page)

@@ -3,7 +3,7 @@
 //! Every contestant is a process of its own that is kept warm; they take turns, in reversed order every round, so that
 //! a slow minute of the machine hits all of them.
 
-use super::contest::{Contest, PRODUCT_MACS};
+use super::contest::{Contest, product_side};
 use super::peer::Peer;
 use crate::cli::{Dtype, print, print_json, table};
 use anyhow::{Result, ensure};
@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tch::Device;
+use tchvision::Usage;
 use tchvision::machine;
 use tchvision::models::{ModelSpec, find};
-use tchvision::torch;
+use tchvision::torch::{self, device};
 
 const PEERS: &str = include_str!("../../../benches/peers.py");
 
@@ -32,9 +34,12 @@ pub struct Args {
     /// Images of a step, as often as wanted
     #[arg(long = "batch", value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     batches: Vec<i64>,
-    /// float32 where none is named, and bfloat16 if the processor computes in it
+    /// Where none is named, bfloat16 on a GPU; else float32, and bfloat16 if the processor computes in it
     #[arg(long)]
     dtype: Option<Dtype>,
+    /// `cpu`, `cuda` or `cuda:N`; on a GPU the others are PyTorch's
+    #[arg(long, default_value = "cpu")]
+    device: String,
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     threads: u64,
     /// Turns of every contestant
@@ -71,28 +76,45 @@ pub enum Work {
     Train,
 }
 
-/// Another way of doing the same step: its name, and how it is set.
+/// Another way of doing the same step: its name, how it is set, and whether it has a GPU's side.
 pub struct Other {
     pub name: &'static str,
     pub how: &'static str,
+    gpu: bool,
 }
 
 const INFER: &[Other] = &[
-    Other { name: "eager", how: "PyTorch in inference mode, as it comes" },
-    Other { name: "eager_channels_last", how: "the same with model and input in channels_last order" },
-    Other { name: "eager_tuned", how: "the same with glibc's allocator set as ours (GLIBC_TUNABLES)" },
-    Other { name: "compile", how: "torch.compile over channels_last, with Inductor's freezing" },
-    Other { name: "torchscript", how: "traced, frozen, optimize_for_inference, channels_last" },
-    Other { name: "onnxruntime", how: "the ONNX export, all its optimisations" },
-    Other { name: "openvino", how: "the ONNX export, one stream, hinted to the row's dtype" },
-    Other { name: CANDLE, how: "candle-transformers' own model, built for this processor" },
+    Other { name: "eager", how: "PyTorch in inference mode, as it comes", gpu: true },
+    Other {
+        name: "eager_channels_last",
+        how: "the same with model and input in channels_last order",
+        gpu: true,
+    },
+    Other {
+        name: "eager_tuned",
+        how: "the same with glibc's allocator set as ours (GLIBC_TUNABLES)",
+        gpu: false,
+    },
+    Other { name: "compile", how: "torch.compile over channels_last, with Inductor's freezing", gpu: true },
+    Other { name: "torchscript", how: "traced, frozen, optimize_for_inference, channels_last", gpu: false },
+    Other { name: "onnxruntime", how: "the ONNX export, all its optimisations", gpu: false },
+    Other { name: "openvino", how: "the ONNX export, one stream, hinted to the row's dtype", gpu: false },
+    Other { name: CANDLE, how: "candle-transformers' own model, built for this processor", gpu: false },
 ];
 
 const TRAIN: &[Other] = &[
-    Other { name: "eager", how: "PyTorch with torch.optim.SGD, as it comes" },
-    Other { name: "eager_channels_last", how: "the same with model and input in channels_last order" },
-    Other { name: "eager_tuned", how: "the same with glibc's allocator set as ours (GLIBC_TUNABLES)" },
-    Other { name: "compile", how: "torch.compile over channels_last" },
+    Other { name: "eager", how: "PyTorch with torch.optim.SGD, as it comes", gpu: true },
+    Other {
+        name: "eager_channels_last",
+        how: "the same with model and input in channels_last order",
+        gpu: true,
+    },
+    Other {
+        name: "eager_tuned",
+        how: "the same with glibc's allocator set as ours (GLIBC_TUNABLES)",
+        gpu: false,
+    },
+    Other { name: "compile", how: "torch.compile over channels_last", gpu: true },
 ];
 
 impl Work {
@@ -111,15 +133,23 @@ impl Work {
         }
     }
 
-    pub fn others(self) -> &'static [Other] {
-        match self {
+    pub fn others(self, gpu: bool) -> impl Iterator<Item = &'static Other> {
+        let all = match self {
             Work::Infer => INFER,
             Work::Train => TRAIN,
-        }
+        };
+        all.iter().filter(move |other| other.gpu || !gpu)
+    }
+
+    /// Those that these rows have.
+    pub fn taking_part(self, rows: &[&Row]) -> Vec<&'static Other> {
+        self.others(false)
+            .filter(|other| rows.iter().any(|row| row.median_ms.contains_key(other.name)))
+            .collect()
     }
 
     /// Models and batches that are timed where none is named.
-    fn defaults(self) -> Vec<(&'static str, i64)> {
+    fn defaults(self, gpu: bool) -> Vec<(&'static str, i64)> {
         match self {
             Work::Infer => {
                 let models = [
@@ -133,8 +163,19 @@ impl Work {
                     "torchvision/vit_b_16",
                     "torchvision/swin_t",
                 ];
-                models.into_iter().flat_map(|model| [(model, 1), (model, 16)]).collect()
+                let batches: &[i64] = if gpu { &[1, 32, 256] } else { &[1, 16] };
+                models
+                    .into_iter()
+                    .flat_map(|model| batches.iter().map(move |&batch| (model, batch)))
+                    .collect()
             }
+            Work::Train if gpu => vec![
+                ("paper/wrn_16_4", 128),
+                ("paper/resnet20", 128),
+                ("paper/resnext29_8x16d", 128),
+                ("torchvision/resnet18", 256),
+                ("timm/vit_tiny_patch16_224", 256),
+            ],
             Work::Train => vec![
                 ("paper/wrn_16_4", 128),
                 ("paper/resnet20", 128),
@@ -150,7 +191,10 @@ impl Work {
 pub struct Report {
     pub machine: String,
     pub threads: u64,
-    /// Whether the processor computes in bfloat16.
+    /// The card, where the steps ran on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
+    /// Whether the processor, or the card, computes in bfloat16.
     pub bfloat16: bool,
     /// Of the libraries that took part.
     pub versions: BTreeMap<String, String>,
@@ -169,30 +213,41 @@ pub struct Row {
 }
 
 pub fn run(work: Work, args: &Args) -> Result<()> {
-    let pairs = pairs(work, args)?;
-    let dtypes = dtypes(args.dtype);
+    // Before anything else asks libtorch about CUDA.
+    let device = device::resolve(&args.device).map_err(|error| Usage(format!("--device: {error:#}")))?;
+    let pairs = pairs(work, device.is_cuda(), args)?;
+    let dtypes = dtypes(device, args.dtype);
     if let Some(own) = args.contest {
         let (model, batch) = (&pairs[0].0, pairs[0].1);
-        let contest = Contest { work, model, batch, dtype: dtypes[0], threads: args.threads as usize };
+        let contest =
+            Contest { work, model, batch, dtype: dtypes[0], device, threads: args.threads as usize };
         return match own {
             Own::Step => contest.run(),
             Own::Product => contest.run_product(),
         };
     }
-    let known: Vec<_> = work.others().iter().map(|other| other.name).collect();
+    let known: Vec<_> = work.others(device.is_cuda()).map(|other| other.name).collect();
     for peer in &args.peers {
-        ensure!(known.contains(&peer.as_str()), "--peers {peer}: the contestants are {}", known.join(", "));
+        if !known.contains(&peer.as_str()) {
+            let (place, known) = (device::name(device), known.join(", "));
+            return Err(Usage(format!("--peers {peer}: the contestants on {place} are {known}")).into());
+        }
     }
+    let gpu = match device {
+        Device::Cuda(index) => Some(device::card(index)?),
+        _ => None,
+    };
     let mut report = Report {
         machine: format!("{}, libtorch {} ({})", machine::cpu(), torch::version(), torch::cpu_capability()),
         threads: args.threads,
-        bfloat16: torch::computes_in_bfloat16(),
+        bfloat16: gpu.is_some() || torch::computes_in_bfloat16(),
+        gpu,
         versions: BTreeMap::new(),
         rows: Vec::new(),
     };
     for dtype in dtypes {
         for (model, batch) in &pairs {
-            let (row, versions) = compare(work, model, *batch, dtype, args)?;
+            let (row, versions) = compare(work, model, *batch, dtype, device, args)?;
             report.rows.push(row);
             report.versions.extend(versions);
         }
@@ -201,8 +256,8 @@ pub fn run(work: Work, args: &Args) -> Result<()> {
 }
 
 fn show(work: Work, report: &Report) -> Result<()> {
-    let taking_part = |other: &&Other| report.rows.iter().any(|row| row.median_ms.contains_key(other.name));
-    let names: Vec<_> = work.others().iter().filter(taking_part).map(|other| other.name).collect();
+    let others = work.taking_part(&report.rows.iter().collect::<Vec<_>>());
+    let names: Vec<_> = others.into_iter().map(|other| other.name).collect();
     let titles = ["model", "batch", "dtype", "tchvision"].into_iter().chain(names.iter().copied());
     let mut out = table(&titles.chain(["floor"]).collect::<Vec<_>>());
     for row in &report.rows {
@@ -212,8 +267,17 @@ fn show(work: Work, report: &Report) -> Result<()> {
     print(out)?;
     print(format_args!(
         "{}, {} threads; in brackets our time over theirs, below 1 is faster",
-        report.machine, report.threads
+        report.place(),
+        report.threads
     ))
+}
+
+impl Report {
+    /// The machine, the card first.
+    pub fn place(&self) -> String {
+        let gpu = self.gpu.as_ref().map_or(String::new(), |gpu| format!("{gpu}, "));
+        gpu + &self.machine
+    }
 }
 
 impl Row {
@@ -225,19 +289,25 @@ impl Row {
     /// Our time; that of each of `others`, with ours over it in brackets; and the same of the floor.
     pub fn cells(&self, others: &[&str]) -> Vec<String> {
         let own = self.median_ms.get("tchvision").copied().unwrap_or(f64::NAN);
-        let beside = |ms: Option<f64>| ms.map_or(String::new(), |ms| format!("{ms:.1} ms ({:.2})", own / ms));
-        let mut cells = vec![format!("{own:.1} ms")];
+        let beside =
+            |ms: Option<f64>| ms.map_or(String::new(), |ms| format!("{} ({:.2})", time(ms), own / ms));
+        let mut cells = vec![time(own)];
         cells.extend(others.iter().map(|other| beside(self.median_ms.get(*other).copied())));
         cells.push(beside(self.floor_ms));
         cells
     }
 }
 
-fn pairs(work: Work, args: &Args) -> Result<Vec<(String, i64)>> {
+/// Milliseconds with about three digits.
+fn time(ms: f64) -> String {
+    format!("{ms:.*} ms", if ms < 10.0 { 2 } else { 1 })
+}
+
+fn pairs(work: Work, gpu: bool, args: &Args) -> Result<Vec<(String, i64)>> {
     let full = |name: &str| Ok::<_, anyhow::Error>(find(name)?.name.clone());
     if args.models.is_empty() {
         let wanted = |batch: &i64| args.batches.is_empty() || args.batches.contains(batch);
-        let pairs = work.defaults().into_iter().filter(|(_, batch)| wanted(batch));
+        let pairs = work.defaults(gpu).into_iter().filter(|(_, batch)| wanted(batch));
         return pairs.map(|(model, batch)| Ok((full(model)?, batch))).collect();
     }
     let batches = if args.batches.is_empty() { &[1][..] } else { &args.batches };
@@ -245,9 +315,10 @@ fn pairs(work: Work, args: &Args) -> Result<Vec<(String, i64)>> {
     pairs.map(|(model, batch)| Ok((full(model)?, batch))).collect()
 }
 
-fn dtypes(named: Option<Dtype>) -> Vec<Dtype> {
+fn dtypes(device: Device, named: Option<Dtype>) -> Vec<Dtype> {
     match named {
         Some(dtype) => vec![dtype],
+        None if device.is_cuda() => vec![Dtype::Bfloat16],
         None if torch::computes_in_bfloat16() => vec![Dtype::Float32, Dtype::Bfloat16],
         None => vec![Dtype::Float32],
     }
@@ -259,6 +330,7 @@ fn compare(
     model: &str,
     batch: i64,
     dtype: Dtype,
+    device: Device,
     args: &Args,
 ) -> Result<(Row, BTreeMap<String, String>)> {
     let folder = tempfile::tempdir()?;
@@ -268,27 +340,28 @@ fn compare(
     let architecture = ModelSpec::new(model).resolve()?;
     let input = architecture.input();
     let [_, height, width] = input.map(|side| side.to_string());
+    let (place, gpu) = (device::name(device), device.is_cuda());
 
     let own = |contest: &str| -> Result<Command> {
         let mut own = Command::new(std::env::current_exe()?);
         own.args(["bench", work.name(), "--contest", contest, "--model", model, "--batch", &size]);
-        own.args(["--dtype", dtype.name(), "--threads", &threads]);
+        own.args(["--dtype", dtype.name(), "--device", &place, "--threads", &threads]);
         Ok(own)
     };
-    let title = format!("{model}, batch {batch}, {}", dtype.name());
+    let title = format!("{model}, batch {batch}, {} on {place}", dtype.name());
     eprintln!("{title}: tchvision");
     let mut contestants = vec![Peer::start("tchvision", own("step")?)?];
     if work == Work::Infer {
         contestants.push(Peer::start("floor", own("product")?)?);
     }
-    for Other { name, .. } in work.others() {
+    for Other { name, .. } in work.others(gpu) {
         if !args.peers.is_empty() && !args.peers.iter().any(|wanted| wanted == name) {
             continue;
         }
         eprintln!("{title}: {name}");
         let start = || {
             let mut command = program(name, &script, args)?;
-            command.args([work.name(), name, model, &size, &height, &width, dtype.name(), &threads]);
+            command.args([work.name(), name, model, &size, &height, &width, dtype.name(), &threads, &place]);
             command.env("OMP_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);
             if *name == "eager_tuned" {
                 command.env("GLIBC_TUNABLES", TUNED);
@@ -309,7 +382,8 @@ fn compare(
     let mut median_ms: BTreeMap<_, _> =
         contestants.iter().map(|contestant| (contestant.name.clone(), contestant.median())).collect();
     ensure!(median_ms.contains_key("tchvision"), "{title}: our own step failed");
-    let products = architecture.complexity(input)?.macs as f64 * batch as f64 / PRODUCT_MACS;
+    let product_macs = (product_side(gpu) as f64).powi(3);
+    let products = architecture.complexity(input)?.macs as f64 * batch as f64 / product_macs;
     let floor_ms = median_ms.remove("floor").map(|product_ms| product_ms * products);
     let versions = contestants.into_iter().flat_map(|contestant| contestant.versions.clone()).collect();
     Ok((Row { work, model: model.to_owned(), batch, dtype, median_ms, floor_ms }, versions))
