@@ -1,7 +1,7 @@
 //! Our own ends of a [`super::peer::Peer`]: a step of this program, and the product that the floor is made of.
 
 use super::peer::Ready;
-use super::step::Work;
+use super::work::Work;
 use crate::cli::{Dtype, print};
 use anyhow::Result;
 use std::io::{self, BufRead};

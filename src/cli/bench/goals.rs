@@ -1,6 +1,7 @@
 //! What the times are meant to be, and whether they are.
 
-use super::step::{Report, Row, Work};
+use super::step::{Report, Row};
+use super::work::Work;
 use crate::cli::Dtype;
 
 /// Our time over the least of some others', at most.

@@ -8,6 +8,7 @@ mod results;
 mod startup;
 mod step;
 mod weights;
+mod work;
 
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use std::process::Command;
 use std::time::Instant;
 use tchvision::report::statistics;
+use work::Work;
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -34,8 +36,8 @@ pub enum Verb {
 
 pub fn run(verb: Verb) -> Result<()> {
     match verb {
-        Verb::Infer(args) => step::run(step::Work::Infer, &args),
-        Verb::Train(args) => step::run(step::Work::Train, &args),
+        Verb::Infer(args) => step::run(Work::Infer, &args),
+        Verb::Train(args) => step::run(Work::Train, &args),
         Verb::Loader(args) => loader::run(&args),
         Verb::Weights(args) => weights::run(&args),
         Verb::Startup(args) => startup::run(&args),

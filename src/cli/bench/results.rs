@@ -2,7 +2,8 @@
 
 use super::contest::product_side;
 use super::goals::verdicts;
-use super::step::{Report, Work};
+use super::step::Report;
+use super::work::Work;
 use super::{loader, startup, weights};
 use crate::cli::{Dtype, print};
 use anyhow::{Context, Result, ensure};
