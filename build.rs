@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 fn main() {
-    for file in ["shim.h", "shim.cpp", "batch_norm.cpp"] {
+    for file in ["shim.h", "shim.cpp", "loops.h", "batch_norm.cpp", "squeeze_excite.cpp"] {
         println!("cargo:rerun-if-changed=src/torch/{file}");
     }
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
@@ -26,12 +26,12 @@ fn main() {
         .include(include.join("torch/csrc/api/include"));
     shim.clone().file("src/torch/shim.cpp").compile("tchvision_shim");
     // Loops of our own: fast in every profile, and on libtorch's threads where these are GNU OpenMP's.
-    shim.opt_level(3).file("src/torch/batch_norm.cpp");
+    shim.opt_level(3).file("src/torch/batch_norm.cpp").file("src/torch/squeeze_excite.cpp");
     let threads = lib.join("libgomp.so.1").exists() && shim.get_compiler().is_like_gnu();
     if threads {
         shim.flag("-fopenmp");
     }
-    shim.compile("tchvision_batch_norm");
+    shim.compile("tchvision_loops");
     if threads {
         println!("cargo:rustc-link-search=native={}", lib.display());
         println!("cargo:rustc-link-lib=dylib:+verbatim=libgomp.so.1");

@@ -180,3 +180,51 @@ fn relu_after_batch_norm_keeps_not_a_number() {
     let y = torch::affine_relu(&torch::channels_last(&x).unwrap(), &ones, &ones, true).unwrap().unwrap();
     assert!(values(&y).iter().all(|value| value.is_nan()));
 }
+
+#[test]
+fn squeeze_excitation_is_that_of_separate_operators() {
+    type Function = fn(&Tensor) -> Tensor;
+    let functions: [(_, Function); 4] = [
+        (c"relu", Tensor::relu),
+        (c"swish", Tensor::silu),
+        (c"sigmoid", Tensor::sigmoid),
+        (c"hardsigmoid", Tensor::hardsigmoid),
+    ];
+    // Images and channels that threads share out evenly and unevenly; means of many pixels.
+    for size in [[1, 20, 9, 7], [3, 33, 16, 17], [1, 96, 150, 150], [2, 8, 1, 1]] {
+        let [_, channels, ..] = size;
+        let squeezed = channels / 4 + 1;
+        let x = torch::channels_last(&(images("x", &size) + 0.5)).unwrap();
+        for (index, (inner, inner_function)) in functions.iter().enumerate() {
+            let (outer, outer_function) = functions[(index + 2) % 4];
+            let product = |name: &str, from, to, after: &'static _| torch::Product {
+                weight: images(name, &[from, to]),
+                bias: (index % 2 == 0).then(|| images("bias", &[to])),
+                after: torch::Pointwise::named(after),
+            };
+            let reduce = product("reduce", channels, squeezed, inner);
+            let expand = product("expand", squeezed, channels, outer);
+            let got = torch::squeeze_excite(&x, &reduce, &expand).unwrap();
+            let got = got.expect("libtorch's threads are GNU OpenMP's here");
+            let apply = |x: &Tensor, product: &torch::Product, function: &Function| {
+                let y = x.matmul(&product.weight);
+                function(&product.bias.as_ref().map_or(y.shallow_clone(), |bias| y + bias))
+            };
+            let mean = x.mean_dim([2, 3].as_slice(), false, Kind::Float);
+            let gates = apply(&apply(&mean, &reduce, inner_function), &expand, &outer_function);
+            let want = &x * gates.unsqueeze(2).unsqueeze(3);
+            let apart = (&got - &want).abs().max().double_value(&[]);
+            let largest = want.abs().max().double_value(&[]);
+            assert!(apart <= 1e-5 * largest, "{size:?}, {inner:?} and {outer:?}: {apart} of {largest}");
+            assert_eq!(got.stride(), x.stride(), "{size:?}");
+
+            let no = |x: &Tensor, expand: &_| torch::squeeze_excite(x, &reduce, expand).unwrap().is_none();
+            assert!(no(&x.to_kind(Kind::BFloat16), &expand), "another dtype");
+            assert!(no(&x, &product("expand", squeezed, channels, c"tanh")), "another function");
+            assert!(no(&x, &product("expand", squeezed, channels + 1, outer)), "another number of channels");
+            if size[2] > 1 {
+                assert!(no(&x.contiguous(), &expand), "another memory order");
+            }
+        }
+    }
+}

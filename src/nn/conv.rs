@@ -255,6 +255,12 @@ impl Conv2d {
         Ok(standard.f_reshape(self.weight.size())?)
     }
 
+    /// A 1×1 convolution as a product over channels: weight (in, out) and bias.
+    pub(super) fn transposed(&self) -> Result<(Tensor, Option<Tensor>)> {
+        let weight = self.weight()?.f_detach()?.f_flatten(1, 3)?.f_transpose(0, 1)?.f_contiguous()?;
+        Ok((weight, self.bias.as_ref().map(Tensor::detach)))
+    }
+
     /// Whether a training pass goes as a matrix product: oneDNN's AVX2 kernel for the weight gradient of 1×1
     /// convolutions in channels_last order writes past its buffer where channels are no multiple of 8.
     fn is_product(&self, x: &Tensor, train: bool) -> bool {
@@ -287,7 +293,7 @@ impl Conv2d {
         if let Some(on) = self.frozen.on().filter(|_| !train)
             && let Some(y) = self.run_frozen(on, x, &after)?
         {
-            self.record(&y);
+            self.record(y.numel());
             return Ok(y);
         }
         let y = match (torch::is_meta(x)?, self.is_product(x, train)) {
@@ -295,15 +301,16 @@ impl Conv2d {
             (_, true) => self.product(x)?,
             _ => self.spec.apply(x, &self.weight()?, self.bias.as_ref(), 1)?,
         };
-        self.record(&y);
+        self.record(y.numel());
         match after.norm {
             Some(norm) => norm.forward_act(&y, after.residual, after.activation, train),
             None => after.activation.forward_add(y, after.residual),
         }
     }
 
-    fn record(&self, y: &Tensor) {
-        let outputs = y.numel() as i64;
+    /// Counts what so many outputs take.
+    pub(super) fn record(&self, outputs: usize) {
+        let outputs = outputs as i64;
         cost::record(outputs * (self.weight.numel() as i64 / self.spec.out_channels), outputs);
     }
 

@@ -1,7 +1,9 @@
 //! Squeeze-and-excitation (1709.01507).
 
+use super::frozen::Frozen;
 use super::store::Path;
 use super::{Activation, Conv, Conv2d, Init, Layer};
+use crate::torch::{self, Product};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -39,6 +41,7 @@ pub struct SqueezeExcite {
     expand: Conv2d,
     activation: Activation,
     gate: Activation,
+    frozen: Frozen<(), Option<[Product; 2]>>,
 }
 
 impl SqueezeExcite {
@@ -79,6 +82,7 @@ impl SqueezeExcite {
             expand: Conv2d::new(&(path / "fc2"), expand)?,
             activation: Activation::Relu,
             gate: Activation::Sigmoid,
+            frozen: Frozen::new(path.switch()),
         })
     }
 
@@ -113,12 +117,43 @@ impl SqueezeExcite {
             expand: Conv2d::new(&(path / expand), conv(squeezed, channels))?,
             activation,
             gate,
+            frozen: Frozen::new(path.switch()),
         })
+    }
+
+    /// All in one, where there is an operator for it: in a frozen model.
+    fn fused(&self, x: &Tensor, train: bool) -> Result<Option<Tensor>> {
+        let Some(on) = self.frozen.on().filter(|_| !train && self.squeeze == Squeeze::Average) else {
+            return Ok(None);
+        };
+        let product = |conv: &Conv2d, after| -> Result<Product> {
+            let (weight, bias) = conv.transposed()?;
+            Ok(Product { weight, bias, after })
+        };
+        let products = |_| {
+            let after = self.activation.pointwise().zip(self.gate.pointwise());
+            after
+                .map(|(inner, outer)| Ok([product(&self.reduce, inner)?, product(&self.expand, outer)?]))
+                .transpose()
+        };
+        let products = self.frozen.get(on, (), products)?;
+        let Some([reduce, expand]) = products.as_deref().and_then(Option::as_ref) else { return Ok(None) };
+        let y = torch::squeeze_excite(x, reduce, expand)?;
+        if y.is_some() {
+            let images = x.size()[0] as usize;
+            [&self.reduce, &self.expand].into_iter().zip([reduce, expand]).for_each(|(conv, product)| {
+                conv.record(images * product.weight.size()[1] as usize);
+            });
+        }
+        Ok(y)
     }
 }
 
 impl Layer for SqueezeExcite {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if let Some(y) = self.fused(x, train)? {
+            return Ok(y);
+        }
         let squeezed = match self.squeeze {
             Squeeze::Average => x.f_adaptive_avg_pool2d([1, 1])?,
             Squeeze::Max => x.f_amax([2, 3], true)?,

@@ -1,6 +1,7 @@
 // Batch norm and what follows it in one operator, relu(norm(x) + residual), over float32 in channels_last order on the
 // CPU. libtorch's separate operators go over the memory of the activations 14 times in a training step, 17 with a
 // residual; these 8 and 11 times.
+#include "loops.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
@@ -13,13 +14,6 @@
 #include <initializer_list>
 #include <optional>
 #include <vector>
-
-// The inner loops use what every x86 processor since 2013 has.
-#ifdef __x86_64__
-#define WIDE __attribute__((target("avx2")))
-#else
-#define WIDE
-#endif
 
 namespace {
 
@@ -268,23 +262,6 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
     return {dx, residual ? kept : at::Tensor(), weight_grad, bias_grad, {}, {}, {}, {}, {}};
   }
 };
-
-// Whether the loops above take these tensors, and all threads take part.
-bool serves(const at::Tensor &x, std::initializer_list<const at::Tensor *> of_channels) {
-#ifdef __x86_64__
-  static bool wide = __builtin_cpu_supports("avx2");
-#else
-  bool wide = true;
-#endif
-#ifdef INTRA_OP_PARALLEL
-  auto plain = [](const at::Tensor &t) { return t.device().is_cpu() && t.scalar_type() == at::kFloat; };
-  auto fits = [&](const at::Tensor *t) { return plain(*t) && t->is_contiguous() && t->numel() == x.size(1); };
-  return wide && plain(x) && x.dim() == 4 && x.numel() > 0 && x.is_contiguous(at::MemoryFormat::ChannelsLast) &&
-         std::all_of(of_channels.begin(), of_channels.end(), fits);
-#else
-  return false;
-#endif
-}
 
 } // namespace
 

@@ -82,6 +82,16 @@ unsafe extern "C" {
         shift: *const C_tensor,
         relu: c_int,
     ) -> *mut c_char;
+    pub(super) fn tv_squeeze_excite(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        reduce: *const C_tensor,
+        reduce_bias: *const C_tensor,
+        expand: *const C_tensor,
+        expand_bias: *const C_tensor,
+        activation: *const c_char,
+        gate: *const c_char,
+    ) -> *mut c_char;
     pub(super) fn tv_has_mkldnn() -> c_int;
     pub(super) fn tv_pack_convolution(
         out: *mut *mut C_tensor,

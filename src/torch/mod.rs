@@ -9,6 +9,7 @@ mod ffi;
 mod foreach;
 mod fused;
 mod memory;
+mod squeeze_excite;
 mod tensor;
 
 pub use autocast::Autocast;
@@ -20,4 +21,5 @@ pub use fused::{
     pack_convolution, pack_linear,
 };
 pub use memory::{keep_allocations, peak_resident_bytes};
+pub use squeeze_excite::{Product, squeeze_excite};
 pub use tensor::{channels_last, empty_meta, is_meta, scaled, upload, written};

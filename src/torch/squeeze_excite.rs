@@ -1,0 +1,35 @@
+//! Squeeze-and-excitation in one operator: float32 on the CPU in channels_last order.
+
+use super::Pointwise;
+use super::ffi::{check, or_null, tv_squeeze_excite};
+use anyhow::Result;
+use std::ptr;
+use tch::Tensor;
+
+/// A product over channels: weight (in, out), bias (out), and what follows it.
+pub struct Product {
+    pub weight: Tensor,
+    pub bias: Option<Tensor>,
+    pub after: Pointwise,
+}
+
+/// `x · expand(reduce(mean))` over (N, C, H, W), the mean of each channel's pixels, without gradient. `None` where libtorch's
+/// own operators have to do it: for other dtypes, devices, memory orders and functions.
+pub fn squeeze_excite(x: &Tensor, reduce: &Product, expand: &Product) -> Result<Option<Tensor>> {
+    let mut out = ptr::null_mut();
+    // SAFETY: the shim checks dtypes, devices and sizes of these live tensors; the texts end with NUL; the tensor it gives
+    // is owned here.
+    unsafe {
+        check(tv_squeeze_excite(
+            &mut out,
+            x.as_ptr(),
+            reduce.weight.as_ptr(),
+            or_null(reduce.bias.as_ref()),
+            expand.weight.as_ptr(),
+            or_null(expand.bias.as_ref()),
+            reduce.after.name.as_ptr(),
+            expand.after.name.as_ptr(),
+        ))?;
+        Ok((!out.is_null()).then(|| Tensor::from_ptr(out)))
+    }
+}
