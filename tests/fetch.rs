@@ -645,7 +645,8 @@ fn from_pretrained_gives_the_model_with_its_weights_preprocessing_and_labels() {
     std::fs::create_dir_all(place.parent().unwrap()).unwrap();
     weights::save(&place, &store.state_dict(), Default::default()).unwrap();
 
-    let public = weights::from_pretrained("resnet10t.c3_in1k", &offline, &mut |_, _, _| {}).unwrap();
+    let public =
+        weights::from_pretrained("resnet10t.c3_in1k", Device::Cpu, &offline, &mut |_, _, _| {}).unwrap();
     let images = Tensor::rand([1, 3, 64, 64], (Kind::Float, Device::Cpu));
     let _no_grad = tch::no_grad_guard();
     let logits = public.pretrained.model.forward(&images, false).unwrap();
@@ -654,6 +655,8 @@ fn from_pretrained_gives_the_model_with_its_weights_preprocessing_and_labels() {
     let labels = public.entry.labels().unwrap();
     assert_eq!((labels.len(), labels[0], labels[207]), (1000, "tench", "golden retriever"));
 
-    let unknown = weights::from_pretrained("resnet10t.c3_in2k", &offline, &mut |_, _, _| {}).err().unwrap();
+    let unknown = weights::from_pretrained("resnet10t.c3_in2k", Device::Cpu, &offline, &mut |_, _, _| {})
+        .err()
+        .unwrap();
     assert!(format!("{unknown:#}").contains("did you mean"), "{unknown:#}");
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tch::Device;
 use tchvision::models::ModelSpec;
 use tchvision::weights::{self, Archive, Classes, StateFile};
 
@@ -465,7 +466,7 @@ fn blocks_without_end_are_refused() {
     std::fs::write(victim.path(), zip(local(&array), &[stored(name, &array)])).unwrap();
     let file = StateFile::open(&victim.path()).unwrap();
     let spec = ModelSpec::new("timm/vit_tiny_patch16_224");
-    let error = weights::pretrained(&spec, &file, Classes::New).err().unwrap();
+    let error = weights::pretrained(&spec, &file, Classes::New, Device::Cpu).err().unwrap();
     let message = format!("{error:#}");
     assert!(message.contains("weights.bin") && message.contains("blocks"), "{message}");
 }
@@ -488,7 +489,8 @@ fn numbers_without_end_in_names_are_names() {
         let header = format!(r#"{{"{name}":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}}}"#);
         std::fs::write(victim.path(), safetensors(&header, &[0; 8])).unwrap();
         let file = StateFile::open(&victim.path()).unwrap();
-        let error = weights::pretrained(&ModelSpec::new(model), &file, Classes::New).err().unwrap();
+        let error =
+            weights::pretrained(&ModelSpec::new(model), &file, Classes::New, Device::Cpu).err().unwrap();
         assert!(format!("{error:#}").contains(&format!("unexpected `{name}`")), "{model}");
     }
 }

@@ -6,6 +6,7 @@ use common::{golden, uniform, values};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tch::Device;
 use tch::{Kind, Tensor};
 use tchvision::data::CropMode;
 use tchvision::data::image::{self, Encoded, Interpolation, Region, Resize, RgbImage};
@@ -162,7 +163,7 @@ fn inputs_are_those_of_torchvision_and_timm() {
         let image = preprocess.crop(&image::decode(&files[&file]).unwrap()).unwrap();
         // Not one pixel differs.
         assert_eq!(digest(&image), want, "{weights} {file}");
-        let input = preprocess.input([&image]).unwrap();
+        let input = preprocess.input([&image], Device::Cpu).unwrap();
         assert_eq!(input.size(), [&[1], &shape[..]].concat());
         let got: Vec<f64> = values(&input).into_iter().step_by(9973).collect();
         // A thousandth of one level of 255.

@@ -73,7 +73,7 @@ fn preprocess_writes_the_input() {
         assert_eq!((input.size(), input.kind()), (vec![1, 3, side, side], Kind::Float));
         let preprocess = &catalogue::find(name).unwrap().preprocess;
         let image = preprocess.crop(&image::read(&picture("large.jpg")).unwrap()).unwrap();
-        assert!(input.equal(&preprocess.input([&image]).unwrap()), "{name}");
+        assert!(input.equal(&preprocess.input([&image], Device::Cpu).unwrap()), "{name}");
     }
 }
 
@@ -109,7 +109,8 @@ fn classify_tells_the_likeliest_classes() {
     assert_eq!(rows[0]["image"], path(&photo));
 
     let entry = catalogue::find(MODEL).unwrap();
-    let input = entry.preprocess.input([&entry.preprocess.crop(&image::read(&photo).unwrap()).unwrap()]);
+    let input =
+        entry.preprocess.input([&entry.preprocess.crop(&image::read(&photo).unwrap()).unwrap()], Device::Cpu);
     let logits = tch::no_grad(|| model.forward(&input.unwrap(), false).unwrap());
     let (likely, best) = logits.softmax(-1, Kind::Double).topk(3, 1, true, true);
     let labels = entry.labels().unwrap();
@@ -123,6 +124,10 @@ fn classify_tells_the_likeliest_classes() {
         let probability = top["probability"].as_f64().unwrap();
         assert!((probability - likely.double_value(&[0, place as i64])).abs() < 1e-6, "{probability}");
     }
+    let rough = json(&run(&[&args[..], &["--dtype", "bfloat16", "--json"]].concat()));
+    let probability = |rows: &Value| rows[0]["top"][0]["probability"].as_f64().unwrap();
+    let apart = (probability(&rough) / probability(&rows) - 1.0).abs();
+    assert!(apart > 0.0 && apart < 0.1, "bfloat16 rounds: {rough} beside {rows}");
     let plain = text(&run(&args).stdout);
     assert_eq!(plain.lines().count(), 3);
     assert!(plain.contains(labels[best.int64_value(&[0, 0]) as usize]), "{plain}");
@@ -191,12 +196,14 @@ fn weights_that_do_not_fit_are_refused() {
     );
     assert_eq!(classify(&["--weights", path(&weights), "--set", "num_clases=3"]).0, Some(2));
     assert_eq!(classify(&["--weights", path(&weights), "--topk", "0"]).0, Some(2));
+    let (code, message) = classify(&["--weights", path(&weights), "--device", "tpu"]);
+    assert!(code == Some(2) && message.contains("--device: device `tpu`: use `auto`, `cpu`"), "{message}");
 }
 
 /// The labels' probabilities by a protocol that is spelt out here: (picture, class).
 fn expected(protocol: Protocol, model: &dyn Model, pictures: &[PathBuf]) -> Vec<i64> {
     let preprocess = &catalogue::find(MODEL).unwrap().preprocess;
-    let evaluator = Evaluator::new(model, preprocess, protocol).unwrap();
+    let evaluator = Evaluator::new(model, Device::Cpu, preprocess, protocol).unwrap();
     let best = pictures.iter().map(|picture| {
         let views = protocol.views(preprocess, &image::read(picture).unwrap()).unwrap();
         evaluator.probabilities(&[views]).unwrap().argmax(1, false).int64_value(&[0])
@@ -282,7 +289,7 @@ fn protocols_are_means_over_views() {
     let picture = image::read(&picture("large.jpg")).unwrap();
     let of = |protocol: Protocol| {
         let views = protocol.views(preprocess, &picture).unwrap();
-        let probabilities = Evaluator::new(model.as_ref(), preprocess, protocol).unwrap();
+        let probabilities = Evaluator::new(model.as_ref(), Device::Cpu, preprocess, protocol).unwrap();
         (probabilities.probabilities(std::slice::from_ref(&views)).unwrap(), views)
     };
     let softmax = |logits: Tensor| logits.softmax(-1, Kind::Float);
@@ -297,7 +304,7 @@ fn protocols_are_means_over_views() {
     assert_eq!(views[0], resized.crop(40..264, 0..224).unwrap());
     assert_eq!(views[3], resized.crop(72..296, 32..256).unwrap());
     assert_eq!(views[9], preprocess.crop(&picture).unwrap().mirror());
-    let each = softmax(forward(&preprocess.input(&views).unwrap()));
+    let each = softmax(forward(&preprocess.input(&views, Device::Cpu).unwrap()));
     close(&ten, &each.mean_dim(&[0i64][..], true, Kind::Float));
 
     // A head that averages over the whole map has 7×7 places at the input's size.
@@ -305,7 +312,7 @@ fn protocols_are_means_over_views() {
     assert_eq!((views.len(), views[0] == resized), (2, true));
     let mut sum = Tensor::zeros_like(&dense);
     for view in &views {
-        let x = preprocess.input([view]).unwrap();
+        let x = preprocess.input([view], Device::Cpu).unwrap();
         let features = tch::no_grad(|| model.features(&x, false).unwrap()).pop().unwrap().1;
         assert_eq!(features.size()[2..], [8, 11]);
         let mut logits = Vec::new();
@@ -369,7 +376,8 @@ fn a_dense_protocol_needs_maps() {
     let folder = tempfile::tempdir().unwrap();
     let preprocess = &catalogue::find("timm/deit_tiny_patch16_224").unwrap().preprocess;
     let (model, _) = network(folder.path(), "timm/deit_tiny_patch16_224", &[]);
-    let error = Evaluator::new(model.as_ref(), preprocess, Protocol::Dense).err().unwrap().to_string();
+    let error =
+        Evaluator::new(model.as_ref(), Device::Cpu, preprocess, Protocol::Dense).err().unwrap().to_string();
     assert!(error.contains("no maps"), "{error}");
 }
 

@@ -1,7 +1,7 @@
 //! Weights in the names of Google's first releases, read as timm reads them.
 
 use std::path::{Path, PathBuf};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tchvision::models::ModelSpec;
 use tchvision::weights::{self, Classes, StateFile};
 
@@ -42,7 +42,7 @@ fn the_logits_are_timms() {
     ] {
         let check = |fields: &str, side: i64, logits: &str| {
             let spec = spec(held[name]["model"].as_str().unwrap(), fields);
-            let read = weights::pretrained(&spec, &open(name), Classes::New).unwrap();
+            let read = weights::pretrained(&spec, &open(name), Classes::New, Device::Cpu).unwrap();
             assert_eq!(read.naming, naming, "{name}");
             let got = tch::no_grad(|| read.model.forward(&images(side), false)).unwrap();
             let got: Vec<f64> = Vec::try_from(got.flatten(0, -1)).unwrap();
@@ -69,7 +69,8 @@ fn the_logits_are_timms() {
 #[test]
 fn torchvisions_model_takes_them() {
     let logits = |model: &str| {
-        let read = weights::pretrained(&spec(model, VIT), &open("vit.npz"), Classes::New).unwrap();
+        let read =
+            weights::pretrained(&spec(model, VIT), &open("vit.npz"), Classes::New, Device::Cpu).unwrap();
         tch::no_grad(|| read.model.forward(&images(16), false)).unwrap()
     };
     let [own, timms] = ["torchvision/vit_b_16", "timm/vit_tiny_patch16_224"].map(logits);
@@ -81,13 +82,17 @@ fn they_adapt_and_are_strict() {
     // More classes, one channel, a finer grid of positions.
     let other = VIT.replace("num_classes: 5", "num_classes: 7, in_chans: 1").replace("16, p", "24, p");
     let model = "timm/vit_tiny_patch16_224";
-    let read = weights::pretrained(&spec(model, &other), &open("vit.npz"), Classes::New).unwrap();
+    let read =
+        weights::pretrained(&spec(model, &other), &open("vit.npz"), Classes::New, Device::Cpu).unwrap();
     assert_eq!(read.fresh, ["head.weight", "head.bias"]);
     let deeper = VIT.replace("depth: 2", "depth: 3");
-    let error = weights::pretrained(&spec(model, &deeper), &open("vit.npz"), Classes::New).err().unwrap();
+    let error = weights::pretrained(&spec(model, &deeper), &open("vit.npz"), Classes::New, Device::Cpu)
+        .err()
+        .unwrap();
     assert!(format!("{error:#}").contains("missing `blocks.2.norm1.weight`"), "{error:#}");
     let wider = VIT.replace("width: 24", "width: 32");
-    let error = weights::pretrained(&spec(model, &wider), &open("vit.npz"), Classes::New).err().unwrap();
+    let error =
+        weights::pretrained(&spec(model, &wider), &open("vit.npz"), Classes::New, Device::Cpu).err().unwrap();
     assert!(format!("{error:#}").contains("`cls_token` has shape [1, 1, 24]"), "{error:#}");
     // Heads cannot be told from the joined tensors: the way back is refused.
     let error = weights::export(model, Vec::new(), "google").err().unwrap();

@@ -211,7 +211,8 @@ fn dense_evaluation_is_the_mean_over_windows() {
         let (_, connected, store) = small_vgg(name, &[]);
         weights::save(&file, &store.state_dict(), HashMap::new()).unwrap();
         let (spec, _, _) = small_vgg(name, &[("head", "convolutional")]);
-        let dense = weights::pretrained(&spec, &StateFile::open(&file).unwrap(), Classes::New).unwrap();
+        let dense =
+            weights::pretrained(&spec, &StateFile::open(&file).unwrap(), Classes::New, Device::Cpu).unwrap();
         assert_eq!(dense.naming, "fully connected");
         assert!(dense.fresh.is_empty());
 

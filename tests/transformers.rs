@@ -46,7 +46,7 @@ fn weights_adapt_to_other_images_channels_and_classes_as_timms() {
 
         let spec = spec(&case["name"], &case["set"]);
         let file = Archive::open(&path).unwrap().choose(None).unwrap();
-        let pretrained = weights::pretrained(&spec, &file, Classes::New).expect(&what);
+        let pretrained = weights::pretrained(&spec, &file, Classes::New, Device::Cpu).expect(&what);
         let _no_grad = tch::no_grad_guard();
         for (name, tensor) in pretrained.store.state_dict() {
             if pretrained.fresh.contains(&name) {
@@ -241,7 +241,7 @@ fn large_models_take_little_more_memory_than_their_weights() {
             "" => build(&spec),
             path => {
                 let file = Archive::open(Path::new(path)).unwrap().choose(None).unwrap();
-                let pretrained = weights::pretrained(&spec, &file, Classes::New).unwrap();
+                let pretrained = weights::pretrained(&spec, &file, Classes::New, Device::Cpu).unwrap();
                 (pretrained.model, pretrained.store)
             }
         };

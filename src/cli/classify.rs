@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
     let network = args.network.open(&[])?;
     network.expect(files.len());
     let (preprocess, labels) = (network.preprocess(), network.labels());
-    let evaluator = Evaluator::new(network.model.as_ref(), &preprocess, Protocol::Center)?;
+    let evaluator = Evaluator::new(network.model.as_ref(), network.device, &preprocess, Protocol::Center)?;
     let topk = args.topk.min(network.classes);
     let mut classified = Vec::with_capacity(files.len());
     let views = |path: &PathBuf| network::views(Protocol::Center, &preprocess, path);

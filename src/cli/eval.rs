@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use tchvision::Usage;
 use tchvision::data::{self, ImageFiles, Splits, normalise, prepare};
 use tchvision::evaluate::{Accuracy, Evaluator, Protocol, Score};
@@ -150,7 +150,7 @@ fn on_files(args: &Args, files: ImageFiles) -> Result<Evaluated> {
     let protocol = Protocol::from(args.protocol);
     network.expect(files.len() * protocol.count());
     let preprocess = network.preprocess();
-    let evaluator = Evaluator::new(network.model.as_ref(), &preprocess, protocol)?;
+    let evaluator = Evaluator::new(network.model.as_ref(), network.device, &preprocess, protocol)?;
     let mut accuracy = Accuracy::new(files.classes.len());
     let mut skipped = 0;
     let views = |index: &usize| {
@@ -214,7 +214,7 @@ fn on_known(args: &Args, root: &Path) -> Result<Evaluated> {
     for (pixels, labels) in batches.zip(test.labels.chunks(args.batch_size)) {
         let size = [labels.len(), images.channels, images.height, images.width].map(|n| n as i64);
         let batch = Tensor::f_from_data_size(pixels, &size, Kind::Uint8)?;
-        let input = normalise(&batch, &statistics, Device::Cpu)?;
+        let input = normalise(&batch, &statistics, network.device)?;
         accuracy.add(&network.model.forward(&input, false)?, labels)?;
     }
     let present = (0..test.classes.len()).collect();

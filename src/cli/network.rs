@@ -1,17 +1,19 @@
 //! A network with its weights and its preprocessing, as the verbs that look at pictures name it.
 
+use super::Dtype;
 use super::progress::FileBar;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
-use tch::Kind;
+use tch::{Cuda, Device};
 use tchvision::data::Preprocess;
 use tchvision::data::image::{self, RgbImage};
 use tchvision::evaluate::Protocol;
 use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
+use tchvision::torch::device;
 use tchvision::train::checkpoint_weights;
 use tchvision::weights::catalogue::{self, Entry};
-use tchvision::weights::{Archive, Classes, Hub, Pretrained, pretrained};
+use tchvision::weights::{Archive, Classes, Hub, pretrained};
 use tchvision::{Usage, brief};
 
 #[derive(clap::Args)]
@@ -34,6 +36,12 @@ pub struct Args {
     /// Of a run's `last.safetensors`, the averaged weights instead of the raw ones
     #[arg(long)]
     ema: bool,
+    /// `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU where there is one
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// What a frozen model computes in; bfloat16 is faster where the processor or the GPU knows it, and rounds
+    #[arg(long, default_value = "float32")]
+    dtype: Dtype,
 }
 
 /// For fewer views weights stay as they are.
@@ -44,7 +52,9 @@ pub struct Network {
     /// The model's registered name.
     pub name: String,
     pub model: Box<dyn Model>,
+    pub device: Device,
     store: Store,
+    dtype: Dtype,
     /// Outputs of the head.
     pub classes: usize,
     /// Height and width of the input that the model is stated for.
@@ -58,10 +68,17 @@ pub struct Network {
 impl Args {
     /// Reads or fetches the weights. Fields in `also` are set where the command line does not.
     pub fn open(&self, also: &[(&str, i64)]) -> Result<Network> {
+        // Before anything else asks libtorch about CUDA.
+        let device = device::resolve(&self.device).map_err(|error| Usage(format!("--device: {error:#}")))?;
+        if device.is_cuda() {
+            // The logits of the CPU; and all batches have one size.
+            device::allow_tf32(false)?;
+            Cuda::cudnn_set_benchmark(true);
+        }
         let file = self.weights.as_deref().map(Path::new).filter(|path| path.exists());
         if let Some(file) = file {
             // A name with a tag, or of public weights, tells how their pictures are prepared.
-            return self.read(file, catalogue::find(&self.model).ok(), also);
+            return self.read(file, catalogue::find(&self.model).ok(), also, device);
         }
         if !self.set.is_empty() || self.key.is_some() || self.ema {
             return Err(Usage("--set, --key and --ema go with a file of weights".into()).into());
@@ -70,7 +87,7 @@ impl Args {
         let progress = FileBar::new();
         let fetched = Hub::from_env()?.fetch(entry, &mut |file, done, total| progress.set(file, done, total));
         progress.finish();
-        self.read(&fetched?.path, Some(entry), &[])
+        self.read(&fetched?.path, Some(entry), &[], device)
     }
 
     /// The public weights that the name and the tag mean.
@@ -86,7 +103,13 @@ impl Args {
         })
     }
 
-    fn read(&self, file: &Path, entry: Option<&'static Entry>, also: &[(&str, i64)]) -> Result<Network> {
+    fn read(
+        &self,
+        file: &Path,
+        entry: Option<&'static Entry>,
+        also: &[(&str, i64)],
+        device: Device,
+    ) -> Result<Network> {
         let usage = |e: anyhow::Error| Usage(brief(&e));
         // For a data set's classes and channels the model is the one that `train` builds.
         let mut spec = match (entry, also) {
@@ -104,14 +127,27 @@ impl Args {
         assign(&mut spec, &self.set)?;
         spec.resolve().map_err(usage)?;
         let state = checkpoint_weights(Archive::open(file)?.choose(self.key.as_deref())?, self.ema)?;
-        let pretrained = pretrained(&spec, &state, Classes::New)?;
+        let pretrained = pretrained(&spec, &state, Classes::New, device)?;
         ensure!(
             pretrained.fresh.is_empty(),
             "{}: no classifier ({}) of the model's classes; --set num_classes=N tells how many the file has",
             file.display(),
             pretrained.fresh.join(", ")
         );
-        Network::new(&spec, pretrained, entry, self.image_size)
+        let architecture = spec.resolve()?;
+        let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
+        ensure!(classes > 0, "{} has no classifier: its outputs are no classes", architecture.name);
+        Ok(Network {
+            name: architecture.name.to_owned(),
+            model: pretrained.model,
+            device,
+            store: pretrained.store,
+            dtype: self.dtype,
+            classes: classes as usize,
+            side: architecture.input()[1],
+            image_size: self.image_size,
+            entry,
+        })
     }
 }
 
@@ -140,30 +176,11 @@ fn sized(preprocess: Preprocess, side: Option<i64>) -> Preprocess {
 }
 
 impl Network {
-    fn new(
-        spec: &ModelSpec,
-        pretrained: Pretrained,
-        entry: Option<&'static Entry>,
-        image_size: Option<i64>,
-    ) -> Result<Self> {
-        let architecture = spec.resolve()?;
-        let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
-        ensure!(classes > 0, "{} has no classifier: its outputs are no classes", architecture.name);
-        Ok(Self {
-            name: architecture.name.to_owned(),
-            model: pretrained.model,
-            store: pretrained.store,
-            classes: classes as usize,
-            side: architecture.input()[1],
-            image_size,
-            entry,
-        })
-    }
-
-    /// Makes it ready for so many views: weights are folded and packed where that takes less time than it saves.
+    /// Makes it ready for so many views: weights are folded and packed where that takes less time than it saves, and where
+    /// they are to be of another dtype.
     pub fn expect(&self, views: usize) {
-        if views >= WORTH_FREEZING {
-            self.store.freeze(Kind::Float);
+        if views >= WORTH_FREEZING || self.dtype != Dtype::Float32 {
+            self.store.freeze(self.dtype.kind());
         }
     }
 

@@ -4,6 +4,7 @@ use super::{network, print};
 use anyhow::Result;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use tch::Device;
 use tchvision::data::image;
 use tchvision::weights;
 
@@ -23,7 +24,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let preprocess = network::preprocess(&args.model, args.image_size)?;
-    let input = preprocess.input([&preprocess.crop(&image::read(&args.image)?)?])?;
+    let input = preprocess.input([&preprocess.crop(&image::read(&args.image)?)?], Device::Cpu)?;
     let shape = input.size();
     weights::save(&args.to, &[("input".to_owned(), input.f_contiguous()?)], HashMap::new())?;
     print(format_args!("{}: input {shape:?}", args.to.display()))

@@ -85,7 +85,11 @@ impl Preprocess {
     ///
     /// # Errors
     /// No pictures, or pictures of several sizes.
-    pub fn input<'a>(&self, images: impl IntoIterator<Item = &'a RgbImage>) -> Result<Tensor> {
+    pub fn input<'a>(
+        &self,
+        images: impl IntoIterator<Item = &'a RgbImage>,
+        device: Device,
+    ) -> Result<Tensor> {
         let images: Vec<&RgbImage> = images.into_iter().collect();
         let first = images.first().context("no pictures")?;
         let mut pixels = Vec::with_capacity(images.len() * first.pixels.len());
@@ -96,7 +100,7 @@ impl Preprocess {
         }
         let size = [images.len(), first.height, first.width, 3].map(|n| n as i64);
         let images = Tensor::f_from_data_size(&pixels, &size, Kind::Uint8)?.f_permute([0, 3, 1, 2])?;
-        normalise(&images, &self.statistics(), Device::Cpu)
+        normalise(&images, &self.statistics(), device)
     }
 
     /// Mean and standard deviation as [`normalise`] takes them.

@@ -124,6 +124,8 @@ fn resized(preprocess: &Preprocess, side: i64, image: &RgbImage) -> Result<RgbIm
 /// A model with the views of one protocol.
 pub struct Evaluator<'a> {
     model: &'a dyn Model,
+    /// Where the model is.
+    device: Device,
     preprocess: &'a Preprocess,
     /// For dense protocols: height and width of the features that the head takes.
     window: Option<[i64; 2]>,
@@ -132,12 +134,17 @@ pub struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     /// # Errors
     /// A model that cannot be tested so: a dense protocol needs features that are maps.
-    pub fn new(model: &'a dyn Model, preprocess: &'a Preprocess, protocol: Protocol) -> Result<Self> {
+    pub fn new(
+        model: &'a dyn Model,
+        device: Device,
+        preprocess: &'a Preprocess,
+        protocol: Protocol,
+    ) -> Result<Self> {
         let window = match protocol.is_dense() {
             true => {
                 let _no_grad = tch::no_grad_guard();
                 let [c, h, w] = preprocess.input;
-                let x = Tensor::f_zeros([1, c, h, w], (Kind::Float, Device::Cpu))?;
+                let x = Tensor::f_zeros([1, c, h, w], (Kind::Float, device))?;
                 let shape = last_features(model, &x)?.size();
                 ensure!(
                     shape.len() == 4,
@@ -148,10 +155,10 @@ impl<'a> Evaluator<'a> {
             }
             false => None,
         };
-        Ok(Self { model, preprocess, window })
+        Ok(Self { model, device, preprocess, window })
     }
 
-    /// The probabilities (N, classes) of pictures by their views: the mean of the views' softmax.
+    /// The probabilities (N, classes) of pictures by their views, the mean of the views' softmax, on the CPU.
     ///
     /// # Errors
     /// No pictures, or views that are not this protocol's.
@@ -163,23 +170,24 @@ impl<'a> Evaluator<'a> {
                 for views in pictures {
                     let mut each = Vec::with_capacity(views.len());
                     for view in views {
-                        let logits = self.dense(&self.preprocess.input([view])?, window)?;
+                        let logits = self.dense(&self.preprocess.input([view], self.device)?, window)?;
                         each.push(logits.f_softmax(1, Kind::Float)?);
                     }
                     means.push(Tensor::f_cat(&each, 0)?.f_mean_dim(&[0i64][..], true, Kind::Float)?);
                 }
-                Ok(Tensor::f_cat(&means, 0)?)
+                Ok(Tensor::f_cat(&means, 0)?.f_to_device(Device::Cpu)?)
             }
             None => {
                 let views: Vec<&RgbImage> = pictures.iter().flatten().collect();
                 let mut each = Vec::with_capacity(views.len().div_ceil(MOST_VIEWS));
                 for views in views.chunks(MOST_VIEWS) {
-                    let logits = self.model.forward(&self.preprocess.input(views.iter().copied())?, false)?;
+                    let input = self.preprocess.input(views.iter().copied(), self.device)?;
+                    let logits = self.model.forward(&input, false)?;
                     each.push(logits.f_softmax(-1, Kind::Float)?);
                 }
                 let each = Tensor::f_cat(&each, 0)?;
                 let each = each.f_view([pictures.len() as i64, -1, each.size2()?.1])?;
-                Ok(each.f_mean_dim(&[1i64][..], false, Kind::Float)?)
+                Ok(each.f_mean_dim(&[1i64][..], false, Kind::Float)?.f_to_device(Device::Cpu)?)
             }
         }
     }

@@ -17,17 +17,22 @@ pub struct Pretrained {
     pub fresh: Vec<String>,
 }
 
-/// Builds the model of `spec` on the CPU with the weights of a file, whatever library named them, adapted where `spec`
+/// Builds the model of `spec` on `device` with the weights of a file, whatever library named them, adapted where `spec`
 /// differs from the pretrained model in classes, input channels or input size. A new classifier starts as its layer
 /// does, from the global generator.
 ///
 /// # Errors
 /// Fields that make no network, or weights that are not this model's, with all that differs.
-pub fn pretrained(spec: &ModelSpec, file: &StateFile, classes: Classes) -> Result<Pretrained> {
+pub fn pretrained(
+    spec: &ModelSpec,
+    file: &StateFile,
+    classes: Classes,
+    device: Device,
+) -> Result<Pretrained> {
     let architecture = spec.resolve()?;
     let store = match spec.set.is_empty() {
-        true => Store::uninitialised(Device::Cpu),
-        false => Store::new(Device::Cpu),
+        true => Store::uninitialised(device),
+        false => Store::new(device),
     };
     let model = architecture.build(&store)?;
     let mut wanted = store.state_dict();
@@ -44,17 +49,22 @@ pub struct Public {
     pub pretrained: Pretrained,
 }
 
-/// Builds a model with its public weights: `resnet50.a1_in1k`, `torchvision/vgg16.IMAGENET1K_V1`, or a bare model's
+/// Builds a model on `device` with its public weights: `resnet50.a1_in1k`, `torchvision/vgg16.IMAGENET1K_V1`, or a bare model's
 /// default ones. The file comes from the cache or is fetched; `progress` hears file, bytes so far, and bytes in all.
 ///
 /// # Errors
 /// An unknown name (with the nearest), weights of a model that the registry does not have, a file that cannot be fetched
 /// or is not this model's.
-pub fn from_pretrained(name: &str, hub: &Hub, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Public> {
+pub fn from_pretrained(
+    name: &str,
+    device: Device,
+    hub: &Hub,
+    progress: &mut dyn FnMut(&str, u64, u64),
+) -> Result<Public> {
     let entry = catalogue::find(name)?;
     let spec = entry.spec()?;
     let file = Archive::open(&hub.fetch(entry, progress)?.path)?.choose(None)?;
-    Ok(Public { entry, pretrained: pretrained(&spec, &file, Classes::New)? })
+    Ok(Public { entry, pretrained: pretrained(&spec, &file, Classes::New, device)? })
 }
 
 impl Entry {

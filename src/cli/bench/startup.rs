@@ -92,7 +92,8 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// What is timed: the way of `classify` with one picture, a black one, for which it does not freeze the network.
 fn start(file: &Path) -> Result<()> {
-    let network = pretrained(&ModelSpec::new(MODEL), &Archive::open(file)?.choose(None)?, Classes::New)?;
+    let network =
+        pretrained(&ModelSpec::new(MODEL), &Archive::open(file)?.choose(None)?, Classes::New, Device::Cpu)?;
     let _no_grad = tch::no_grad_guard();
     let logits =
         network.model.forward(&Tensor::f_zeros([1, 3, 224, 224], (Kind::Float, Device::Cpu))?, false)?;

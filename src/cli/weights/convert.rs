@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use tch::Device;
 use tchvision::Usage;
 use tchvision::weights::{self, Classes, Format, Pretrained};
 
@@ -75,7 +76,7 @@ pub fn run(args: &Args) -> Result<()> {
     let file = open(&args.file, args.key.as_deref())?;
     tch::manual_seed(SEED);
     let classes = selected.map_or(Classes::New, Classes::Selected);
-    let Pretrained { store, naming, fresh, .. } = weights::pretrained(&spec, &file, classes)?;
+    let Pretrained { store, naming, fresh, .. } = weights::pretrained(&spec, &file, classes, Device::Cpu)?;
     let tensors = weights::export(name, store.state_dict(), to)?;
     // What Python's libraries look for in a file of PyTorch's layout.
     let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
