@@ -108,13 +108,13 @@ impl Case {
             output.logits.check(&format!("{name}, frozen in {kind:?}"), &logits, tolerance)
         };
         let float = frozen(Kind::Float, TOLERANCE);
+        // Most processors take long for it.
+        let bfloat16 = match self.quick {
+            true => format!(", in bfloat16 {:.1e}", frozen(Kind::BFloat16, 0.1 + ROUNDINGS * float)),
+            false => String::new(),
+        };
         // Shown by `--nocapture`.
-        eprint!("{name}: {apart:.1e} of the largest logit, frozen {float:.1e}");
-        match self.quick {
-            true => eprintln!(", in bfloat16 {:.1e}", frozen(Kind::BFloat16, 0.1 + ROUNDINGS * float)),
-            // Most processors take long for it.
-            false => eprintln!(),
-        }
+        eprintln!("{name}: {apart:.1e} of the largest logit, frozen {float:.1e}{bfloat16}");
     }
 }
 
