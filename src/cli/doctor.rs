@@ -51,7 +51,7 @@ fn examine() -> Report {
     // Before any other question to libtorch: see `torch::device`.
     let nvidia_driver = device::has_driver();
     let cuda_libraries = Path::new(device::LIBTORCH).join("libtorch_cuda.so").exists();
-    let mut gpus = 0;
+    let mut cards = Vec::new();
     if nvidia_driver {
         match device::cuda_count() {
             Ok(0) => problems.push(
@@ -59,12 +59,13 @@ fn examine() -> Report {
                  CUDA_VISIBLE_DEVICES; the driver may be too old for this libtorch"
                     .to_owned(),
             ),
-            Ok(n) => gpus = n,
+            Ok(n) => {
+                let card = |gpu| device::card(gpu).unwrap_or_else(|error| format!("{error:#}"));
+                cards = (0..n).map(card).collect();
+            }
             Err(error) => problems.push(format!("the GPU cannot be used: {error:#}")),
         }
     }
-    let card = |gpu| device::card(gpu).unwrap_or_else(|error| format!("{error:#}"));
-    let cards: Vec<String> = (0..gpus).map(card).collect();
     let (libtorch_built, libtorch_loaded) = (torch::version(), loaded_version());
     if libtorch_built != libtorch_loaded {
         problems.push(format!(
@@ -90,7 +91,7 @@ fn examine() -> Report {
         threads,
         nvidia_driver,
         cuda_libraries,
-        gpus,
+        gpus: cards.len(),
         cards,
         default_device,
         problems,

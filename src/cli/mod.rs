@@ -19,7 +19,8 @@ use signal_hook::flag;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tch::Kind;
+use tch::{Device, Kind};
+use tchvision::torch::device;
 use tchvision::{Interrupted, Usage, brief};
 
 /// The exit code that asks to run the same command again to go on.
@@ -74,6 +75,11 @@ impl Dtype {
             Dtype::Bfloat16 => Kind::BFloat16,
         }
     }
+}
+
+/// What `--device` means; one that is not there is wrong usage.
+pub fn resolve_device(name: &str) -> Result<Device> {
+    device::resolve(name).map_err(|error| Usage(format!("--device: {error:#}")).into())
 }
 
 /// Writes a result to stdout.

@@ -1,10 +1,10 @@
 //! A network with its weights and its preprocessing, as the verbs that look at pictures name it.
 
-use super::Dtype;
 use super::progress::FileBar;
+use super::{Dtype, resolve_device};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
-use tch::{Cuda, Device};
+use tch::Device;
 use tchvision::data::Preprocess;
 use tchvision::data::image::{self, RgbImage};
 use tchvision::evaluate::Protocol;
@@ -69,12 +69,8 @@ impl Args {
     /// Reads or fetches the weights. Fields in `also` are set where the command line does not.
     pub fn open(&self, also: &[(&str, i64)]) -> Result<Network> {
         // Before anything else asks libtorch about CUDA.
-        let device = device::resolve(&self.device).map_err(|error| Usage(format!("--device: {error:#}")))?;
-        if device.is_cuda() {
-            // The logits of the CPU; and all batches have one size.
-            device::allow_tf32(false)?;
-            Cuda::cudnn_set_benchmark(true);
-        }
+        let device = resolve_device(&self.device)?;
+        device::set_up(device, false)?;
         let file = self.weights.as_deref().map(Path::new).filter(|path| path.exists());
         if let Some(file) = file {
             // A name with a tag, or of public weights, tells how their pictures are prepared.

@@ -165,7 +165,7 @@ impl<'a> Evaluator<'a> {
     pub fn probabilities(&self, pictures: &[Vec<RgbImage>]) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let mut means = Vec::with_capacity(pictures.len());
-        match self.window {
+        let probabilities = match self.window {
             Some(window) => {
                 for views in pictures {
                     let mut each = Vec::with_capacity(views.len());
@@ -175,7 +175,7 @@ impl<'a> Evaluator<'a> {
                     }
                     means.push(Tensor::f_cat(&each, 0)?.f_mean_dim(&[0i64][..], true, Kind::Float)?);
                 }
-                Ok(Tensor::f_cat(&means, 0)?.f_to_device(Device::Cpu)?)
+                Tensor::f_cat(&means, 0)?
             }
             None => {
                 let views: Vec<&RgbImage> = pictures.iter().flatten().collect();
@@ -187,9 +187,10 @@ impl<'a> Evaluator<'a> {
                 }
                 let each = Tensor::f_cat(&each, 0)?;
                 let each = each.f_view([pictures.len() as i64, -1, each.size2()?.1])?;
-                Ok(each.f_mean_dim(&[1i64][..], false, Kind::Float)?.f_to_device(Device::Cpu)?)
+                each.f_mean_dim(&[1i64][..], false, Kind::Float)?
             }
-        }
+        };
+        Ok(probabilities.f_to_device(Device::Cpu)?)
     }
 
     /// The logits (1, classes) of one view of any size: the mean over every place where the head fits on the features.

@@ -1,5 +1,6 @@
 //! Efficient channel attention (1910.03151).
 
+use super::frozen::Cast;
 use super::init::Init;
 use super::store::Path;
 use super::{Activation, Layer, cost};
@@ -10,7 +11,7 @@ use tch::Tensor;
 /// Scales each channel by a gate computed from the means of its neighbours, with timm's key: a one-dimensional
 /// convolution over the channels, `conv.weight` (1, 1, k), sigmoid after.
 pub struct EfficientChannelAttention {
-    weight: Tensor,
+    weight: Cast,
 }
 
 impl EfficientChannelAttention {
@@ -21,22 +22,22 @@ impl EfficientChannelAttention {
     pub fn new(path: &Path, channels: i64) -> Result<Self> {
         let near = (((channels as f64).log2() + 1.0).abs() / 2.0) as i64;
         let kernel = (near + 1 - near % 2).max(3);
-        Ok(Self { weight: (path / "conv").parameter("weight", &[1, 1, kernel], Init::FanIn)? })
+        let weight = (path / "conv").parameter("weight", &[1, 1, kernel], Init::FanIn)?;
+        Ok(Self { weight: Cast::new(path, weight) })
     }
 }
 
 impl Layer for EfficientChannelAttention {
-    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let (n, channels, _, _) = x.size4()?;
-        let kernel = self.weight.size()[2];
+        let kernel = self.weight.parameter().size()[2];
         cost::record(n * channels * kernel, n * channels);
         // libtorch's C++ side has no convolution on the meta device, and the shape stays.
         if torch::is_meta(x)? {
             return Ok(x.shallow_clone());
         }
         let means = x.f_adaptive_avg_pool2d([1, 1])?.f_reshape([n, 1, channels])?;
-        let weight = self.weight.f_to_kind(x.kind())?;
-        let mixed = means.f_conv1d(&weight, None::<Tensor>, [1], [kernel / 2], [1], 1)?;
+        let mixed = means.f_conv1d(&self.weight.get(!train)?, None::<Tensor>, [1], [kernel / 2], [1], 1)?;
         Ok(x.f_mul(&Activation::Sigmoid.forward(mixed)?.f_reshape([n, channels, 1, 1])?)?)
     }
 }

@@ -1,6 +1,7 @@
 //! Frozen models: weights that no longer change, so that layers may keep them in the form that their kernels like best.
 
 use super::Activation;
+use super::store::Path;
 use crate::locked;
 use crate::torch::{self, Pointwise, Window};
 use anyhow::Result;
@@ -95,6 +96,33 @@ impl<K: Copy + PartialEq, T> Frozen<K, T> {
             *self.made.borrow_mut() = Some(made);
         }
         Ok(Ref::filter_map(self.made.borrow(), |made| made.as_ref().map(|made| &made.value)).ok())
+    }
+}
+
+/// A parameter that no kernel of its own multiplies with: float32, and in a frozen model in its dtype, too.
+pub(super) struct Cast {
+    parameter: Tensor,
+    frozen: Frozen<(), Tensor>,
+}
+
+impl Cast {
+    /// Of a parameter at `path`.
+    pub(super) fn new(path: &Path, parameter: Tensor) -> Self {
+        Self { parameter, frozen: Frozen::new(path.switch()) }
+    }
+
+    /// As the optimizer trains it.
+    pub(super) fn parameter(&self) -> &Tensor {
+        &self.parameter
+    }
+
+    /// In the dtype of a frozen model where `cast` is wanted; else as it is.
+    pub(super) fn get(&self, cast: bool) -> Result<Tensor> {
+        let frozen = match self.frozen.on().filter(|_| cast) {
+            Some(on) => self.frozen.get(on, (), |kind| Ok(self.parameter.f_detach()?.f_to_kind(kind)?))?,
+            None => None,
+        };
+        Ok(frozen.as_deref().unwrap_or(&self.parameter).shallow_clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A learned factor for each channel of a residual branch (2103.17239).
 
-use super::frozen::Frozen;
+use super::frozen::Cast;
 use super::store::Path;
 use super::{Init, Layer};
 use anyhow::Result;
@@ -8,9 +8,8 @@ use tch::Tensor;
 
 /// Scales the last dimension. Key `gamma`.
 pub struct LayerScale {
-    gamma: Tensor,
     /// In the dtype of a frozen model, whose branches otherwise turn to float32 here.
-    frozen: Frozen<(), Tensor>,
+    gamma: Cast,
 }
 
 impl LayerScale {
@@ -32,21 +31,13 @@ impl LayerScale {
 
     fn of(path: &Path, key: &str, size: &[i64], start: f64) -> Result<Self> {
         let gamma = path.parameter(key, size, Init::Constant(start))?;
-        Ok(Self { gamma, frozen: Frozen::new(path.switch()) })
-    }
-
-    fn factors(&self, train: bool) -> Result<Tensor> {
-        let frozen = match self.frozen.on().filter(|_| !train) {
-            Some(on) => self.frozen.get(on, (), |kind| Ok(self.gamma.f_detach()?.f_to_kind(kind)?))?,
-            None => None,
-        };
-        Ok(frozen.as_deref().unwrap_or(&self.gamma).shallow_clone())
+        Ok(Self { gamma: Cast::new(path, gamma) })
     }
 }
 
 impl Layer for LayerScale {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        Ok(x.f_mul(&self.factors(train)?)?)
+        Ok(x.f_mul(&self.gamma.get(!train)?)?)
     }
 }
 
@@ -63,6 +54,6 @@ impl LayerScale2d {
 
 impl Layer for LayerScale2d {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        Ok(x.f_mul(&self.0.factors(train)?.f_view([1, -1, 1, 1])?)?)
+        Ok(x.f_mul(&self.0.gamma.get(!train)?.f_view([1, -1, 1, 1])?)?)
     }
 }

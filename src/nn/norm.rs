@@ -2,7 +2,7 @@
 
 use super::Layer;
 use super::activation::Activation;
-use super::frozen::Frozen;
+use super::frozen::{Cast, Frozen};
 use super::init::Init;
 use super::store::Path;
 use crate::torch;
@@ -212,36 +212,23 @@ impl Layer for NormAct {
 
 /// Keys `weight` and `bias`: what a norm within one sample multiplies with and adds.
 struct Parameters {
-    weight: Tensor,
-    bias: Tensor,
-    /// Both in the dtype of a frozen model.
-    frozen: Frozen<(), [Tensor; 2]>,
+    weight: Cast,
+    bias: Cast,
 }
 
 impl Parameters {
     fn new(path: &Path, size: i64, weight: Init) -> Result<Self> {
         Ok(Self {
-            weight: path.parameter("weight", &[size], weight)?,
-            bias: path.parameter("bias", &[size], Init::ZEROS)?,
-            frozen: Frozen::new(path.switch()),
+            weight: Cast::new(path, path.parameter("weight", &[size], weight)?),
+            bias: Cast::new(path, path.parameter("bias", &[size], Init::ZEROS)?),
         })
     }
 
     /// Weight and bias for `x`. A GPU's kernels take them in its dtype; the CPU's take float32 with every dtype, which is
     /// more exact.
     fn beside(&self, x: &Tensor) -> Result<[Tensor; 2]> {
-        let all = || [&self.weight, &self.bias];
-        let frozen = match self.frozen.on() {
-            Some(on) if x.device().is_cuda() && x.kind() != self.weight.kind() => {
-                let cast = |kind| -> Result<[Tensor; 2]> {
-                    let [weight, bias] = all().map(|tensor| tensor.f_detach()?.f_to_kind(kind));
-                    Ok([weight?, bias?])
-                };
-                self.frozen.get(on, (), cast)?
-            }
-            _ => None,
-        };
-        Ok(frozen.as_deref().map_or_else(all, |both| both.each_ref()).map(Tensor::shallow_clone))
+        let cast = x.device().is_cuda() && x.kind() != Kind::Float;
+        Ok([self.weight.get(cast)?, self.bias.get(cast)?])
     }
 }
 
@@ -279,7 +266,7 @@ impl LayerNorm {
 
 impl Layer for LayerNorm {
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        let size = self.parameters.weight.size();
+        let size = self.parameters.weight.parameter().size();
         if torch::is_meta(x)? {
             ensure!(x.size().ends_with(&size), "layer norm over {size:?} does not take {:?}", x.size());
             return Ok(x.shallow_clone());
@@ -317,7 +304,7 @@ impl GroupNorm {
 impl Layer for GroupNorm {
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
         if torch::is_meta(x)? {
-            return same_channels(x, &self.parameters.weight);
+            return same_channels(x, self.parameters.weight.parameter());
         }
         let [weight, bias] = self.parameters.beside(x)?;
         Ok(x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true)?)

@@ -140,10 +140,9 @@ impl SqueezeExcite {
         let Some([reduce, expand]) = products.as_deref().and_then(Option::as_ref) else { return Ok(None) };
         let y = torch::squeeze_excite(x, reduce, expand)?;
         if y.is_some() {
-            let images = x.size()[0] as usize;
-            [&self.reduce, &self.expand].into_iter().zip([reduce, expand]).for_each(|(conv, product)| {
-                conv.record(images * product.weight.size()[1] as usize);
-            });
+            for (conv, product) in [(&self.reduce, reduce), (&self.expand, expand)] {
+                conv.record((x.size()[0] * product.weight.size()[1]) as usize);
+            }
         }
         Ok(y)
     }

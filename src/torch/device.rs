@@ -154,15 +154,20 @@ fn open(library: &Path, flags: i32) -> Result<*mut c_void, String> {
     }
 }
 
-/// Whether the float32 products of GPUs, in matrix products and convolutions alike, may round their factors to the 10 bits
-/// of TF32 (`torch.backends.cuda.matmul.allow_tf32` and `torch.backends.cudnn.allow_tf32`). libtorch starts with no for
-/// the first and yes for the second.
+/// Readies a GPU for inputs of one size; the CPU needs nothing. cuDNN searches for its fastest kernels. `tf32`: whether
+/// float32 products, in matrix products and convolutions alike, may round their factors to the 10 bits of TF32
+/// (`torch.backends.cuda.matmul.allow_tf32` and `torch.backends.cudnn.allow_tf32`); libtorch starts with no for the first
+/// and yes for the second.
 ///
 /// # Errors
 /// libtorch's refusal.
-pub fn allow_tf32(allowed: bool) -> Result<()> {
-    // SAFETY: a plain integer.
-    check(unsafe { tv_allow_tf32(i32::from(allowed)) })
+pub fn set_up(device: Device, tf32: bool) -> Result<()> {
+    if device.is_cuda() {
+        Cuda::cudnn_set_benchmark(true);
+        // SAFETY: a plain integer.
+        check(unsafe { tv_allow_tf32(i32::from(tf32)) })?;
+    }
+    Ok(())
 }
 
 /// Waits until the device has done all that it was given; the CPU always has.

@@ -13,6 +13,8 @@
 #define WIDE
 #endif
 
+inline bool is_float_on_cpu(const at::Tensor &t) { return t.device().is_cpu() && t.scalar_type() == at::kFloat; }
+
 // Whether these tensors are such, the second ones with a number a channel, and all threads take part.
 inline bool serves(const at::Tensor &x, std::initializer_list<const at::Tensor *> of_channels) {
 #ifdef __x86_64__
@@ -21,9 +23,8 @@ inline bool serves(const at::Tensor &x, std::initializer_list<const at::Tensor *
   bool wide = true;
 #endif
 #ifdef INTRA_OP_PARALLEL
-  auto plain = [](const at::Tensor &t) { return t.device().is_cpu() && t.scalar_type() == at::kFloat; };
-  auto fits = [&](const at::Tensor *t) { return plain(*t) && t->is_contiguous() && t->numel() == x.size(1); };
-  return wide && plain(x) && x.dim() == 4 && x.numel() > 0 && x.is_contiguous(at::MemoryFormat::ChannelsLast) &&
+  auto fits = [&](const at::Tensor *t) { return is_float_on_cpu(*t) && t->is_contiguous() && t->numel() == x.size(1); };
+  return wide && is_float_on_cpu(x) && x.dim() == 4 && x.numel() > 0 && x.is_contiguous(at::MemoryFormat::ChannelsLast) &&
          std::all_of(of_channels.begin(), of_channels.end(), fits);
 #else
   return false;

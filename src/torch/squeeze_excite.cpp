@@ -97,9 +97,7 @@ void scale(const float *x, const float *gates, Images size, float *y) {
 
 // A product's weight (inputs, outputs) and its bias, where it has one.
 bool fits(const at::Tensor &weight, const at::Tensor *bias, int64_t inputs, int64_t outputs) {
-  auto plain = [](const at::Tensor &t) {
-    return t.device().is_cpu() && t.scalar_type() == at::kFloat && t.is_contiguous();
-  };
+  auto plain = [](const at::Tensor &t) { return is_float_on_cpu(t) && t.is_contiguous(); };
   return plain(weight) && weight.dim() == 2 && weight.size(0) == inputs && weight.size(1) == outputs &&
          (!bias || (plain(*bias) && bias->numel() == outputs));
 }

@@ -24,7 +24,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tch::{Cuda, Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 const LAST: &str = "last.safetensors";
 const BEST: &str = "best.safetensors";
@@ -54,11 +54,7 @@ impl<'a> Trainer<'a> {
         config.validate()?;
         // Before anything else asks libtorch about CUDA.
         let device = device::resolve(&config.device)?;
-        if device.is_cuda() {
-            // All batches have one size, so that cuDNN's search for its fastest kernels pays.
-            Cuda::cudnn_set_benchmark(true);
-            device::allow_tf32(config.train.precision == Precision::Tf32)?;
-        }
+        device::set_up(device, config.train.precision == Precision::Tf32)?;
         if let Some(threads) = config.threads {
             device::set_threads(threads)?;
         }

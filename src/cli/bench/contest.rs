@@ -6,7 +6,7 @@ use crate::cli::{Dtype, print};
 use anyhow::Result;
 use std::io::{self, BufRead};
 use std::time::Instant;
-use tch::{Cuda, Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
 use tchvision::torch::{self, Autocast, Pointwise, device};
@@ -31,10 +31,7 @@ impl Contest<'_> {
     /// The model's step, N times for every N on stdin.
     pub fn run(&self) -> Result<()> {
         device::set_threads(self.threads)?;
-        if self.device.is_cuda() {
-            // As the trainer does.
-            Cuda::cudnn_set_benchmark(true);
-        }
+        device::set_up(self.device, false)?;
         let architecture = ModelSpec::new(self.model).resolve()?;
         let [channels, height, width] = architecture.input();
         tch::manual_seed(0);

@@ -6,7 +6,7 @@
 use super::contest::{Contest, product_side};
 use super::peer::Peer;
 use super::work::{CANDLE, Other, Work};
-use crate::cli::{Dtype, print, print_json, table};
+use crate::cli::{Dtype, print, print_json, resolve_device, table};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ pub struct Row {
 
 pub fn run(work: Work, args: &Args) -> Result<()> {
     // Before anything else asks libtorch about CUDA.
-    let device = device::resolve(&args.device).map_err(|error| Usage(format!("--device: {error:#}")))?;
+    let device = resolve_device(&args.device)?;
     let pairs = pairs(work, device.is_cuda(), args)?;
     let dtypes = dtypes(device, args.dtype);
     if let Some(own) = args.contest {

@@ -21,18 +21,22 @@ pub struct Other {
     gpu: bool,
 }
 
+const CHANNELS_LAST: Other = Other {
+    name: "eager_channels_last",
+    how: "the same with model and input in channels_last order",
+    gpu: true,
+};
+
+const TUNED: Other = Other {
+    name: "eager_tuned",
+    how: "the same with glibc's allocator set as ours (GLIBC_TUNABLES)",
+    gpu: false,
+};
+
 const INFER: &[Other] = &[
     Other { name: "eager", how: "PyTorch in inference mode, as it comes", gpu: true },
-    Other {
-        name: "eager_channels_last",
-        how: "the same with model and input in channels_last order",
-        gpu: true,
-    },
-    Other {
-        name: "eager_tuned",
-        how: "the same with glibc's allocator set as ours (GLIBC_TUNABLES)",
-        gpu: false,
-    },
+    CHANNELS_LAST,
+    TUNED,
     Other { name: "compile", how: "torch.compile over channels_last, with Inductor's freezing", gpu: true },
     Other { name: "torchscript", how: "traced, frozen, optimize_for_inference, channels_last", gpu: false },
     Other { name: "onnxruntime", how: "the ONNX export, all its optimisations", gpu: false },
@@ -42,16 +46,8 @@ const INFER: &[Other] = &[
 
 const TRAIN: &[Other] = &[
     Other { name: "eager", how: "PyTorch with torch.optim.SGD, as it comes", gpu: true },
-    Other {
-        name: "eager_channels_last",
-        how: "the same with model and input in channels_last order",
-        gpu: true,
-    },
-    Other {
-        name: "eager_tuned",
-        how: "the same with glibc's allocator set as ours (GLIBC_TUNABLES)",
-        gpu: false,
-    },
+    CHANNELS_LAST,
+    TUNED,
     Other { name: "compile", how: "torch.compile over channels_last", gpu: true },
 ];
 
