@@ -32,7 +32,7 @@ test: tools $(LINKED) $(READY) ## all tests
 	cargo test --release
 
 parity: tools $(LINKED) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
-	TCHVISION_PARITY=all cargo test --release --test parity -- --test-threads=1 # the largest takes 15 GB
+	TCHVISION_PARITY=all cargo test --release --test models parity:: -- --test-threads=1 # the largest takes 15 GB
 
 verify: build $(READY) ## every model's state_dict as torchvision and timm write it, in every format: hours, and goes on where it was
 	$(VENV)/bin/python tests/verify_all.py --program $(PROGRAM) --outcome target/verify.tsv

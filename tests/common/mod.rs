@@ -4,9 +4,16 @@
 pub mod lab;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tch::Tensor;
 use tchvision::models::Model;
 use tchvision::nn::Store;
+
+/// libtorch has one generator a process: tests that seed it, and those that draw from it beside them, take turns.
+pub fn generator() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A golden file.
 pub fn golden(name: &str) -> serde_json::Value {

@@ -1,6 +1,6 @@
 """Regenerates augment.json: what timm, torchvision and Pillow make of small pictures, operation by operation.
 
-The pictures come from integers alone, on both sides (tests/augment.rs has the same).
+The pictures come from integers alone, on both sides (tests/data/augment.rs has the same).
 """
 
 import json

@@ -225,7 +225,7 @@ def transforms():
 
 
 def preprocessed():
-    """Of each transform and picture: a digest of the pixels (as tests/img.rs computes it) and every 9973rd value."""
+    """Of each transform and picture: a digest of the pixels (as tests/data/images.rs computes it) and every 9973rd value."""
     pictures = ["large.jpg", "sampling_420.jpg", "thin.jpg", "thin.png", "dot.png", "cmyk.jpg", "gray_16.png"]
     pictures += ["alpha.webp", "screen_offset.gif", "palette.bmp"]
     for weights, transform in transforms():

@@ -1,4 +1,4 @@
-"""Regenerates paper.json: the papers' nets that neither torchvision nor timm has, defined here once more in PyTorch.
+"""Regenerates paper_nets.json: the papers' nets that neither torchvision nor timm has, defined here once more in PyTorch.
 
 Weights and inputs come from the hash of make.py. Keys are ours, so that both sides fill the same tensors.
 """
@@ -437,4 +437,4 @@ def paper():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    (HERE / "paper.json").write_text(json.dumps(paper(), indent=1) + "\n")
+    (HERE / "paper_nets.json").write_text(json.dumps(paper(), indent=1) + "\n")

@@ -1,7 +1,7 @@
 """Regenerates parity/FAMILY.json for the families named, or for all: `parity.py [FAMILY…]`.
 
 Every name of torchvision and timm in the table below, with weights and input from the hash of make.py: what
-tests/parity.rs holds ours to.
+tests/models/parity.rs holds ours to.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Regenerates training.json: the logits of nets in training, with dropout and stochastic depth on.
 
 Both sides draw from libtorch's generator. From the same seed they drop the same values, if they draw for the same
-layers with the same probabilities in the same order: that is what tests/training.rs holds ours to. Weights and images
+layers with the same probabilities in the same order: that is what tests/train/passes.rs holds ours to. Weights and images
 come from the hash of make.py.
 """
 

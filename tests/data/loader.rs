@@ -1,10 +1,10 @@
 //! The loader on pictures in files: the same batches for any number of workers, what it takes of each picture, and what
 //! it does with those that cannot be read.
 
+use crate::common::generator;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 use tchvision::data::augment::{
     Augment, ColorJitter, Erasure, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
@@ -12,9 +12,6 @@ use tchvision::data::augment::{
 use tchvision::data::image::RgbImage;
 use tchvision::data::{Batch, DataConfig, Loader, LoaderConfig, Pictures, Statistics};
 use tchvision::train::{self, Event, RunConfig};
-
-/// libtorch has one generator a process: tests that seed it and draw from it take turns.
-static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// A picture as a PNG.
 fn png(image: &RgbImage) -> Vec<u8> {
@@ -240,7 +237,7 @@ fn pictures_that_cannot_be_read_are_skipped_named_once_and_counted() {
 
 #[test]
 fn effects_come_after_normalisation() {
-    let _turn = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = generator();
     let folder = tempfile::tempdir().unwrap();
     write_folder(folder.path());
     let statistics = Statistics { mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.5] };
@@ -360,7 +357,7 @@ fn lighting_learns_the_colours_of_the_training_pictures() {
 /// From a folder of pictures to a result: everything a run needs comes from its YAML.
 #[test]
 fn a_run_trains_on_a_folder_and_says_what_it_could_not_read() {
-    let _turn = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = generator();
     let folder = tempfile::tempdir().unwrap();
     write_folder(folder.path());
     fs::write(folder.path().join("train/even/06.png"), "no picture").unwrap();

@@ -1,7 +1,5 @@
 //! Data sets: what the readers take and refuse, augmentation and batches against a plain second way.
 
-mod common;
-
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs;

@@ -1,10 +1,8 @@
 //! What the papers have: every row of their tables with parameters or MACs, and the nets that no library has.
 
-mod common;
-
+use crate::common::lab::{Lab, text};
+use crate::common::{assert_close, fill_scaled, golden, images, keys_digest, uniform, values};
 use anyhow::Context;
-use common::lab::{Lab, text};
-use common::{assert_close, fill_scaled, golden, images, keys_digest, uniform, values};
 use serde_json::Value;
 use std::collections::HashMap;
 use tch::{Device, Tensor};
@@ -13,7 +11,7 @@ use tchvision::nn::Store;
 use tchvision::train::InitConfig;
 use tchvision::weights::{self, Classes, StateFile};
 
-/// One row of goldens/papers.json: a model and the figures that its paper's definition gives, as precise as they are
+/// One row of goldens/paper_tables.json: a model and the figures that its paper's definition gives, as precise as they are
 /// printed. A row without a comment of its own in `note` is the paper's table recomputed.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +64,7 @@ fn share(model: &Architecture, cost: &Complexity, stages: &[String]) -> anyhow::
 #[test]
 fn every_row_of_the_papers_tables_is_reproduced() {
     let (mut rows, mut wrong) = (0, Vec::new());
-    for table in golden("papers.json").as_array().unwrap() {
+    for table in golden("paper_tables.json").as_array().unwrap() {
         for row in table["rows"].as_array().unwrap() {
             let printed: Row = serde_json::from_value(row.clone()).unwrap();
             let Row { model, set, side, stages, params, macs, .. } = printed;
@@ -117,7 +115,7 @@ struct Case {
 
 #[test]
 fn keys_and_logits_equal_an_independent_definition() {
-    let cases: Vec<Case> = serde_json::from_value(golden("paper.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_value(golden("paper_nets.json")).unwrap();
     assert!(cases.len() > 20);
     for Case { name, set, side, gain, tensors, keys, logits, auxiliary } in cases {
         let mut spec = ModelSpec::new(&name);

@@ -1,8 +1,6 @@
 //! Experiments: plans, refusals before anything runs, runs that are killed and go on, reports.
 
-mod common;
-
-use common::lab::{Lab, bits, kill_until_done, text, written};
+use crate::common::lab::{Lab, bits, kill_until_done, text, written};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

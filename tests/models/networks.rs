@@ -1,8 +1,6 @@
 //! The models: keys and logits as the references give them, training, starts, what wrong names and fields are told.
 
-mod common;
-
-use common::{assert_close, fill, freezes_in_bfloat16, golden, images, keys_digest, values};
+use crate::common::{assert_close, fill, freezes_in_bfloat16, golden, images, keys_digest, values};
 use tch::Device;
 use tchvision::models::{self, ModelSpec};
 use tchvision::nn::Store;

@@ -1,9 +1,7 @@
 //! `tchvision preprocess`, `classify` and `eval`: the contract of their output and exit codes.
 
-mod common;
-
-use common::fill;
-use common::lab::{Lab, text};
+use crate::common::fill;
+use crate::common::lab::{Lab, text};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

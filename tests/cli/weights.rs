@@ -1,8 +1,6 @@
 //! `tchvision weights`: the contract of its output and exit codes.
 
-mod common;
-
-use common::{fill, golden, images};
+use crate::common::{fill, golden, images};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,8 +1,6 @@
 //! Layers against `torch.nn`: numbers, initialisation, costs.
 
-mod common;
-
-use common::{assert_close, fill, golden, images, values};
+use crate::common::{assert_close, fill, golden, images, values};
 use tch::{Device, Kind, Tensor};
 use tchvision::models::ModelSpec;
 use tchvision::nn::{

@@ -2,9 +2,7 @@
 //!
 //! The script runs a stand-in that lists as the program does, and copies where the program would convert.
 
-mod common;
-
-use common::{fill, images};
+use crate::common::{fill, images};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,8 +1,6 @@
 //! The shim: what it computes, and that a C++ exception becomes an `Err`.
 
-mod common;
-
-use common::{images, values};
+use crate::common::{images, values};
 use std::process::Command;
 use tch::{Device, Kind, Tensor};
 use tchvision::torch::{self, Autocast, SgdStep, device};

@@ -1,9 +1,6 @@
-//! Training passes against torchvision and timm, dropout and stochastic depth on. libtorch has one generator a process,
-//! so this test has a process of its own.
+//! Training passes against torchvision and timm, dropout and stochastic depth on.
 
-mod common;
-
-use common::{assert_close, fill_scaled, golden, images, values};
+use crate::common::{assert_close, fill_scaled, generator, golden, images, values};
 use serde_json::Value;
 use tch::Device;
 use tchvision::models::ModelSpec;
@@ -37,6 +34,7 @@ fn the_same_seed_drops_what_the_libraries_drop() {
         fill_scaled(&store, gain);
         let x = images("images", &[4, 3, side, side]);
         let _no_grad = tch::no_grad_guard();
+        let _turn = generator();
         tch::manual_seed(SEED);
         let (got, heads) = net.forward_auxiliary(&x, true).unwrap();
         assert_close(&name, &values(&got), &logits, 1e-4);

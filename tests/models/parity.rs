@@ -3,9 +3,7 @@
 //! goldens/parity.py makes the goldens, one file a family. `cargo test` counts every name and runs one of each structure
 //! (`quick`); with TCHVISION_PARITY=all (`make parity`) it runs them all.
 
-mod common;
-
-use common::{fill_repeating, fill_scaled, golden, images, keys_digest, values};
+use crate::common::{fill_repeating, fill_scaled, golden, images, keys_digest, values};
 use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
 use tchvision::models::{self, ModelSpec};

@@ -1,8 +1,6 @@
 //! Names and shapes of other libraries, both ways, against the libraries' own keys; tensors adapted as timm does.
 
-mod common;
-
-use common::{assert_close, fill, golden, images, uniform, values};
+use crate::common::{assert_close, fill, golden, images, uniform, values};
 use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
 use tchvision::models::ModelSpec;

@@ -2,43 +2,41 @@
 //! memory than the file can mean. `fuzz/` goes on where this ends.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tch::Device;
 use tchvision::models::ModelSpec;
 use tchvision::weights::{self, Archive, Classes, StateFile};
 
-/// Counts what is allocated outside libtorch, and the most of it there was.
+/// Counts what each thread allocates outside libtorch, and the most of it there was.
 struct Counting;
 
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    static NOW: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
 
-// SAFETY: all is left to the system's allocator.
+// SAFETY: the system's allocator does the work; counting allocates nothing, as the cells need no initialisation.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(now, Ordering::Relaxed);
+        let now = NOW.get() + layout.size() as isize;
+        NOW.set(now);
+        MOST.set(MOST.get().max(now));
+        // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        NOW.set(NOW.get() - layout.size() as isize);
+        // SAFETY: the caller's promise.
         unsafe { System.dealloc(place, layout) }
     }
 }
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// Memory is counted for all threads: the tests take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A file that is written again and again.
 struct Victim {
@@ -83,12 +81,12 @@ fn read(path: &Path) -> anyhow::Result<usize> {
     Ok(tensors)
 }
 
-/// Runs it, and gives the most memory that it had beyond what was there.
+/// The most memory that the thread had while this ran, beyond what it had before.
 fn most_memory(run: impl FnOnce()) -> usize {
-    let before = NOW.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
+    let before = NOW.get();
+    MOST.set(before);
     run();
-    MOST.load(Ordering::Relaxed).saturating_sub(before)
+    (MOST.get() - before) as usize
 }
 
 /// The small files of every format, by name.
@@ -125,7 +123,6 @@ impl Random {
 /// Every byte is a place to cut a small file at; of larger ones every few, and where members and records begin.
 #[test]
 fn a_file_that_is_cut_is_an_error() {
-    let _turn = turn();
     let victim = Victim::new();
     for (name, whole) in fixtures() {
         assert!(victim.read(&whole).is_ok(), "{name}");
@@ -208,15 +205,13 @@ fn mutations(each: usize, seconds: u64, seed: u64) -> usize {
 
 #[test]
 fn a_file_that_is_changed_is_an_error_or_other_tensors() {
-    let _turn = turn();
     assert!(mutations(150, 600, 1) > 1000);
 }
 
-/// `TCHVISION_SECONDS=300 cargo test --release --test hostile -- --ignored`
+/// `TCHVISION_SECONDS=300 cargo test --release --test weights hostile:: -- --ignored`
 #[test]
 #[ignore = "runs for minutes"]
 fn many_changed_files() {
-    let _turn = turn();
     let setting = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
     let (seconds, seed) = (setting("TCHVISION_SECONDS").unwrap_or(120), setting("TCHVISION_SEED"));
     let tried = mutations(usize::MAX, seconds, seed.unwrap_or_else(|| u64::from(std::process::id())));
@@ -272,7 +267,6 @@ fn stored<'a>(name: &'a [u8], bytes: &[u8]) -> Member<'a> {
 
 #[test]
 fn names_of_a_zip_lead_nowhere() {
-    let _turn = turn();
     let victim = Victim::new();
     let array = npy("'<f4'", "(2,)", &[0; 8]);
     // The same bytes under several names: names are looked up, never paths that are written.
@@ -288,7 +282,6 @@ fn names_of_a_zip_lead_nowhere() {
 
 #[test]
 fn sizes_of_a_zip_that_lie_are_refused() {
-    let _turn = turn();
     let victim = Victim::new();
     let array = npy("'<f4'", "(2,)", &[0; 8]);
     let length = array.len() as u32;
@@ -309,7 +302,6 @@ fn sizes_of_a_zip_that_lie_are_refused() {
 /// Ten thousand members that are one and the same megabyte of nothing.
 #[test]
 fn members_that_overlap_are_no_bomb() {
-    let _turn = turn();
     let victim = Victim::new();
     let array = npy("'|u1'", "(1048576,)", &vec![0; 1 << 20]);
     let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
@@ -335,7 +327,6 @@ fn members_that_overlap_are_no_bomb() {
 
 #[test]
 fn arrays_that_are_no_tensors_are_refused() {
-    let _turn = turn();
     let victim = Victim::new();
     let huge = "9223372036854775807";
     for (descr, shape, why) in [
@@ -369,7 +360,6 @@ fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn safetensors_whose_header_lies_are_refused() {
-    let _turn = turn();
     let victim = Victim::new();
     let tensor = |dtype: &str, shape: &str, from: u64, to: u64| {
         format!(r#"{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{from},{to}]}}"#)
@@ -415,7 +405,6 @@ fn legacy(data: &[u8], storage: &[u8]) -> Vec<u8> {
 /// Values may be named again and again: neither the time nor the memory may follow what that spells.
 #[test]
 fn a_pickle_that_names_itself_is_no_bomb() {
-    let _turn = turn();
     let victim = Victim::new();
     let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
     // A dict of 200,000 numbers, 200,000 times in a dict: forty thousand million if each were looked through.
@@ -459,7 +448,6 @@ fn a_pickle_that_names_itself_is_no_bomb() {
 /// One tensor that says it is of very many blocks.
 #[test]
 fn blocks_without_end_are_refused() {
-    let _turn = turn();
     let victim = Victim::new();
     let array = npy("'<f4'", "(4611686018427387904, 0)", &[]);
     let name = b"Transformer/encoderblock/LayerNorm_0/scale.npy";
@@ -474,7 +462,6 @@ fn blocks_without_end_are_refused() {
 /// Numbers in names are computed with: none is too large for it.
 #[test]
 fn numbers_without_end_in_names_are_names() {
-    let _turn = turn();
     let huge = u64::MAX;
     for (model, name) in [
         ("torchvision/mobilenet_v2", format!("blocks.6.{huge}.conv_pw.weight")),
@@ -497,7 +484,6 @@ fn numbers_without_end_in_names_are_names() {
 
 #[test]
 fn a_folder_is_no_file() {
-    let _turn = turn();
     let message = format!("{:#}", Archive::open(Victim::new().folder.path()).err().unwrap());
     assert!(message.contains("no file, but a folder"), "{message}");
 }

@@ -1,8 +1,6 @@
 //! Pictures: the same pixels as Pillow, and the same inputs as torchvision and timm.
 
-mod common;
-
-use common::{golden, uniform, values};
+use crate::common::{golden, uniform, values};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

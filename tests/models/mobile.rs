@@ -1,8 +1,6 @@
 //! Mobile nets: compound scaling, training, and what a wrong table is told.
 
-mod common;
-
-use common::{fill, freezes_in_bfloat16, images};
+use crate::common::{fill, freezes_in_bfloat16, images};
 use tch::{Device, Kind, Tensor};
 use tchvision::models::{Architecture, ModelSpec};
 use tchvision::nn::Store;

@@ -1,9 +1,7 @@
 //! ViT and Swin beside their logits (parity.rs): weights adapted to other images and classes, features, first values,
 //! stochastic depth, frozen passes, memory.
 
-mod common;
-
-use common::{assert_close, fill, golden, images, value, values};
+use crate::common::{assert_close, fill, golden, images, value, values};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::Write;
@@ -257,7 +255,11 @@ fn large_models_take_little_more_memory_than_their_weights() {
         let bytes = sparse_file(&path, &store.state_dict());
         let from = if from_file { path.to_str().unwrap() } else { "" };
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "large_models_take_little_more_memory_than_their_weights", "--nocapture"])
+            .args([
+                "--exact",
+                "transformers::large_models_take_little_more_memory_than_their_weights",
+                "--nocapture",
+            ])
             .env(PEAK, format!("{name} {from}"))
             .output()
             .unwrap();

@@ -1,9 +1,7 @@
 //! Training: optimizers against PyTorch's numbers, and runs that are killed, stopped, broken and started again.
 
-mod common;
-
-use common::lab::{Lab, bits, kill_until_done, text, written};
-use common::{assert_close, golden, images, value, values};
+use crate::common::lab::{Lab, bits, kill_until_done, text, written};
+use crate::common::{assert_close, golden, images, value, values};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! Augmentation: each operation to the bit against Pillow, what is random by its distribution.
 
-mod common;
-
 use tch::{Kind, Tensor};
 use tchvision::data::Stream;
 use tchvision::data::augment::{
@@ -60,7 +58,7 @@ fn operation(name: &str, number: f64, bicubic: bool) -> Operation {
 
 #[test]
 fn every_operation_gives_the_pixels_of_pillow() {
-    let goldens = common::golden("augment.json");
+    let goldens = crate::common::golden("augment.json");
     let goldens = goldens.as_array().unwrap();
     assert!(goldens.len() > 300);
     for golden in goldens {
@@ -259,7 +257,7 @@ fn mixtures_have_the_shares_that_they_are_drawn_with() {
 /// Against the definition, number by number.
 #[test]
 fn batches_are_mixed_with_themselves_reversed() {
-    let images = common::images("mix", &[3, 2, 4, 5]);
+    let images = crate::common::images("mix", &[3, 2, 4, 5]);
     let labels = Tensor::from_slice(&[0i64, 2, 1]);
     let at = |tensor: &Tensor, index: [i64; 4]| tensor.double_value(&index);
     let part = Rectangle { left: 1, top: 2, width: 3, height: 2 };
@@ -278,9 +276,12 @@ fn batches_are_mixed_with_themselves_reversed() {
         }
         let want = [[0.7, 0.3, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.3, 0.7, 0.0, 0.0]].concat();
         assert_eq!(targets.kind(), Kind::Float);
-        for (got, want) in common::values(&targets).iter().zip(want) {
+        for (got, want) in crate::common::values(&targets).iter().zip(want) {
             assert!((got - want).abs() < 1e-6);
         }
-        assert_eq!(common::values(&images), common::values(&common::images("mix", &[3, 2, 4, 5])));
+        assert_eq!(
+            crate::common::values(&images),
+            crate::common::values(&crate::common::images("mix", &[3, 2, 4, 5]))
+        );
     }
 }

@@ -1,0 +1,10 @@
+//! The verbs: their output, exit codes and contracts.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bench;
+mod data;
+mod images;
+mod import;
+mod weights;

@@ -1,0 +1,7 @@
+//! Training: passes, optimizers, and runs that are killed and go on.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod passes;
+mod runs;

@@ -1,0 +1,11 @@
+//! Files of weights: read, named, fetched, catalogued, and those that mean harm.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod catalogue;
+mod fetch;
+mod files;
+mod hostile;
+mod naming;
+mod original;
