@@ -1,4 +1,4 @@
-"""The peers of `tchvision bench loader`: writes pictures, and times torchvision's loaders over them."""
+"""The peers of `tchvision bench loader`: writes images, and times torchvision's loaders on them."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 500, 375
 
 
 def write(folder, count):
-    """Pictures with coarse and fine structure: JPEGs of about 70 KB at quality 90, as photographs of this size have."""
+    """Images with coarse and fine structure: JPEGs of about 70 KB at quality 90, like photographs of this size."""
     draw = np.random.default_rng(0)
     for half, pictures in (("train", count), ("val", 1)):
         place = pathlib.Path(folder, half, "pictures")
@@ -46,7 +46,7 @@ def tensors(folder):
 
 
 def images_per_second(dataset, threads, batch, repeats):
-    """The best of some epochs after a first one, in which workers start."""
+    """The best of several epochs after a first one, in which the workers start."""
     workers = 0 if threads == 1 else threads
     loader = DataLoader(dataset, batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
     best = 0.0

@@ -1,9 +1,9 @@
-"""The other libraries' side of `tchvision bench infer` and `bench train`: one process a peer.
+"""The other libraries' side of `tchvision bench infer` and `bench train`: one process per peer.
 
     peers.py WORK PEER MODEL BATCH HEIGHT WIDTH DTYPE THREADS DEVICE
 
-Prints the versions of what it uses as JSON when it is warm, then, for every number N on stdin, a JSON list of the
-milliseconds of N steps. A peer that is not installed ends with exit code 3 and says what is missing.
+Once warm, prints the versions that it uses as JSON; then, for every number N on stdin, a JSON list of the milliseconds
+of N steps. If a peer is not installed, exits with code 3 and a message that names the missing package.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from torch import nn  # noqa: E402
 
 torch.set_num_threads(THREADS)
 torch.manual_seed(0)
-torch.backends.cudnn.benchmark = True  # on a GPU, as ours
-# Of the libraries that take part.
+torch.backends.cudnn.benchmark = True  # on a GPU, as in ours
+# The versions of the libraries in use.
 VERSIONS = {"torch": torch.__version__}
 
 
 def resnet_of_small_images(stem, planes, blocks, block, classes=10):
-    """Three stages of `blocks` blocks after a 3×3 convolution, as the papers have them for CIFAR."""
+    """Three stages of `blocks` blocks after a 3×3 convolution, as in the papers' nets for CIFAR."""
     layers, channels = [nn.Conv2d(3, stem, 3, padding=1, bias=False)], stem
     if block is not Wide:
         layers += [nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]
@@ -83,7 +83,7 @@ class Wide(nn.Module):
 
 
 class Grouped(nn.Module):
-    """ResNeXt's bottleneck of 8 groups of 16 channels at 64 planes, projection where the shape changes."""
+    """ResNeXt's bottleneck with 8 groups of 16 channels at 64 planes, projection where the shape changes."""
 
     def __init__(self, inputs, planes, stride):
         super().__init__()

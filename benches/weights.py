@@ -1,9 +1,9 @@
-"""PyTorch's side of `tchvision bench weights`: writes the files, and times how its libraries read them.
+"""PyTorch's side of `tchvision bench weights`: writes the files, and times its libraries reading them.
 
     weights.py write FOLDER MEGABYTES        model.safetensors and model.pth with the same tensors
     weights.py time FILE MMAP REPEATS        prints {"median_ms": …, "peak_bytes": …}
 
-What is timed is what `tchvision` does: from the file to the values in tensors that a model already has.
+It times what `tchvision` does: from the file to values in the tensors of an existing model.
 """
 
 import json
@@ -18,7 +18,7 @@ import torch
 
 
 def write(folder, megabytes):
-    # Matrices of a transformer's width, with a vector beside each.
+    # Matrices of a transformer's width, each with a bias vector.
     count = max(1, int(megabytes) * 10**6 // (4 * 1024 * 1025))
     torch.manual_seed(0)
     state = {}

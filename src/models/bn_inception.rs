@@ -1,7 +1,7 @@
-//! BN-Inception (1502.03167, Figure 5): GoogLeNet with batch norm and two 3×3 convolutions for its 5×5.
+//! BN-Inception (1502.03167, Figure 5): GoogLeNet with batch norm and two 3×3 convolutions in place of its 5×5.
 //!
 //! The figure prints 576 channels after 4c and 4d and 1024 after 4e; its own columns give 608, 608 and 1056, which are
-//! built. Keys as torchvision's GoogLeNet: `conv1.conv`, `conv1.bn`, `inception3a.branch1.conv`, …, `fc`.
+//! used here. Keys as torchvision's GoogLeNet: `conv1.conv`, `conv1.bn`, `inception3a.branch1.conv`, …, `fc`.
 
 use super::inception_v3::basic_conv;
 use super::net::Net;
@@ -20,7 +20,7 @@ pub struct Config {
     pub in_chans: i64,
     /// Height and width of the images at which costs are stated.
     pub image_size: i64,
-    /// Reduction r of squeeze-excitation after every module; 0 is none.
+    /// Reduction r of squeeze-excitation after every module; 0 for none.
     pub se_reduction: i64,
     /// Dropout before the classifier.
     pub dropout: f64,
@@ -48,14 +48,14 @@ impl super::Config for Config {
     }
 }
 
-/// What the last branch pools.
+/// The pooling of the last branch.
 enum Pool {
     Average,
     Max,
 }
 
-/// The channels of a module, by the columns of the figure. Without `conv1x1` it halves the resolution, and its last
-/// branch is the pooling alone.
+/// The channels of a module, named as the columns of the figure. A module without `conv1x1` halves the resolution, and
+/// its last branch is only the pooling.
 struct Widths {
     conv1x1: i64,
     reduce3x3: i64,

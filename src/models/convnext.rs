@@ -1,4 +1,4 @@
-//! ConvNeXt (2201.03545) as torchvision has it.
+//! ConvNeXt (2201.03545) as in torchvision.
 //!
 //! Keys as torchvision's: `features.0.0`, `features.0.1`, `features.1.0.layer_scale`, `features.1.0.block.0`, …,
 //! `classifier.0`, `classifier.2`.
@@ -31,9 +31,9 @@ pub struct Config {
     pub layers: Vec<i64>,
     /// Kernel of the depthwise convolutions.
     pub kernel: i64,
-    /// Hidden channels of a block by its own.
+    /// Hidden channels of a block per channel.
     pub expansion: i64,
-    /// Initial factor of each branch's channels.
+    /// Initial layer scale of each branch.
     pub layer_scale: f64,
     /// Dropout before the classifier.
     pub dropout: f64,
@@ -78,7 +78,7 @@ impl Config {
         let Self { channels, layers, kernel, .. } = self;
         ensure!(
             !channels.is_empty() && channels.len() == layers.len(),
-            "`channels` {channels:?} and `layers` {layers:?} must have a number a stage"
+            "`channels` {channels:?} and `layers` {layers:?} must have one number per stage"
         );
         ensure!(layers.iter().all(|&n| n > 0), "`layers` {layers:?} must be positive");
         ensure!(kernel % 2 == 1, "`kernel` {kernel} must be odd");
@@ -97,7 +97,7 @@ impl super::Config for Config {
     }
 }
 
-/// A convolution whose kernel is its stride.
+/// A convolution whose stride equals its kernel.
 fn patches(path: &Path, from: i64, to: i64, patch: i64) -> Result<Conv2d> {
     Conv2d::new(path, Conv::new(from, to, patch).patches().init(Init::TRANSFORMER).zero_bias())
 }
@@ -179,7 +179,7 @@ impl Layer for Block {
     }
 }
 
-/// Global average, norm, dropout and classifier.
+/// Global average pooling, norm, dropout and classifier.
 struct Head {
     norm: LayerNorm2d,
     dropout: Dropout,

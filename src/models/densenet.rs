@@ -1,9 +1,9 @@
-//! DenseNet (1608.06993): -BC for ImageNet (Table 1) as torchvision and timm have it, and the paper's nets for small
+//! DenseNet (1608.06993): DenseNet-BC for ImageNet (Table 1) as in torchvision and timm, and the paper's nets for small
 //! images.
 //!
 //! Keys of both: `features.conv0`, `features.norm0`, `features.denseblock1.denselayer1.norm1`, …,
-//! `features.transition1.norm`, …, `features.norm5`, `classifier`. torchvision's oldest files spell `norm.1` for
-//! `norm1`: that is a rule of naming, not of this file.
+//! `features.transition1.norm`, …, `features.norm5`, `classifier`. torchvision's oldest files have `norm.1` for
+//! `norm1`, which the naming rules translate.
 
 use super::net::Net;
 use super::{Entry, Model};
@@ -29,9 +29,9 @@ pub struct Config {
     pub blocks: Vec<i64>,
     /// Channels of the first convolution.
     pub stem: i64,
-    /// A 3×3 convolution alone before the first block, for small images, instead of 7×7, norm and pooling.
+    /// A single 3×3 convolution before the first block, for small images, instead of a 7×7 one, norm and pooling.
     pub small_stem: bool,
-    /// Channels of a layer's 1×1 convolution, in growth rates; 0 is none (DenseNet without B).
+    /// Channels of a layer's 1×1 convolution, in growth rates; 0 for none (DenseNet without B).
     pub bottleneck: i64,
     /// Compression θ: the share of the channels that a transition keeps.
     pub compression: f64,
@@ -73,7 +73,7 @@ impl Config {
         Self::of(32, [6, 12, 32, 32])
     }
 
-    /// DenseNet-264, k = 32: the paper's alone.
+    /// DenseNet-264, k = 32: only in the paper.
     pub fn densenet264() -> Self {
         Self::of(32, [6, 12, 64, 48])
     }
@@ -119,8 +119,8 @@ fn conv(in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
     Conv::new(in_channels, out_channels, kernel).same().no_bias().init(Init::KaimingFanIn)
 }
 
-/// Norm, ReLU, 1×1, norm, ReLU, 3×3, the 1×1 with its norm only in DenseNet-B: the `growth` channels that are added to
-/// the (N, in, H, W) before.
+/// Norm, ReLU, 1×1, norm, ReLU, 3×3, the 1×1 with its norm only in DenseNet-B: the `growth` channels that are appended
+/// to its input (N, in, H, W).
 struct DenseLayer {
     norm1: NormAct,
     bottleneck: Option<ConvNorm>,
@@ -154,7 +154,7 @@ impl Layer for DenseLayer {
     }
 }
 
-/// Layers each of which sees the output of all before it.
+/// Layers that each see the outputs of all layers before.
 struct DenseBlock(Vec<DenseLayer>);
 
 impl Layer for DenseBlock {
@@ -188,13 +188,12 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let mut add = |name: &str, layer: Box<dyn Layer>| stages.push((format!("features.{name}"), layer));
 
     let (conv0, norm0) = (&features / "conv0", &features / "norm0");
-    match config.small_stem {
-        true => add("conv0", Box::new(Conv2d::new(&conv0, conv(config.in_chans, config.stem, 3))?)),
-        false => {
-            let conv = conv(config.in_chans, config.stem, 7).stride(2);
-            add("norm0", Box::new(ConvNormAct::relu(ConvNorm::new(&conv0, &norm0, conv)?)));
-            add("pool0", Box::new(MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) }));
-        }
+    if config.small_stem {
+        add("conv0", Box::new(Conv2d::new(&conv0, conv(config.in_chans, config.stem, 3))?));
+    } else {
+        let conv = conv(config.in_chans, config.stem, 7).stride(2);
+        add("norm0", Box::new(ConvNormAct::relu(ConvNorm::new(&conv0, &norm0, conv)?)));
+        add("pool0", Box::new(MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) }));
     }
     let mut channels = config.stem;
     for (&layers, number) in config.blocks.iter().zip(1..) {
@@ -222,7 +221,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     Ok(Net::new(stages, Classifier::new(classifier, config.dropout)?))
 }
 
-/// Both libraries' nets and the papers' others.
+/// Both libraries' nets and the paper's others.
 pub(super) fn entries() -> Vec<Entry> {
     let nets = [
         ("densenet121", Config::densenet121()),

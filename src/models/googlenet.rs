@@ -1,4 +1,4 @@
-//! GoogLeNet (1409.4842) as published, and as torchvision has it: batch norm throughout, 3×3 where the paper has 5×5
+//! GoogLeNet (1409.4842) as published, and as in torchvision: batch norm throughout, 3×3 in place of the paper's 5×5
 //! convolutions.
 //!
 //! Keys as torchvision's: `conv1.conv`, `conv1.bn`, `inception3a.branch1.conv`, …, `aux1.fc1`, `fc`; without batch norm
@@ -39,13 +39,13 @@ pub struct Config {
     pub response_norm: bool,
     /// Kernel of the third branch: 5 in the paper.
     pub third_kernel: i64,
-    /// Reduction r of squeeze-excitation after every module; 0 is none.
+    /// Reduction r of squeeze-excitation after every module; 0 for none.
     pub se_reduction: i64,
-    /// Heads on `inception4a` and `inception4d` that are trained beside the last.
+    /// Auxiliary heads on `inception4a` and `inception4d`, trained beside the main one.
     pub aux_logits: bool,
     pub aux_pool: AuxiliaryPool,
-    /// From torchvision's normalisation of images to that of the weights' origin, (x − 0.5)/0.5: for torchvision's
-    /// pretrained weights.
+    /// Converts images from torchvision's normalisation to (x − 0.5)/0.5, that of the original weights: for
+    /// torchvision's pretrained weights.
     pub transform_input: bool,
     /// Dropout before the classifier.
     pub dropout: f64,
@@ -103,8 +103,8 @@ impl super::Config for Config {
 }
 
 impl Config {
-    /// How weights start: with batch norm as torchvision's; without, so that the signal outlasts 22 layers (the paper
-    /// says nothing).
+    /// Initialisation of the weights: with batch norm as torchvision's; without, such that the signal survives 22
+    /// layers (the paper does not say).
     fn init(&self) -> Init {
         if self.batch_norm { Init::TruncatedNormal(0.01) } else { Init::XavierUniform }
     }
@@ -112,17 +112,18 @@ impl Config {
     /// A convolution with ReLU after it.
     fn conv(&self, path: &Path, conv: Conv) -> Result<Box<dyn Layer>> {
         let conv = conv.init(self.init());
-        Ok(match self.batch_norm {
-            true => basic_conv(path, conv)?,
-            false => Box::new(ConvRelu(Conv2d::new(&(path / "conv"), conv.zero_bias())?)),
+        Ok(if self.batch_norm {
+            basic_conv(path, conv)?
+        } else {
+            Box::new(ConvRelu(Conv2d::new(&(path / "conv"), conv.zero_bias())?))
         })
     }
 }
 
-/// Of the authors' Caffe model, which like PyTorch takes the mean of the squares.
+/// From the authors' Caffe model, which like PyTorch takes the mean of the squares.
 const RESPONSE_NORM: LocalResponseNorm = LocalResponseNorm { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0 };
 
-/// The channels of a module, by the columns of the paper's Table 1.
+/// The channels of a module, named as the columns of the paper's Table 1.
 struct Widths {
     conv1x1: i64,
     reduce3x3: i64,
@@ -205,7 +206,7 @@ fn inception(path: &Path, config: &Config, in_channels: i64, widths: &Widths) ->
     })
 }
 
-/// Features averaged to 4×4, a 1×1 convolution and two fully connected layers.
+/// Average pooling to 4×4, a 1×1 convolution and two fully connected layers.
 struct AuxiliaryHead {
     pool: AuxiliaryPool,
     conv: Box<dyn Layer>,
@@ -264,12 +265,13 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
             _ => {}
         }
     }
-    let auxiliaries = match config.aux_logits {
-        true => vec![
+    let auxiliaries = if config.aux_logits {
+        vec![
             ("inception4a", AuxiliaryHead::new(&(path / "aux1"), config, 512)?),
             ("inception4d", AuxiliaryHead::new(&(path / "aux2"), config, 528)?),
-        ],
-        false => Vec::new(),
+        ]
+    } else {
+        Vec::new()
     };
     let fc = Linear::weights(&(path / "fc"), channels, config.num_classes, config.init())?;
     let net = Net::new(stages, Classifier::new(fc, config.dropout)?);

@@ -1,4 +1,4 @@
-//! Inception-ResNet v2 (1602.07261, section 3.2) as timm has it.
+//! Inception-ResNet v2 (1602.07261, section 3.2) as in timm.
 //!
 //! Keys as timm's: `conv2d_1a.conv`, `conv2d_1a.bn`, …, `mixed_5b.branch1.0.conv`, …, `repeat.0.branch0.conv`,
 //! `repeat.0.conv2d`, …, `classif`.
@@ -22,7 +22,7 @@ pub struct Config {
     pub image_size: i64,
     /// Modules at 35×35, 17×17 and 8×8, the last of which has no ReLU at its end.
     pub modules: [i64; 3],
-    /// What their branches are scaled by before the addition; the last is not.
+    /// Factors that scale their branches before the addition; the last module's is not scaled.
     pub scales: [f64; 3],
     /// Dropout before the classifier.
     pub dropout: f64,

@@ -1,4 +1,4 @@
-//! Inception v3 (1512.00567) as torchvision and timm have it, with what the Inception nets share.
+//! Inception v3 (1512.00567) as in torchvision and timm, with the parts that the Inception nets share.
 //!
 //! Keys of both: `Conv2d_1a_3x3.conv`, `Conv2d_1a_3x3.bn`, …, `Mixed_5b.branch1x1.conv`, …, `fc`; torchvision's files
 //! have `AuxLogits` as well.
@@ -22,10 +22,10 @@ pub struct Config {
     pub in_chans: i64,
     /// Height and width of the images at which costs are stated.
     pub image_size: i64,
-    /// A head on `Mixed_6e` that is trained beside the last.
+    /// An auxiliary head on `Mixed_6e`, trained beside the main one.
     pub aux_logits: bool,
-    /// From torchvision's normalisation of images to that of the weights' origin, (x − 0.5)/0.5: for torchvision's
-    /// pretrained weights.
+    /// Converts images from torchvision's normalisation to (x − 0.5)/0.5, that of the original weights: for
+    /// torchvision's pretrained weights.
     pub transform_input: bool,
     /// Dropout before the classifier.
     pub dropout: f64,
@@ -66,13 +66,13 @@ pub(super) fn basic_conv(path: &Path, conv: Conv) -> Result<Box<dyn Layer>> {
     Ok(Box::new(ConvNormAct::relu(conv.eps(1e-3))))
 }
 
-/// Images normalised by torchvision's mean and deviation, renormalised to (x − 0.5)/0.5, then the first layer.
+/// Renormalises images from torchvision's mean and standard deviation to (x − 0.5)/0.5, then runs the first layer.
 pub(super) struct TransformInput {
     first: Box<dyn Layer>,
 }
 
 impl TransformInput {
-    /// `first` itself if images are not to be transformed.
+    /// `first` itself unless `transform`.
     ///
     /// # Errors
     /// Images that do not have the three channels of RGB.
@@ -132,7 +132,7 @@ fn module_a(path: &Path, inputs: i64, pool_features: i64) -> Result<Box<dyn Laye
     ])))
 }
 
-/// To half the resolution.
+/// Halves the resolution.
 fn module_b(path: &Path, inputs: i64) -> Result<Box<dyn Layer>> {
     let conv = |name: &str, spec: Conv| conv(&(path / name), spec);
     Ok(Box::new(Concat::new(vec![
@@ -167,7 +167,7 @@ fn module_c(path: &Path, inputs: i64, c7: i64) -> Result<Box<dyn Layer>> {
     ])))
 }
 
-/// To half the resolution.
+/// Halves the resolution.
 fn module_d(path: &Path, inputs: i64) -> Result<Box<dyn Layer>> {
     let conv = |name: &str, spec: Conv| conv(&(path / name), spec);
     Ok(Box::new(Concat::new(vec![
@@ -185,7 +185,7 @@ fn module_d(path: &Path, inputs: i64) -> Result<Box<dyn Layer>> {
     ])))
 }
 
-/// Figure 7: rows and columns side by side.
+/// Figure 7: 1×3 and 3×1 convolutions in parallel.
 fn module_e(path: &Path, inputs: i64) -> Result<Box<dyn Layer>> {
     let conv = |name: &str, spec: Conv| conv(&(path / name), spec);
     let cross = |row: &str, column: &str| -> Result<Box<dyn Layer>> {
@@ -205,7 +205,7 @@ fn module_e(path: &Path, inputs: i64) -> Result<Box<dyn Layer>> {
     ])))
 }
 
-/// Averages, two convolutions and a classifier.
+/// Average pooling, two convolutions and a classifier.
 struct AuxiliaryHead {
     conv0: Box<dyn Layer>,
     conv1: Box<dyn Layer>,
@@ -252,9 +252,10 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         ("Mixed_6d", module_c(&at("Mixed_6d"), 768, 160)?),
         ("Mixed_6e", module_c(&at("Mixed_6e"), 768, 192)?),
     ];
-    let auxiliary = match config.aux_logits {
-        true => Some(AuxiliaryHead::new(&at("AuxLogits"), 768, config.num_classes)?),
-        false => None,
+    let auxiliary = if config.aux_logits {
+        Some(AuxiliaryHead::new(&at("AuxLogits"), 768, config.num_classes)?)
+    } else {
+        None
     };
     stages.extend([
         ("Mixed_7a", module_d(&at("Mixed_7a"), 768)?),

@@ -1,4 +1,4 @@
-//! Inception v4 (1602.07261, section 3.1) as timm has it.
+//! Inception v4 (1602.07261, section 3.1) as in timm.
 //!
 //! Keys as timm's: the layers of `features` by number, `features.0.conv`, `features.0.bn`, …,
 //! `features.6.branch1.0.conv`, …, `last_linear`.
@@ -41,7 +41,7 @@ impl super::Config for Config {
     }
 }
 
-/// The mean of the 3×3 pixels around each that are in the image.
+/// 3×3 average pooling at stride 1, without padding in the mean.
 pub(super) fn average() -> Box<dyn Layer> {
     Box::new(AvgPool2d { stride: 1, padding: 1, count_include_pad: false, ..AvgPool2d::new(3) })
 }
@@ -50,7 +50,7 @@ pub(super) fn halve() -> Box<dyn Layer> {
     Box::new(MaxPool2d { stride: 2, ..MaxPool2d::new(3) })
 }
 
-/// Convolutions one after the other, with the keys `0`, `1` and so on.
+/// Convolutions in sequence, with the keys `0`, `1` and so on.
 pub(super) fn branch(path: &Path, convs: Vec<Conv>) -> Result<Vec<Box<dyn Layer>>> {
     convs.into_iter().enumerate().map(|(i, conv)| basic_conv(&(path / i), conv)).collect()
 }
@@ -144,7 +144,7 @@ fn reduction_b(path: &Path) -> Result<Box<dyn Layer>> {
     ])))
 }
 
-/// Figure 6: rows and columns side by side.
+/// Figure 6: 1×3 and 3×1 convolutions in parallel.
 fn inception_c(path: &Path) -> Result<Box<dyn Layer>> {
     let conv = |name: &str, spec: Conv| basic_conv(&(path / name), spec);
     let cross = |row: &str, column: &str, inputs: i64| -> Result<Box<dyn Layer>> {

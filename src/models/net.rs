@@ -1,9 +1,9 @@
-//! What most networks are: stages in a row and a head.
+//! The structure of most networks: a sequence of stages and a head.
 
 use super::Model;
 use crate::nn::Layer;
 
-/// Stages in a row and a head, and the heads that help training.
+/// A sequence of stages, a head, and auxiliary heads for training.
 pub(super) struct Net {
     stages: Vec<(String, Box<dyn Layer>)>,
     auxiliaries: Vec<(String, Box<dyn Layer>)>,
@@ -11,13 +11,13 @@ pub(super) struct Net {
 }
 
 impl Net {
-    /// The stages by name, in the order of the pass, and the head after the last of them.
+    /// Named stages in order, and the head after the last of them.
     pub fn new<N: Into<String>>(stages: Vec<(N, Box<dyn Layer>)>, head: impl Layer + 'static) -> Self {
         let stages = stages.into_iter().map(|(name, stage)| (name.into(), stage)).collect();
         Self { stages, auxiliaries: Vec::new(), head: Box::new(head) }
     }
 
-    /// With a head on the output of `stage` that is trained beside the last.
+    /// With an auxiliary head on the output of `stage`, trained beside the main one.
     pub fn auxiliary(mut self, stage: &str, head: impl Layer + 'static) -> Self {
         self.auxiliaries.push((stage.to_owned(), Box::new(head)));
         self

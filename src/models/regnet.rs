@@ -1,4 +1,4 @@
-//! RegNetX and RegNetY (2003.13678) as torchvision has them.
+//! RegNetX and RegNetY (2003.13678) as in torchvision.
 //!
 //! Keys as torchvision's: `stem.0`, `trunk_output.block1.block1-0.proj.0`, `trunk_output.block1.block1-0.f.a.0`, …,
 //! `fc`.
@@ -16,7 +16,7 @@ use tch::Tensor;
 /// Widths are multiples of this.
 const QUANTUM: f64 = 8.0;
 
-/// A net whose blocks widen by a line, in steps of one factor, so that stages come out (section 3.3).
+/// A net whose block widths grow linearly, rounded to powers of one factor, which gives the stages (section 3.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -26,26 +26,26 @@ pub struct Config {
     pub image_size: i64,
     /// Channels of the stem.
     pub stem: i64,
-    /// Blocks in all (d).
+    /// Total number of blocks (d).
     pub depth: i64,
     /// Width of the first block (w_0).
     pub initial_width: i64,
-    /// By how much each block is wider than the one before (w_a), before the steps.
+    /// By how much each block is wider than the one before (w_a), before rounding.
     pub slope: f64,
     /// Factor from one stage's width to the next (w_m).
     pub multiplier: f64,
     /// Channels of a group of the 3×3 convolutions (g).
     pub group_width: i64,
-    /// Inner channels of a block by its output's (1/b).
+    /// Inner channels of a block per output channel (1/b).
     pub bottleneck: f64,
-    /// Channels that squeeze-excitation keeps, by the block's input; 0 is none (X).
+    /// Channels in squeeze-excitation per input channel of the block; 0 for none (RegNetX).
     pub squeeze: f64,
     /// Dropout before the classifier.
     pub dropout: f64,
 }
 
 impl Config {
-    /// RegNetX-400MF: the values that all share, and the smallest net's own.
+    /// RegNetX-400MF: the values that all nets share, and those of the smallest.
     pub fn regnet_x_400mf() -> Self {
         Self {
             num_classes: 1000,
@@ -174,7 +174,7 @@ impl Config {
         }
     }
 
-    /// Width of every block: on a line, rounded to powers of `multiplier` (equations 2 to 4).
+    /// Width of every block: linear, rounded to powers of `multiplier` (equations 2 to 4).
     fn block_widths(&self) -> impl Iterator<Item = i64> {
         let (first, slope, multiplier) = (self.initial_width as f64, self.slope, self.multiplier);
         (0..self.depth).map(move |block| {
@@ -184,7 +184,7 @@ impl Config {
         })
     }
 
-    /// Blocks of equal width in a row.
+    /// Runs of blocks of equal width.
     fn stages(&self) -> Vec<Stage> {
         let mut stages: Vec<Stage> = Vec::new();
         for width in self.block_widths() {
@@ -196,7 +196,7 @@ impl Config {
         stages
     }
 
-    /// Inner channels and groups of a stage's blocks, and what they put out: the width in whole groups.
+    /// Inner channels, groups and output channels of a stage's blocks, with the width in whole groups.
     fn shape(&self, width: i64) -> Shape {
         let inner = (width as f64 * self.bottleneck) as i64;
         let group_width = self.group_width.min(inner);
@@ -230,7 +230,7 @@ impl super::Config for Config {
     }
 }
 
-/// Blocks of one width, before it is fitted to groups.
+/// Blocks of one width, before it is rounded to whole groups.
 struct Stage {
     width: i64,
     blocks: i64,
@@ -261,9 +261,10 @@ struct Block {
 impl Block {
     fn new(path: &Path, config: &Config, from: i64, shape: Shape, stride: i64) -> Result<Self> {
         let Shape { inner, groups, out } = shape;
-        let proj = match from != out || stride != 1 {
-            true => Some(conv_norm(&(path / "proj"), Conv::new(from, out, 1).stride(stride))?),
-            false => None,
+        let proj = if from != out || stride != 1 {
+            Some(conv_norm(&(path / "proj"), Conv::new(from, out, 1).stride(stride))?)
+        } else {
+            None
         };
         let f = path / "f";
         let b = Conv::new(inner, inner, 3).same().stride(stride).groups(groups);
@@ -277,7 +278,7 @@ impl Block {
     }
 }
 
-/// Of the inner channels, to a share of the block's input.
+/// Squeeze-excitation of the inner channels, reduced to a share of the block's input channels.
 fn squeeze_excite(path: &Path, config: &Config, from: i64, inner: i64) -> Result<Option<SqueezeExcite>> {
     if config.squeeze == 0.0 {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! ShuffleNet V2 (1807.11164) as torchvision has it.
+//! ShuffleNet V2 (1807.11164) as in torchvision.
 //!
 //! Keys as torchvision's: `conv1.0`, `conv1.1`, `stage2.0.branch1.0`, `stage2.0.branch2.0`, …, `conv5.0`, `fc`.
 
@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Three stages of units that work on one half of the channels and shuffle them with the other.
+/// Three stages of units that transform one half of the channels and shuffle it with the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -21,7 +21,7 @@ pub struct Config {
     pub image_size: i64,
     /// Channels of the first convolution.
     pub stem: i64,
-    /// Output channels of each stage: even.
+    /// Output channels of each stage; must be even.
     pub channels: [i64; 3],
     /// Units of each stage.
     pub layers: [i64; 3],
@@ -83,17 +83,17 @@ impl super::Config for Config {
     }
 }
 
-/// Convolution and norm as the layers `first` and after of a sequence.
+/// Convolution and norm as layers `first` and `first + 1` of a sequence.
 fn conv_norm(path: &Path, first: usize, conv: Conv) -> Result<ConvNorm> {
     ConvNorm::new(&(path / first), &(path / (first + 1)), conv)
 }
 
-/// A 3×3 convolution of each channel for itself.
+/// A 3×3 depthwise convolution.
 fn depthwise(channels: i64, stride: i64) -> Conv {
     Conv::new(channels, channels, 3).same().stride(stride).groups(channels)
 }
 
-/// The branch at half the resolution that replaces the untouched half: depthwise, then pointwise.
+/// The downsampling branch that replaces the untouched half: depthwise, then pointwise.
 struct Down {
     depthwise: ConvNorm,
     pointwise: ConvNorm,
@@ -115,7 +115,7 @@ impl Layer for Down {
     }
 }
 
-/// The branch that works: pointwise, depthwise, pointwise.
+/// The main branch: pointwise, depthwise, pointwise.
 struct Branch {
     pointwise: ConvNorm,
     depthwise: ConvNorm,
@@ -150,12 +150,13 @@ struct Unit {
 impl Unit {
     fn new(path: &Path, from: i64, to: i64, down: bool) -> Result<Self> {
         let (branch1, branch2) = (path / "branch1", path / "branch2");
-        Ok(match down {
-            true => Self {
+        Ok(if down {
+            Self {
                 branch1: Some(Down::new(&branch1, from, to / 2)?),
                 branch2: Branch::new(&branch2, from, to / 2, 2)?,
-            },
-            false => Self { branch1: None, branch2: Branch::new(&branch2, to / 2, to / 2, 1)? },
+            }
+        } else {
+            Self { branch1: None, branch2: Branch::new(&branch2, to / 2, to / 2, 1)? }
         })
     }
 }
@@ -174,7 +175,7 @@ impl Layer for Unit {
     }
 }
 
-/// The channels of two maps in turn: (N, C, H, W) twice to (N, 2C, H, W).
+/// Interleaves the channels of two maps: (N, C, H, W) twice to (N, 2C, H, W).
 fn shuffle(first: &Tensor, second: &Tensor) -> Result<Tensor> {
     Ok(Tensor::f_stack(&[first, second], 2)?.f_flatten(1, 2)?)
 }

@@ -1,4 +1,4 @@
-//! SqueezeNet (1602.07360) as torchvision has it.
+//! SqueezeNet (1602.07360) as in torchvision.
 //!
 //! Keys as torchvision's: `features.0`, `features.3.squeeze`, `features.3.expand1x1`, …, `classifier.1`.
 
@@ -11,8 +11,8 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Fire modules with poolings between, and a classifier that is a convolution. The modules follow the paper's design
-/// space (section 5.1): what they expand to grows by `increment` every `frequency` modules.
+/// Fire modules with pooling in between, and a convolution as classifier. The modules follow the paper's design space
+/// (section 5.1): their output channels grow by `increment` every `frequency` modules.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -26,17 +26,17 @@ pub struct Config {
     pub stem_kernel: i64,
     /// Number of fire modules.
     pub modules: i64,
-    /// Channels that the first module puts out (base_e).
+    /// Output channels of the first module (base_e).
     pub base: i64,
-    /// Channels by which that grows (incr_e).
+    /// Channels by which they grow (incr_e).
     pub increment: i64,
-    /// Modules of the same channels (freq).
+    /// Number of modules with the same channels (freq).
     pub frequency: i64,
     /// Share of the channels that come from 3×3 convolutions (pct_3×3).
     pub share_3x3: f64,
-    /// Channels between a module's layers, by those that it puts out (SR).
+    /// Channels between a module's layers per output channel (SR).
     pub squeeze_ratio: f64,
-    /// How many modules stand before each pooling after the first.
+    /// Number of modules before each pooling after the first.
     pub pool_after: Vec<i64>,
     /// Dropout before the classifier.
     pub dropout: f64,
@@ -62,7 +62,8 @@ impl Config {
         }
     }
 
-    /// `torchvision.models.squeezenet1_1`: as accurate at 2.4 times fewer MACs, by a smaller stem and earlier poolings.
+    /// `torchvision.models.squeezenet1_1`: as accurate with 2.4 times fewer MACs, due to a smaller stem and earlier
+    /// pooling.
     pub fn squeezenet1_1() -> Self {
         Self { stem: 64, stem_kernel: 3, pool_after: vec![2, 4], ..Self::squeezenet1_0() }
     }
@@ -81,7 +82,7 @@ impl Config {
         ensure!(
             pool_after.iter().all(|after| (1..*modules).contains(after))
                 && pool_after.is_sorted_by(|a, b| a < b),
-            "`pool_after` {pool_after:?} must rise and lie between the {modules} modules"
+            "`pool_after` {pool_after:?} must be increasing and lie between the {modules} modules"
         );
         Ok(())
     }
@@ -110,7 +111,8 @@ struct Fire {
     expand3x3: i64,
 }
 
-/// 1×1 to few channels, then 1×1 and 3×3 side by side: (N, from, H, W) to (N, expand1x1 + expand3x3, H, W).
+/// A 1×1 convolution to few channels, then 1×1 and 3×3 in parallel: (N, from, H, W) to (N, expand1x1 + expand3x3, H,
+/// W).
 struct FireModule {
     squeeze: Conv2d,
     expand1x1: Conv2d,

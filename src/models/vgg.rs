@@ -1,9 +1,9 @@
-//! VGG (1409.1556), as published, and with batch norm or without as torchvision and timm have it.
+//! VGG (1409.1556) as published, and with or without batch norm as in torchvision and timm.
 //!
-//! The libraries have the paper's A, B, D and E, and differ in the classifier alone. torchvision's keys are
+//! The libraries have the paper's A, B, D and E, and differ only in the classifier. torchvision's keys are
 //! `classifier.0`, `classifier.3`, `classifier.6`, fully connected over 7×7 features; timm's are `pre_logits.fc1`,
-//! `pre_logits.fc2`, `head.fc`, the first two convolutions, so that larger images make maps of logits' inputs that are
-//! averaged. Both number the layers of `features` alike.
+//! `pre_logits.fc2`, `head.fc`, the first two convolutions, so that larger images give a map of hidden features, which
+//! is averaged. Both number the layers of `features` in the same way.
 
 use super::alexnet::RESPONSE_NORM;
 use super::net::Net;
@@ -16,26 +16,26 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// How the hidden layers of the classifier are spelt.
+/// How the hidden layers of the classifier are implemented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadKind {
-    /// torchvision: features averaged to 7×7, then fully connected.
+    /// torchvision: average pooling to 7×7, then fully connected layers.
     Linear,
-    /// timm: a 7×7 and a 1×1 convolution, then the mean over the places. With the same weights it is the paper's dense
-    /// evaluation: the mean of the logits of all 7×7 windows of the features (section 3.2).
+    /// timm: a 7×7 and a 1×1 convolution, then the mean over the positions. With the same weights it is the paper's
+    /// dense evaluation: the mean of the logits of all 7×7 windows of the features (section 3.2).
     Convolutional,
 }
 
-/// How the weights start; all biases start at 0.
+/// Initialisation of the weights; all biases are initialised to 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
-    /// Convolutions as N(0, 2/fan_out), linear layers as N(0, 0.01²): both libraries.
+    /// Convolutions N(0, 2/fan_out), linear layers N(0, 0.01²), as in both libraries.
     Kaiming,
-    /// All as N(0, 0.01²): the paper's A, from which its deeper nets start.
+    /// All N(0, 0.01²): the paper's A, with which its deeper nets are initialised.
     Normal,
-    /// All as Glorot and Bengio do, which makes do without A (the paper's note in section 3.1).
+    /// All as in Glorot and Bengio, which does not need A (the paper's note in section 3.1).
     Glorot,
 }
 
@@ -66,7 +66,7 @@ pub struct Config {
     pub image_size: i64,
     /// Convolutions of each stage.
     pub layers: [i64; 5],
-    /// Their channels.
+    /// Channels of each stage.
     pub channels: [i64; 5],
     /// Kernel of each stage's last convolution; all others are 3×3.
     pub last_kernels: [i64; 5],
@@ -109,7 +109,7 @@ impl Config {
         Self::of([2, 2, 2, 2, 2])
     }
 
-    /// The paper's C, of which neither library has the 1×1 convolutions.
+    /// The paper's C, whose 1×1 convolutions neither library has.
     pub fn vgg16_c() -> Self {
         Self { last_kernels: [3, 3, 1, 1, 1], ..Self::vgg16() }
     }
@@ -124,12 +124,12 @@ impl Config {
         Self::of([2, 2, 4, 4, 4])
     }
 
-    /// A-LRN, if this is A.
+    /// A-LRN, if applied to A.
     pub fn with_response_norm(self) -> Self {
         Self { response_norm: true, ..self }
     }
 
-    /// Weights that start otherwise.
+    /// With another initialisation of the weights.
     fn start(self, start: Start) -> Self {
         Self { start, ..self }
     }
@@ -139,20 +139,20 @@ impl Config {
         Self { batch_norm: true, ..self }
     }
 
-    /// The layers that a deeper net takes over from the paper's A to start with (section 3.1): its first four
-    /// convolutions, at their places in the stages, and the fully connected layers. Each by its key here and its key
-    /// in A, for [`crate::weights::take_over`].
+    /// The layers that a deeper net takes over from the paper's A as initialisation (section 3.1): its first four
+    /// convolutions, at the same positions in the stages, and the fully connected layers. Each as its key here and its
+    /// key in A, for [`crate::weights::take_over`].
     ///
     /// # Errors
-    /// A third stage of one convolution, which A has two of.
+    /// A third stage with a single convolution, where A has two.
     pub fn layers_from_a(&self) -> Result<Vec<(String, String)>> {
         ensure!(self.layers[2] >= 2, "net A has two convolutions in the third stage, not {}", self.layers[2]);
         let a = Self { layers: Self::vgg11().layers, ..self.clone() };
         let (here, there) = (self.conv_numbers(), a.conv_numbers());
         let mut layers = Vec::new();
-        for (stage, place) in [(0, 0), (1, 0), (2, 0), (2, 1)] {
+        for (stage, layer) in [(0, 0), (1, 0), (2, 0), (2, 1)] {
             for part in 0..=i64::from(self.batch_norm) {
-                let key = |numbers: &[Vec<i64>]| format!("features.{}", numbers[stage][place] + part);
+                let key = |numbers: &[Vec<i64>]| format!("features.{}", numbers[stage][layer] + part);
                 layers.push((key(&here), key(&there)));
             }
         }
@@ -211,7 +211,7 @@ impl super::Config for Config {
     }
 }
 
-/// Height and width of the features that the first hidden layer covers.
+/// Height and width of the feature map that the first hidden layer sees.
 const FIELD: i64 = 7;
 
 struct LinearHead {
@@ -240,9 +240,10 @@ struct ConvolutionalHead {
 impl Layer for ConvolutionalHead {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let (_, _, h, w) = x.size4()?;
-        let x = match h < FIELD || w < FIELD {
-            true => adaptive_avg_pool(x, [h.max(FIELD), w.max(FIELD)])?,
-            false => x.shallow_clone(),
+        let x = if h < FIELD || w < FIELD {
+            adaptive_avg_pool(x, [h.max(FIELD), w.max(FIELD)])?
+        } else {
+            x.shallow_clone()
         };
         let x = self.fc1.forward_act(&x, Activation::Relu, train)?;
         let x = self.fc2.forward_act(&self.dropout.forward(&x, train)?, Activation::Relu, train)?;
@@ -266,9 +267,10 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
             let kernel = if layer + 1 == numbers.len() { config.last_kernels[stage] } else { 3 };
             let conv = config.conv(channels, width, kernel).same();
             let (conv_path, norm_path) = (&features / number, &features / (number + 1));
-            layers.push(match config.batch_norm {
-                true => Box::new(ConvNormAct::relu(ConvNorm::with_bias(&conv_path, &norm_path, conv)?)),
-                false => Box::new(ConvRelu(Conv2d::new(&conv_path, conv)?)),
+            layers.push(if config.batch_norm {
+                Box::new(ConvNormAct::relu(ConvNorm::with_bias(&conv_path, &norm_path, conv)?))
+            } else {
+                Box::new(ConvRelu(Conv2d::new(&conv_path, conv)?))
             });
             last = number + 1 + i64::from(config.batch_norm);
             if config.response_norm && (stage, layer) == (0, 0) {
@@ -277,7 +279,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
             }
             channels = width;
         }
-        // Known by the key of its last layer.
+        // Named by the key of its last layer.
         stages.push((format!("features.{last}"), Box::new(Sequence(layers))));
     }
     stages.push((format!("features.{}", last + 1), Box::new(MaxPool2d::new(2))));
@@ -306,7 +308,7 @@ fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
     })
 }
 
-/// Both libraries' nets, and the paper's by its letters.
+/// Both libraries' nets, and the paper's by their letters.
 pub(super) fn entries() -> Vec<Entry> {
     let depths = [
         ("vgg11", Config::vgg11()),

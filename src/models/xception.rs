@@ -1,4 +1,4 @@
-//! Xception (1610.02357) as timm has it under the name `legacy_xception`, and the paper's ablations of it.
+//! Xception (1610.02357) as timm's `legacy_xception`, and the paper's ablations.
 //!
 //! Keys as timm's: `conv1`, `bn1`, …, `block1.rep.0.conv1`, `block1.rep.0.pointwise`, `block1.rep.1`, …,
 //! `block1.skip`, `block1.skipbn`, …, `fc`.
@@ -25,7 +25,7 @@ pub struct Config {
     pub middle: i64,
     /// Multiplier of all channels.
     pub width: f64,
-    /// Between the depthwise and the pointwise convolution (the paper's Figure 10).
+    /// Activation between the depthwise and the pointwise convolution (the paper's Figure 10).
     pub intermediate: Activation,
     /// Whether blocks have shortcuts (the paper's Figure 9).
     pub residual: bool,
@@ -70,7 +70,7 @@ fn conv(in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
     Conv::new(in_channels, out_channels, kernel).no_bias().init(Init::KaimingFanOut)
 }
 
-/// 3×3 over each channel, 1×1 over all, and the norm.
+/// A depthwise 3×3 and a pointwise 1×1 convolution, and the norm.
 struct Separable {
     depthwise: Conv2d,
     intermediate: Activation,
@@ -103,7 +103,7 @@ impl Layer for SeparableRelu {
     }
 }
 
-/// Separable convolutions with ReLU before each, and the shortcut round them.
+/// Separable convolutions with ReLU before each, and the shortcut around them.
 struct Block {
     relu_first: bool,
     separables: Vec<Separable>,
@@ -112,7 +112,7 @@ struct Block {
     residual: bool,
 }
 
-/// What a block is: the channels after each convolution, and whether it halves the resolution.
+/// The shape of a block: the channels after each convolution, and whether it halves the resolution.
 struct Shape<'a> {
     in_channels: i64,
     channels: &'a [i64],
@@ -132,8 +132,8 @@ impl Block {
         let mut separables = Vec::new();
         let (mut channels, mut index) = (shape.in_channels, i64::from(shape.relu_first));
         for &out in shape.channels {
-            let (place, norm) = (&rep / index, &rep / (index + 1));
-            separables.push(Separable::new(&place, &norm, config, channels, out)?);
+            let (conv, norm) = (&rep / index, &rep / (index + 1));
+            separables.push(Separable::new(&conv, &norm, config, channels, out)?);
             (channels, index) = (out, index + 3);
         }
         Ok(Self {
@@ -148,10 +148,7 @@ impl Block {
 
 impl Layer for Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = match self.relu_first {
-            true => Activation::Relu.apply(x)?,
-            false => x.shallow_clone(),
-        };
+        let mut y = if self.relu_first { Activation::Relu.apply(x)? } else { x.shallow_clone() };
         for (separable, left) in self.separables.iter().zip((0..self.separables.len()).rev()) {
             let activation = if left > 0 { Activation::Relu } else { Activation::Identity };
             y = separable.forward(&y, activation, train)?;
@@ -196,8 +193,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     }
     block(728, &[728, 1024], true)?;
     let exit = |i: i64, from, to| -> Result<Box<dyn Layer>> {
-        let place = path / format!("conv{i}");
-        let separable = Separable::new(&place, &norm(i), config, width(from), width(to))?;
+        let conv = path / format!("conv{i}");
+        let separable = Separable::new(&conv, &norm(i), config, width(from), width(to))?;
         Ok(Box::new(SeparableRelu(separable)))
     };
     let exit = Sequence(vec![exit(3, 1024, 1536)?, exit(4, 1536, 2048)?]);
@@ -206,7 +203,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
 }
 
-/// timm's net; the paper's of Figure 9 (no shortcuts) and Figure 10 (between depthwise and pointwise convolution).
+/// timm's net, and the paper's of Figure 9 (no shortcuts) and Figure 10 (activation between depthwise and pointwise).
 pub(super) fn entries() -> Vec<Entry> {
     let xception = Config::xception;
     let nets = [

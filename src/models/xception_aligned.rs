@@ -1,4 +1,4 @@
-//! Aligned Xception (1802.02611, section 3.2) and its pre-activation form as timm has them.
+//! Aligned Xception (1802.02611, section 3.2) and its pre-activation variant as in timm.
 //!
 //! Keys as timm's: `stem.0.conv`, `stem.0.bn`, …, `blocks.0.stack.conv1.conv_dw`, …, `blocks.0.shortcut.conv`, …,
 //! `head.fc`; with pre-activation `blocks.0.norm`, `blocks.0.stack.conv2.norm`, `blocks.0.shortcut`.
@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Blocks of three separable convolutions, the last of which strides.
+/// Blocks of three separable convolutions, the last of which has the stride.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -107,7 +107,7 @@ fn depthwise(channels: i64, stride: i64) -> Conv {
     conv(channels, channels, 3).groups(channels).stride(stride)
 }
 
-/// 3×3 over each channel and 1×1 over all, each with its norm and the activation.
+/// A depthwise 3×3 and a pointwise 1×1 convolution, each with norm and activation.
 struct Separable {
     depthwise: ConvNorm,
     pointwise: ConvNorm,
@@ -139,7 +139,7 @@ impl Layer for Separable {
     }
 }
 
-/// Three separable convolutions with the shortcut round them. ReLU comes before each, or, in the exit flow, which has
+/// Three separable convolutions with the shortcut around them. ReLU comes before each, or, in the exit flow, which has
 /// no shortcut, inside them.
 struct Block {
     stack: Vec<Separable>,
@@ -156,9 +156,10 @@ impl Block {
         let changes = shape.skip && (in_channels != out || shape.stride != 1);
         let shortcut = path / "shortcut";
         let projection = conv(in_channels, out, 1).stride(shape.stride);
-        let shortcut = match changes {
-            true => Some(ConvNorm::new(&(&shortcut / "conv"), &(&shortcut / "bn"), projection)?),
-            false => None,
+        let shortcut = if changes {
+            Some(ConvNorm::new(&(&shortcut / "conv"), &(&shortcut / "bn"), projection)?)
+        } else {
+            None
         };
         let activation = if shape.skip { Activation::Identity } else { Activation::Relu };
         let mut stack = Vec::new();
@@ -199,7 +200,7 @@ impl Layer for Block {
     }
 }
 
-/// Norm and ReLU, except before a block's first, then 3×3 over each channel and 1×1 over all.
+/// Norm and ReLU, except before a block's first, then a depthwise 3×3 and a pointwise 1×1 convolution.
 struct PreSeparable {
     norm: Option<NormAct>,
     depthwise: Conv2d,
@@ -216,7 +217,7 @@ impl Layer for PreSeparable {
     }
 }
 
-/// Norm and ReLU, then three separable convolutions with the shortcut round them.
+/// Norm and ReLU, then three separable convolutions with the shortcut around them.
 struct PreBlock {
     norm: NormAct,
     stack: Vec<PreSeparable>,
@@ -233,10 +234,7 @@ impl PreBlock {
         let [.., out] = shape.channels;
         let changes = shape.skip && (in_channels != out || shape.stride != 1);
         let projection = conv(in_channels, out, 1).stride(shape.stride);
-        let shortcut = match changes {
-            true => Some(Conv2d::new(&(path / "shortcut"), projection)?),
-            false => None,
-        };
+        let shortcut = if changes { Some(Conv2d::new(&(path / "shortcut"), projection)?) } else { None };
         let first = norm(path, in_channels)?;
         let mut stack = Vec::new();
         let mut channels = in_channels;
@@ -272,7 +270,7 @@ impl Layer for PreBlock {
     }
 }
 
-/// Pooling and classifier, after the ReLU that pre-activation leaves over.
+/// Pooling and classifier, after the last ReLU of a pre-activation net.
 struct Head {
     relu: bool,
     classifier: Classifier,
@@ -280,9 +278,10 @@ struct Head {
 
 impl Layer for Head {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        match self.relu {
-            true => self.classifier.forward(&Activation::Relu.apply(x)?, train),
-            false => self.classifier.forward(x, train),
+        if self.relu {
+            self.classifier.forward(&Activation::Relu.apply(x)?, train)
+        } else {
+            self.classifier.forward(x, train)
         }
     }
 }
@@ -297,9 +296,10 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let second = conv(32, 64, 3);
     let stem = Sequence(vec![
         relu(&(&stem / 0), conv(config.in_chans, 32, 3).stride(2))?,
-        match config.pre_activation {
-            true => Box::new(Conv2d::new(&(&stem / 1), second)?),
-            false => relu(&(&stem / 1), second)?,
+        if config.pre_activation {
+            Box::new(Conv2d::new(&(&stem / 1), second)?)
+        } else {
+            relu(&(&stem / 1), second)?
         },
     ]);
     let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("stem".to_owned(), Box::new(stem))];
@@ -309,9 +309,10 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     for (i, shape) in shapes.iter().enumerate() {
         let path = path / "blocks" / i;
         let drop_path = config.drop_path * i as f64 / last;
-        let block: Box<dyn Layer> = match config.pre_activation {
-            true => Box::new(PreBlock::new(&path, config, channels, shape, drop_path)?),
-            false => Box::new(Block::new(&path, config, channels, shape, drop_path)?),
+        let block: Box<dyn Layer> = if config.pre_activation {
+            Box::new(PreBlock::new(&path, config, channels, shape, drop_path)?)
+        } else {
+            Box::new(Block::new(&path, config, channels, shape, drop_path)?)
         };
         stages.push((format!("blocks.{i}"), block));
         channels = shape.channels[2];

@@ -1,4 +1,4 @@
-//! Activation functions by PyTorch's names.
+//! Activation functions under PyTorch's names.
 
 use crate::torch::{self, Pointwise};
 use anyhow::Result;
@@ -17,9 +17,9 @@ pub enum Activation {
     Elu,
     /// x · Φ(x), exact.
     Gelu,
-    /// GELU by the tanh approximation.
+    /// GELU in the tanh approximation.
     GeluTanh,
-    /// x · σ(1.702 x), as CLIP has it.
+    /// x · σ(1.702 x), as in CLIP.
     QuickGelu,
     /// x · σ(x), also called swish.
     Silu,
@@ -36,7 +36,7 @@ impl super::Layer for Activation {
 }
 
 impl Activation {
-    /// Applies the function to a tensor that others still use.
+    /// Applies the function to a tensor that is still used elsewhere.
     pub fn apply(self, x: &Tensor) -> Result<Tensor> {
         if torch::is_meta(x)? {
             return Ok(x.shallow_clone());
@@ -51,9 +51,9 @@ impl Activation {
         })
     }
 
-    /// Applies the function to a tensor that the caller gives away: done in place where the gradient allows.
+    /// Applies the function to an owned tensor: in place where the gradient allows it.
     pub fn forward(self, mut x: Tensor) -> Result<Tensor> {
-        // Not every kernel knows the meta device, and the shape stays.
+        // Not every kernel supports the meta device, and the shape does not change.
         if torch::is_meta(&x)? {
             return Ok(x);
         }
@@ -76,7 +76,7 @@ impl Activation {
         })
     }
 
-    /// The function of `x + residual`, where `x` is given away.
+    /// Applies the function to `x + residual`, with `x` owned.
     pub(super) fn forward_add(self, mut x: Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         if let Some(residual) = residual {
             x = x.f_add_(residual)?;
@@ -84,7 +84,7 @@ impl Activation {
         self.forward(x)
     }
 
-    /// The function as oneDNN's kernels apply it to what they put out, where they know it.
+    /// The function as oneDNN's kernels apply it to their output, if they support it.
     pub(super) fn pointwise(self) -> Option<Pointwise> {
         Some(match self {
             Activation::Identity => Pointwise::NONE,

@@ -10,13 +10,14 @@ use crate::torch;
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// softmax(QKᵀ/√d) V over (N, heads, tokens, d), counted; libtorch picks the kernel (flash, memory-efficient, plain).
+/// softmax(QKᵀ/√d) V over (N, heads, tokens, d), with its cost counted; libtorch picks the kernel (flash,
+/// memory-efficient, plain).
 pub fn scaled_dot_product_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     biased_attention(q, k, v, None, None)
 }
 
-/// softmax(scale · QKᵀ + bias) V: the same with a bias that broadcasts to (N, heads, queries, keys), taken in the dtype
-/// of the queries, and with another scale than 1/√d.
+/// softmax(scale · QKᵀ + bias) V: the same with a bias that broadcasts to (N, heads, queries, keys), cast to the dtype
+/// of the queries, and with a scale other than 1/√d.
 pub fn biased_attention(
     q: &Tensor,
     k: &Tensor,
@@ -25,29 +26,30 @@ pub fn biased_attention(
     scale: Option<f64>,
 ) -> Result<Tensor> {
     let bias = bias.map(|bias| bias.f_to_kind(q.kind())).transpose()?;
-    let out = match torch::is_meta(q)? {
-        // The shape alone: not every kernel knows the meta device.
-        true => q.f_matmul(&k.f_transpose(-2, -1)?)?.f_matmul(v)?,
-        false => Tensor::f_scaled_dot_product_attention(q, k, v, bias.as_ref(), 0.0, false, scale, false)?,
+    let out = if torch::is_meta(q)? {
+        // Only the shape: not every kernel supports the meta device.
+        q.f_matmul(&k.f_transpose(-2, -1)?)?.f_matmul(v)?
+    } else {
+        Tensor::f_scaled_dot_product_attention(q, k, v, bias.as_ref(), 0.0, false, scale, false)?
     };
     let (queries, keys) = (q.numel() as i64, k.size()[2]);
     cost::record(queries * keys + out.numel() as i64 * keys, 0);
     Ok(out)
 }
 
-/// What (N, tokens, parts · heads · d) holds, as so many tensors of (N, heads, tokens, d).
+/// Splits (N, tokens, parts · heads · d) into `parts` tensors of (N, heads, tokens, d).
 pub fn split_heads(x: &Tensor, parts: i64, heads: i64) -> Result<Vec<Tensor>> {
     let (n, tokens, features) = x.size3()?;
     let split = [n, tokens, parts, heads, features / (parts * heads)];
     Ok(x.f_reshape(split)?.f_permute([2, 0, 3, 1, 4])?.f_unbind(0)?)
 }
 
-/// The way back: (N, heads, tokens, d) to (N, tokens, heads · d).
+/// The inverse: (N, heads, tokens, d) to (N, tokens, heads · d).
 pub fn join_heads(x: &Tensor) -> Result<Tensor> {
     Ok(x.f_transpose(1, 2)?.f_flatten(2, -1)?)
 }
 
-/// Self-attention of several heads. Maps (N, tokens, embed) to the same shape.
+/// Multi-head self-attention. Maps (N, tokens, embed) to the same shape.
 pub struct SelfAttention {
     heads: i64,
     qkv: Linear,
@@ -55,7 +57,7 @@ pub struct SelfAttention {
 }
 
 impl SelfAttention {
-    /// With timm's keys and initial values: `qkv.weight`, `qkv.bias` (if asked for), `proj.weight`, `proj.bias`.
+    /// With timm's keys and initial values: `qkv.weight`, `qkv.bias` (if `qkv_bias`), `proj.weight`, `proj.bias`.
     ///
     /// # Errors
     /// Heads that do not divide the embedding.
@@ -68,8 +70,8 @@ impl SelfAttention {
         })
     }
 
-    /// With those of `torch.nn.MultiheadAttention(batch_first=True)`: `in_proj_weight`, `in_proj_bias`,
-    /// `out_proj.weight`, `out_proj.bias`.
+    /// With the keys and initial values of `torch.nn.MultiheadAttention(batch_first=True)`: `in_proj_weight`,
+    /// `in_proj_bias`, `out_proj.weight`, `out_proj.bias`.
     ///
     /// # Errors
     /// As [`SelfAttention::new`].
@@ -104,14 +106,14 @@ pub struct QueryHeads {
     pub heads: i64,
     /// Channels of a key, and of a value.
     pub key_dim: i64,
-    /// Pixels of the image to one key, along each side; above 1 a depthwise convolution of `kernel` shrinks the image.
+    /// Pixels per key along each side; above 1, a depthwise convolution with `kernel` downsamples the image.
     pub kv_stride: i64,
     pub kernel: i64,
     /// Eps of the norm after that convolution.
     pub bn_eps: f64,
 }
 
-/// A projection of the pixels to keys or values, after the shrinking convolution where there is one.
+/// A projection of the pixels to keys or values, after the downsampling convolution, if any.
 struct Projection {
     down: Option<(Conv2d, BatchNorm2d)>,
     proj: Conv2d,
@@ -147,9 +149,9 @@ fn pointwise(path: &Path, from: i64, to: i64) -> Result<Conv2d> {
     Conv2d::new(path, Conv::new(from, to, 1).no_bias().init(Init::XavierUniform))
 }
 
-/// Attention of many query heads over one head of keys and values (1911.02150) between the pixels of an image, as
-/// MobileNetV4 has it (2404.10518, section 4). Keys as timm's `MultiQueryAttention2d`: `query.proj`,
-/// `key.down_conv`, `key.norm`, `key.proj`, the same under `value`, `output.proj`. Maps (N, C, H, W) to the same shape.
+/// Attention of many query heads over one head of keys and values (1911.02150) between the pixels of an image, as in
+/// MobileNetV4 (2404.10518, section 4). Keys as timm's `MultiQueryAttention2d`: `query.proj`, `key.down_conv`,
+/// `key.norm`, `key.proj`, the same under `value`, `output.proj`. Maps (N, C, H, W) to the same shape.
 pub struct MultiQueryAttention {
     sizes: QueryHeads,
     query: Conv2d,

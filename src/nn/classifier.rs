@@ -1,12 +1,12 @@
-//! The end of most convolutional nets.
+//! The head of most convolutional nets.
 
 use super::pool::global_avg_pool;
 use super::{Dropout, Layer, Linear};
 use anyhow::Result;
 use tch::Tensor;
 
-/// Global average, dropout and one fully connected layer: (N, C, H, W) to logits (N, classes); without the layer, the
-/// averages (N, C).
+/// Global average pooling, dropout and one fully connected layer: (N, C, H, W) to logits (N, classes), or to the
+/// averages (N, C) without the layer.
 pub struct Classifier {
     dropout: Dropout,
     linear: Option<Linear>,
@@ -14,7 +14,7 @@ pub struct Classifier {
 
 impl Classifier {
     /// # Errors
-    /// A probability of dropout outside [0, 1).
+    /// A dropout probability outside [0, 1).
     pub fn new(linear: impl Into<Option<Linear>>, dropout: f64) -> Result<Self> {
         Ok(Self { dropout: Dropout::new(dropout)?, linear: linear.into() })
     }

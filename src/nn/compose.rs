@@ -1,11 +1,11 @@
-//! Layers of layers.
+//! Containers of layers.
 
 use super::Layer;
 use super::store::Path;
 use anyhow::Result;
 use tch::Tensor;
 
-/// One layer after the other.
+/// Layers applied one after another.
 pub struct Sequence(pub Vec<Box<dyn Layer>>);
 
 impl Layer for Sequence {
@@ -18,7 +18,7 @@ impl Layer for Sequence {
     }
 }
 
-/// Branches over the same input, their outputs concatenated along the channels: what an Inception module is.
+/// Parallel branches over one input, their outputs concatenated along the channels, as in an Inception module.
 pub struct Concat(Vec<Sequence>);
 
 impl Concat {
@@ -35,7 +35,7 @@ impl Layer for Concat {
     }
 }
 
-/// `torch.nn.Sequential`: layers with the keys `0`, `1`, …, known by name.
+/// `torch.nn.Sequential`: layers with the keys `0`, `1`, …, addressable by name.
 pub struct Sequential {
     path: Path,
     prefix: String,
@@ -44,17 +44,17 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    /// Nothing yet: the identity.
+    /// Empty: the identity.
     pub fn new(path: Path) -> Self {
         Self { path, prefix: String::new(), names: Vec::new(), layers: Sequence(Vec::new()) }
     }
 
-    /// The one at `parent.name`, its layers known as `name.0`, `name.1`, …
+    /// At `parent.name`, with layers named `name.0`, `name.1`, …
     pub fn named(parent: &Path, name: &str) -> Self {
         Self { prefix: format!("{name}."), ..Self::new(parent / name) }
     }
 
-    /// Appends what `make` makes at the next path.
+    /// Appends the layer that `make` builds at the next path.
     ///
     /// # Errors
     /// Those of `make`.
@@ -66,12 +66,12 @@ impl Sequential {
         Ok(())
     }
 
-    /// The layers by name.
+    /// The layers with their names.
     pub fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
         self.names.iter().map(String::as_str).zip(self.layers.0.iter().map(AsRef::as_ref))
     }
 
-    /// The same, given away.
+    /// The same, by value.
     pub fn into_layers(self) -> Vec<(String, Box<dyn Layer>)> {
         self.names.into_iter().zip(self.layers.0).collect()
     }

@@ -10,16 +10,16 @@ use crate::torch::{self, Window};
 use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
-/// What goes round the image before a convolution.
+/// How an image is padded before a convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Padding {
-    /// As many zeros above as below, and left as right.
+    /// The same number of zeros above and below, and left and right.
     Fixed([i64; 2]),
-    /// TensorFlow's SAME: zeros for ⌈size/stride⌉ outputs whatever the size, an odd one below or to the right.
+    /// TensorFlow's SAME: enough zeros for ⌈size/stride⌉ outputs at any size, an odd one at the bottom or right.
     TfSame,
 }
 
-/// What a convolution is: `Conv::new(64, 128, 3).stride(2).padding(1)`, with `torch.nn.Conv2d`'s defaults.
+/// The description of a convolution: `Conv::new(64, 128, 3).stride(2).padding(1)`, with `torch.nn.Conv2d`'s defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv {
     in_channels: i64,
@@ -34,11 +34,11 @@ pub struct Conv {
     standardise: Option<f64>,
 }
 
-/// How the bias of a convolution starts, where it has one.
+/// Whether a convolution has a bias, and how it is initialised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Bias {
     None,
-    /// U(±1/√fan_in), as `torch.nn` has it.
+    /// U(±1/√fan_in), as in `torch.nn`.
     FanIn,
     Zeros,
 }
@@ -68,7 +68,7 @@ impl Conv {
         self.out_channels
     }
 
-    /// How the weight starts.
+    /// The initialisation of the weight.
     pub(super) fn initial(&self) -> Init {
         self.init
     }
@@ -88,7 +88,7 @@ impl Conv {
         Self { stride: [stride; 2], ..self }
     }
 
-    /// A stride of the kernel's size: patches side by side.
+    /// A stride equal to the kernel: patches that do not overlap.
     pub fn patches(self) -> Self {
         Self { stride: self.kernel, ..self }
     }
@@ -103,7 +103,7 @@ impl Conv {
         Self { padding: Padding::Fixed([h, w]), ..self }
     }
 
-    /// TensorFlow's SAME padding: ⌈size/stride⌉ outputs a side.
+    /// TensorFlow's SAME padding: ⌈size/stride⌉ outputs per side.
     pub fn tf_same(self) -> Self {
         Self { padding: Padding::TfSame, ..self }
     }
@@ -121,31 +121,31 @@ impl Conv {
         Self { bias: Bias::None, ..self }
     }
 
-    /// With a bias that starts at 0.
+    /// With a bias initialised to 0.
     pub fn zero_bias(self) -> Self {
         Self { bias: Bias::Zeros, ..self }
     }
 
-    /// How the weight starts; the bias keeps its default.
+    /// Sets the initialisation of the weight; the bias keeps its default.
     pub fn init(self, init: Init) -> Self {
         Self { init, ..self }
     }
 
-    /// With the weights of each output channel standardised to mean 0 and deviation 1 in every pass (1903.10520);
-    /// `eps` is added to their variance.
+    /// With the weights of each output channel standardised to mean 0 and standard deviation 1 in every pass
+    /// (1903.10520); `eps` is added to their variance.
     pub fn standardise(self, eps: f64) -> Self {
         Self { standardise: Some(eps), ..self }
     }
 
-    /// A weight that starts as N(0, 2/fan_out) with the fan within a group: TensorFlow's mobile nets. To be called
-    /// when channels, kernel and groups are final.
+    /// A weight initialised from N(0, 2/fan_out) with the fan counted within a group, as in TensorFlow's mobile nets.
+    /// To be called once channels, kernel and groups are final.
     pub fn init_fan_out_of_group(self) -> Self {
         let [out, _, kh, kw] = self.weight_size();
         let fan_out = (out * kh * kw) as f64 / self.groups as f64;
         self.init(Init::Normal((2.0 / fan_out).sqrt()))
     }
 
-    /// Kernel height (0) or width (1) with its dilation.
+    /// Height (0) or width (1) of the dilated kernel.
     fn field(&self, i: usize) -> i64 {
         self.dilation[i] * (self.kernel[i] - 1) + 1
     }
@@ -162,7 +162,7 @@ impl Conv {
         }
     }
 
-    /// The shape that a convolution makes of `input`: libtorch's C++ side does not know it on the meta device.
+    /// The output shape for `input`: libtorch's C++ API cannot compute it on the meta device.
     pub(super) fn output_size(&self, input: &[i64]) -> Result<[i64; 4]> {
         let &[n, c, h, w] = input else { bail!("a convolution takes (N, C, H, W), not {input:?}") };
         ensure!(c == self.in_channels, "a convolution of {} channels does not take {c}", self.in_channels);
@@ -174,8 +174,8 @@ impl Conv {
         Ok([n, self.out_channels, side(0, h)?, side(1, w)?])
     }
 
-    /// Convolves by `weight`, not counted; `samples` images lie side by side in the channels of `x`, each with kernels
-    /// of its own.
+    /// Convolves with `weight` without counting the cost; `samples` images lie side by side in the channels of `x`,
+    /// each with its own kernels.
     pub(super) fn apply(
         &self,
         x: &Tensor,
@@ -188,13 +188,14 @@ impl Conv {
         Ok(x.f_conv2d(weight, bias, stride, padding, dilation, samples * groups)?)
     }
 
-    /// `x` with what the kernel cannot pad by itself, and the zeros that are left to it.
+    /// `x` with the padding that the kernel cannot do itself, and the padding that is left to it.
     fn pad(&self, x: &Tensor) -> Result<(Tensor, [i64; 2])> {
         let (_, _, h, w) = x.size4()?;
         let ([top, bottom], [left, right]) = (self.zeros(0, h), self.zeros(1, w));
-        Ok(match (top, left) == (bottom, right) {
-            true => (x.shallow_clone(), [top, left]),
-            false => (x.f_constant_pad_nd([left, right, top, bottom])?, [0; 2]),
+        Ok(if (top, left) == (bottom, right) {
+            (x.shallow_clone(), [top, left])
+        } else {
+            (x.f_constant_pad_nd([left, right, top, bottom])?, [0; 2])
         })
     }
 
@@ -246,7 +247,7 @@ impl Conv2d {
         Ok(Self { spec, weight, bias, frozen: Frozen::new(path.switch()) })
     }
 
-    /// The weights that the pass multiplies with.
+    /// The weights that a pass uses.
     fn weight(&self) -> Result<Tensor> {
         let Some(eps) = self.spec.standardise else { return Ok(self.weight.shallow_clone()) };
         let none = None::<&Tensor>;
@@ -255,14 +256,15 @@ impl Conv2d {
         Ok(standard.f_reshape(self.weight.size())?)
     }
 
-    /// A 1×1 convolution as a product over channels: weight (in, out) and bias.
+    /// A 1×1 convolution as a matrix product over the channels: weight (in, out) and bias.
     pub(super) fn transposed(&self) -> Result<(Tensor, Option<Tensor>)> {
         let weight = self.weight()?.f_detach()?.f_flatten(1, 3)?.f_transpose(0, 1)?.f_contiguous()?;
         Ok((weight, self.bias.as_ref().map(Tensor::detach)))
     }
 
-    /// Whether a training pass goes as a matrix product: oneDNN's AVX2 kernel for the weight gradient of 1×1
-    /// convolutions in channels_last order writes past its buffer where channels are no multiple of 8.
+    /// Whether a training pass runs as a matrix product: oneDNN's AVX2 kernel for the weight gradient of 1×1
+    /// convolutions in channels_last order writes past the end of its buffer where the channels are not a multiple of
+    /// 8.
     fn is_product(&self, x: &Tensor, train: bool) -> bool {
         let Conv { in_channels, out_channels, kernel, padding, groups, .. } = self.spec;
         let odd = in_channels % 8 != 0 || out_channels % 8 != 0;
@@ -270,7 +272,7 @@ impl Conv2d {
         train && odd && kernel == [1; 2] && unpadded && groups == 1 && x.device() == Device::Cpu
     }
 
-    /// The 1×1 convolution as a product over the channels of every pixel.
+    /// The 1×1 convolution as a matrix product over the channels of every pixel.
     fn product(&self, x: &Tensor) -> Result<Tensor> {
         let Conv { in_channels, out_channels, stride: [down, right], .. } = self.spec;
         let x = x.f_slice(2, None, None, down)?.f_slice(3, None, None, right)?;
@@ -281,7 +283,7 @@ impl Conv2d {
 }
 
 impl Conv2d {
-    /// `activation(conv(x))`: one step in a frozen model.
+    /// `activation(conv(x))`: one call in a model optimised for inference (frozen).
     ///
     /// # Errors
     /// As [`Layer::forward`].
@@ -308,13 +310,13 @@ impl Conv2d {
         }
     }
 
-    /// Counts what so many outputs take.
+    /// Counts the cost of that many outputs.
     pub(super) fn record(&self, outputs: usize) {
         let outputs = outputs as i64;
         cost::record(outputs * (self.weight.numel() as i64 / self.spec.out_channels), outputs);
     }
 
-    /// All in one step by the kernel of a frozen model.
+    /// The convolution and what follows it in one call to the kernel of a frozen model.
     fn run_frozen(&self, on: On, x: &Tensor, after: &After<'_>) -> Result<Option<Tensor>> {
         let (x, padding) = self.spec.pad(x)?;
         let (n, c, h, w) = x.size4()?;
@@ -323,7 +325,7 @@ impl Conv2d {
         kernel.map(|kernel| kernel.convolve(&x, window, after.residual, after.activation)).transpose()
     }
 
-    /// The kernel with the norm's factors in its weights and the rest in its bias.
+    /// The kernel with the norm folded in: its scale in the weights, its shift in the bias.
     fn fold(
         &self,
         norm: Option<&BatchNorm2d>,

@@ -1,4 +1,4 @@
-//! A convolution with what commonly follows it.
+//! A convolution with the layers that commonly follow it.
 
 use super::Layer;
 use super::activation::Activation;
@@ -9,9 +9,9 @@ use super::store::Path;
 use anyhow::Result;
 use tch::Tensor;
 
-/// A convolution without bias, its batch norm, and what commonly follows: the unit of convolutional nets.
+/// A convolution without bias and its batch norm: the unit of convolutional nets.
 ///
-/// One layer of ours, two in the state_dict; in a frozen model they can become one kernel.
+/// One layer here, two in the state_dict; in a model optimised for inference (frozen) they can become one kernel.
 pub struct ConvNorm {
     conv: Conv2d,
     norm: BatchNorm2d,
@@ -24,7 +24,7 @@ impl ConvNorm {
         Self::with_bias(conv_path, norm_path, conv.no_bias())
     }
 
-    /// With the convolution's bias as it is asked for, which the norm makes idle: early nets keep it.
+    /// Keeps the bias that `conv` asks for, although the norm makes it redundant: early nets have it.
     ///
     /// # Errors
     /// As [`Conv2d::new`].
@@ -33,7 +33,7 @@ impl ConvNorm {
         Ok(Self { conv: Conv2d::new(conv_path, conv)?, norm: BatchNorm2d::new(norm_path, channels)? })
     }
 
-    /// With a norm whose weight starts at 0: a residual branch that starts as nothing (1706.02677, section 5.1).
+    /// With the norm's weight initialised to 0, so that a residual branch starts as zero (1706.02677, section 5.1).
     ///
     /// # Errors
     /// As [`Conv2d::new`].
@@ -45,12 +45,12 @@ impl ConvNorm {
         })
     }
 
-    /// With another eps of the norm.
+    /// With another eps for the norm.
     pub fn eps(self, eps: f64) -> Self {
         Self { norm: self.norm.eps(eps), ..self }
     }
 
-    /// Another momentum of the norm than 0.1.
+    /// With a momentum other than 0.1 for the norm.
     pub fn momentum(self, momentum: f64) -> Self {
         Self { norm: self.norm.momentum(Some(momentum)), ..self }
     }

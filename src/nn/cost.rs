@@ -1,9 +1,9 @@
 //! What a forward pass costs, counted by the layers themselves while it runs.
 //!
 //! MACs are the multiply-adds of convolutions, linear layers and attention products (QKᵀ and AV); normalisation,
-//! biases, activation functions and pooling are not counted, as in the papers. Activations are the values that
-//! convolutions and linear layers put out (pycls's count, 2003.13678). On a model of [`super::Store::meta`] a pass
-//! allocates nothing and computes nothing but shapes.
+//! biases, activation functions and pooling are not counted, as in the papers. Activations are the output values of
+//! convolutions and linear layers (pycls's count, 2003.13678). With a [`super::Store::meta`] a pass allocates nothing
+//! and computes only shapes.
 
 use std::cell::Cell;
 use std::ops::AddAssign;
@@ -26,7 +26,7 @@ thread_local! {
     static RUNNING: Cell<Option<Cost>> = const { Cell::new(None) };
 }
 
-/// Runs `pass` and returns its result with what its layers counted on this thread. Measurements do not nest.
+/// Runs `pass` and returns its result with the cost that its layers counted on this thread. Measurements do not nest.
 pub fn measure<T>(pass: impl FnOnce() -> T) -> (T, Cost) {
     RUNNING.set(Some(Cost::default()));
     let result = pass();

@@ -1,4 +1,4 @@
-//! Regularisation by leaving things out at random while training.
+//! Regularisation by dropping values or branches at random in training.
 
 use super::Layer;
 use anyhow::{Result, ensure};
@@ -9,7 +9,7 @@ fn probability(name: &str, p: f64) -> Result<f64> {
     Ok(p)
 }
 
-/// `torch.nn.Dropout`: single values, scaled by 1/(1−p).
+/// `torch.nn.Dropout`: drops single values and scales the others by 1/(1−p).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     p: f64,
@@ -32,7 +32,8 @@ impl Layer for Dropout {
     }
 }
 
-/// Stochastic depth (1603.09382): drops a residual branch for whole samples, scaled by 1/(1−p) as timm's `DropPath`.
+/// Stochastic depth (1603.09382): drops a residual branch for whole samples and scales the others by 1/(1−p), as timm's
+/// `DropPath`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropPath {
     p: f64,

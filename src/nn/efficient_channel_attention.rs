@@ -8,17 +8,17 @@ use crate::torch;
 use anyhow::Result;
 use tch::Tensor;
 
-/// Scales each channel by a gate computed from the means of its neighbours, with timm's key: a one-dimensional
-/// convolution over the channels, `conv.weight` (1, 1, k), sigmoid after.
+/// Scales each channel by a gate computed from the means of its neighbours: a 1-d convolution over the channels and a
+/// sigmoid. Key `conv.weight` (1, 1, k), as in timm.
 pub struct EfficientChannelAttention {
     weight: Cast,
 }
 
 impl EfficientChannelAttention {
-    /// The kernel grows with the logarithm of the channels: the odd number by |log₂ C + 1|/2 (equation 12), 3 at least.
+    /// The kernel grows with the logarithm of the channels: ⌊|log₂ C + 1|/2⌋ made odd (equation 12), at least 3.
     ///
     /// # Errors
-    /// A name given twice.
+    /// A duplicate name.
     pub fn new(path: &Path, channels: i64) -> Result<Self> {
         let near = (((channels as f64).log2() + 1.0).abs() / 2.0) as i64;
         let kernel = (near + 1 - near % 2).max(3);
@@ -32,7 +32,7 @@ impl Layer for EfficientChannelAttention {
         let (n, channels, _, _) = x.size4()?;
         let kernel = self.weight.parameter().size()[2];
         cost::record(n * channels * kernel, n * channels);
-        // libtorch's C++ side has no convolution on the meta device, and the shape stays.
+        // libtorch's C++ API has no convolution on the meta device, and the shape does not change.
         if torch::is_meta(x)? {
             return Ok(x.shallow_clone());
         }

@@ -1,4 +1,5 @@
-//! Frozen models: weights that no longer change, so that layers may keep them in the form that their kernels like best.
+//! Models optimised for inference (frozen): their weights no longer change, so layers keep them in the layout that
+//! suits their kernels best.
 
 use super::Activation;
 use super::store::Path;
@@ -9,18 +10,19 @@ use std::cell::{Ref, RefCell};
 use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
 
-/// Whether the layers of one model are frozen, and which time: weights made before an earlier thaw are stale.
+/// Whether the layers of one model are frozen, with a count of the freezes: weights prepared for an earlier one are
+/// stale.
 #[derive(Clone, Default)]
 pub(super) struct Switch(Arc<Mutex<State>>);
 
 #[derive(Clone, Copy, Default)]
 struct State {
-    /// How often the model was frozen.
+    /// How often the model has been frozen.
     count: u64,
     kind: Option<Kind>,
 }
 
-/// A switch that is on: which time, and in which dtype.
+/// A switch that is on: the count of freezes and the dtype.
 #[derive(Clone, Copy)]
 pub(super) struct On {
     count: u64,
@@ -43,15 +45,15 @@ impl Switch {
     }
 }
 
-/// What one layer makes of its weights, made when a frozen pass first needs it.
+/// A layer's weights as prepared for its kernel, built by the first frozen pass that needs them.
 pub(super) struct Frozen<K, T> {
     switch: Switch,
-    made: RefCell<Option<Made<K, T>>>,
+    cache: RefCell<Option<Cached<K, T>>>,
 }
 
-struct Made<K, T> {
+struct Cached<K, T> {
     count: u64,
-    /// The input size that it was made for.
+    /// The input size that it was built for.
     size: K,
     /// The input size of the last pass.
     last: K,
@@ -60,63 +62,63 @@ struct Made<K, T> {
 
 impl<K: Copy + PartialEq, T> Frozen<K, T> {
     pub(super) fn new(switch: Switch) -> Self {
-        Self { switch, made: RefCell::new(None) }
+        Self { switch, cache: RefCell::new(None) }
     }
 
-    /// Whether the model is frozen. To be asked in every pass: the memory of a thawed model is given back here.
+    /// Whether the model is frozen. To be called in every pass: it also frees the cache of a thawed model.
     pub(super) fn on(&self) -> Option<On> {
         let on = self.switch.on();
         if on.is_none() {
-            drop(self.made.take());
+            drop(self.cache.take());
         }
         on
     }
 
-    /// What `make` makes in the frozen dtype, or what it made before. What was made for another input size is right but
-    /// slower: it is made anew when a size comes twice in a row.
+    /// The cached value, or what `build` returns for the frozen dtype. A value built for another input size is correct
+    /// but slower: it is rebuilt when a size comes twice in a row.
     ///
     /// # Errors
-    /// Those of `make`.
+    /// Those of `build`.
     pub(super) fn get(
         &self,
         on: On,
         size: K,
-        make: impl FnOnce(Kind) -> Result<T>,
+        build: impl FnOnce(Kind) -> Result<T>,
     ) -> Result<Option<Ref<'_, T>>> {
         let On { count, kind } = on;
-        let serves = match self.made.borrow_mut().as_mut() {
-            Some(made) if made.count == count => {
-                let last = std::mem::replace(&mut made.last, size);
-                made.size == size || last != size
+        let is_current = match self.cache.borrow_mut().as_mut() {
+            Some(cached) if cached.count == count => {
+                let last = std::mem::replace(&mut cached.last, size);
+                cached.size == size || last != size
             }
             _ => false,
         };
-        if !serves {
-            let made = Made { count, size, last: size, value: make(kind)? };
-            *self.made.borrow_mut() = Some(made);
+        if !is_current {
+            let cached = Cached { count, size, last: size, value: build(kind)? };
+            *self.cache.borrow_mut() = Some(cached);
         }
-        Ok(Ref::filter_map(self.made.borrow(), |made| made.as_ref().map(|made| &made.value)).ok())
+        Ok(Ref::filter_map(self.cache.borrow(), |cache| cache.as_ref().map(|cached| &cached.value)).ok())
     }
 }
 
-/// A parameter that no kernel of its own multiplies with: float32, and in a frozen model in its dtype, too.
+/// A parameter without a packed kernel: float32, and in a frozen model also in the frozen dtype.
 pub(super) struct Cast {
     parameter: Tensor,
     frozen: Frozen<(), Tensor>,
 }
 
 impl Cast {
-    /// Of a parameter at `path`.
+    /// Wraps a parameter at `path`.
     pub(super) fn new(path: &Path, parameter: Tensor) -> Self {
         Self { parameter, frozen: Frozen::new(path.switch()) }
     }
 
-    /// As the optimizer trains it.
+    /// The parameter itself, as the optimizer trains it.
     pub(super) fn parameter(&self) -> &Tensor {
         &self.parameter
     }
 
-    /// In the dtype of a frozen model where `cast` is wanted; else as it is.
+    /// In the dtype of a frozen model if `cast`; otherwise unchanged.
     pub(super) fn get(&self, cast: bool) -> Result<Tensor> {
         let frozen = match self.frozen.on().filter(|_| cast) {
             Some(on) => self.frozen.get(on, (), |kind| Ok(self.parameter.f_detach()?.f_to_kind(kind)?))?,
@@ -126,12 +128,12 @@ impl Cast {
     }
 }
 
-/// Weight and bias of a convolution or linear layer as the kernel takes them.
+/// Weight and bias of a convolution or linear layer in the form that the kernel takes.
 pub(super) struct Kernel {
     weight: Tensor,
     bias: Option<Tensor>,
     kind: Kind,
-    /// In oneDNN's own order, for the fused kernels of the CPU.
+    /// In oneDNN's own layout, for the CPU's fused kernels.
     packed: bool,
 }
 
@@ -141,7 +143,7 @@ impl Kernel {
         Ok(Self { weight: weight.f_detach()?.f_to_kind(kind)?, bias, kind, packed: false })
     }
 
-    /// Of a convolution over inputs of the size `input`.
+    /// For a convolution over inputs of size `input`.
     pub(super) fn convolution(
         weight: &Tensor,
         bias: Option<&Tensor>,
@@ -150,21 +152,21 @@ impl Kernel {
         input: [i64; 4],
     ) -> Result<Self> {
         let kernel = Self::new(weight, bias, kind)?;
-        match is_fused(weight, kind) {
-            true => {
-                let weight = torch::pack_convolution(&kernel.weight, window, input)?;
-                Ok(Self { weight, packed: true, ..kernel })
-            }
-            false => Ok(Self { weight: torch::channels_last(&kernel.weight)?, ..kernel }),
+        if is_fused(weight, kind) {
+            let weight = torch::pack_convolution(&kernel.weight, window, input)?;
+            Ok(Self { weight, packed: true, ..kernel })
+        } else {
+            Ok(Self { weight: torch::channels_last(&kernel.weight)?, ..kernel })
         }
     }
 
-    /// Of a linear layer over so many rows.
+    /// For a linear layer over `rows` rows.
     pub(super) fn linear(weight: &Tensor, bias: Option<&Tensor>, kind: Kind, rows: i64) -> Result<Self> {
         let kernel = Self::new(weight, bias, kind)?;
-        match is_fused(weight, kind) {
-            true => Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?, packed: true, ..kernel }),
-            false => Ok(kernel),
+        if is_fused(weight, kind) {
+            Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?, packed: true, ..kernel })
+        } else {
+            Ok(kernel)
         }
     }
 
@@ -183,7 +185,7 @@ impl Kernel {
             let y = x.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, dilation, groups)?;
             return activation.forward_add(y, residual.as_ref());
         }
-        // After a sum oneDNN's operator knows relu alone.
+        // After an addition, oneDNN's operator supports only ReLU.
         let fused = match activation {
             Activation::Identity | Activation::Relu => activation.pointwise(),
             _ if residual.is_none() => activation.pointwise(),
@@ -211,7 +213,7 @@ fn is_fused(weight: &Tensor, kind: Kind) -> bool {
     weight.device() == Device::Cpu && torch::has_fused_kernels(kind)
 }
 
-/// What the kernel does itself, and what is left to do.
+/// What the kernel applies itself, and what is left to apply after it.
 fn split(activation: Activation, fused: Option<Pointwise>) -> (Pointwise, Activation) {
     match fused {
         Some(fused) => (fused, Activation::Identity),

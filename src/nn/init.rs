@@ -1,4 +1,4 @@
-//! How a parameter starts: the schemes of `torch.nn.init`.
+//! Initialisation of parameters: the schemes of `torch.nn.init`.
 
 use anyhow::Result;
 use tch::Tensor;
@@ -11,15 +11,15 @@ pub enum Init {
     Uniform(f64),
     /// N(0, std²).
     Normal(f64),
-    /// N(0, std²) cut off at ±2 (`trunc_normal_` with its default bounds).
+    /// N(0, std²) truncated at ±2 (`trunc_normal_` with its default bounds).
     TruncatedNormal(f64),
-    /// N(0, std²) cut off at ±2 std (timm's `trunc_normal_tf_`).
+    /// N(0, std²) truncated at ±2 std (timm's `trunc_normal_tf_`).
     TruncatedNormalTf(f64),
     /// Rows of a gated layer: the first half as `TruncatedNormal(0.02)`, the second N(0, 1e-12) (timm's `GluMlp`).
     GatedRows,
-    /// Their biases: 0 and 1.
+    /// Its biases: the first half 0, the second 1.
     GatedBias,
-    /// U(±1/√fan_in): what `torch.nn` gives the weights of convolutions and linear layers
+    /// U(±1/√fan_in): the default of `torch.nn` for the weights of convolutions and linear layers
     /// (`kaiming_uniform_(a=√5)`).
     FanIn,
     /// U(±√(6/fan_in)): `kaiming_uniform_` with its defaults.
@@ -35,7 +35,7 @@ pub enum Init {
 impl Init {
     pub const ZEROS: Init = Init::Constant(0.0);
     pub const ONES: Init = Init::Constant(1.0);
-    /// The weights and position tables of transformers.
+    /// The weights and position embeddings of transformers.
     pub const TRANSFORMER: Init = Init::TruncatedNormal(0.02);
 
     /// Writes the initial values into `tensor`.
@@ -76,15 +76,15 @@ impl Init {
     }
 }
 
-/// N(0, std²) within ±bound: the inverse of the normal distribution function over what lies there.
+/// N(0, std²) truncated at ±bound: the inverse normal CDF of a uniform draw from that range.
 fn truncated_normal(tensor: &mut Tensor, std: f64, bound: f64) -> Result<Tensor> {
-    // The inverse of ±1 is infinite: one draw in 2²⁴ would be the bound itself, thousands of deviations away.
+    // The inverse of ±1 is infinite: one draw in 2²⁴ would be the bound itself, thousands of standard deviations away.
     let limit = erf(bound / std / std::f64::consts::SQRT_2).min(1.0 - f64::from(f32::EPSILON));
     let mut drawn = tensor.f_uniform_(-limit, limit)?.f_erfinv_()?;
     Ok(drawn.f_mul_scalar_(std * std::f64::consts::SQRT_2)?.f_clamp_(-bound, bound)?)
 }
 
-/// The first and the second half of the rows, sharing the memory.
+/// The first and the second half of the rows, as views.
 fn halves(tensor: &Tensor) -> Result<(Tensor, Tensor)> {
     let half = tensor.size()[0] / 2;
     Ok((tensor.f_narrow(0, 0, half)?, tensor.f_narrow(0, half, half)?))

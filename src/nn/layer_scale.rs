@@ -8,12 +8,13 @@ use tch::Tensor;
 
 /// Scales the last dimension. Key `gamma`.
 pub struct LayerScale {
-    /// In the dtype of a frozen model, whose branches otherwise turn to float32 here.
+    /// Cast to the dtype of a model optimised for inference (frozen), whose branches would otherwise become float32
+    /// here.
     gamma: Cast,
 }
 
 impl LayerScale {
-    /// With all factors at `start`.
+    /// With all factors initialised to `start`.
     ///
     /// # Errors
     /// A size that is not positive.

@@ -32,7 +32,7 @@ impl Linear {
         Self::with(path, in_features, out_features, Init::FanIn, None)
     }
 
-    /// With a bias that starts at 0, as `torch.nn.MultiheadAttention` starts its output projection.
+    /// With a bias initialised to 0, as in the output projection of `torch.nn.MultiheadAttention`.
     ///
     /// # Errors
     /// As [`Linear::new`].
@@ -40,7 +40,7 @@ impl Linear {
         Self::init(path, in_features, out_features, Init::FanIn)
     }
 
-    /// With weights that start as `init`, and PyTorch's bias.
+    /// With weights initialised by `init`, and PyTorch's default bias.
     ///
     /// # Errors
     /// As [`Linear::new`].
@@ -49,7 +49,7 @@ impl Linear {
         Self::with(path, in_features, out_features, init, Some(Init::Uniform(bound)))
     }
 
-    /// With weights that start as `init` and a bias that starts at 0.
+    /// With weights initialised by `init` and a bias initialised to 0.
     ///
     /// # Errors
     /// As [`Linear::new`].
@@ -57,7 +57,7 @@ impl Linear {
         Self::with(path, in_features, out_features, init, Some(Init::ZEROS))
     }
 
-    /// With other initial values; `bias: None` is no bias.
+    /// With the given initialisation; `bias: None` means no bias.
     ///
     /// # Errors
     /// As [`Linear::new`].
@@ -73,12 +73,12 @@ impl Linear {
         Ok(Self::of(path, weight, bias))
     }
 
-    /// Of tensors at `path` that have their keys already.
+    /// From tensors that are already registered at `path`.
     pub(super) fn of(path: &Path, weight: Tensor, bias: Option<Tensor>) -> Self {
         Self { weight, bias, frozen: Frozen::new(path.switch()) }
     }
 
-    /// As the linear layers of transformers start: weight N(0, 0.02²) cut off at ±2, bias 0.
+    /// Initialised as in transformers: weight N(0, 0.02²) truncated at ±2, bias 0.
     ///
     /// # Errors
     /// As [`Linear::new`].
@@ -89,7 +89,7 @@ impl Linear {
 }
 
 impl Linear {
-    /// `activation(linear(x))`: one step in a frozen model.
+    /// `activation(linear(x))`: one call in a model optimised for inference (frozen).
     ///
     /// # Errors
     /// As [`Layer::forward`].
@@ -97,7 +97,7 @@ impl Linear {
         self.multiply(x, self.bias.as_ref(), activation, train)
     }
 
-    /// With a bias that is put together from other parameters, in place of its own.
+    /// With a bias assembled from other parameters in place of its own.
     ///
     /// # Errors
     /// As [`Layer::forward`].
@@ -132,7 +132,7 @@ impl Layer for Linear {
     }
 }
 
-/// `x · weightᵀ + bias`, counted.
+/// `x · weightᵀ + bias`, with its cost counted.
 fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = x.f_linear(weight, bias)?;
     record(&y, weight);

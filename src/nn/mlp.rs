@@ -1,11 +1,11 @@
-//! The two linear layers between which a transformer's block works on single tokens.
+//! The two-layer perceptron that a transformer block applies to each token.
 
 use super::store::Path;
 use super::{Activation, Dropout, Init, Layer, Linear};
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// What a two-layer perceptron is: `Mlp::new(768, 3072)`, GELU between the layers, no gate, no dropout.
+/// The description of a two-layer perceptron: `Mlp::new(768, 3072)`, GELU between the layers, no gate, no dropout.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mlp {
     features: i64,
@@ -18,7 +18,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// From `features` through `hidden` back to `features`; it starts as [`Linear::transformer`].
+    /// From `features` through `hidden` back to `features`, initialised as [`Linear::transformer`].
     pub fn new(features: i64, hidden: i64) -> Self {
         Self {
             features,
@@ -45,7 +45,7 @@ impl Mlp {
         Self { dropout, ..self }
     }
 
-    /// How weights and biases start.
+    /// The initialisation of weights and biases.
     pub fn init(self, weight: Init, bias: Init) -> Self {
         Self { weight, bias, ..self }
     }
@@ -63,14 +63,12 @@ impl FeedForward {
     /// With the keys of its layers at two paths: `fc1` and `fc2`, or `0` and `3` in torchvision.
     ///
     /// # Errors
-    /// Sizes that are not positive, a gate over an odd number of hidden values, or an impossible dropout.
+    /// Sizes that are not positive, a gate over an odd number of hidden values, or an invalid dropout.
     pub fn new(fc1: &Path, fc2: &Path, spec: Mlp) -> Result<Self> {
         let Mlp { features, hidden, gated, weight, bias, .. } = spec;
         ensure!(!gated || hidden % 2 == 0, "a gate halves the hidden values: {hidden} is odd");
-        let (first, inner) = match gated {
-            true => ((Init::GatedRows, Init::GatedBias), hidden / 2),
-            false => ((weight, bias), hidden),
-        };
+        let (first, inner) =
+            if gated { ((Init::GatedRows, Init::GatedBias), hidden / 2) } else { ((weight, bias), hidden) };
         Ok(Self {
             spec,
             fc1: Linear::with(fc1, features, hidden, first.0, Some(first.1))?,
@@ -82,14 +80,13 @@ impl FeedForward {
 
 impl Layer for FeedForward {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = match self.spec.gated {
-            true => {
-                let x = self.fc1.forward(x, train)?;
-                let inner = self.spec.hidden / 2;
-                let value = self.spec.activation.forward(x.f_narrow(-1, 0, inner)?)?;
-                value.f_mul(&x.f_narrow(-1, inner, inner)?)?
-            }
-            false => self.fc1.forward_act(x, self.spec.activation, train)?,
+        let x = if self.spec.gated {
+            let x = self.fc1.forward(x, train)?;
+            let inner = self.spec.hidden / 2;
+            let value = self.spec.activation.forward(x.f_narrow(-1, 0, inner)?)?;
+            value.f_mul(&x.f_narrow(-1, inner, inner)?)?
+        } else {
+            self.fc1.forward_act(x, self.spec.activation, train)?
         };
         let x = self.fc2.forward(&self.dropout.forward(&x, train)?, train)?;
         self.dropout.forward(&x, train)

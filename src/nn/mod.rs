@@ -1,7 +1,7 @@
 //! Layers with PyTorch's names, defaults, initialisation and numerics.
 //!
-//! A model describes which layer follows which; a layer knows the rest: how its parameters start, what it costs
-//! ([`cost`]), and how it runs fast.
+//! A model describes which layer follows which; a layer knows the rest: how its parameters are initialised, what it
+//! costs ([`cost`]), and its fast path.
 
 pub mod activation;
 pub mod attention;

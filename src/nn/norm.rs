@@ -9,7 +9,7 @@ use crate::torch;
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-/// What a norm does to a tensor on the meta device, for which libtorch's C++ side has no norms: nothing but the check.
+/// A norm on the meta device, for which libtorch's C++ API has none: only the check of the shape.
 fn same_channels(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (size, channels) = (x.size(), weight.size()[0]);
     ensure!(size.get(1) == Some(&channels), "a norm over {channels} channels does not take {size:?}");
@@ -28,7 +28,7 @@ pub struct BatchNorm2d {
     frozen: Frozen<(), Affine>,
 }
 
-/// What a batch norm is outside training: a factor and a summand for every channel.
+/// A batch norm in evaluation: a scale and a shift for every channel.
 struct Affine {
     scale: Tensor,
     shift: Tensor,
@@ -43,7 +43,7 @@ impl BatchNorm2d {
         Self::weight(path, channels, Init::ONES)
     }
 
-    /// With another start of the weight.
+    /// With another initialisation of the weight.
     ///
     /// # Errors
     /// A channel count that is not positive.
@@ -71,7 +71,7 @@ impl BatchNorm2d {
 }
 
 impl BatchNorm2d {
-    /// What the norm is outside training, as float64: a factor and a summand for every channel.
+    /// The norm in evaluation, in float64: a scale and a shift for every channel.
     pub(super) fn affine(&self) -> Result<(Tensor, Tensor)> {
         let double = |tensor: &Tensor| tensor.f_detach()?.f_to_kind(Kind::Double);
         let deviation = double(&self.running_var)?.f_add_scalar(self.eps)?.f_sqrt()?;
@@ -116,7 +116,7 @@ impl BatchNorm2d {
         activation.forward_add(y, residual)
     }
 
-    /// Counts the batch in training; the weight of its statistics.
+    /// Counts the batch in training, and returns the weight of its statistics.
     fn count(&self, train: bool) -> Result<f64> {
         if train {
             let _no_grad = tch::no_grad_guard();
@@ -130,7 +130,8 @@ impl BatchNorm2d {
         })
     }
 
-    /// All in one, where there is an operator for it: in training, and in a frozen model without residual.
+    /// Everything in one operator, where there is one: in training, and without residual in a model optimised for
+    /// inference (frozen).
     fn fused(
         &self,
         x: &Tensor,
@@ -168,14 +169,14 @@ enum Norm {
     Group(GroupNorm),
 }
 
-/// A norm with the activation after it, as pre-activation nets put before a convolution.
+/// A norm and its activation, which pre-activation nets put before a convolution.
 pub struct NormAct {
     norm: Norm,
     activation: Activation,
 }
 
 impl NormAct {
-    /// Batch norm.
+    /// With batch norm.
     ///
     /// # Errors
     /// As [`BatchNorm2d::new`].
@@ -183,7 +184,7 @@ impl NormAct {
         Ok(Self { norm: Norm::Batch(BatchNorm2d::new(path, channels)?), activation })
     }
 
-    /// Group norm.
+    /// With group norm.
     ///
     /// # Errors
     /// As [`GroupNorm::new`].
@@ -210,7 +211,7 @@ impl Layer for NormAct {
     }
 }
 
-/// Keys `weight` and `bias`: what a norm within one sample multiplies with and adds.
+/// Keys `weight` and `bias`: the scale and shift of a norm within one sample.
 struct Parameters {
     weight: Cast,
     bias: Cast,
@@ -224,9 +225,9 @@ impl Parameters {
         })
     }
 
-    /// Weight and bias for `x`. A GPU's kernels take them in its dtype; the CPU's take float32 with every dtype, which is
-    /// more exact.
-    fn beside(&self, x: &Tensor) -> Result<[Tensor; 2]> {
+    /// Weight and bias for `x`. A GPU's kernels take them in its dtype; the CPU's take float32 with every dtype, which
+    /// is more accurate.
+    fn matching(&self, x: &Tensor) -> Result<[Tensor; 2]> {
         let cast = x.device().is_cuda() && x.kind() != Kind::Float;
         Ok([self.weight.get(cast)?, self.bias.get(cast)?])
     }
@@ -244,18 +245,18 @@ impl LayerNorm {
     /// # Errors
     /// A size that is not positive.
     pub fn new(path: &Path, features: i64) -> Result<Self> {
-        Self::starting(path, features, Init::ONES)
+        Self::with_weight(path, features, Init::ONES)
     }
 
-    /// With a weight that starts at 0: a branch that ends with this norm starts as nothing.
+    /// With the weight initialised to 0, so that a branch that ends with this norm starts as zero.
     ///
     /// # Errors
     /// As [`LayerNorm::new`].
     pub fn zero(path: &Path, features: i64) -> Result<Self> {
-        Self::starting(path, features, Init::ZEROS)
+        Self::with_weight(path, features, Init::ZEROS)
     }
 
-    fn starting(path: &Path, features: i64, weight: Init) -> Result<Self> {
+    fn with_weight(path: &Path, features: i64, weight: Init) -> Result<Self> {
         Ok(Self { parameters: Parameters::new(path, features, weight)?, eps: 1e-5 })
     }
 
@@ -271,7 +272,7 @@ impl Layer for LayerNorm {
             ensure!(x.size().ends_with(&size), "layer norm over {size:?} does not take {:?}", x.size());
             return Ok(x.shallow_clone());
         }
-        let [weight, bias] = self.parameters.beside(x)?;
+        let [weight, bias] = self.parameters.matching(x)?;
         Ok(x.f_layer_norm(size, Some(&weight), Some(&bias), self.eps, true)?)
     }
 }
@@ -306,7 +307,7 @@ impl Layer for GroupNorm {
         if torch::is_meta(x)? {
             return same_channels(x, self.parameters.weight.parameter());
         }
-        let [weight, bias] = self.parameters.beside(x)?;
+        let [weight, bias] = self.parameters.matching(x)?;
         Ok(x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true)?)
     }
 }
@@ -327,7 +328,7 @@ impl Layer for LocalResponseNorm {
             return Ok(x.shallow_clone());
         }
         let (kernel, padding) = ([self.size, 1, 1], [self.size / 2, 0, 0]);
-        // Sums of squares and a power want float32; the CPU's pooling knows no bfloat16 either.
+        // Sums of squares and a power need float32, and the CPU's pooling does not support bfloat16.
         let squares = x.f_to_kind(Kind::Float)?.f_square()?.f_unsqueeze(1)?;
         let mean =
             squares.f_avg_pool3d(kernel, [1; 3], padding, false, true, None::<i64>)?.f_squeeze_dim(1)?;

@@ -1,12 +1,12 @@
-//! Images as grids of patches, each a vector.
+//! Images as grids of patches, each embedded as a vector.
 
 use super::store::Path;
 use super::{Conv, Conv2d, Layer};
 use anyhow::Result;
 use tch::Tensor;
 
-/// A convolution whose kernel is its stride: (N, C, H, W) to (N, H/patch, W/patch, embed), what is left over at the
-/// lower and right edge dropped. Keys `weight` and `bias`.
+/// A convolution whose stride equals its kernel: (N, C, H, W) to (N, H/patch, W/patch, embed); incomplete patches at
+/// the bottom and right edges are dropped. Keys `weight` and `bias`.
 pub struct PatchEmbed {
     proj: Conv2d,
 }

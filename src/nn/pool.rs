@@ -17,7 +17,7 @@ pub struct MaxPool2d {
 }
 
 impl MaxPool2d {
-    /// Stride as the kernel, no padding, floor.
+    /// Stride equal to the kernel, no padding, floor.
     pub fn new(kernel: i64) -> Self {
         Self { kernel, stride: kernel, padding: 0, ceil_mode: false }
     }
@@ -29,9 +29,9 @@ impl Layer for MaxPool2d {
         SWITCHES.with_borrow_mut(|switches| match switches {
             None => Ok(x.f_max_pool2d(kernel, stride, padding, [1; 2], self.ceil_mode)?),
             Some(switches) => {
-                let (y, places) =
+                let (y, positions) =
                     x.f_max_pool2d_with_indices(kernel, stride, padding, [1; 2], self.ceil_mode)?;
-                switches.push(places);
+                switches.push(positions);
                 Ok(y)
             }
         })
@@ -42,17 +42,17 @@ thread_local! {
     static SWITCHES: RefCell<Option<Vec<Tensor>>> = const { RefCell::new(None) };
 }
 
-/// Runs `pass` and returns its result with the switches of the max poolings in it, in their order, that a deconvnet
-/// needs (1311.2901, section 2.1): for every value the place of its maximum in the pooled map, row · width + column, int64
-/// (N, C, H, W). Of this thread; recordings do not nest.
+/// Runs `pass` and returns its result with the switches of its max poolings in order, which a deconvnet needs
+/// (1311.2901, section 2.1): for every output value the position of its maximum in the input map, row · width + column,
+/// int64 (N, C, H, W). Recorded on this thread only; recordings do not nest.
 pub fn record_switches<T>(pass: impl FnOnce() -> T) -> (T, Vec<Tensor>) {
     SWITCHES.set(Some(Vec::new()));
     let result = pass();
     (result, SWITCHES.take().unwrap_or_default())
 }
 
-/// Max pooling backwards: each of the values (N, C, H, W) where its maximum was in maps of this height and width, zeros
-/// elsewhere. Where windows overlap, values of the same maximum add up.
+/// Inverts max pooling: puts each value of `x` (N, C, H, W) at the position of its maximum in maps of this height and
+/// width, zeros elsewhere. Where windows overlap, values with the same maximum add up.
 pub fn max_unpool(x: &Tensor, switches: &Tensor, [height, width]: [i64; 2]) -> Result<Tensor> {
     let (n, c, _, _) = x.size4()?;
     let maps = Tensor::f_zeros([n, c, height * width], (x.kind(), x.device()))?;
@@ -72,7 +72,7 @@ pub struct AvgPool2d {
 }
 
 impl AvgPool2d {
-    /// Stride as the kernel, no padding, floor.
+    /// Stride equal to the kernel, no padding, floor.
     pub fn new(kernel: i64) -> Self {
         Self { kernel, stride: kernel, padding: 0, ceil_mode: false, count_include_pad: true }
     }
@@ -86,8 +86,7 @@ impl Layer for AvgPool2d {
     }
 }
 
-/// A binomial 3×3 blur before taking every `stride`-th pixel (1904.11486); zeros beyond the border, as timm's
-/// `blurpc`.
+/// A binomial 3×3 blur, then every `stride`-th pixel (1904.11486); zero padding, as timm's `blurpc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlurPool2d {
     pub stride: i64,
@@ -97,14 +96,13 @@ impl Layer for BlurPool2d {
     fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
         let (n, c, h, w) = x.size4()?;
         let side = |size: i64| (size - 1) / self.stride + 1;
-        let y = match torch::is_meta(x)? {
-            true => torch::empty_meta(&[n, c, side(h), side(w)], x.kind())?,
-            false => {
-                let row = Tensor::from_slice(&[0.25f32, 0.5, 0.25]);
-                let blur = row.f_outer(&row)?.f_to_device(x.device())?.f_to_kind(x.kind())?;
-                let blur = blur.f_expand([c, 1, 3, 3], false)?;
-                x.f_conv2d(&blur, None::<Tensor>, [self.stride; 2], [1; 2], [1; 2], c)?
-            }
+        let y = if torch::is_meta(x)? {
+            torch::empty_meta(&[n, c, side(h), side(w)], x.kind())?
+        } else {
+            let row = Tensor::from_slice(&[0.25f32, 0.5, 0.25]);
+            let blur = row.f_outer(&row)?.f_to_device(x.device())?.f_to_kind(x.kind())?;
+            let blur = blur.f_expand([c, 1, 3, 3], false)?;
+            x.f_conv2d(&blur, None::<Tensor>, [self.stride; 2], [1; 2], [1; 2], c)?
         };
         let outputs = y.numel() as i64;
         cost::record(9 * outputs, outputs);
@@ -112,7 +110,7 @@ impl Layer for BlurPool2d {
     }
 }
 
-/// What takes the stride of a convolution over, so that no frequency folds onto another.
+/// Downsampling without aliasing, in place of a convolution's stride.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AntiAlias {
@@ -123,7 +121,7 @@ pub enum AntiAlias {
 }
 
 impl AntiAlias {
-    /// `x` at one pixel of `stride` × `stride`.
+    /// `x` downsampled by `stride` along each side.
     pub fn forward(self, x: &Tensor, stride: i64, train: bool) -> Result<Tensor> {
         match self {
             AntiAlias::Average => AvgPool2d::new(stride).forward(x, train),
@@ -135,9 +133,10 @@ impl AntiAlias {
 /// `torch.nn.AdaptiveAvgPool2d`: (N, C, H, W) to (N, C, height, width).
 pub fn adaptive_avg_pool(x: &Tensor, size: [i64; 2]) -> Result<Tensor> {
     let (n, c, _, _) = x.size4()?;
-    Ok(match torch::is_meta(x)? {
-        true => torch::empty_meta(&[n, c, size[0], size[1]], x.kind())?,
-        false => x.f_adaptive_avg_pool2d(size)?,
+    Ok(if torch::is_meta(x)? {
+        torch::empty_meta(&[n, c, size[0], size[1]], x.kind())?
+    } else {
+        x.f_adaptive_avg_pool2d(size)?
     })
 }
 

@@ -1,11 +1,11 @@
-//! Ways round a residual block.
+//! Shortcuts of residual blocks.
 
 use super::Layer;
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// Every `stride`-th pixel, and zeros for the channels that come in addition: a shortcut without parameters
-/// (1512.03385, option A). (N, C, H, W) to (N, C + extra, ⌈H/stride⌉, ⌈W/stride⌉).
+/// A shortcut without parameters (1512.03385, option A): every `stride`-th pixel, and zeros for the added channels. (N,
+/// C, H, W) to (N, C + extra, ⌈H/stride⌉, ⌈W/stride⌉).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaddedShortcut {
     stride: i64,

@@ -14,13 +14,13 @@ use tch::Tensor;
 pub enum Squeeze {
     /// The mean of its pixels.
     Average,
-    /// The largest of them.
+    /// The maximum of its pixels.
     Max,
-    /// Every pixel by itself, which then has a gate of its own.
+    /// Each pixel by itself, so that every pixel has its own gate.
     None,
 }
 
-/// How a gate is computed where it is not the paper's.
+/// How a gate is computed where it differs from the paper's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Excitation {
     /// Channels between the two convolutions.
@@ -33,8 +33,8 @@ pub struct Excitation {
     pub names: [&'static str; 2],
 }
 
-/// Scales each channel by a gate computed from all channels' means: a 1×1 convolution to few channels, another back,
-/// as torchvision's `fc1` and `fc2` or by the names of an [`Excitation`].
+/// Scales each channel by a gate computed from all channels' means: a 1×1 convolution to few channels and another back,
+/// with torchvision's keys `fc1` and `fc2` or those of an [`Excitation`].
 pub struct SqueezeExcite {
     squeeze: Squeeze,
     reduce: Conv2d,
@@ -57,7 +57,7 @@ impl SqueezeExcite {
         Self::squeezed(path, channels, channels / reduction, Init::FanIn)
     }
 
-    /// With `squeezed` channels between, and weights that start as `init`.
+    /// With `squeezed` channels in between, and weights initialised by `init`.
     ///
     /// # Errors
     /// A channel count that is not positive.
@@ -86,17 +86,17 @@ impl SqueezeExcite {
         })
     }
 
-    /// With gates of something else than the mean.
+    /// With gates computed from something other than the mean.
     pub fn squeeze(self, squeeze: Squeeze) -> Self {
         Self { squeeze, ..self }
     }
 
-    /// With another function than the sigmoid at the end.
+    /// With a function other than the sigmoid at the end.
     pub fn gate(self, gate: Activation) -> Self {
         Self { gate, ..self }
     }
 
-    /// That of the mobile nets: weights start as N(0, 2/fan_out), biases at 0.
+    /// As in the mobile nets: weights initialised from N(0, 2/fan_out), biases to 0.
     ///
     /// # Errors
     /// Channels that are not positive.
@@ -104,7 +104,7 @@ impl SqueezeExcite {
         Self::gated(path, channels, excitation, Init::KaimingFanOut)
     }
 
-    /// With weights that start as `init`, biases at 0.
+    /// With weights initialised by `init`, biases to 0.
     ///
     /// # Errors
     /// Channels that are not positive.
@@ -121,7 +121,7 @@ impl SqueezeExcite {
         })
     }
 
-    /// All in one, where there is an operator for it: in a frozen model.
+    /// Everything in one operator, where there is one: in a model optimised for inference (frozen).
     fn fused(&self, x: &Tensor, train: bool) -> Result<Option<Tensor>> {
         let Some(on) = self.frozen.on().filter(|_| !train && self.squeeze == Squeeze::Average) else {
             return Ok(None);

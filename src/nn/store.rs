@@ -10,16 +10,16 @@ use std::ops::Div;
 use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
 
-/// What an optimizer and a state_dict make of a tensor.
+/// How the optimizer and the state_dict treat a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Trained by the optimizer.
     Parameter,
-    /// Kept in the state_dict, changed by the layer alone (running statistics).
+    /// Stored in the state_dict, changed only by its layer (running statistics).
     Buffer,
 }
 
-/// How the tensors of a new model come to be.
+/// How the tensors of a new model are allocated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Allocation {
     Initialised(Device),
@@ -33,7 +33,7 @@ struct Entries {
     names: HashSet<String>,
 }
 
-/// All tensors of one model in the order in which it creates them, which is PyTorch's order of `state_dict()`.
+/// All tensors of one model in the order of their creation, which is that of PyTorch's `state_dict()`.
 ///
 /// Clones share the tensors.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ impl Store {
         Self::with(Allocation::Uninitialised(device))
     }
 
-    /// A store whose tensors have shapes but no memory: for counting (see [`super::cost`]).
+    /// A store whose tensors have shapes but no memory: for counting costs (see [`super::cost`]).
     pub fn meta() -> Self {
         Self::with(Allocation::Meta)
     }
@@ -107,14 +107,14 @@ impl Store {
         kept.map(|(name, _, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 
-    /// The number of trained values.
+    /// The number of values in all parameters.
     pub fn count_parameters(&self) -> u64 {
         let entries = locked(&self.entries);
         let parameters = entries.list.iter().filter(|(_, role, _)| *role == Role::Parameter);
         parameters.map(|(_, _, tensor)| tensor.numel() as u64).sum()
     }
 
-    /// Puts every convolution weight into channels_last order; inputs in that order then stay in it throughout.
+    /// Converts every convolution weight to channels_last; inputs in that format then keep it throughout.
     pub fn channels_last(&self) -> Result<()> {
         let _no_grad = tch::no_grad_guard();
         for (_, mut parameter) in self.parameters() {
@@ -126,24 +126,24 @@ impl Store {
         Ok(())
     }
 
-    /// From here on, evaluation passes of this store's model take the fast path: batch norms folded into the
-    /// convolutions before them, activations and residual sums inside the kernels, weights in the kernels' own order.
-    /// `kind` is the dtype of convolutions and linear layers: float32 gives the same logits within rounding, bfloat16
-    /// trades digits for speed.
+    /// Optimises the model for inference (frozen), unrelated to freezing parameters in training. From here on,
+    /// evaluation passes take the fast path: batch norms folded into the convolutions before them, activations and
+    /// residual additions inside the kernels, weights in the kernels' own layout. `kind` is the dtype of convolutions
+    /// and linear layers: float32 gives the same logits within rounding, bfloat16 trades precision for speed.
     ///
-    /// The passes have no gradient, and their weights are those of the first pass: after a change of weights freeze
-    /// again. Training passes are as before.
+    /// These passes have no gradient and use the weights as they were in the first of them: freeze again after changing
+    /// the weights. Training passes are unaffected.
     pub fn freeze(&self, kind: Kind) {
         self.switch.freeze(kind);
     }
 
-    /// Ends [`Store::freeze`].
+    /// Undoes [`Store::freeze`].
     pub fn thaw(&self) {
         self.switch.thaw();
     }
 
     fn insert(&self, name: String, role: Role, size: &[i64], kind: Kind, init: Init) -> Result<Tensor> {
-        ensure!(size.iter().all(|&n| n > 0), "`{name}`: impossible shape {size:?}");
+        ensure!(size.iter().all(|&n| n > 0), "`{name}`: invalid shape {size:?}");
         let _no_grad = tch::no_grad_guard();
         let mut tensor = match self.allocation {
             Allocation::Meta => torch::empty_meta(size, kind)?,
@@ -162,12 +162,12 @@ impl Store {
 
     fn register(&self, name: String, role: Role, tensor: Tensor) -> Result<Tensor> {
         let mut entries = locked(&self.entries);
-        ensure!(entries.names.insert(name.clone()), "`{name}`: two tensors of one name");
+        ensure!(entries.names.insert(name.clone()), "`{name}`: duplicate tensor name");
         entries.list.push((name, role, tensor.shallow_clone()));
         Ok(tensor)
     }
 
-    /// `values` where the tensors of this store are.
+    /// `values` on the device of this store.
     fn place(&self, values: &Tensor) -> Result<Tensor> {
         Ok(match self.allocation.device() {
             None => torch::empty_meta(&values.size(), values.kind())?,
@@ -176,7 +176,7 @@ impl Store {
     }
 }
 
-/// A place in the state_dict: `&p / "layer1" / 0` names the keys that begin with `layer1.0.`.
+/// A prefix in the state_dict: `&p / "layer1" / 0` stands for the keys that begin with `layer1.0.`.
 #[derive(Clone)]
 pub struct Path {
     store: Store,
@@ -187,7 +187,7 @@ impl Path {
     /// A new float32 parameter at this path.
     ///
     /// # Errors
-    /// A size that is not positive, or a name given twice.
+    /// A size that is not positive, or a duplicate name.
     pub fn parameter(&self, name: &str, size: &[i64], init: Init) -> Result<Tensor> {
         self.store.insert(self.key(name), Role::Parameter, size, Kind::Float, init)
     }
@@ -200,31 +200,31 @@ impl Path {
         self.store.insert(self.key(name), Role::Buffer, size, kind, init)
     }
 
-    /// A buffer that the layer works out for itself, such as a table of indices: written even where the values of all
-    /// others come from a file.
+    /// A buffer that the layer computes itself, such as a table of indices: written even if all other values come from
+    /// a file.
     ///
     /// # Errors
-    /// A name given twice.
+    /// A duplicate name.
     pub fn constant(&self, name: &str, values: &Tensor) -> Result<Tensor> {
         self.store.register(self.key(name), Role::Buffer, self.store.place(values)?)
     }
 
-    /// The same for a table that is not in the state_dict (`persistent=False`): only brought to the model's device.
+    /// The same for a table that is not in the state_dict (`persistent=False`): only moved to the model's device.
     pub fn hidden_constant(&self, values: &Tensor) -> Result<Tensor> {
         self.store.place(values)
     }
 
-    /// Whether the model is frozen.
+    /// The switch that tells whether the model is frozen.
     pub(super) fn switch(&self) -> Switch {
         self.store.switch.clone()
     }
 
-    /// Where the tensors of this path are made; none on the meta device.
+    /// The device on which this path creates tensors; `None` for the meta device.
     pub fn device(&self) -> Option<Device> {
         self.store.allocation.device()
     }
 
-    /// The same place in the state_dict, for tensors on another device: a model over several of them.
+    /// The same path with its tensors on another device, for a model split over several devices.
     pub fn on(&self, device: Device) -> Path {
         let allocation = self.store.allocation.on(device);
         Path { store: Store { allocation, ..self.store.clone() }, prefix: self.prefix.clone() }

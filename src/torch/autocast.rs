@@ -1,4 +1,4 @@
-//! Automatic mixed precision with a dtype of choice, on the CPU too.
+//! Automatic mixed precision with a chosen dtype, also on the CPU.
 
 use super::ffi::{check, scalar_type, tv_autocast};
 use anyhow::Result;
@@ -25,7 +25,7 @@ impl Autocast {
 impl Drop for Autocast {
     fn drop(&mut self) {
         let (mut enabled, mut dtype) = (0, 0);
-        // SAFETY: as above. A failure here leaves autocast on; there is nobody to tell in a drop.
+        // SAFETY: as above. A failure here leaves autocast on; a drop cannot report it.
         let _ = check(unsafe {
             tv_autocast(self.cuda, self.was_enabled, self.was_dtype, &mut enabled, &mut dtype)
         });

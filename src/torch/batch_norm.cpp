@@ -1,6 +1,6 @@
-// Batch norm and what follows it in one operator, relu(norm(x) + residual), over float32 in channels_last order on the
-// CPU. libtorch's separate operators go over the memory of the activations 14 times in a training step, 17 with a
-// residual; these 8 and 11 times.
+// Batch norm and what follows it in one operator, relu(norm(x) + residual), over float32 in channels_last format on the
+// CPU. libtorch's separate operators pass over the activations in memory 14 times per training step, 17 with a
+// residual; this one 8 and 11 times.
 #include "loops.h"
 #include "shim.h"
 
@@ -16,23 +16,23 @@
 
 namespace {
 
-// Pixels, each with its channels side by side.
+// Pixels, each with contiguous channels.
 struct Pixels {
   int64_t count, channels;
 
   explicit Pixels(const at::Tensor &x) : count(x.numel() / x.size(1)), channels(x.size(1)) {}
 
-  // So many pixels as stay in the first level of the cache.
+  // As many pixels as stay in the L1 cache.
   int64_t chunk() const { return std::max<int64_t>(1, 4096 / channels); }
 
-  // Calls `body(thread, begin, end)` for the pixels of each thread.
+  // Calls `body(thread, begin, end)` for each thread's range of pixels.
   template <typename F> void each(F &&body) const {
     at::parallel_for(0, count, std::max<int64_t>(1, 32768 / channels),
                      [&](int64_t begin, int64_t end) { body(at::get_thread_num(), begin, end); });
   }
 };
 
-// Number, mean and sum of squared deviations of every channel.
+// The count, and every channel's mean and sum of squared deviations.
 struct Moments {
   double count = 0;
   std::vector<double> mean, squares;
@@ -87,7 +87,7 @@ Moments moments(const float *x, Pixels pixels) {
   return all;
 }
 
-// relu(x · scale + shift + residual). Not-a-number stays what it is, as in libtorch.
+// relu(x · scale + shift + residual). NaN stays NaN, as in libtorch.
 template <bool Relu, bool Residual>
 WIDE void affine(const float *__restrict x, const float *__restrict residual, const float *__restrict scale,
                  const float *__restrict shift, float *__restrict y, int64_t count, int64_t channels) {
@@ -113,7 +113,7 @@ void affine(const at::Tensor &x, const at::Tensor *residual, const float *scale,
   });
 }
 
-// What the relu let through is read from its output, or is what x · scale + shift says.
+// Where the relu's mask in the backward pass comes from: its output, or x · scale + shift.
 enum class Relu { None, ByOutput, ByInput };
 
 // A batch norm's tensors in the backward pass. `y` is the output, for Relu::ByOutput, which also fills `kept`: the
@@ -194,7 +194,7 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
                             at::Tensor running_var, double momentum, double eps, bool relu) {
     Pixels pixels(x);
     Moments all = moments(x.const_data_ptr<float>(), pixels);
-    // Rows: mean, inverse of the deviation, scale, shift.
+    // Rows: mean, inverse standard deviation, scale, shift.
     auto factors = at::empty({4, pixels.channels}, weight.options());
     auto *mean = factors.mutable_data_ptr<float>();
     float *inverse = mean + pixels.channels, *scale = inverse + pixels.channels, *shift = scale + pixels.channels;
@@ -223,7 +223,7 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
     const at::Tensor &x = saved[0], &weight = saved[1], &factors = saved[2], &y = saved[3];
     bool relu = ctx->saved_data["relu"].toBool(), residual = ctx->saved_data["residual"].toBool();
     auto grad = outputs[0].contiguous(at::MemoryFormat::ChannelsLast);
-    // The residual's gradient; by then the relu is behind us.
+    // The residual's gradient, already through the relu.
     auto kept = residual && relu ? at::empty_like(grad) : grad;
     Pixels pixels(x);
     int64_t channels = pixels.channels;
@@ -266,15 +266,15 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
 
 extern "C" {
 
-// A training pass of batch norm with what follows it; null where libtorch's own operators have to do it.
+// A training pass of batch norm and what follows it; null for inputs that need libtorch's own operators.
 char *tv_batch_norm_relu(at::Tensor **out, const at::Tensor *x, const at::Tensor *residual, const at::Tensor *weight,
                          const at::Tensor *bias, const at::Tensor *running_mean, const at::Tensor *running_var,
                          double momentum, double eps, int relu) {
   return guarded([&] {
     *out = nullptr;
-    if (!serves(*x, {weight, bias, running_mean, running_var}))
+    if (!is_supported(*x, {weight, bias, running_mean, running_var}))
       return;
-    if (residual && !(serves(*residual, {}) && residual->sizes() == x->sizes()))
+    if (residual && !(is_supported(*residual, {}) && residual->sizes() == x->sizes()))
       return;
     auto other = residual ? std::optional<at::Tensor>(*residual) : std::nullopt;
     *out = new at::Tensor(BatchNormRelu::apply(*x, other, *weight, *bias, *running_mean, *running_var, momentum, eps,
@@ -282,12 +282,12 @@ char *tv_batch_norm_relu(at::Tensor **out, const at::Tensor *x, const at::Tensor
   });
 }
 
-// relu(x · scale + shift), channel by channel, without gradient; null where libtorch's own operators have to do it.
+// relu(x · scale + shift), channel by channel, without gradient; null for inputs that need libtorch's own operators.
 char *tv_affine_relu(at::Tensor **out, const at::Tensor *x, const at::Tensor *scale, const at::Tensor *shift,
                      int relu) {
   return guarded([&] {
     *out = nullptr;
-    if (!serves(*x, {scale, shift}))
+    if (!is_supported(*x, {scale, shift}))
       return;
     at::NoGradGuard no_grad;
     auto y = at::empty_like(*x);

@@ -1,4 +1,4 @@
-//! Batch norm with what follows it in one operator: float32 on the CPU in channels_last order.
+//! Batch norm and what follows it in one operator: float32 on the CPU in channels_last order.
 
 use super::ffi::{check, or_null, tv_affine_relu, tv_batch_norm_relu};
 use anyhow::Result;
@@ -16,9 +16,9 @@ pub struct BatchNorm<'a> {
     pub eps: f64,
 }
 
-/// A training pass of `norm(x) + residual` over (N, C, H, W), with ReLU after it if asked for; updates the running
-/// statistics. It has a gradient, and no second one. `None`, and nothing is done, where libtorch's own operators have
-/// to do it: for other dtypes, devices and memory orders.
+/// A training pass of `norm(x) + residual` over (N, C, H, W), then ReLU if `relu`; updates the running statistics.
+/// Differentiable once. Returns `None` and does nothing for other dtypes, devices and memory formats, which need
+/// libtorch's own operators.
 pub fn batch_norm_relu(
     x: &Tensor,
     norm: BatchNorm,
@@ -26,7 +26,7 @@ pub fn batch_norm_relu(
     relu: bool,
 ) -> Result<Option<Tensor>> {
     let mut out = ptr::null_mut();
-    // SAFETY: the shim checks dtypes, devices and sizes of these live tensors; the one it gives is owned here.
+    // SAFETY: the shim checks dtypes, devices and sizes of these live tensors; the one it returns is owned here.
     unsafe {
         check(tv_batch_norm_relu(
             &mut out,
@@ -44,8 +44,8 @@ pub fn batch_norm_relu(
     }
 }
 
-/// `x · scale + shift` over (N, C, H, W), with ReLU after it if asked for, without gradient. `None` where libtorch's own
-/// operators have to do it.
+/// `x · scale + shift` over (N, C, H, W), then ReLU if `relu`, without gradient. Returns `None` for the same inputs as
+/// [`batch_norm_relu`].
 pub fn affine_relu(x: &Tensor, scale: &Tensor, shift: &Tensor, relu: bool) -> Result<Option<Tensor>> {
     let mut out = ptr::null_mut();
     // SAFETY: as above.

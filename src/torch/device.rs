@@ -1,8 +1,8 @@
-//! Which device to run on, decided once, and libtorch's CUDA half opened only when a GPU is asked for.
+//! Device selection: decided once, with libtorch's CUDA library loaded only when a GPU is requested.
 //!
-//! The program links `libtorch_cpu` alone, so a CPU run does not load half a gigabyte of CUDA code. Opening
-//! `libtorch_cuda` registers its kernels, but only while nobody in the process has asked libtorch about CUDA (seeding
-//! the random generators asks, too): resolve the device before anything else.
+//! The program links only `libtorch_cpu`, so a CPU run does not load half a gigabyte of CUDA code. Loading
+//! `libtorch_cuda` registers its kernels, but only if libtorch has not been queried about CUDA before in this process
+//! (seeding the random generators is such a query): resolve the device before anything else.
 
 use super::ffi::{check, tv_allow_tf32, tv_synchronize};
 use anyhow::{Context, Result, bail, ensure};
@@ -35,7 +35,7 @@ pub fn resolve(name: &str) -> Result<Device> {
     }
 }
 
-/// The GPU with this index, seen working.
+/// The GPU with this index, checked to be usable.
 fn cuda(index: usize) -> Result<Device> {
     ensure!(
         has_driver(),
@@ -44,12 +44,12 @@ fn cuda(index: usize) -> Result<Device> {
     let count = cuda_count()?;
     ensure!(
         index < count,
-        "device `cuda:{index}`: libtorch sees {count} GPU(s); use one below that, or `cpu`"
+        "device `cuda:{index}`: libtorch sees {count} GPU(s); use a smaller index, or `cpu`"
     );
     Ok(Device::Cuda(index))
 }
 
-/// How [`resolve`] takes this device.
+/// The name of this device, as [`resolve`] takes it.
 pub fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
@@ -57,7 +57,8 @@ pub fn name(device: Device) -> String {
     }
 }
 
-/// The device after this one, for a model over two: the next GPU, after the last the first; the CPU itself.
+/// The next device, for a model split over two: the next GPU, and the first after the last; for the CPU, the CPU
+/// itself.
 ///
 /// # Errors
 /// As [`cuda_count`].
@@ -68,10 +69,10 @@ pub fn next(device: Device) -> Result<Device> {
     })
 }
 
-/// How many GPUs libtorch sees, its CUDA half opened.
+/// How many GPUs libtorch sees, after loading its CUDA library.
 ///
 /// # Errors
-/// `libtorch_cuda.so` is missing or does not open (the loader's message follows).
+/// `libtorch_cuda.so` is missing or cannot be loaded (the loader's message follows).
 pub fn cuda_count() -> Result<usize> {
     static OPENED: OnceLock<Result<(), String>> = OnceLock::new();
     OPENED.get_or_init(open_cuda).clone().map_err(anyhow::Error::msg)?;
@@ -91,22 +92,22 @@ fn open_cuda() -> Result<(), String> {
 
 const DRIVER: &str = "libcuda.so.1";
 
-/// Whether NVIDIA's driver library is installed; asks libtorch nothing.
+/// Whether NVIDIA's driver library is installed; does not query libtorch.
 pub fn has_driver() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| open(Path::new(DRIVER), libc::RTLD_LAZY).is_ok())
 }
 
-/// What the driver calls the GPU with this index, such as `NVIDIA H100 80GB HBM3`.
+/// The driver's name for the GPU with this index, such as `NVIDIA H100 80GB HBM3`.
 ///
 /// # Errors
-/// No driver, or one that knows no such GPU.
+/// No driver, or no such GPU.
 pub fn card(index: usize) -> Result<String> {
     let driver = open(Path::new(DRIVER), libc::RTLD_LAZY).map_err(anyhow::Error::msg)?;
     let index = c_int::try_from(index)?;
     let (mut device, mut name) = (0, [0u8; 256]);
-    // SAFETY: the driver's interface has these functions with these signatures since its first version; it writes one
-    // number and, NUL at its end, at most as many bytes as it is told.
+    // SAFETY: the driver has had these functions with these signatures since its first version; it writes one number,
+    // and a NUL-terminated string of at most the given length.
     unsafe {
         let start: unsafe extern "C" fn(flags: u32) -> c_int = function(driver, c"cuInit")?;
         let get: unsafe extern "C" fn(*mut c_int, c_int) -> c_int = function(driver, c"cuDeviceGet")?;
@@ -117,18 +118,18 @@ pub fn card(index: usize) -> Result<String> {
             get(&mut device, index),
             get_name(name.as_mut_ptr().cast(), name.len() as c_int, device),
         ];
-        ensure!(codes == [0; 3], "NVIDIA's driver does not name GPU {index}: codes {codes:?}");
+        ensure!(codes == [0; 3], "NVIDIA's driver cannot name GPU {index}: codes {codes:?}");
     }
     Ok(CStr::from_bytes_until_nul(&name)?.to_string_lossy().into_owned())
 }
 
-/// A function of an open library.
+/// A function of a loaded library.
 ///
 /// # Safety
-/// `F` is the function's own type.
+/// `F` must be the function's own type.
 unsafe fn function<F: Copy>(library: *mut c_void, name: &CStr) -> Result<F> {
     const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
-    // SAFETY: an open library and a C string; a function's address as what the caller says that it is.
+    // SAFETY: a loaded library and a C string; the caller guarantees the function's type.
     unsafe {
         let address = libc::dlsym(library, name.as_ptr());
         ensure!(!address.is_null(), "{} is not in {DRIVER}", name.to_string_lossy());
@@ -147,20 +148,20 @@ fn open(library: &Path, flags: i32) -> Result<*mut c_void, String> {
         }
         let reason = libc::dlerror();
         Err(if reason.is_null() {
-            format!("{} does not open", library.display())
+            format!("{} cannot be loaded", library.display())
         } else {
             CStr::from_ptr(reason).to_string_lossy().into_owned()
         })
     }
 }
 
-/// Readies a GPU for inputs of one size; the CPU needs nothing. cuDNN searches for its fastest kernels. `tf32`: whether
-/// float32 products, in matrix products and convolutions alike, may round their factors to the 10 bits of TF32
-/// (`torch.backends.cuda.matmul.allow_tf32` and `torch.backends.cudnn.allow_tf32`); libtorch starts with no for the first
-/// and yes for the second.
+/// Prepares a GPU for inputs of one size: cuDNN searches for its fastest kernels. The CPU needs nothing. `tf32`:
+/// whether float32 matrix products and convolutions may round their inputs to TF32's 10-bit mantissa
+/// (`torch.backends.cuda.matmul.allow_tf32` and `torch.backends.cudnn.allow_tf32`); libtorch's defaults are no for the
+/// first and yes for the second.
 ///
 /// # Errors
-/// libtorch's refusal.
+/// An error from libtorch.
 pub fn set_up(device: Device, tf32: bool) -> Result<()> {
     if device.is_cuda() {
         Cuda::cudnn_set_benchmark(true);
@@ -170,10 +171,10 @@ pub fn set_up(device: Device, tf32: bool) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the device has done all that it was given; the CPU always has.
+/// Waits until the device has finished all queued work; the CPU always has.
 ///
 /// # Errors
-/// What went wrong on the GPU in the meantime.
+/// The error of an operation that failed on the GPU.
 pub fn synchronize(device: Device) -> Result<()> {
     match device {
         // SAFETY: a plain integer.
@@ -187,7 +188,7 @@ pub fn synchronize(device: Device) -> Result<()> {
 /// # Errors
 /// Zero, or more than libtorch can count.
 pub fn set_threads(threads: usize) -> Result<()> {
-    ensure!(threads > 0, "threads: 0 is not possible; use 1 or more");
+    ensure!(threads > 0, "`threads` must be 1 or more, not 0");
     tch::set_num_threads(i32::try_from(threads).context("threads")?);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The C side of the shim.
+//! Declarations of the shim's C functions.
 
 use anyhow::{Result, bail};
 use std::ffi::{CStr, c_char, c_double, c_int};
@@ -130,7 +130,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// Takes ownership of a text that the shim allocated.
+/// Takes ownership of a string that the shim allocated.
 fn take(text: *mut c_char) -> String {
     // SAFETY: the shim returns a NUL-terminated string from `strdup`, freed once, here.
     unsafe {
@@ -140,7 +140,7 @@ fn take(text: *mut c_char) -> String {
     }
 }
 
-/// Turns the shim's answer (null, or a message) into a `Result`.
+/// Turns the shim's return value (null, or a message) into a `Result`.
 pub(super) fn check(message: *mut c_char) -> Result<()> {
     if message.is_null() {
         return Ok(());
@@ -148,22 +148,22 @@ pub(super) fn check(message: *mut c_char) -> Result<()> {
     bail!("libtorch: {}", take(message).trim_end())
 }
 
-/// The pointers that the shim reads as a list of tensors. They live as long as `tensors`.
+/// The pointers that the shim reads as a list of tensors, valid as long as `tensors`.
 pub(super) fn pointers(tensors: &[Tensor]) -> Vec<*mut C_tensor> {
     tensors.iter().map(|t| t.as_ptr().cast_mut()).collect()
 }
 
-/// What the shim reads as a tensor or none.
+/// The pointer that the shim reads as an optional tensor.
 pub(super) fn or_null(tensor: Option<&Tensor>) -> *const C_tensor {
     tensor.map_or(std::ptr::null(), Tensor::as_ptr)
 }
 
-/// The number of a dtype in `c10::ScalarType`: tch lists the kinds in that order up to bfloat16, all that we pass.
+/// The number of a dtype in `c10::ScalarType`: tch's `Kind` has the same order up to bfloat16, and no other is passed.
 pub(super) fn scalar_type(kind: Kind) -> c_int {
     kind as c_int
 }
 
-/// The version of the libtorch that is loaded, as `torch.__version__` without the build suffix.
+/// The version of the loaded libtorch, as `torch.__version__` without the build suffix.
 pub fn version() -> String {
     take(unsafe { tv_torch_version() })
 }
@@ -173,7 +173,7 @@ pub fn show_config() -> String {
     take(unsafe { tv_show_config() })
 }
 
-/// The instruction set libtorch's own kernels use here, such as `AVX512`.
+/// The instruction set that libtorch's own kernels use here, such as `AVX512`.
 pub fn cpu_capability() -> String {
     take(unsafe { tv_cpu_capability() })
 }

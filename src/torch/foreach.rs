@@ -1,4 +1,4 @@
-//! Fused and multi-tensor steps: one call for all parameters of a model.
+//! Fused multi-tensor operations: one call for all parameters of a model.
 
 use super::ffi::{
     check, pointers, tv_clear_grads, tv_clip_grad_norm, tv_foreach_lerp, tv_fused_adamw, tv_fused_sgd,
@@ -30,8 +30,8 @@ fn same_length(lists: &[&[Tensor]]) -> Result<usize> {
     Ok(n)
 }
 
-/// One step of SGD in place on every parameter. `momenta` start at 0, which is the same as PyTorch's first step; they
-/// are read and written only when `momentum` is not 0.
+/// One step of SGD in place on every parameter. `momenta` start at 0, which gives the same first step as in PyTorch;
+/// they are read and written only if `momentum` is not 0.
 pub fn fused_sgd(params: &[Tensor], grads: &[Tensor], momenta: &[Tensor], step: SgdStep) -> Result<()> {
     let n = same_length(&[params, grads])?;
     if step.momentum != 0.0 {
@@ -53,7 +53,7 @@ pub fn fused_sgd(params: &[Tensor], grads: &[Tensor], momenta: &[Tensor], step: 
     })
 }
 
-/// One step of AdamW in place; `steps` holds one float32 scalar a parameter and is increased by one.
+/// One step of AdamW in place; `steps` holds one float32 scalar per parameter, incremented here.
 pub fn fused_adamw(
     params: &[Tensor],
     grads: &[Tensor],
@@ -83,7 +83,7 @@ pub fn fused_adamw(
     })
 }
 
-/// `a += weight * (b - a)` in place for every pair, as an exponential moving average needs it.
+/// `a += weight * (b - a)` in place for every pair, as in an exponential moving average.
 pub fn lerp(a: &[Tensor], b: &[Tensor], weight: f64) -> Result<()> {
     let n = same_length(&[a, b])?;
     let (a, b) = (pointers(a), pointers(b));
@@ -91,12 +91,12 @@ pub fn lerp(a: &[Tensor], b: &[Tensor], weight: f64) -> Result<()> {
     check(unsafe { tv_foreach_lerp(a.as_ptr(), b.as_ptr(), n, weight) })
 }
 
-/// Scales all gradients so that their joint 2-norm is at most `max_norm`; returns the norm before, on the device
-/// (`torch.nn.utils.clip_grad_norm_`). All of one device.
+/// Scales all gradients so that their joint 2-norm is at most `max_norm`; returns the norm before scaling, on the
+/// device (`torch.nn.utils.clip_grad_norm_`). All gradients are on one device.
 pub fn clip_grad_norm(grads: &[Tensor], max_norm: f64) -> Result<Tensor> {
     let g = pointers(grads);
     let mut out = std::ptr::null_mut();
-    // SAFETY: `g` holds live tensors; the shim gives a new tensor, which `from_ptr` then owns.
+    // SAFETY: `g` holds live tensors; the shim returns a new tensor, which `from_ptr` then owns.
     unsafe {
         check(tv_clip_grad_norm(&mut out, g.as_ptr(), grads.len(), max_norm))?;
         Ok(Tensor::from_ptr(out))

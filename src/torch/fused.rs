@@ -1,5 +1,5 @@
-//! oneDNN's fused kernels on the CPU: a convolution or linear layer with weights in the kernel's own order, and what
-//! follows it, in one step. They have no gradient.
+//! oneDNN's fused kernels on the CPU: a convolution or linear layer with weights in the kernel's own layout, and what
+//! follows it, in one call. They have no gradient.
 
 use super::ffi::{
     check, or_null, tv_fused_convolution, tv_fused_linear, tv_has_mkldnn, tv_pack_convolution, tv_pack_linear,
@@ -9,9 +9,9 @@ use std::ffi::CStr;
 use std::ptr;
 use tch::{Kind, Tensor};
 
-/// Whether this libtorch has the kernels, and this processor what they need for tensors of `kind`.
+/// Whether this libtorch has the kernels, and this processor supports them for tensors of `kind`.
 pub fn has_fused_kernels(kind: Kind) -> bool {
-    // SAFETY: asks for a constant.
+    // SAFETY: returns a constant.
     let compiled = unsafe { tv_has_mkldnn() != 0 };
     compiled && (kind == Kind::Float || kind == Kind::BFloat16 && has_bfloat16())
 }
@@ -24,7 +24,7 @@ pub fn computes_in_bfloat16() -> bool {
     false
 }
 
-/// Whether oneDNN has kernels for bfloat16 here, be they fast or not.
+/// Whether oneDNN has kernels for bfloat16 here, fast or not.
 fn has_bfloat16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx512bw")
@@ -34,7 +34,7 @@ fn has_bfloat16() -> bool {
     false
 }
 
-/// An elementwise function by oneDNN's name: its numbers, and which of its formulas.
+/// An elementwise function under oneDNN's name, its parameters, and which algorithm computes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pointwise {
     pub name: &'static CStr,
@@ -43,16 +43,16 @@ pub struct Pointwise {
 }
 
 impl Pointwise {
-    /// Nothing.
+    /// No function.
     pub const NONE: Pointwise = Pointwise::named(c"none");
 
-    /// A function without numbers.
+    /// A function without parameters.
     pub const fn named(name: &'static CStr) -> Self {
         Self { name, scalars: &[], algorithm: None }
     }
 }
 
-/// How a convolution's kernel moves: (height, width) each; `padding` zeros on both sides.
+/// The geometry of a convolution: (height, width) each; `padding` zeros on both sides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     pub padding: [i64; 2],
@@ -61,12 +61,12 @@ pub struct Window {
     pub groups: i64,
 }
 
-/// `weight` (out, in/groups, kh, kw) in the order that the kernel for inputs of the size `input` (N, C, H, W) likes
-/// best; good for [`fused_convolution`] alone.
+/// `weight` (out, in/groups, kh, kw) in the layout that is best for the kernel for inputs of size `input` (N, C, H, W);
+/// usable only by [`fused_convolution`].
 pub fn pack_convolution(weight: &Tensor, window: Window, input: [i64; 4]) -> Result<Tensor> {
     let Window { padding, stride, dilation, groups } = window;
     let mut out = ptr::null_mut();
-    // SAFETY: the shim reads arrays of 2 and 4 numbers and a live tensor; the tensor it gives is owned here.
+    // SAFETY: the shim reads arrays of 2 and 4 numbers and a live tensor; the tensor it returns is owned here.
     unsafe {
         check(tv_pack_convolution(
             &mut out,
@@ -81,8 +81,7 @@ pub fn pack_convolution(weight: &Tensor, window: Window, input: [i64; 4]) -> Res
     }
 }
 
-/// `after(convolution(x) + other)` by a packed weight. With `other`, of the output's shape, only relu or nothing may
-/// follow.
+/// `after(convolution(x) + other)` with a packed weight. With `other`, of the output's shape, `after` is ReLU or none.
 pub fn fused_convolution(
     x: &Tensor,
     weight: &Tensor,
@@ -94,7 +93,7 @@ pub fn fused_convolution(
     ensure!(x.dim() == 4, "a convolution takes (N, C, H, W), not {:?}", x.size());
     let Window { padding, stride, dilation, groups } = window;
     let mut out = ptr::null_mut();
-    // SAFETY: as in `pack_convolution`; the texts end with NUL, and `scalars` holds as many numbers as said.
+    // SAFETY: as in `pack_convolution`; the strings end with NUL, and `scalars` has the given length.
     unsafe {
         check(tv_fused_convolution(
             &mut out,
@@ -115,17 +114,17 @@ pub fn fused_convolution(
     }
 }
 
-/// `weight` (out, in) in the order that the kernel for `rows` rows likes best; good for [`fused_linear`] alone.
+/// `weight` (out, in) in the layout that is best for the kernel for `rows` rows; usable only by [`fused_linear`].
 pub fn pack_linear(weight: &Tensor, rows: i64) -> Result<Tensor> {
     let mut out = ptr::null_mut();
-    // SAFETY: the shim reads a live tensor; the tensor it gives is owned here.
+    // SAFETY: the shim reads a live tensor; the tensor it returns is owned here.
     unsafe {
         check(tv_pack_linear(&mut out, weight.as_ptr(), rows))?;
         Ok(Tensor::from_ptr(out))
     }
 }
 
-/// `after(x · weightᵀ + bias)` by a packed weight.
+/// `after(x · weightᵀ + bias)` with a packed weight.
 pub fn fused_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, after: Pointwise) -> Result<Tensor> {
     let mut out = ptr::null_mut();
     // SAFETY: as in `fused_convolution`.

@@ -1,4 +1,4 @@
-// What our own loops share: over float32 in channels_last order on the CPU.
+// Shared by our own loops, which run over float32 in channels_last format on the CPU.
 #pragma once
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <initializer_list>
 
-// The inner loops use what every x86 processor since 2013 has.
+// The inner loops use AVX2, which x86 processors have had since 2013.
 #ifdef __x86_64__
 #define WIDE __attribute__((target("avx2")))
 #else
@@ -15,8 +15,8 @@
 
 inline bool is_float_on_cpu(const at::Tensor &t) { return t.device().is_cpu() && t.scalar_type() == at::kFloat; }
 
-// Whether these tensors are such, the second ones with a number a channel, and all threads take part.
-inline bool serves(const at::Tensor &x, std::initializer_list<const at::Tensor *> of_channels) {
+// Whether the loops can run over `x`, with `of_channels` tensors of one number per channel, on all threads.
+inline bool is_supported(const at::Tensor &x, std::initializer_list<const at::Tensor *> of_channels) {
 #ifdef __x86_64__
   static bool wide = __builtin_cpu_supports("avx2");
 #else

@@ -1,8 +1,8 @@
-//! Memory of the process.
+//! Process memory.
 
-/// Tells the allocator to keep freed memory instead of giving it back to the kernel.
+/// Tells the allocator to keep freed memory instead of returning it to the kernel.
 ///
-/// Activations are freed and allocated again in every step; without this each step faults its pages in anew, which
+/// Activations are freed and allocated again in every step; without this, each step faults its pages in again, which
 /// costs up to half of the time on the CPU. Called once, at the start of the program.
 pub fn keep_allocations() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -14,7 +14,7 @@ pub fn keep_allocations() {
     }
 }
 
-/// The largest resident size that this process has had, in bytes; 0 where the system does not tell.
+/// The peak resident set size of this process in bytes; 0 if the system does not report it.
 pub fn peak_resident_bytes() -> u64 {
     // SAFETY: getrusage fills the zeroed struct it is given.
     let usage = unsafe {

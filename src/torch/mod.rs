@@ -1,6 +1,6 @@
-//! What tch lacks: safe wrappers over `shim.cpp` and `batch_norm.cpp`, and the choice of the device.
+//! What tch lacks: safe wrappers over `shim.cpp` and `batch_norm.cpp`, and device selection.
 //!
-//! A C++ exception behind any function here comes back as an `Err` with libtorch's message.
+//! A C++ exception in any of these functions becomes an `Err` with libtorch's message.
 
 mod autocast;
 mod batch_norm;

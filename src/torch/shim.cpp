@@ -1,5 +1,5 @@
 // What tch does not bind. Every function returns nullptr, or the message of the C++ exception (freed by tv_free).
-// Tensors cross as pointers to at::Tensor, as in torch-sys.
+// Tensors are passed as pointers to at::Tensor, as in torch-sys.
 #include "shim.h"
 
 #include <ATen/ATen.h>
@@ -25,7 +25,7 @@ std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
   return out;
 }
 
-// oneDNN's fused kernels are operators without a C++ header: they are found by name, once.
+// oneDNN's fused kernels are operators without a C++ header, looked up by name once.
 template <typename Signature> c10::TypedOperatorHandle<Signature> mkldnn(const char *name, const char *overload = "") {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).template typed<Signature>();
 }
@@ -34,7 +34,7 @@ std::optional<at::Tensor> maybe(const at::Tensor *tensor) {
   return tensor ? std::optional<at::Tensor>(*tensor) : std::nullopt;
 }
 
-// What follows a kernel elementwise: a name, its numbers, and which of its formulas.
+// An elementwise function after a kernel: its name, its parameters, and which algorithm computes it.
 struct Pointwise {
   std::string_view name;
   c10::List<std::optional<at::Scalar>> scalars;
@@ -69,7 +69,7 @@ char *tv_empty_meta(at::Tensor **out, const int64_t *sizes, size_t n, int dtype)
   });
 }
 
-// New bytes on the host that a GPU copies by itself.
+// New bytes in pinned host memory, which a GPU can copy without the CPU.
 char *tv_empty_pinned(at::Tensor **out, const int64_t *sizes, size_t n) {
   return guarded([&] {
     auto options = at::TensorOptions().dtype(at::kByte).pinned_memory(true);
@@ -81,7 +81,7 @@ char *tv_is_meta(const at::Tensor *tensor, int *out) {
   return guarded([&] { *out = tensor->is_meta(); });
 }
 
-// Whether a GPU may round the factors of float32 products to TF32, in matrix products and in convolutions.
+// Whether a GPU may round the inputs of float32 matrix products and convolutions to TF32.
 char *tv_allow_tf32(int allowed) {
   return guarded([&] {
     at::globalContext().setAllowTF32CuBLAS(allowed);
@@ -89,14 +89,14 @@ char *tv_allow_tf32(int allowed) {
   });
 }
 
-// Waits until a GPU has done all that it was given.
+// Waits until a GPU has finished all queued work.
 char *tv_synchronize(int index) {
   return guarded([&] {
     c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA).synchronizeDevice(static_cast<c10::DeviceIndex>(index));
   });
 }
 
-// Turns autocast on or off for a device and tells what was set before.
+// Turns autocast on or off for a device and returns the previous setting.
 char *tv_autocast(int cuda, int enabled, int dtype, int *was_enabled, int *was_dtype) {
   return guarded([&] {
     auto device = device_type(cuda);
@@ -159,7 +159,7 @@ char *tv_clip_grad_norm(at::Tensor **out, at::Tensor *const *grads, size_t n, do
 
 int tv_has_mkldnn() { return at::hasMKLDNN(); }
 
-// The weight of a convolution in the order that oneDNN's kernel for inputs of that size likes best.
+// The weight of a convolution in the layout that is best for oneDNN's kernel for inputs of that size.
 char *tv_pack_convolution(at::Tensor **out, const at::Tensor *weight, const int64_t *padding, const int64_t *stride,
                           const int64_t *dilation, int64_t groups, const int64_t *input) {
   return guarded([&] {
@@ -170,7 +170,7 @@ char *tv_pack_convolution(at::Tensor **out, const at::Tensor *weight, const int6
   });
 }
 
-// pointwise(convolution(x) + other), without `other` where it is null. With it only relu may follow.
+// pointwise(convolution(x) + other), or without `other` if it is null. With it, the function is relu or none.
 char *tv_fused_convolution(at::Tensor **out, const at::Tensor *x, const at::Tensor *weight, const at::Tensor *bias,
                            const at::Tensor *other, const int64_t *padding, const int64_t *stride,
                            const int64_t *dilation, int64_t groups, const char *name, const double *scalars, size_t n,
@@ -198,7 +198,7 @@ char *tv_fused_convolution(at::Tensor **out, const at::Tensor *x, const at::Tens
   });
 }
 
-// The weight of a linear layer in the order that oneDNN's kernel for so many rows likes best.
+// The weight of a linear layer in the layout that is best for oneDNN's kernel for that many rows.
 char *tv_pack_linear(at::Tensor **out, const at::Tensor *weight, int64_t rows) {
   return guarded([&] {
     static auto op =

@@ -1,4 +1,4 @@
-// What the files of the shim share.
+// Shared by the files of the shim.
 #pragma once
 #include <c10/util/Exception.h>
 
@@ -8,7 +8,7 @@
 
 inline char *copy(const std::string &text) { return strdup(text.c_str()); }
 
-// Runs `body`; the message of the exception that left it, or nullptr.
+// Runs `body` and returns the message of the exception that it threw, or nullptr.
 template <typename F> char *guarded(F &&body) {
   try {
     body();

@@ -1,5 +1,5 @@
-// Squeeze-and-excitation in one operator, without gradient. Its two products are so small that as operators of their own
-// the calls take longer than the work.
+// Squeeze-and-excitation in one operator, without gradient. Its two matrix products are so small that as separate
+// operators their calls take longer than the work.
 #include "loops.h"
 #include "shim.h"
 
@@ -12,7 +12,7 @@ namespace {
 
 using Function = float (*)(float);
 
-// By oneDNN's names; nullptr where it is none of these. Not-a-number stays what it is.
+// The function under oneDNN's name; nullptr if it is none of these. NaN stays NaN.
 Function function(std::string_view name) {
   if (name == "relu")
     return [](float x) { return x < 0 ? 0 : x; };
@@ -25,18 +25,18 @@ Function function(std::string_view name) {
   return nullptr;
 }
 
-// (N, C, H, W) as images of pixels with their channels side by side.
+// (N, C, H, W) as images of pixels, each with contiguous channels.
 struct Images {
   int64_t count, pixels, channels;
 };
 
-// Adds up `width` neighbouring channels over the pixels of one image; in parts, so that few digits are lost.
-WIDE void add_up(const float *__restrict x, int64_t pixels, int64_t channels, int64_t width, float *__restrict sum,
-                 float *__restrict part) {
-  constexpr int64_t many = 64;
-  for (int64_t begin = 0; begin < pixels; begin += many) {
+// Sums `width` neighbouring channels over the pixels of one image; in blocks, to limit rounding errors.
+WIDE void sum_over(const float *__restrict x, int64_t pixels, int64_t channels, int64_t width, float *__restrict sum,
+                   float *__restrict part) {
+  constexpr int64_t block = 64;
+  for (int64_t begin = 0; begin < pixels; begin += block) {
     std::fill(part, part + width, 0.f);
-    for (int64_t i = begin; i < std::min(begin + many, pixels); ++i)
+    for (int64_t i = begin; i < std::min(begin + block, pixels); ++i)
       for (int64_t c = 0; c < width; ++c)
         part[c] += x[i * channels + c];
     for (int64_t c = 0; c < width; ++c)
@@ -44,7 +44,7 @@ WIDE void add_up(const float *__restrict x, int64_t pixels, int64_t channels, in
   }
 }
 
-// The mean of every channel of every image. Threads share out groups of channels: of one image, too.
+// The mean of every channel of every image. Threads split the work by groups of channels, so also within one image.
 void means(const float *x, Images size, float *mean) {
   constexpr int64_t group = 16;
   int64_t groups = (size.channels + group - 1) / group;
@@ -55,7 +55,7 @@ void means(const float *x, Images size, float *mean) {
       int64_t image = begin / groups, until = std::min(end, (image + 1) * groups);
       int64_t from = begin % groups * group, to = std::min((until - image * groups) * group, size.channels);
       float *sum = mean + image * size.channels + from;
-      add_up(x + image * size.pixels * size.channels + from, size.pixels, size.channels, to - from, sum, part.data());
+      sum_over(x + image * size.pixels * size.channels + from, size.pixels, size.channels, to - from, sum, part.data());
       for (int64_t c = 0; c < to - from; ++c)
         sum[c] /= size.pixels;
       begin = until;
@@ -75,7 +75,7 @@ WIDE void multiply(const float *__restrict x, const float *__restrict weight, co
     y[o] = function(y[o]);
 }
 
-// One image's pixels, or some of them, times the gates of its channels.
+// Multiplies some or all of one image's pixels by the gates of its channels.
 WIDE void scale(const float *__restrict x, const float *__restrict gates, int64_t pixels, int64_t channels,
                 float *__restrict y) {
   for (int64_t i = 0; i < pixels; ++i)
@@ -95,7 +95,7 @@ void scale(const float *x, const float *gates, Images size, float *y) {
   });
 }
 
-// A product's weight (inputs, outputs) and its bias, where it has one.
+// Whether a product's weight is of (inputs, outputs), and its bias, if any, of (outputs).
 bool fits(const at::Tensor &weight, const at::Tensor *bias, int64_t inputs, int64_t outputs) {
   auto plain = [](const at::Tensor &t) { return is_float_on_cpu(t) && t.is_contiguous(); };
   return plain(weight) && weight.dim() == 2 && weight.size(0) == inputs && weight.size(1) == outputs &&
@@ -108,15 +108,15 @@ const float *values(const at::Tensor *tensor) { return tensor ? tensor->const_da
 
 extern "C" {
 
-// x · gate(activation(mean(x) · reduce + reduce_bias) · expand + expand_bias); null where libtorch's own operators have to
-// do it. Weights are (inputs, outputs), biases may be null.
+// x · gate(activation(mean(x) · reduce + reduce_bias) · expand + expand_bias); null for inputs that need libtorch's own
+// operators. Weights are (inputs, outputs), biases may be null.
 char *tv_squeeze_excite(at::Tensor **out, const at::Tensor *x, const at::Tensor *reduce, const at::Tensor *reduce_bias,
                         const at::Tensor *expand, const at::Tensor *expand_bias, const char *activation,
                         const char *gate) {
   return guarded([&] {
     *out = nullptr;
     Function inner = function(activation), outer = function(gate);
-    if (!inner || !outer || !serves(*x, {}))
+    if (!inner || !outer || !is_supported(*x, {}))
       return;
     Images size{x->size(0), x->size(2) * x->size(3), x->size(1)};
     int64_t squeezed = reduce->size(-1);

@@ -6,19 +6,19 @@ use anyhow::Result;
 use std::ptr;
 use tch::Tensor;
 
-/// A product over channels: weight (in, out), bias (out), and what follows it.
+/// A matrix product over the channels: weight (in, out), bias (out), and the function after it.
 pub struct Product {
     pub weight: Tensor,
     pub bias: Option<Tensor>,
     pub after: Pointwise,
 }
 
-/// `x · expand(reduce(mean))` over (N, C, H, W), the mean of each channel's pixels, without gradient. `None` where libtorch's
-/// own operators have to do it: for other dtypes, devices, memory orders and functions.
+/// `x · expand(reduce(mean))` over (N, C, H, W), the mean of each channel's pixels, without gradient. Returns `None`
+/// for other dtypes, devices, memory formats and functions, which need libtorch's own operators.
 pub fn squeeze_excite(x: &Tensor, reduce: &Product, expand: &Product) -> Result<Option<Tensor>> {
     let mut out = ptr::null_mut();
-    // SAFETY: the shim checks dtypes, devices and sizes of these live tensors; the texts end with NUL; the tensor it gives
-    // is owned here.
+    // SAFETY: the shim checks dtypes, devices and sizes of these live tensors; the strings end with NUL; the tensor it
+    // returns is owned here.
     unsafe {
         check(tv_squeeze_excite(
             &mut out,

@@ -1,6 +1,6 @@
-"""Regenerates augment.json: what timm, torchvision and Pillow make of small pictures, operation by operation.
+"""Regenerates augment.json: the output of timm, torchvision and Pillow for small images, operation by operation.
 
-The pictures come from integers alone, on both sides (tests/data/augment.rs has the same).
+The images are computed from integers only, on both sides (tests/data/augment.rs has the same).
 """
 
 import json
@@ -61,7 +61,7 @@ WARPS = {
     "translate_x": (timm.translate_x_abs, [2.0, -3.3]),
     "translate_y": (timm.translate_y_abs, [1.0, -2.7]),
 }
-# A movement is the same whatever the values are, and gray ones are as good as coloured.
+# Warps do not depend on the pixel values, so these images are enough.
 WARPED = ["noise", "smooth", "pixel", "line"]
 
 rows = []

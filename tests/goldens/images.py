@@ -1,9 +1,9 @@
-"""Regenerates the image files in images/, and what Pillow, torchvision and timm make of them: `make goldens`.
+"""Regenerates the image files in images/, and the output of Pillow, torchvision and timm for them: `make goldens`.
 
-images/: a small picture a file, in every variant of a format.
+images/: small images, one file per variant of a format.
 images.safetensors: pixels, decoded as `Image.open(file).convert("RGB")` does and resized.
-preprocess.json: inputs of networks by the libraries' evaluation transforms, as a digest of their 8-bit pixels and some
-of their values.
+preprocess.json: network inputs from the libraries' evaluation transforms, as a digest of their 8-bit pixels and some of
+their values.
 """
 
 import io
@@ -36,7 +36,7 @@ def picture(name, width, height, channels=3):
 
 
 def png(samples, depth, color_type, interlaced=False, palette=None, transparency=None):
-    """A PNG of samples (height, width, channels), of depths and orders that Pillow does not write."""
+    """A PNG of samples (height, width, channels), of bit depths and orders that Pillow does not write."""
     height, width = samples.shape[:2]
 
     def chunk(kind, data):
@@ -67,7 +67,7 @@ def png(samples, depth, color_type, interlaced=False, palette=None, transparency
 
 
 def bmp(width, height, bits, data, compression=0, palette=b"", masks=b"", os2=False):
-    """A BMP of kinds that Pillow does not write."""
+    """A BMP of a kind that Pillow does not write."""
     if os2:
         info = struct.pack("<IHHHH", 12, width, height, 1, bits)
     else:
@@ -77,7 +77,7 @@ def bmp(width, height, bits, data, compression=0, palette=b"", masks=b"", os2=Fa
 
 
 def files():
-    """Name and bytes of every picture."""
+    """Name and bytes of every image."""
 
     def pillow(name, image, kind, **options):
         file = io.BytesIO()
@@ -185,7 +185,7 @@ def files():
 
 
 def resized():
-    """Pictures in other sizes, named by the file, the size, the interpolation and the part of the file that is taken."""
+    """Resized images, named by the file, the size, the interpolation and, if cropped, the box."""
     sizes = {
         "rgb.png": [(20, 14), (61, 40), (45, 9), (13, 31), (40, 6), (45, 31), (1, 1)],
         "thin.png": [(3, 40), (9, 9), (2, 30)],
@@ -225,7 +225,7 @@ def transforms():
 
 
 def preprocessed():
-    """Of each transform and picture: a digest of the pixels (as tests/data/images.rs computes it) and every 9973rd value."""
+    """For each transform and image: a digest of the pixels (as tests/data/images.rs computes it) and every 9973rd value."""
     pictures = ["large.jpg", "sampling_420.jpg", "thin.jpg", "thin.png", "dot.png", "cmyk.jpg", "gray_16.png"]
     pictures += ["alpha.webp", "screen_offset.gif", "palette.bmp"]
     for weights, transform in transforms():

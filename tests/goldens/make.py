@@ -18,12 +18,12 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 HERE = pathlib.Path(__file__).parent
 U64 = np.uint64
-CHUNK = 1 << 20  # values at a time: large tensors need little beside themselves
-PERIOD = 131071  # after which the values of large models repeat, to be fast; a prime, so that no two rows are alike
+CHUNK = 1 << 20  # values at a time, so that large tensors need little extra memory
+PERIOD = 131071  # after which the values of large models repeat, for speed; a prime, so that no two rows are equal
 
 
 def uniform(name, numel, start=0):
-    """One number in [0, 1) an index from `start` on: SplitMix64 of the FNV-1a hash of the name plus the index."""
+    """One number in [0, 1) per index from `start` on: SplitMix64 of the FNV-1a hash of the name plus the index."""
     seed = 0xCBF29CE484222325
     for byte in name.encode():
         seed = ((seed ^ byte) * 0x100000001B3) % 2**64
@@ -36,7 +36,7 @@ def uniform(name, numel, start=0):
 
 
 def value(name, shape, gain=1.0, period=None):
-    """What a tensor of the state_dict, or an input, is filled with; `gain` scales weights of two and more dimensions."""
+    """The values of a tensor of the state_dict or of an input; `gain` scales weights of two or more dimensions."""
     shape = tuple(shape)
     numel = int(np.prod(shape, dtype=np.int64))
     fan = np.prod(shape[1:])
@@ -151,7 +151,7 @@ def layers():
 
 
 def optimizers():
-    """Five steps down sum(weight * (p - target)^2) for each rule; the parameters at the end."""
+    """Five steps on sum((p - target)^2) for each rule; the final parameters."""
     rules = {
         "sgd": lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=0.1),
         "sgd_nesterov": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),

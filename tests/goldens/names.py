@@ -1,7 +1,7 @@
 """Regenerates names.json and adapt.json beside this file from torchvision and timm: `make goldens`.
 
-names.json: pairs of models that both libraries have, and digests of their keys with the shapes.
-adapt.json: pretrained tensors fitted to other inputs by timm, as numbers.
+names.json: pairs of models that both libraries have, and digests of their keys with shapes.
+adapt.json: the values of pretrained tensors that timm adapted to other inputs.
 """
 
 import json
@@ -34,7 +34,7 @@ PAIRS = [
 
 
 def old(name, key):
-    """The spelling of the first files that torchvision published."""
+    """The key in the first files that torchvision published."""
     if name.startswith("densenet"):
         return re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key)
     if name.startswith("vit"):
@@ -71,7 +71,7 @@ def adapt():
     table = images("table", (1, 17, 3))
     bias = images("bias", (49, 2))
     patch = images("patch", (2, 3, 4, 4))
-    # As timm asks for with the .npz of the first releases.
+    # As timm does for the .npz files of the first releases.
     plain = {"interpolation": "bilinear", "antialias": False}
     out = {f"input_conv_{n}": adapt_input_conv(n, weight) for n in (1, 2, 4, 7)}
     out["input_conv_folded"] = adapt_input_conv(1, folded)

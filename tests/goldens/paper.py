@@ -1,4 +1,4 @@
-"""Regenerates paper_nets.json: the papers' nets that neither torchvision nor timm has, defined here once more in PyTorch.
+"""Regenerates paper_nets.json: the papers' nets that neither torchvision nor timm has, defined here again in PyTorch.
 
 Weights and inputs come from the hash of make.py. Keys are ours, so that both sides fill the same tensors.
 """
@@ -111,7 +111,7 @@ class SeBottleneck(Bottleneck):
 
 
 def resnet(block, shortcut="b", stride_first=False, groups=1, width=64, attention=None):
-    """One block a stage, of few planes."""
+    """One block per stage, with few planes."""
     net = ResNet(block, [1, 1, 1, 1], num_classes=10, groups=groups, width_per_group=width)
     net.inplanes = 64
     for stage, planes in enumerate(PLANES[block.expansion], 1):
@@ -139,7 +139,7 @@ def resnet(block, shortcut="b", stride_first=False, groups=1, width=64, attentio
 
 
 def preact_resnet():
-    """timm's net, norm and ReLU of the first block moved before the pooling."""
+    """timm's net, with norm and ReLU of the first block moved before the pooling."""
     net = timm.create_model("resnetv2_50", layers=[2, 1, 1, 1], channels=[64, 128, 128, 256], num_classes=10)
     first = net.stages[0].blocks[0]
     stem = OrderedDict(conv=net.stem.conv, norm=first.norm1, pool=net.stem.pool)
@@ -167,7 +167,7 @@ class Unit(nn.Module):
 
 
 class Module(nn.Module):
-    """Branches side by side, and squeeze-excitation of what they give."""
+    """Parallel branches, and squeeze-excitation of their output."""
 
     def __init__(self, branches, se=0):
         super().__init__()
@@ -317,7 +317,7 @@ def densenet(layers, growth):
 
 
 class WithBetween(nn.Module):
-    """timm's separable convolution with a function between its halves."""
+    """timm's separable convolution with a function between depthwise and pointwise."""
 
     def __init__(self, separable, between):
         super().__init__()
@@ -328,7 +328,7 @@ class WithBetween(nn.Module):
 
 
 class Plain(nn.Module):
-    """timm's Xception block without the way round."""
+    """timm's Xception block without the shortcut."""
 
     def __init__(self, block):
         super().__init__()

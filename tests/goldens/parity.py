@@ -1,7 +1,7 @@
 """Regenerates parity/FAMILY.json for the families named, or for all: `parity.py [FAMILY…]`.
 
-Every name of torchvision and timm in the table below, with weights and input from the hash of make.py: what
-tests/models/parity.rs holds ours to.
+Every name of torchvision and timm in the table below, with weights and input from the hash of make.py, as checked by
+tests/models/parity.rs.
 """
 
 import json
@@ -23,14 +23,14 @@ RELU = 2**0.5
 
 @dataclass
 class Group:
-    """Names of one source that are checked alike.
+    """Names of one source that are checked in the same way.
 
     `size` is the input's height and width: small, where the architecture allows. `gain` scales the weights of
-    convolutions and linear layers, so that what reaches the logits neither dies out nor explodes over the depth:
-    RELU where every ReLU halves the signal, 1 where shortcuts carry it. The names in `quick` stand for a
-    structure each: plain `cargo test` runs them, `make parity` runs all. `features` is off where timm takes them from
-    within a block. `resized` networks are built for `size`, with a table of positions and windows of that size: the
-    largest, whose weights repeat after PERIOD values.
+    convolutions and linear layers so that the signal neither vanishes nor explodes on its way to the logits: RELU
+    where every ReLU halves it, 1 where shortcuts carry it. The names in `quick` cover one structure each: plain
+    `cargo test` runs them, `make parity` runs all. `features` is off where timm takes them from within a block.
+    `resized` networks are built for `size`, with a position table and windows of that size: the largest ones, whose
+    weights repeat after PERIOD values.
     """
 
     source: str
@@ -271,7 +271,7 @@ FAMILIES = {
             1.1,
             quick="efficientnet_v2_s",
         ),
-        # At a higher gain nets as deep as these carry rounding errors as far as the image.
+        # At a higher gain, rounding errors in nets this deep grow as large as the effect of the image.
         Group("torchvision", "efficientnet_b7", 64, 1.25),
         Group("timm", "efficientnet_b7 tf_efficientnet_b7 efficientnet_b8 tf_efficientnet_b8", 64, 1.25),
         Group("torchvision", "efficientnet_v2_m efficientnet_v2_l", 64),
@@ -391,7 +391,7 @@ FAMILIES = {
 }
 
 
-# Heads that the libraries run in training alone: the module whose output each takes.
+# Heads that the libraries run only in training, and the module whose output each takes.
 AUXILIARY = {
     "torchvision/googlenet": {"aux1": "inception4a", "aux2": "inception4d"},
     "torchvision/inception_v3": {"AuxLogits": "Mixed_6e"},
@@ -399,7 +399,7 @@ AUXILIARY = {
 
 
 class Uninitialised(TorchFunctionMode):
-    """Leaves out the random initial values that the hash replaces anyway."""
+    """Skips random initial values, which the hash replaces anyway."""
 
     DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
 
@@ -408,7 +408,7 @@ class Uninitialised(TorchFunctionMode):
 
 
 def create(name, size=None):
-    """The model without weights, evaluating; for images of another size than its own if one is given."""
+    """The model without pretrained weights, in evaluation mode; for images of `size` instead of its own if given."""
     source, bare = name.split("/")
     options = {"init_weights": False} if name in ("torchvision/googlenet", "torchvision/inception_v3") else {}
     if size and source == "timm":
@@ -420,7 +420,7 @@ def create(name, size=None):
 
 
 def without_memory(name):
-    """The model on the meta device; RegNet's builder computes its widths with tensors, so it moves there afterwards."""
+    """The model on the meta device; RegNet's builder computes widths with tensors, so it is moved there afterwards."""
     if "regnet" in name:
         with Uninitialised():
             return create(name).to("meta")
@@ -468,7 +468,7 @@ def some(logits):
 
 
 def auxiliary(name, net):
-    """Where the logits of the auxiliary heads will be, one list entry a head in the order of its stage."""
+    """The list that will hold the logits of the auxiliary heads, one entry per head in the order of their stages."""
     logits = []
     for head, stage in AUXILIARY.get(name, {}).items():
         head = net.get_submodule(head)
@@ -486,7 +486,7 @@ def computed(group, name):
     both = net(images(name, (2, 3, group.size, group.size)))
     logits, scale = both[0], float(both.abs().max())
     moved = float((both[0] - both[1]).abs().max() / scale)
-    assert 1e-3 < scale < 1e6 and moved > 1e-3, f"{name}: logits up to {scale:.2g}, {moved:.2g} of it from the image"
+    assert 1e-3 < scale < 1e6 and moved > 1e-3, f"{name}: logits up to {scale:.2g}, {moved:.2g} of that from the image"
     row = {"size": group.size, "gain": group.gain, **some(logits)}
     row |= {"resized": True} if group.resized else {}
     return row | ({"auxiliary": [some(head) for head in heads]} if heads else {})
@@ -500,7 +500,7 @@ def parity(group, bare):
 
 
 def lines(rows):
-    """One row a line, so that a changed model is one changed line."""
+    """One row per line, so that a changed model is one changed line."""
     return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
 
 

@@ -1,8 +1,8 @@
 """Regenerates training.json: the logits of nets in training, with dropout and stochastic depth on.
 
-Both sides draw from libtorch's generator. From the same seed they drop the same values, if they draw for the same
-layers with the same probabilities in the same order: that is what tests/train/passes.rs holds ours to. Weights and images
-come from the hash of make.py.
+Both sides draw from libtorch's generator. From the same seed they drop the same values if they draw for the same
+layers with the same probabilities in the same order, which tests/train/passes.rs checks. Weights and images come from the
+hash of make.py.
 """
 
 import json
@@ -17,7 +17,7 @@ RELU = 2**0.5
 TIMM = {"drop_rate": 0.2, "drop_path_rate": 0.3}
 OURS = {"dropout": 0.2, "drop_path": 0.3}
 
-# Name, options of the library, the same as fields of our Config, side of the images, gain.
+# Name, options of the library, the same as fields of our Config, image size, gain.
 NETS = [
     ("torchvision/squeezenet1_1", {}, {}, 64, RELU),
     ("torchvision/googlenet", {"init_weights": False}, {}, 64, RELU),
@@ -48,7 +48,7 @@ def trained(name, options, fields, side, gain):
     x = images("images", (4, 3, side, side))
     torch.manual_seed(SEED)
     logits = net(x)
-    # GoogLeNet's auxiliary heads come after the last, from the later to the earlier.
+    # GoogLeNet returns its auxiliary heads after the main one, the later head first.
     logits, auxiliary = (logits[0], logits[:0:-1]) if isinstance(logits, tuple) else (logits, ())
     row = {"name": name, "set": fields, "side": side, "gain": gain, "logits": numbers(logits)}
     return row | {"auxiliary": [numbers(head) for head in auxiliary]}

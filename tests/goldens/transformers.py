@@ -1,4 +1,4 @@
-"""Regenerates transformers.json: ViT and Swin with adapted weights, their features, and how their parameters start.
+"""Regenerates transformers.json: ViT and Swin with adapted weights, their features, and their initial parameters.
 
 Small nets of every structure, made by timm and torchvision; weights and inputs come from the hash of make.py.
 """
@@ -24,7 +24,7 @@ from parity import lines
 
 HERE = pathlib.Path(__file__).parent
 
-# timm's names for the fields of our `Config` that it calls otherwise.
+# timm's names for the fields of our `Config`, where they differ.
 TIMM = {
     "width": "embed_dim",
     "heads": "num_heads",
@@ -43,7 +43,7 @@ def net(name, fields, **options):
     return timm.create_model(name.split("/")[1], **{TIMM.get(k, k): v for k, v in fields.items()}, **options).eval()
 
 
-# Name, fields of the net that the weights are of, fields that the net loading them has in their place.
+# Name, fields of the net that the weights come from, fields that differ in the net that loads them.
 ADAPTED = [
     ("timm/vit_tiny_patch16_224", VIT, {"image_size": 64, "num_classes": 10, "in_chans": 1}),
     ("timm/vit_tiny_patch16_224", {**VIT, "image_size": 64}, {"image_size": 96, "in_chans": 4}),
@@ -81,7 +81,7 @@ def adapted(name, source, changes):
     return {"name": name, "of": source, "set": {**source, **changes}, "logits": numbers(logits)}
 
 
-# What timm's `forward_intermediates` gives of every block or resolution, for images that need not be the stated ones.
+# The output of timm's `forward_intermediates` for every block or resolution, for images of various sizes.
 INTERMEDIATE = [
     ("timm/vit_tiny_patch16_224", {**VIT, "image_size": 64}),
     ("timm/vit_base_patch16_clip_224", {**VIT, "image_size": 64}),

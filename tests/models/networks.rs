@@ -236,11 +236,12 @@ fn impossible_nets_of_torchvision_are_refused() {
         format!("{:#}", spec(name, set).resolve().unwrap().count_parameters().err().unwrap())
     };
     assert!(
-        message("squeezenet1_0", &[("pool_after", "[7, 3]")]).contains("must rise and lie between the 8")
+        message("squeezenet1_0", &[("pool_after", "[7, 3]")])
+            .contains("must be increasing and lie between the 8")
     );
     assert!(message("shufflenet_v2_x1_0", &[("channels", "[116, 233, 464]")]).contains("must be even"));
     assert!(message("regnet_y_400mf", &[("initial_width", "20")]).contains("a positive multiple of 8"));
-    assert!(message("convnext_tiny", &[("layers", "[3]")]).contains("must have a number a stage"));
+    assert!(message("convnext_tiny", &[("layers", "[3]")]).contains("must have one number per stage"));
     assert!(message("maxvit_t", &[("head_dim", "48")]).contains("`head_dim` 48 must divide `channels`"));
     let larger = spec("maxvit_t", &[]).resolve().unwrap().complexity([3, 256, 256]).err().unwrap();
     assert!(format!("{larger:#}").contains("`window` 7 does not divide a map of 64×64"), "{larger:#}");
@@ -327,13 +328,10 @@ fn impossible_transformers_are_refused() {
     );
     assert!(message("vit_tiny_32", &[("heads", "5")]).contains("5 heads do not divide 192 channels"));
     assert!(message("vit_tiny_32", &[("patch_size", "64")]).contains("does not fit `image_size` 32"));
-    assert!(message("swin_tiny_32", &[("heads", "[3, 6]")]).contains("must be one number a stage"));
+    assert!(message("swin_tiny_32", &[("heads", "[3, 6]")]).contains("must have one number per stage"));
     assert!(message("swin_tiny_32", &[("heads", "[3, 6, 7]")]).contains("do not divide its 384 channels"));
     let larger = spec("vit_tiny_32", &[]).resolve().unwrap().complexity([3, 64, 64]).err().unwrap();
-    assert!(
-        format!("{larger:#}").contains("16×16 patches, but the table of positions is for 8×8"),
-        "{larger:#}"
-    );
+    assert!(format!("{larger:#}").contains("16×16 patches, but the position table is for 8×8"), "{larger:#}");
 }
 
 /// Standard deviations of what the libraries draw.

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // In one line: the last one is what `tchvision bench` says of a contestant that it leaves out.
+            // On one line: `tchvision bench` prints the last line of a contestant that it leaves out.
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
@@ -31,7 +31,7 @@ fn run() -> Result<()> {
     let [_, _, model, batch, height, width, dtype, _, device] = arguments.as_slice() else {
         bail!("usage: tchvision-candle infer candle MODEL BATCH HEIGHT WIDTH DTYPE THREADS DEVICE");
     };
-    ensure!(dtype == "float32" && device == "cpu", "candle is timed in float32 on the CPU alone");
+    ensure!(dtype == "float32" && device == "cpu", "candle is timed only in float32 on the CPU");
     let size = (batch.parse()?, 3, height.parse()?, width.parse()?);
     let x = Tensor::rand(0f32, 1f32, size, &Device::Cpu)?;
     let network = with_constants(model, &x)?;
@@ -57,11 +57,12 @@ fn answer(value: serde_json::Value) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// The network with random weights as a file would give them: with variables, passes would keep all for a gradient.
+/// The network with random weights as constants, as from a file: with variables, passes would keep everything for the
+/// gradient.
 fn with_constants(model: &str, x: &Tensor) -> Result<Box<dyn Module>> {
     let variables = VarMap::new();
     let first = network(model, x, VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu))?;
-    // VGG makes its last layer when it first needs it.
+    // VGG creates its last layer on first use.
     first.forward(x)?;
     let variables = variables.data().lock().ok().context("no variables")?.clone();
     let constants: HashMap<_, _> =
@@ -76,7 +77,7 @@ fn network(model: &str, x: &Tensor, weights: VarBuilder<'static>) -> Result<Box<
             Box::new(efficientnet::EfficientNet::new(weights, efficientnet::MBConvConfig::b0(), CLASSES)?)
         }
         "torchvision/vgg16" => {
-            ensure!(x.dim(0)? == 1, "candle's VGG takes one picture");
+            ensure!(x.dim(0)? == 1, "candle's VGG takes one image at a time");
             let network = vgg::Vgg::new(weights, vgg::Models::Vgg16)?;
             Box::new(func(move |x| network.forward_t(&x.squeeze(0)?, false)))
         }

@@ -1,8 +1,8 @@
-//! AlexNet (NIPS 2012), torchvision's one-tower form of it (1404.5997, section 5), and ZFNet (1311.2901).
+//! AlexNet (NIPS 2012), torchvision's one-tower variant (1404.5997, section 5), and ZFNet (1311.2901).
 //!
-//! Keys number the layers as torchvision does, convolution, ReLU, normalisation and pooling each counting one:
-//! `features.0`, `features.3`, …, `classifier.1`, `classifier.4`, `classifier.6`. torchvision's files fit
-//! `torchvision/alexnet`; no library has files for the papers' nets, which start as PyTorch starts its layers.
+//! Keys number the layers as torchvision does, convolution, ReLU, normalisation and pooling each counting as one:
+//! `features.0`, `features.3`, …, `classifier.1`, `classifier.4`, `classifier.6`. torchvision's weights fit
+//! `torchvision/alexnet`; no library has weights for the papers' nets, which use PyTorch's default initialisation.
 
 mod towers;
 
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Where a layer norms the responses over neighbouring channels.
+/// Where a layer applies local response norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseNorm {
@@ -35,7 +35,7 @@ pub struct ConvLayer {
     pub kernel: i64,
     pub stride: i64,
     pub padding: i64,
-    /// 2 where each of AlexNet's two halves sees its own half of the channels alone.
+    /// 2 where each of AlexNet's two halves sees only its own half of the channels.
     pub groups: i64,
     pub norm: ResponseNorm,
     /// Max pooling with stride 2.
@@ -44,7 +44,7 @@ pub struct ConvLayer {
 }
 
 impl ConvLayer {
-    /// Stride 1, padding that keeps the size, one group, nothing but ReLU after it.
+    /// Stride 1, padding that keeps the size, one group, only ReLU after it.
     fn same(channels: i64, kernel: i64) -> Self {
         Self {
             channels,
@@ -84,14 +84,14 @@ pub struct Config {
     /// Height and width of the images at which costs are stated.
     pub image_size: i64,
     pub convs: Vec<ConvLayer>,
-    /// Side of the max pooling's windows: 3 overlap, 2 do not.
+    /// Size of the max pooling windows: those of 3 overlap, those of 2 do not.
     pub pool_kernel: i64,
     /// Features of the hidden layers of the classifier, which sees 6×6 pixels.
     pub hidden: Vec<i64>,
     /// Dropout before each of them.
     pub dropout: f64,
-    /// 2 places one half of every layer's channels on the model's device and the other on the device after it, as the
-    /// paper does on two GPUs; the net and its output stay the same. Keys then begin with `towers.0` and `towers.1`.
+    /// 2 places one half of every layer's channels on the model's device and the other on the next device, as the paper
+    /// does on two GPUs; the net and its output are the same. Keys then begin with `towers.0` and `towers.1`.
     pub towers: i64,
 }
 
@@ -120,7 +120,7 @@ impl Config {
         ])
     }
 
-    /// As published, in `groups` halves: 2 in the paper; 1 is ZFNet's replica of it.
+    /// As published, with `groups` groups: 2 in the paper, 1 in ZFNet's replica of it.
     pub fn alexnet(groups: i64) -> Self {
         let norm = ResponseNorm::BeforePool;
         Self::of(vec![
@@ -173,7 +173,7 @@ impl super::Config for Config {
     }
 }
 
-/// The paper's sum over 5 channels times 1e-4; PyTorch's norm takes the mean.
+/// The paper multiplies the sum over 5 channels by 1e-4; PyTorch's norm takes the mean.
 pub(super) const RESPONSE_NORM: LocalResponseNorm =
     LocalResponseNorm { size: 5, alpha: 5e-4, beta: 0.75, k: 2.0 };
 
@@ -187,7 +187,7 @@ impl ConvLayer {
         self.pool.then_some(MaxPool2d { stride: 2, padding: self.pool_padding, ..MaxPool2d::new(kernel) })
     }
 
-    /// How many keys the layer and what follows it count.
+    /// How many key numbers the layer and what follows it take up.
     fn keys(&self) -> i64 {
         2 + i64::from(self.norm != ResponseNorm::None) + i64::from(self.pool)
     }
@@ -209,10 +209,10 @@ fn stage(path: &Path, in_channels: i64, layer: &ConvLayer, pool_kernel: i64) -> 
     Ok(Sequence(layers))
 }
 
-/// Height and width of the features that the first hidden layer covers.
+/// Height and width of the feature map that the first hidden layer sees.
 const FIELD: i64 = 6;
 
-/// Features averaged to 6×6, hidden layers and the logits.
+/// Average pooling to 6×6, hidden layers and the logits.
 struct Head {
     hidden: Vec<Linear>,
     dropout: Dropout,
@@ -258,7 +258,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     Ok(Net::new(stages, Head::new(path, config, channels)?))
 }
 
-/// torchvision's net, the papers', and what ZFNet's Table 3 removes and resizes.
+/// torchvision's net, the papers' nets, and the variants of ZFNet's Table 3.
 pub(super) fn entries() -> Vec<Entry> {
     let zfnet = || Config::zfnet([384, 384, 256]);
     let wide = || Config::zfnet([512, 1024, 512]);

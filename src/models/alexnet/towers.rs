@@ -1,5 +1,5 @@
-//! AlexNet over two devices (the paper's section 3.2): each has half of every layer's channels, and the halves meet in
-//! the layers of one group.
+//! AlexNet over two devices (the paper's section 3.2): each has half of every layer's channels, and each half sees both
+//! in the layers with one group.
 
 use super::{Config, ConvLayer, FIELD, RESPONSE_NORM, ResponseNorm};
 use crate::models::net::Net;
@@ -10,7 +10,7 @@ use crate::torch::device;
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Tensor};
 
-/// `x` on this device; there is none on the meta device.
+/// `x` on this device; `None` is the meta device.
 fn on(x: &Tensor, device: Option<Device>) -> Result<Tensor> {
     match device {
         Some(device) if device != x.device() => Ok(x.f_to_device(device)?),
@@ -18,7 +18,7 @@ fn on(x: &Tensor, device: Option<Device>) -> Result<Tensor> {
     }
 }
 
-/// Two halves of one tensor's channels, each on its device.
+/// Two halves of one tensor's channels, each on its own device.
 struct Halves([Tensor; 2]);
 
 impl Halves {
@@ -34,7 +34,7 @@ impl Halves {
         Ok(Self([f(first)?, f(second)?]))
     }
 
-    /// Norms each half, the channels beside the cut seeing their neighbours beyond it.
+    /// Normalises each half; the channels at the boundary see their neighbours in the other half.
     fn response_norm(&self, norm: &LocalResponseNorm, devices: [Option<Device>; 2]) -> Result<Self> {
         let ([first, second], reach) = (&self.0, norm.size / 2);
         let (left, right) = (first.size()[1], second.size()[1]);
@@ -47,11 +47,11 @@ impl Halves {
     }
 }
 
-/// A convolution in halves with ReLU and what follows it.
+/// A convolution split in halves, with ReLU and what follows it.
 struct Stage {
     halves: [Conv2d; 2],
-    /// Whether each half sees the channels of both.
-    meets: bool,
+    /// Whether each half sees the channels of both halves.
+    sees_both: bool,
     norm: ResponseNorm,
     pool: Option<MaxPool2d>,
 }
@@ -64,23 +64,24 @@ impl Stage {
         pool_kernel: i64,
         is_first: bool,
     ) -> Result<Self> {
-        ensure!(layer.channels % 2 == 0, "{} channels have no halves", layer.channels);
+        ensure!(layer.channels % 2 == 0, "{} channels cannot be halved", layer.channels);
         ensure!(matches!(layer.groups, 1 | 2), "`groups` {} must be 1 or 2 in two towers", layer.groups);
-        ensure!(layer.groups == 1 || !is_first, "the image has no halves: `groups` must be 1");
+        ensure!(layer.groups == 1 || !is_first, "the first layer sees the whole image: `groups` must be 1");
         let half = ConvLayer { channels: layer.channels / 2, groups: 1, ..layer.clone() };
         let conv = |path: &Path| Conv2d::new(path, half.conv(in_channels / layer.groups));
         Ok(Self {
             halves: [conv(&paths[0])?, conv(&paths[1])?],
-            meets: layer.groups == 1 && !is_first,
+            sees_both: layer.groups == 1 && !is_first,
             norm: layer.norm,
             pool: layer.max_pool(pool_kernel),
         })
     }
 
     fn forward(&self, x: &Halves, devices: [Option<Device>; 2], train: bool) -> Result<Halves> {
-        let seen = match self.meets {
-            true => Halves([x.gather(devices[0])?, x.gather(devices[1])?]),
-            false => x.map(|half| Ok(half.shallow_clone()))?,
+        let seen = if self.sees_both {
+            Halves([x.gather(devices[0])?, x.gather(devices[1])?])
+        } else {
+            x.map(|half| Ok(half.shallow_clone()))?
         };
         let half = |i: usize| self.halves[i].forward_act(&seen.0[i], Activation::Relu, train);
         let mut y = Halves([half(0)?, half(1)?]);
@@ -155,7 +156,7 @@ pub(super) fn network(path: &Path, config: &Config) -> Result<Net> {
     let mut features = channels * FIELD * FIELD;
     let mut hidden = Vec::new();
     for (i, &width) in config.hidden.iter().enumerate() {
-        ensure!(width % 2 == 0, "`hidden`: {width} features have no halves");
+        ensure!(width % 2 == 0, "`hidden`: {width} features cannot be halved");
         let [first, second] = at(format!("classifier.{}", 3 * i + 1));
         let half = |path: &Path| Linear::new(path, features, width / 2);
         hidden.push([half(&first)?, half(&second)?]);

@@ -1,4 +1,4 @@
-//! Attention within windows, and across the whole map by a grid.
+//! Attention within windows, and over a grid across the whole feature map.
 
 use super::{Config, INIT};
 use crate::nn::{
@@ -9,7 +9,7 @@ use crate::torch;
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// Attention with biases for relative positions: (…, places, channels) to the same shape.
+/// Attention with relative position biases: (…, tokens, channels) to the same shape.
 struct RelativeAttention {
     heads: i64,
     relative_position_bias_table: Tensor,
@@ -42,28 +42,27 @@ impl Layer for RelativeAttention {
         let size = x.size();
         let qkv = self.to_qkv.forward(&x.f_flatten(0, -3)?, train)?;
         let qkv = split_heads(&qkv, 3, self.heads)?;
-        // The meta device needs no more than shapes.
-        let bias = match torch::is_meta(x)? {
-            true => None,
-            false => {
-                let (table, index) = (&self.relative_position_bias_table, &self.relative_position_index);
-                Some(relative_position_bias(table, index)?)
-            }
+        // The meta device only needs shapes.
+        let bias = if torch::is_meta(x)? {
+            None
+        } else {
+            let (table, index) = (&self.relative_position_bias_table, &self.relative_position_index);
+            Some(relative_position_bias(table, index)?)
         };
         let channels = size.last().copied().unwrap_or(1);
-        // All channels, not only a head's, as torchvision has it.
+        // By all channels instead of a head's, as in torchvision.
         let scale = 1.0 / (channels as f64).sqrt();
         let out = biased_attention(&qkv[0], &qkv[1], &qkv[2], bias.as_ref(), Some(scale))?;
         Ok(self.merge.forward(&join_heads(&out)?, train)?.f_view(size.as_slice())?)
     }
 }
 
-/// Which places of a map attend to each other.
+/// Which pixels of a feature map attend to each other.
 #[derive(Clone, Copy)]
 pub(super) enum Partition {
     /// Neighbours: `window` × `window` pixels (block attention).
     Window,
-    /// As many pixels at equal distances over the whole map (grid attention).
+    /// As many pixels, evenly spaced over the whole map (grid attention).
     Grid,
 }
 
@@ -73,7 +72,8 @@ impl Partition {
         let (n, c, h, w) = x.size4()?;
         ensure!(
             h % window == 0 && w % window == 0,
-            "`window` {window} does not divide a map of {h}×{w}; 32 times it divides every stage's of four"
+            "`window` {window} does not divide a map of {h}×{w}; with four stages, the image size must be \
+             a multiple of 32 × `window`"
         );
         let (rows, columns) = (h / window, w / window);
         let x = match self {
@@ -89,7 +89,7 @@ impl Partition {
         Ok(x.f_reshape([n, rows * columns, window * window, c])?)
     }
 
-    /// The way back, to (N, C, `height`, `width`).
+    /// The inverse, to (N, C, `height`, `width`).
     fn join(self, x: &Tensor, window: i64, [height, width]: [i64; 2]) -> Result<Tensor> {
         let (n, _, _, c) = x.size4()?;
         let x = x.f_view([n, height / window, width / window, window, window, c])?;

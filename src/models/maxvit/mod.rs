@@ -1,4 +1,4 @@
-//! MaxViT (2204.01697) as torchvision has it.
+//! MaxViT (2204.01697) as in torchvision.
 //!
 //! Keys as torchvision's: `stem.0.0`, `blocks.0.layers.0.layers.MBconv.layers.conv_a.0`, …,
 //! `blocks.0.layers.0.layers.window_attention.attn_layer.0`, …, `classifier.5`.
@@ -16,10 +16,10 @@ use attention::{Partition, PartitionAttention};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// How all weights of convolutions and linear layers start; biases at 0.
+/// Initialisation of all weights of convolutions and linear layers; biases are 0.
 const INIT: Init = Init::Normal(0.02);
 
-/// Stages of layers that each convolve, attend within windows and attend across the whole map by a grid.
+/// Stages of layers, each with a convolution block, window attention and grid attention.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -33,15 +33,15 @@ pub struct Config {
     pub channels: Vec<i64>,
     /// Layers of each stage.
     pub layers: Vec<i64>,
-    /// Height and width of windows, and of grids: they must divide every stage's map.
+    /// Height and width of windows and of grids; must divide every stage's feature map.
     pub window: i64,
-    /// Channels of a head.
+    /// Channels per attention head.
     pub head_dim: i64,
-    /// Inner channels of MBConv by those it puts out.
+    /// Inner channels of MBConv per output channel.
     pub expansion: f64,
-    /// Channels that its squeeze-excitation keeps, by those it puts out.
+    /// Channels in its squeeze-excitation per output channel.
     pub squeeze: f64,
-    /// Hidden features of the perceptrons by the channels.
+    /// Hidden features of the MLPs per channel.
     pub mlp_ratio: i64,
     /// Stochastic depth of the last layer; it grows linearly from 0 at the first.
     pub drop_path: f64,
@@ -74,7 +74,7 @@ impl Config {
         let Self { channels, layers, window, head_dim, .. } = self;
         ensure!(
             !channels.is_empty() && channels.len() == layers.len(),
-            "`channels` {channels:?} and `layers` {layers:?} must have a number a stage"
+            "`channels` {channels:?} and `layers` {layers:?} must have one number per stage"
         );
         ensure!(layers.iter().all(|&n| n > 0), "`layers` {layers:?} must be positive");
         ensure!(*window > 0, "`window` {window} must be positive");
@@ -155,7 +155,7 @@ impl MbConv {
     }
 }
 
-/// The way round a block that changes the shape: the mean, then a 1×1 convolution.
+/// The shortcut of a block that changes the shape: average pooling, then a 1×1 convolution.
 fn projection(path: &Path, [from, to]: [i64; 2], stride: i64) -> Result<Option<Sequence>> {
     let conv =
         |index| -> Result<Box<dyn Layer>> { Ok(Box::new(conv2d(&(path / index), Conv::new(from, to, 1))?)) };
@@ -183,7 +183,7 @@ impl Layer for MbConv {
     }
 }
 
-/// MBConv, attention by windows, attention by grids: (N, from, H, W) to (N, to, H/stride, W/stride).
+/// MBConv, window attention, grid attention: (N, from, H, W) to (N, to, H/stride, W/stride).
 struct MaxVitLayer {
     mb_conv: MbConv,
     window_attention: PartitionAttention,
@@ -234,7 +234,7 @@ impl Layer for Stem {
     }
 }
 
-/// Global average, norm, a hidden layer with tanh, classifier.
+/// Global average pooling, norm, a hidden layer with tanh, classifier.
 struct Head {
     norm: LayerNorm,
     hidden: Linear,

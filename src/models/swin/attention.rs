@@ -11,10 +11,10 @@ use crate::torch;
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// Hidden values of the network from relative positions to biases.
+/// Hidden features of the network that maps relative positions to biases.
 const CPB_HIDDEN: i64 = 512;
 
-/// Attention of several heads among the places of each window: (N · windows, window², channels) to the same shape.
+/// Multi-head attention among the tokens of each window: (N · windows, window², channels) to the same shape.
 pub(super) struct WindowAttention {
     heads: i64,
     cosine: Option<Cosine>,
@@ -34,9 +34,10 @@ impl WindowAttention {
             Version::V1 => None,
             Version::V2 => Some(Cosine::new(path, heads)?),
         };
-        let relative_position = match config.has_relative_position() {
-            true => Some(RelativePosition::new(path, config, stage)?),
-            false => None,
+        let relative_position = if config.has_relative_position() {
+            Some(RelativePosition::new(path, config, stage)?)
+        } else {
+            None
         };
         Ok(Self {
             heads,
@@ -47,7 +48,7 @@ impl WindowAttention {
         })
     }
 
-    /// `mask` is of (windows, 1, window², window²).
+    /// `mask` has the shape (windows, 1, window², window²).
     pub(super) fn forward(&self, x: &Tensor, mask: Option<&Tensor>, train: bool) -> Result<Tensor> {
         let qkv = split_heads(&self.qkv.forward(x, train)?, 3, self.heads)?;
         let [q, k, v] = [&qkv[0], &qkv[1], &qkv[2]];
@@ -57,10 +58,11 @@ impl WindowAttention {
         };
         let bias = match (position, mask) {
             (position, None) => position,
-            (None, Some(mask)) => Some(every_image(mask, q)?),
-            (Some(position), Some(mask)) => Some(every_image(&position.f_add(mask)?, q)?),
+            (None, Some(mask)) => Some(for_every_image(mask, q)?),
+            (Some(position), Some(mask)) => Some(for_every_image(&position.f_add(mask)?, q)?),
         };
-        // A model frozen in bfloat16 has its queries so; the kernels take a bias of the same dtype.
+        // A model optimised for inference (frozen) in bfloat16 has bfloat16 queries; the kernels need a bias of the
+        // same dtype.
         let bias = bias.map(|bias| bias.f_to_kind(q.kind())).transpose()?;
         let out = match &self.cosine {
             None => biased_attention(q, k, v, bias.as_ref(), None)?,
@@ -73,19 +75,19 @@ impl WindowAttention {
     }
 }
 
-/// A bias of (windows, …) for the windows of every image in turn, as many as `q` has.
-fn every_image(bias: &Tensor, q: &Tensor) -> Result<Tensor> {
+/// A bias of (windows, …), repeated for every image in `q`.
+fn for_every_image(bias: &Tensor, q: &Tensor) -> Result<Tensor> {
     let images = q.size()[0] / bias.size()[0];
     Ok(bias.f_repeat([images, 1, 1, 1])?)
 }
 
-/// The projection to queries, keys and values. In the second version keys have no bias.
+/// The projection to queries, keys and values. In V2, keys have no bias.
 struct Qkv {
     linear: Linear,
     bias: Option<KeylessBias>,
 }
 
-/// Biases of queries and values alone.
+/// Biases of queries and values only.
 enum KeylessBias {
     /// timm's keys: `q_bias`, `v_bias`.
     Split { q_bias: Tensor, v_bias: Tensor },
@@ -111,7 +113,7 @@ impl Qkv {
 }
 
 impl KeylessBias {
-    /// Of queries, keys (zeros) and values.
+    /// The biases of queries, keys (zeros) and values.
     fn whole(&self) -> Result<Tensor> {
         let (q, v) = match self {
             Self::Split { q_bias, v_bias } => (q_bias.shallow_clone(), v_bias.shallow_clone()),
@@ -134,7 +136,8 @@ impl Layer for Qkv {
     }
 }
 
-/// Cosine attention: directions alone, times a learned factor of at most 100 a head. Key `logit_scale`, its logarithm.
+/// Cosine attention: normalised queries and keys, times a learned factor of at most 100 per head. Key `logit_scale`,
+/// its logarithm.
 struct Cosine {
     logit_scale: Tensor,
 }
@@ -147,22 +150,22 @@ impl Cosine {
 
     /// Queries and keys whose products are the logits.
     fn forward(&self, q: &Tensor, k: &Tensor) -> Result<(Tensor, Tensor)> {
-        // Shapes stay, and the meta device knows no norms.
+        // The shapes do not change, and the meta device has no norms.
         if torch::is_meta(q)? {
             return Ok((q.shallow_clone(), k.shallow_clone()));
         }
         let scale = self.logit_scale.f_clamp_max(100f64.ln())?.f_exp()?.f_to_kind(q.kind())?;
-        Ok((direction(q)?.f_mul(&scale)?, direction(k)?))
+        Ok((normalize(q)?.f_mul(&scale)?, normalize(k)?))
     }
 }
 
 /// `torch.nn.functional.normalize` over the last dimension.
-fn direction(x: &Tensor) -> Result<Tensor> {
+fn normalize(x: &Tensor) -> Result<Tensor> {
     let norm = x.f_norm_scalaropt_dim(2.0, [-1].as_slice(), true)?;
     Ok(x.f_div(&norm.f_clamp_min(1e-12)?)?)
 }
 
-/// Biases for the relative position of two places in a window.
+/// Biases for the relative position of two tokens in a window.
 enum RelativePosition {
     Table {
         table: Tensor,
@@ -210,7 +213,7 @@ impl RelativePosition {
         }
     }
 
-    /// (1, heads, window², window²); nothing on the meta device, which needs no more than the count.
+    /// (1, heads, window², window²); `None` on the meta device, which only counts the cost.
     fn bias(&self, heads: i64, train: bool) -> Result<Option<Tensor>> {
         let (table, index) = match self {
             Self::Table { table, index } => (table.shallow_clone(), index),

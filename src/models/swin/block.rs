@@ -1,4 +1,4 @@
-//! The blocks of one resolution, and the merging of patches before them.
+//! The blocks of one resolution, and the patch merging before them.
 
 use super::attention::WindowAttention;
 use super::windows::Windows;
@@ -20,7 +20,7 @@ struct Block {
 }
 
 impl Block {
-    /// `number` counts the blocks of all stages.
+    /// `number` is the block's index among those of all stages.
     fn new(path: &Path, config: &Config, stage: usize, number: i64) -> Result<Self> {
         let (names, channels) = (config.names(), config.channels(stage));
         let norm = |name| match (config.version, config.keys) {
@@ -60,7 +60,7 @@ impl Block {
     }
 }
 
-/// Four neighbours to one of twice the channels: (N, H, W, C) to (N, ⌈H/2⌉, ⌈W/2⌉, 2C).
+/// Merges four neighbours into one patch of twice the channels: (N, H, W, C) to (N, ⌈H/2⌉, ⌈W/2⌉, 2C).
 struct PatchMerging {
     version: Version,
     reduction: Linear,
@@ -98,7 +98,7 @@ impl Layer for PatchMerging {
     }
 }
 
-/// Merging (in all stages but the first) and blocks of one resolution.
+/// Patch merging (in all stages but the first) and the blocks of one resolution.
 pub(super) struct Stage {
     config: Config,
     window: i64,

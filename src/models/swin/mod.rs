@@ -1,8 +1,8 @@
-//! Swin Transformers for images: hierarchies of blocks that attend within windows (2103.14030, 2111.09883).
+//! Swin Transformers: hierarchies of blocks with attention within windows (2103.14030, 2111.09883).
 //!
-//! One network whose [`Config`] spells both versions. Keys, tables of indices and initial values as torchvision's
-//! `swin_transformer.py` or timm's `swin_transformer.py` and `swin_transformer_v2.py` have them; the stages are the
-//! embedding and the four resolutions, of shape (N, H, W, channels).
+//! One network whose [`Config`] covers both versions. Keys, index tables and initial values are those of torchvision's
+//! `swin_transformer.py` or of timm's `swin_transformer.py` and `swin_transformer_v2.py`; the stages are the embedding
+//! and the four resolutions, of shape (N, H, W, channels).
 
 mod attention;
 mod block;
@@ -18,7 +18,7 @@ use block::Stage;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Which paper's blocks.
+/// The paper whose blocks are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Version {
@@ -28,14 +28,14 @@ pub enum Version {
     V2,
 }
 
-/// What the attention knows of places (the first paper's Table 4).
+/// The position information that attention has (the first paper's Table 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Position {
     None,
     /// A vector for each patch, added once after the embedding.
     Absolute,
-    /// A bias in every attention for each pair of places in a window.
+    /// A bias in every attention for each pair of tokens in a window.
     Relative,
     AbsoluteAndRelative,
 }
@@ -44,11 +44,11 @@ pub enum Position {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// 0 is no classifier: the mean of the last features is the output.
+    /// 0 for no classifier: the output is the mean of the last features.
     pub num_classes: i64,
     pub in_chans: i64,
-    /// Height and width of the images at which costs are stated; absolute positions and, in timm's keys, windows are
-    /// for this size.
+    /// Height and width of the images at which costs are stated; absolute positions and, with timm's keys, windows are
+    /// tied to this size.
     pub image_size: i64,
     pub patch_size: i64,
     pub version: Version,
@@ -60,19 +60,19 @@ pub struct Config {
     pub heads: Vec<i64>,
     /// Side of a window in patches.
     pub window: i64,
-    /// Sides of the windows of a pretraining in which the second version's relative positions are measured, one a
-    /// stage; none is the stage's own window.
+    /// Window sizes of the pretraining, one per stage, which scale the relative positions of V2; empty for the stage's
+    /// own window.
     pub pretrained_windows: Vec<i64>,
     /// Hidden values of a block's MLP per channel.
     pub mlp_ratio: f64,
-    /// Windows shifted by half in every second block.
+    /// Whether windows are shifted by half in every second block.
     pub shift: bool,
     pub position: Position,
-    /// Dropout after the embedding and after every linear layer of a block but queries, keys and values.
+    /// Dropout after the embedding and after every linear layer of a block except queries, keys and values.
     pub dropout: f64,
     /// Stochastic depth of the last block; it grows linearly from 0.
     pub drop_path: f64,
-    /// Whose keys, initial values, and rules for windows that do not fit.
+    /// The library whose keys, initial values, and rules for windows that do not fit are used.
     pub keys: Library,
 }
 
@@ -114,7 +114,7 @@ impl Config {
         Self { width: 192, heads: vec![6, 12, 24, 48], ..Self::small() }
     }
 
-    /// The second version at 256 pixels.
+    /// Version 2 at 256 pixels.
     pub fn v2(self) -> Self {
         Self { version: Version::V2, image_size: 256, window: 8, ..self }
     }
@@ -132,7 +132,7 @@ impl Config {
         Self { keys: Library::Torchvision, drop_path, ..self }
     }
 
-    /// Fine-tuned from windows of 12 at 192 pixels.
+    /// Fine-tuned from a pretraining with windows of 12 at 192 pixels.
     pub fn from_window12(self) -> Self {
         Self { pretrained_windows: vec![12, 12, 12, 6], ..self }
     }
@@ -142,13 +142,13 @@ impl Config {
         self.width << stage
     }
 
-    /// Patches along one side of the stated image in a stage.
+    /// Patches along one side of an image of `image_size` in a stage.
     fn grid(&self, stage: usize) -> i64 {
         let patches = self.image_size / self.patch_size;
         (0..stage).fold(patches, |side, _| (side + 1) / 2)
     }
 
-    /// Side of a stage's windows: timm makes them no larger than what they divide.
+    /// Size of a stage's windows: timm makes them no larger than the map that they divide.
     fn stage_window(&self, stage: usize) -> i64 {
         match self.keys {
             Library::Torchvision => self.window,
@@ -169,17 +169,17 @@ impl Config {
             self.patch_size,
             self.image_size
         );
-        ensure!((1..16).contains(&stages), "`depths` {:?} must be of 1 to 15 stages", self.depths);
+        ensure!((1..16).contains(&stages), "`depths` {:?} must have 1 to 15 stages", self.depths);
         ensure!(self.depths.iter().all(|&n| n > 0), "`depths` {:?} must be positive", self.depths);
         ensure!(
             self.heads.len() == stages,
-            "`heads` {:?} must be one number a stage, as `depths` {:?}",
+            "`heads` {:?} must have one number per stage, as `depths` {:?}",
             self.heads,
             self.depths
         );
         ensure!(
             self.pretrained_windows.is_empty() || self.pretrained_windows.len() == stages,
-            "`pretrained_windows` {:?} must be one number a stage, or none",
+            "`pretrained_windows` {:?} must have one number per stage, or be empty",
             self.pretrained_windows
         );
         ensure!(self.width > 0, "`width` {} must be positive", self.width);
@@ -199,7 +199,7 @@ impl Config {
         }
     }
 
-    /// Where a stage's blocks are.
+    /// The key of a stage's blocks.
     fn stage_name(&self, stage: usize) -> String {
         match self.keys {
             Library::Torchvision => format!("features.{}", 2 * stage + 1),
@@ -208,7 +208,7 @@ impl Config {
     }
 }
 
-/// Where the libraries have the tensors that both have.
+/// The keys of the tensors that both libraries have.
 struct Keys {
     embedding: &'static str,
     projection: &'static str,
@@ -252,7 +252,7 @@ impl super::Config for Config {
     }
 }
 
-/// Patches with their norm and, if asked for, their absolute positions: (N, C, H, W) to (N, H/patch, W/patch, width).
+/// Patches with their norm and, if configured, their absolute positions: (N, C, H, W) to (N, H/patch, W/patch, width).
 struct Embedding {
     position: Option<Tensor>,
     patch_embed: PatchEmbed,
@@ -289,7 +289,7 @@ impl Layer for Embedding {
             let (has, wants) = (x.size(), position.size());
             ensure!(
                 has[1..] == wants[1..],
-                "{}×{} patches, but the table of positions is for {}×{}: set `image_size` to the image's",
+                "{}×{} patches, but the position table is for {}×{}: set `image_size` to the size of the images",
                 has[1],
                 has[2],
                 wants[1],
@@ -301,7 +301,7 @@ impl Layer for Embedding {
     }
 }
 
-/// Norm, mean over all places, classifier: (N, H, W, channels) to (N, classes).
+/// Norm, mean over all positions, classifier: (N, H, W, channels) to (N, classes).
 struct Head {
     norm: LayerNorm,
     head: Option<Linear>,

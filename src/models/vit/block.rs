@@ -1,4 +1,4 @@
-//! The block of attention and MLP.
+//! The transformer block: attention and MLP.
 
 use super::Config;
 use crate::models::Library;
@@ -8,7 +8,7 @@ use crate::nn::{
 use anyhow::Result;
 use tch::Tensor;
 
-/// One residual branch: the norm, what it leads to, and what that is scaled by.
+/// One residual branch: the norm, the attention or MLP, and the layer scale.
 struct Branch<L> {
     norm: LayerNorm,
     inner: L,
@@ -67,7 +67,7 @@ impl Block {
 }
 
 impl Config {
-    /// The MLP of a block, or of the pooling by attention.
+    /// The MLP of a block, or of attention pooling.
     pub(super) fn mlp(&self, width: i64) -> Mlp {
         let mlp = Mlp::new(width, (width as f64 * self.mlp_ratio) as i64)
             .activation(self.activation)

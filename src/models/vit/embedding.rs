@@ -8,10 +8,10 @@ use tch::Tensor;
 
 /// Patches with the tokens before them and their positions: (N, C, H, W) to (N, tokens, width).
 pub(super) struct Embedding {
-    /// Class, distillation and register tokens, (1, n, width) each, in their order before the patches.
+    /// Class, distillation and register tokens, (1, n, width) each, in the order in which they precede the patches.
     prefix: Vec<Tensor>,
     position: Option<Tensor>,
-    /// Whether the table of positions begins with the prefix.
+    /// Whether the position table begins with the prefix.
     prefix_has_position: bool,
     patch_embed: PatchEmbed,
     grid: i64,
@@ -58,9 +58,10 @@ impl Embedding {
             0 => None,
             rows => Some(root.parameter(names.position, &[1, rows, width], table)?),
         };
-        let norm_pre = match config.pre_norm {
-            true => Some(LayerNorm::new(&(root / "norm_pre"), width)?.eps(config.eps)),
-            false => None,
+        let norm_pre = if config.pre_norm {
+            Some(LayerNorm::new(&(root / "norm_pre"), width)?.eps(config.eps))
+        } else {
+            None
         };
         Ok(Self {
             prefix,
@@ -73,7 +74,7 @@ impl Embedding {
         })
     }
 
-    /// The prefix before the patches.
+    /// Puts the prefix before the patches.
     fn prepend(&self, patches: Tensor) -> Result<Tensor> {
         if self.prefix.is_empty() {
             return Ok(patches);
@@ -94,7 +95,7 @@ impl Layer for Embedding {
         let (_, h, w, _) = patches.size4()?;
         ensure!(
             self.position.is_none() || (h, w) == (self.grid, self.grid),
-            "{h}×{w} patches, but the table of positions is for {g}×{g}: set `image_size` to the image's",
+            "{h}×{w} patches, but the position table is for {g}×{g}: set `image_size` to the size of the images",
             g = self.grid
         );
         let patches = patches.f_flatten(1, 2)?;

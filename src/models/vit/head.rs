@@ -8,7 +8,7 @@ use crate::nn::{
 use anyhow::Result;
 use tch::Tensor;
 
-/// Pooling by the attention of one learned query (timm's `AttentionPoolLatent`): (N, tokens, width) to (N, width).
+/// Attention pooling with one learned query (timm's `AttentionPoolLatent`): (N, tokens, width) to (N, width).
 struct AttentionPool {
     heads: i64,
     latent: Tensor,
@@ -23,7 +23,7 @@ impl AttentionPool {
     fn new(path: &Path, config: &Config) -> Result<Self> {
         let Config { width, heads, .. } = *config;
         let std = 1.0 / (width as f64).sqrt();
-        // Nothing of the pooling is gated or dropped.
+        // The pooling has no gate and no dropout.
         let plain = Config { gated_mlp: false, dropout: 0.0, ..config.clone() };
         Ok(Self {
             heads,
@@ -70,20 +70,15 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn new(root: &Path, config: &Config) -> Result<Self> {
         let names = config.names();
-        let norm = match config.norm_after_pool {
-            true => "fc_norm",
-            false => names.norm,
-        };
+        let norm = if config.norm_after_pool { "fc_norm" } else { names.norm };
         let norm = LayerNorm::new(&(root / norm), config.width)?.eps(config.eps);
         let pooling = match config.pool {
             Pool::Token => Pooling::Token,
             Pool::Average => Pooling::Average,
             Pool::Map => Pooling::Map(Box::new(AttentionPool::new(&(root / "attn_pool"), config)?)),
         };
-        let head_dist = match config.distillation {
-            true => Some(Classifier::new(&(root / "head_dist"), config)?),
-            false => None,
-        };
+        let head_dist =
+            if config.distillation { Some(Classifier::new(&(root / "head_dist"), config)?) } else { None };
         Ok(Self {
             prefix: config.prefix(),
             pooling,
@@ -106,11 +101,12 @@ impl Head {
 
 impl Layer for Head {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        // The norm is of each token alone: where one is read, the others need none.
+        // The norm works on each token separately: where only one is used, the others need no norm.
         let pooled_first = self.norm_after_pool || matches!(self.pooling, Pooling::Token);
-        let features = match pooled_first {
-            true => self.norm.forward(&self.pool(x, train)?, train)?,
-            false => self.pool(&self.norm.forward(x, train)?, train)?,
+        let features = if pooled_first {
+            self.norm.forward(&self.pool(x, train)?, train)?
+        } else {
+            self.pool(&self.norm.forward(x, train)?, train)?
         };
         let logits = self.head.forward(&features, train)?;
         let Some(head_dist) = &self.head_dist else { return Ok(logits) };
@@ -120,7 +116,7 @@ impl Layer for Head {
     }
 }
 
-/// A linear layer, or nothing where there are no classes.
+/// A linear layer, or the identity if there are no classes.
 struct Classifier {
     linear: Option<Linear>,
 }

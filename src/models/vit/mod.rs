@@ -1,9 +1,9 @@
-//! The Vision Transformer (2010.11929) and what became of it.
+//! The Vision Transformer (2010.11929) and its successors.
 //!
-//! One network whose [`Config`] spells ViT, CLIP's and SigLIP's image towers (2103.00020, 2303.15343), DINOv2
-//! (2304.07193, registers 2309.16588), DeiT with its distillation token (2012.12877) and DeiT III (2204.07118).
-//! Keys as torchvision's `vision_transformer.py` or timm's has them; the stages are the embedding and every block, of
-//! shape (N, tokens, width).
+//! One network whose [`Config`] covers ViT, CLIP's and SigLIP's image towers (2103.00020, 2303.15343), DINOv2
+//! (2304.07193, registers 2309.16588), DeiT with its distillation token (2012.12877) and DeiT III (2204.07118). Keys
+//! are those of torchvision's or timm's `vision_transformer.py`; the stages are the embedding and every block, of shape
+//! (N, tokens, width).
 
 mod block;
 mod embedding;
@@ -20,19 +20,19 @@ use embedding::Embedding;
 use head::Head;
 use serde::{Deserialize, Serialize};
 
-/// Which tokens get a vector for their position.
+/// Which tokens get a position embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Position {
     /// None: a bag of patches.
     None,
-    /// The patches alone (timm's `no_embed_class`).
+    /// Only the patches (timm's `no_embed_class`).
     Patches,
     /// The patches and the tokens before them.
     All,
 }
 
-/// What the classifier sees of the last block's tokens.
+/// How the last block's tokens are pooled for the classifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pool {
@@ -40,7 +40,7 @@ pub enum Pool {
     Token,
     /// The mean of the patches.
     Average,
-    /// An attention of one learned query over the patches, as SigLIP has it.
+    /// Attention of one learned query over the patches, as in SigLIP.
     Map,
 }
 
@@ -48,10 +48,10 @@ pub enum Pool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// 0 is no classifier: the pooled features are the output.
+    /// 0 for no classifier: the output is the pooled features.
     pub num_classes: i64,
     pub in_chans: i64,
-    /// Height and width of the images; the table of positions has a row for each of their patches.
+    /// Height and width of the images; the position table has a row for each of their patches.
     pub image_size: i64,
     pub patch_size: i64,
     /// Channels of a token (the paper's D).
@@ -64,34 +64,34 @@ pub struct Config {
     pub activation: Activation,
     /// Halves the hidden values by a gate (SwiGLU with `activation: silu`).
     pub gated_mlp: bool,
-    /// Biases of the projection to queries, keys and values; in torchvision's keys always.
+    /// Biases of the projection to queries, keys and values; torchvision's keys always have them.
     pub qkv_bias: bool,
     pub patch_bias: bool,
     pub class_token: bool,
-    /// DeiT's second token with a head of its own; the logits are the mean of both.
+    /// DeiT's second token with its own head; the logits are the mean of both.
     pub distillation: bool,
     /// Register tokens.
     pub registers: i64,
     pub position: Position,
-    /// A norm before the first block, as CLIP has it.
+    /// A norm before the first block, as in CLIP.
     pub pre_norm: bool,
-    /// Start of the factors that scale each residual branch; 0 is none.
+    /// Initial value of the layer scale of each residual branch; 0 for none.
     pub layer_scale: f64,
     pub pool: Pool,
     /// The last norm after pooling instead of before.
     pub norm_after_pool: bool,
-    /// Of all norms.
+    /// Eps of all norms.
     pub eps: f64,
-    /// Dropout after the position table and after every linear layer of a block but queries, keys and values.
+    /// Dropout after the position embedding and after every linear layer of a block except queries, keys and values.
     pub dropout: f64,
     /// Stochastic depth of the last block; it grows linearly from 0.
     pub drop_path: f64,
-    /// Whose keys and initial values.
+    /// The library whose keys and initial values are used.
     pub keys: Library,
 }
 
 impl Config {
-    /// timm's defaults: ViT of the paper's Table 1 with a token for the class and learned positions.
+    /// timm's defaults: ViT of the paper's Table 1 with a class token and learned positions.
     fn vit(width: i64, depth: i64, heads: i64) -> Self {
         Self {
             num_classes: 1000,
@@ -244,7 +244,7 @@ impl Config {
         );
         ensure!(
             self.qkv_bias || self.keys == Library::Timm,
-            "`qkv_bias: false` has no place in torchvision's keys: `keys: timm` has"
+            "torchvision's keys have no place for `qkv_bias: false`: use `keys: timm`"
         );
         Ok(())
     }
@@ -257,12 +257,12 @@ impl Config {
     }
 }
 
-/// Where the libraries have the tensors that both have.
+/// The keys of the tensors that both libraries have.
 struct Keys {
     patch_embed: &'static str,
     class_token: &'static str,
     position: &'static str,
-    /// The blocks' common beginning, before their number.
+    /// The blocks' common prefix, before their number.
     block: &'static str,
     norm1: &'static str,
     attention: &'static str,

@@ -4,7 +4,7 @@ use super::{Config, Pool};
 use crate::models::Entry;
 use crate::nn::Activation;
 
-/// A size by name, its patch, and the image sizes in which timm has it.
+/// The name of a size, its configuration, its patch size, and the image sizes that timm has.
 type Row = (&'static str, Config, i64, &'static [i64]);
 
 /// Every ViT and DeiT by name.
@@ -34,7 +34,7 @@ fn torchvision() -> Vec<Entry> {
     sizes.map(|(name, config)| vit(format!("torchvision/{name}"), config.torchvision())).into()
 }
 
-/// The paper's ViT and its larger kin.
+/// The paper's ViT and its larger variants.
 fn plain() -> Vec<Entry> {
     let rows: [Row; 14] = [
         ("tiny", Config::tiny(), 16, &[224, 384]),
@@ -55,7 +55,7 @@ fn plain() -> Vec<Entry> {
     each(rows, "vit", "")
 }
 
-/// `timm/FAMILY_SIZE_patchP_KINDIMAGE` of every row and image size.
+/// `timm/FAMILY_SIZE_patchP_KINDIMAGE` for every row and image size.
 fn each(rows: impl IntoIterator<Item = Row>, prefix: &'static str, kind: &str) -> Vec<Entry> {
     let family = if prefix == "vit" { "ViT" } else { "DeiT" };
     let mut entries = Vec::new();
@@ -125,7 +125,8 @@ fn dinov2() -> Vec<Entry> {
     entries
 }
 
-/// SigLIP's image towers, with its own pooling and (`gap`) with the mean; the later ones have GELU by tanh.
+/// SigLIP's image towers, with its own pooling and (`gap`) with the mean; the later ones use the tanh approximation of
+/// GELU.
 fn siglip() -> Vec<Entry> {
     let tanh = |config: Config| Config { activation: Activation::GeluTanh, ..config };
     let giantopt = tanh(Config::vit(1536, 40, 16));
