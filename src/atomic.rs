@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Atomic file writes: a file is complete or absent.
 
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -6,43 +6,44 @@ use std::io::Write;
 use std::path::Path;
 use tempfile::NamedTempFile;
 
-/// Puts `bytes` at `path` in one step; whoever reads it sees the old file or the new one, also after a crash.
+/// Writes a file atomically: readers see the old content or the new, even after a crash.
 ///
 /// # Errors
-/// The folder is missing or not writable, or the disk is full; `path` is then as it was.
+/// The folder is missing or not writable, or the disk is full; `path` is then unchanged.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| Ok(file.write_all(bytes)?))
 }
 
-/// As [`write`], with the content written by `fill` into a temporary file in the same folder.
+/// Like [`write`], but `fill` writes the content, into a temporary file in the same folder.
 pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> Result<()>) -> Result<()> {
     let folder = folder(path);
     let replace = || -> Result<()> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".tmp-");
+        // The umask applies.
         #[cfg(unix)]
-        builder.permissions(<std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666)); // the umask applies
+        builder.permissions(<std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
         let mut file = builder.tempfile_in(folder)?;
         fill(&mut file)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
-        // The rename itself is on disk only once the folder is.
+        // The rename is durable only once the folder is synced.
         Ok(File::open(folder)?.sync_all()?)
     };
     replace().with_context(|| format!("{}: cannot be written", path.display()))
 }
 
-/// Gives a finished file its name, in one step and lasting; both are in the same folder or file system.
+/// Renames a finished file to `to`, atomically and durably; both are on the same file system.
 ///
 /// # Errors
-/// `to` cannot be written; `from` is then still there.
-pub(crate) fn place(from: &Path, to: &Path) -> Result<()> {
-    let place = || -> Result<()> {
+/// `to` cannot be written; `from` then still exists.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    let rename = || -> Result<()> {
         File::open(from)?.sync_all()?;
         fs::rename(from, to)?;
         Ok(File::open(folder(to))?.sync_all()?)
     };
-    place().with_context(|| format!("{}: cannot be placed", to.display()))
+    rename().with_context(|| format!("{}: cannot be written", to.display()))
 }
 
 /// The folder that a file is in.

@@ -1,4 +1,4 @@
-//! One file over HTTP: resumed after a break, checked, and under its own name whole or not at all.
+//! Downloads of one file over HTTP: resumed after an interruption, verified, and renamed once complete.
 
 use crate::atomic;
 use anyhow::{Context, Error, Result, anyhow};
@@ -11,12 +11,12 @@ use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-/// A transfer that breaks without a byte of progress is taken up again so many times.
+/// Attempts in a row without a byte of progress before a transfer is given up.
 const ATTEMPTS: u32 = 5;
 
-/// Why a download did not come about.
+/// Why a download failed.
 pub(crate) enum Failure {
-    /// The server cannot be reached: other files need not be tried there.
+    /// The server cannot be reached; there is no point in asking it for other files.
     Unreachable(Error),
     /// The server has no such file.
     Missing(Error),
@@ -37,7 +37,7 @@ impl From<Failure> for Error {
     }
 }
 
-/// A client that trusts what the system trusts and gives up on a silent server within seconds.
+/// A client that uses the system's root certificates and times out on a silent server within seconds.
 pub(crate) fn client() -> Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     Agent::config_builder()
@@ -51,21 +51,21 @@ pub(crate) fn client() -> Agent {
         .into()
 }
 
-/// What is asked of a server, and where it goes.
+/// A file to download and where to store it.
 pub(crate) struct Download<'a> {
     pub url: &'a str,
-    /// Sent to the host of `url` only, never to one that it redirects to.
+    /// Sent to the host of `url` only, never after a redirect to another host.
     pub token: Option<&'a str>,
-    /// What has come so far; kept when the transfer breaks.
+    /// The partial file; kept when the transfer is interrupted.
     pub part: PathBuf,
     pub to: PathBuf,
-    /// Bounds what a server can make us write.
-    pub most_bytes: u64,
+    /// Upper bound on what a server can make us write.
+    pub max_bytes: u64,
 }
 
 impl Download<'_> {
-    /// Gets the file; only one that passes `check` gets its name. `progress` hears bytes so far and in all (0: not
-    /// known).
+    /// Downloads the file; it gets its final name only if it passes `check`. `progress` receives the bytes so
+    /// far and the total (0 if unknown).
     pub fn run(
         &self,
         client: &Agent,
@@ -75,34 +75,34 @@ impl Download<'_> {
         let resumed = self.have() > 0;
         self.transfer(client, progress)?;
         if let Err(error) = check(&self.part) {
-            // To go on from wrong bytes would never end well; those of an earlier run get one more chance.
+            // Wrong bytes cannot be resumed. If some came from an earlier run, start over once.
             fs::remove_file(&self.part).with_context(|| format!("{}", self.part.display()))?;
             if !resumed {
                 return Err(error.context(self.url.to_owned()).into());
             }
             return self.run(client, check, progress);
         }
-        Ok(atomic::place(&self.part, &self.to)?)
+        Ok(atomic::rename(&self.part, &self.to)?)
     }
 
-    /// The length of what has come so far.
+    /// The length of the partial file.
     fn have(&self) -> u64 {
         fs::metadata(&self.part).map_or(0, |metadata| metadata.len())
     }
 
-    /// Appends what is missing.
+    /// Downloads what is missing, retrying after interruptions.
     fn transfer(&self, client: &Agent, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Failure> {
-        let mut in_vain = 0;
+        let mut stalls = 0;
         loop {
             let before = self.have();
             match self.attempt(client, before, progress) {
-                Err(Failure::Failed(error)) if error.is::<Broken>() => {
-                    in_vain = if self.have() > before { 0 } else { in_vain + 1 };
-                    if in_vain == ATTEMPTS {
+                Err(Failure::Failed(error)) if error.is::<Interrupted>() => {
+                    stalls = if self.have() > before { 0 } else { stalls + 1 };
+                    if stalls == ATTEMPTS {
                         return Err(error.into());
                     }
-                    if in_vain > 0 {
-                        std::thread::sleep(Duration::from_millis(100 << in_vain));
+                    if stalls > 0 {
+                        std::thread::sleep(Duration::from_millis(100 << stalls));
                     }
                 }
                 outcome => return outcome,
@@ -124,18 +124,18 @@ impl Download<'_> {
             200 => false,
             206 if starts_at(&response, have) => true,
             206 | 416 => {
-                // What is there cannot be completed: it is as long as the file, or the server has other parts.
+                // The partial file cannot be completed: it is long enough, or the server sent another range.
                 fs::remove_file(&self.part).with_context(|| format!("{}", self.part.display()))?;
-                return Err(broken(format!("{url}: the part that was there did not fit")));
+                return Err(interrupted(format!("{url}: the partial download does not match the file")));
             }
-            429 | 500..=599 => return Err(broken(refused(url, &response))),
+            429 | 500..=599 => return Err(interrupted(refused(url, &response))),
             404 | 410 => return Err(Failure::Missing(anyhow!(refused(url, &response)))),
             _ => return Err(anyhow!(refused(url, &response)).into()),
         };
         let start = if resumed { have } else { 0 };
         let total = response.body().content_length().map_or(0, |rest| start.saturating_add(rest));
-        if total > self.most_bytes {
-            return Err(anyhow!("{url}: {total} bytes are more than the file can have").into());
+        if total > self.max_bytes {
+            return Err(anyhow!("{url}: {total} bytes exceed the limit of {}", self.max_bytes).into());
         }
         let unwritable = || format!("{}: cannot be written", self.part.display());
         let mut file = OpenOptions::new()
@@ -151,49 +151,49 @@ impl Download<'_> {
             let read = match body.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => n,
-                Err(error) => return Err(broken(format!("{url}: broke off ({error})"))),
+                Err(error) => return Err(interrupted(format!("{url}: interrupted ({error})"))),
             };
             done += read as u64;
-            if done > self.most_bytes {
-                return Err(anyhow!("{url}: more than {} bytes", self.most_bytes).into());
+            if done > self.max_bytes {
+                return Err(anyhow!("{url}: exceeds the limit of {} bytes", self.max_bytes).into());
             }
             file.write_all(&buffer[..read]).with_context(unwritable)?;
             progress(done, total);
         }
         if done < total {
-            return Err(broken(format!("{url}: broke off after {done} of {total} bytes")));
+            return Err(interrupted(format!("{url}: interrupted after {done} of {total} bytes")));
         }
         Ok(())
     }
 }
 
-/// The transfer ended before the file did.
+/// The transfer ended early and can be retried.
 #[derive(Debug)]
-struct Broken(String);
+struct Interrupted(String);
 
-impl std::fmt::Display for Broken {
+impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for Interrupted {}
 
-fn broken(message: String) -> Failure {
-    Error::new(Broken(message)).into()
+fn interrupted(message: String) -> Failure {
+    Error::new(Interrupted(message)).into()
 }
 
-/// No answer came at all.
+/// The server did not respond.
 pub(crate) fn unreachable(url: &str, error: ureq::Error) -> Failure {
-    Failure::Unreachable(Error::new(error).context(format!("{url}: no answer")))
+    Failure::Unreachable(Error::new(error).context(format!("{url}: the server cannot be reached")))
 }
 
-/// What a server said instead of the file.
+/// The message for a status that is not a success.
 pub(crate) fn refused(url: &str, response: &Response<Body>) -> String {
-    format!("{url}: the server answers with status {}", response.status().as_u16())
+    format!("{url}: the server returned status {}", response.status().as_u16())
 }
 
-/// Whether a partial answer begins at this byte.
+/// Whether a partial response begins at this byte.
 fn starts_at(response: &Response<Body>, start: u64) -> bool {
     let range = response.headers().get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
     range.is_some_and(|range| range.starts_with(&format!("bytes {start}-")))

@@ -1,5 +1,5 @@
-"""The catalogue of public weights, anew from the installed torchvision and timm, beside this file: one YAML a family,
-and the names of the classes of ImageNet-1k.
+"""Generates the catalogue of public weights from the installed torchvision and timm, in this folder: one YAML file
+per family, and the class names of ImageNet-1k.
 
 Run by `make catalogue`. The same versions of the libraries give the same bytes.
 """
@@ -15,7 +15,7 @@ from torchvision import models as torchvision_models
 
 HERE = Path(__file__).parent
 
-# What most weights have; a line of the catalogue tells what it has otherwise.
+# The most common values; a line of the catalogue has only fields that differ.
 DEFAULTS = {
     "data": ["imagenet-1k"],
     "classes": 1000,
@@ -26,7 +26,7 @@ DEFAULTS = {
     "std": [0.229, 0.224, 0.225],
 }
 
-# Family, the file of the library that defines the models, and their names in it.
+# Family, and patterns of the library's module that defines the models and of their names.
 TORCHVISION = [
     ("AlexNet", "alexnet", ""),
     ("ConvNeXt", "convnext", ""),
@@ -68,7 +68,7 @@ TIMM = [
     ("Xception", "xception(_aligned)?", ""),
 ]
 
-# What timm's tags call the data sets; the names on the right are those of datasets.yaml.
+# Data sets in timm's tags, and their names in datasets.yaml.
 TAG_DATA = {
     "apple_mclip2_dfndr2b": "dfndr-2b",
     "bamboo": "bamboo",
@@ -97,12 +97,12 @@ TAG_DATA = {
     "yfcc15m": "yfcc-15m",
 }
 
-# torchvision names a licence of weights by its address.
+# torchvision gives a licence by its URL.
 LICENCES = {"https://github.com/facebookresearch/SWAG/blob/main/LICENSE": "cc-by-nc-4.0"}
 
 
 def from_torchvision():
-    """(family, model, tag, fields) of every classification weight, the library's default first."""
+    """(family, model, tag, fields) of all classification weights, the library's default first."""
     for name in torchvision_models.list_models(module=torchvision_models):
         enum = torchvision_models.get_model_weights(name)
         module = torchvision_models.get_model_builder(name).__module__.rsplit(".", 1)[1]
@@ -127,7 +127,7 @@ def from_torchvision():
 
 
 def from_timm():
-    """(family, model, tag, fields) of every weight of the families above, the library's default first."""
+    """(family, model, tag, fields) of all weights of the families above, the library's default first."""
     for name in sorted(timm_registry._model_to_module):
         family = family_of(TIMM, name, timm_registry._model_to_module[name])
         if family is None or name not in timm_registry._model_default_cfgs:
@@ -138,7 +138,7 @@ def from_timm():
             if not config.has_weights:
                 continue
             hub = config.hf_hub_id
-            assert config.hf_hub_filename is None, f"{name}.{tag}: its file on the hub has a name of its own"
+            assert config.hf_hub_filename is None, f"{name}.{tag}: the file on the hub does not have the usual name"
             fields = {
                 "hub": hub + f"{name}.{tag}" if hub and hub.endswith("/") else hub,
                 "url": None if hub else config.url,
@@ -161,21 +161,21 @@ def from_timm():
 
 
 def family_of(table, name, module):
-    """The family of a model, or none of them."""
+    """The family of a model, or None."""
     found = (f for f, modules, names in table if re.fullmatch(modules, module) and re.match(names, name))
     return next(found, None)
 
 
 def data_of(tag):
-    """The data sets that a tag of timm names, in the order of training."""
+    """The data sets in a tag of timm, in the order of training."""
     words = "|".join(sorted(TAG_DATA, key=len, reverse=True))
     found = re.findall(rf"(?<![^_])({words})(?![^_])", tag)
-    assert found, f"tag {tag}: which data set is it?"
+    assert found, f"tag {tag}: no known data set; add it to TAG_DATA"
     return [next(data for word, data in TAG_DATA.items() if re.fullmatch(word, each)) for each in found]
 
 
 def single(size):
-    """The one number of a list that has one."""
+    """The only item of a list."""
     (number,) = size
     return number
 
@@ -188,12 +188,12 @@ def side(size):
 
 
 def known(number):
-    """A published number, or None where it is NaN."""
+    """A published number, or None if it is NaN."""
     return number if number == number else None
 
 
 def spell(value):
-    """One line of YAML; a text stands without quotes only where no parser can take it for anything else."""
+    """A value as one line of YAML; strings are left unquoted only if no parser can take them for another type."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{spell(k)}: {spell(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
@@ -206,13 +206,13 @@ def spell(value):
 def main():
     families = {}
     for family, model, tag, fields in [*from_torchvision(), *from_timm()]:
-        assert family, f"{model}: no family"
+        assert family, f"{model}: no family; add it to TORCHVISION or TIMM"
         fields = {k: v for k, v in fields.items() if v is not None and DEFAULTS.get(k) != v}
         families.setdefault(family, {}).setdefault(model, {})[tag] = fields
     for family, found in sorted(families.items()):
         lines = [
             f"# Public weights of torchvision {torchvision.__version__.split('+')[0]} and timm {timm.__version__}, each"
-            " model's default first. `make catalogue` writes this file.",
+            " model's default first. Generated by `make catalogue`.",
             f"family: {family}",
             f"defaults: {spell(DEFAULTS)}",
             "models:",

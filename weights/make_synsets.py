@@ -1,9 +1,9 @@
-"""Writes from timm synsets.txt, every WordNet synset of ImageNet, sorted, and in which class lists it is, and words.txt,
-WordNet's words for each.
+"""Generates two files from timm: synsets.txt has all WordNet synsets of ImageNet, sorted, with the class lists that
+contain each; words.txt has WordNet's words for each.
 
-A letter a list: k ImageNet-1k, f ImageNet-21k (fall 2011), g the same as Google's heads have it, t timm's ImageNet-12k,
-p ImageNet-21k-P, w ImageNet-21k-P of winter 2021. All of them are in sorted order; the list of Microsoft's heads is
-k followed by what f has beside it.
+The lists: k ImageNet-1k, f ImageNet-21k (fall 2011), g the same for Google's heads, t timm's ImageNet-12k,
+p ImageNet-21k-P, w ImageNet-21k-P of winter 2021. All lists are sorted; that of Microsoft's heads is k followed by the
+rest of f.
 """
 
 import pathlib
@@ -29,8 +29,8 @@ def read(name):
 
 lists = {letter: read(name) for letter, name in LISTS.items()}
 assert all(names == sorted(set(names)) for names in lists.values())
-beside = [name for name in lists["f"] if name not in set(lists["k"])]
-assert read("imagenet22k_ms_synsets") == lists["k"] + beside
+rest = [name for name in lists["f"] if name not in set(lists["k"])]
+assert read("imagenet22k_ms_synsets") == lists["k"] + rest
 members = {letter: set(names) for letter, names in lists.items()}
 synsets = sorted(set().union(*members.values()))
 here = pathlib.Path(__file__).parent

@@ -1,7 +1,7 @@
-//! Any bytes as a file of weights, in every format at once: the first bytes tell which.
+//! Reads arbitrary bytes as a weights file, of all formats: the first bytes select one.
 //!
-//! From the repository's root, on stable Rust (without a sanitizer, coverage needs no nightly); the small files of the
-//! tests are where it starts from:
+//! Run from the repository root, on stable Rust (coverage without a sanitizer does not need nightly); the
+//! small files of the tests are the seed corpus:
 //!
 //! ```console
 //! $ cargo install cargo-fuzz
@@ -18,11 +18,11 @@ use tchvision::weights::Archive;
 
 thread_local! {
     static FILE: RefCell<tempfile::NamedTempFile> =
-        RefCell::new(tempfile::NamedTempFile::new().expect("a file for the bytes"));
+        RefCell::new(tempfile::NamedTempFile::new().expect("temporary file"));
 }
 
-/// Opens the file and reads every tensor of every state_dict. Errors are as they should be; only a panic, a crash or
-/// too much memory is a finding.
+/// Opens the file and reads every tensor of every state_dict. Errors are expected; only a panic, a crash or
+/// too much memory is a bug.
 fn read(path: &Path) -> anyhow::Result<()> {
     let keys: Vec<String> = Archive::open(path)?.groups().iter().map(|group| group.key.clone()).collect();
     for key in &keys {
@@ -36,7 +36,7 @@ fn read(path: &Path) -> anyhow::Result<()> {
 
 fuzz_target!(|bytes: &[u8]| {
     FILE.with_borrow(|file| {
-        std::fs::write(file.path(), bytes).expect("the bytes are written");
-        let _any_error_will_do = read(file.path());
+        std::fs::write(file.path(), bytes).expect("write the bytes");
+        let _errors_are_expected = read(file.path());
     });
 });

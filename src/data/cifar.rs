@@ -1,4 +1,4 @@
-//! CIFAR-10 and CIFAR-100 in their binary version, from the `.tar.gz` as published or from its unpacked folder.
+//! The binary versions of CIFAR-10 and CIFAR-100, from the published `.tar.gz` or the unpacked folder.
 
 use super::{Dataset, Images, Splits};
 use anyhow::{Context, Result, ensure};
@@ -10,17 +10,17 @@ use std::path::{Path, PathBuf};
 
 const SIDE: usize = 32;
 const PIXELS: usize = 3 * SIDE * SIDE;
-/// The largest file of either archive is below this.
-const MOST_BYTES: u64 = 256 << 20;
+/// Upper bound on the size of a file in the archives.
+const MAX_BYTES: u64 = 256 << 20;
 
-/// What differs between the two.
+/// What differs between the two data sets.
 pub(super) struct Version {
     pub name: &'static str,
     pub archive: &'static str,
     pub folder: &'static str,
     pub train: &'static [&'static str],
     pub test: &'static str,
-    /// Labels before the pixels; the last one counts (CIFAR-100 has the coarse label first).
+    /// Label bytes before the pixels; the last is used (CIFAR-100 has the coarse label first).
     pub labels: usize,
     pub class_names: &'static str,
     pub classes: usize,
@@ -54,15 +54,16 @@ pub(super) const CIFAR100: Version = Version {
     classes: 100,
 };
 
-/// Reads both halves below `root`.
+/// Reads both splits below `root`.
 ///
 /// # Errors
-/// Files that are missing, cut or of another kind.
+/// Files that are missing, truncated or not CIFAR.
 pub(super) fn read(version: &Version, root: &Path) -> Result<Splits> {
     let unpacked = root.join(version.folder);
-    let (mut files, source) = match unpacked.is_dir() {
-        true => (from_folder(version, &unpacked)?, unpacked),
-        false => from_archive(version, &root.join(version.archive))?,
+    let (mut files, source) = if unpacked.is_dir() {
+        (from_folder(version, &unpacked)?, unpacked)
+    } else {
+        from_archive(version, &root.join(version.archive))?
     };
     let mut take = |name: &str| {
         files
@@ -79,7 +80,7 @@ pub(super) fn read(version: &Version, root: &Path) -> Result<Splits> {
         classes.len(),
         version.classes
     );
-    let mut half = |names: &[&str]| {
+    let mut split = |names: &[&str]| {
         let mut images = Images { pixels: Vec::new(), count: 0, channels: 3, height: SIDE, width: SIDE };
         let mut labels = Vec::new();
         let record = version.labels + PIXELS;
@@ -87,7 +88,8 @@ pub(super) fn read(version: &Version, root: &Path) -> Result<Splits> {
             let bytes = take(name)?;
             ensure!(
                 !bytes.is_empty() && bytes.len().is_multiple_of(record),
-                "{}: `{name}` has {} bytes, no multiple of {record}: cut or not CIFAR; fetch it again",
+                "{}: `{name}` is truncated or not CIFAR: its {} bytes are not a multiple of {record}; fetch \
+                 it again",
                 source.display(),
                 bytes.len()
             );
@@ -100,7 +102,7 @@ pub(super) fn read(version: &Version, root: &Path) -> Result<Splits> {
         Dataset { name: version.name.to_owned(), images, labels, classes: classes.clone() }
             .checked(&source.display().to_string())
     };
-    Ok(Splits { train: half(version.train)?, test: half(&[version.test])? })
+    Ok(Splits { train: split(version.train)?, test: split(&[version.test])? })
 }
 
 fn wanted(version: &Version) -> impl Iterator<Item = &str> {
@@ -111,7 +113,7 @@ fn from_folder(version: &Version, folder: &Path) -> Result<HashMap<String, Vec<u
     let read = |name: &str| {
         let path = folder.join(name);
         let size = fs::metadata(&path).with_context(|| format!("{}: cannot be read", path.display()))?.len();
-        ensure!(size <= MOST_BYTES, "{}: {size} bytes are too many for CIFAR", path.display());
+        ensure!(size <= MAX_BYTES, "{}: not a file of CIFAR: {size} bytes are too many", path.display());
         Ok((name.to_owned(), fs::read(&path).with_context(|| format!("{}", path.display()))?))
     };
     wanted(version).map(read).collect()
@@ -131,16 +133,16 @@ fn from_archive(version: &Version, path: &PathBuf) -> Result<(HashMap<String, Ve
                 continue;
             }
             let size = entry.size();
-            ensure!(size <= MOST_BYTES, "`{name}` has {size} bytes, too many for CIFAR");
+            ensure!(size <= MAX_BYTES, "`{name}`: {size} bytes are too many for CIFAR");
             let mut bytes = Vec::new();
             entry.take(size).read_to_end(&mut bytes)?;
-            // A cut archive gives a short entry without an error.
-            ensure!(bytes.len() as u64 == size, "`{name}` is cut: {} of {size} bytes", bytes.len());
+            // A truncated archive yields a short entry without an error.
+            ensure!(bytes.len() as u64 == size, "`{name}` is truncated: {} of {size} bytes", bytes.len());
             files.insert(name, bytes);
         }
         Ok(files)
     };
     let files = unpack()
-        .with_context(|| format!("{}: not a sound archive; remove it and fetch it again", path.display()))?;
+        .with_context(|| format!("{}: not a valid archive; remove it and fetch it again", path.display()))?;
     Ok((files, path.clone()))
 }

@@ -1,4 +1,4 @@
-//! Which data a run trains and tests on.
+//! The data that a run trains and tests on.
 
 use super::image::Interpolation;
 use super::{Augment, CropMode, FileSplits, Mix, Pictures, Preprocess, Splits, Statistics};
@@ -12,48 +12,49 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A known name (`tchvision data list`), `idx:DIR` for a folder of MNIST-like files, or pictures of all sizes in
-    /// `folder:DIR` (a sub-folder a class in `train` and `val`), `list:DIR` (`train.txt` and `val.txt` with lines
-    /// `path label`) or `webdataset:DIR` (tar shards).
+    /// A known name (`tchvision data list`), `idx:DIR` for a folder of MNIST-like files, or images of any
+    /// size in `folder:DIR` (`train` and `val` with a sub-folder per class), `list:DIR` (`train.txt` and
+    /// `val.txt` with lines `path label`) or `webdataset:DIR` (tar shards).
     pub dataset: String,
-    /// Where data sets are kept; `$TCHVISION_DATA`, else `datasets`, when absent.
+    /// The folder of the data sets. Default: `$TCHVISION_DATA`, else `datasets`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Number of training images, drawn by the seed; all when absent.
+    /// Number of training images, drawn with the run's seed. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<usize>,
-    /// Number of test images, always the same ones; all when absent.
+    /// Number of test images, the same for every seed. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<usize>,
-    /// Height and width to which images are resized for the model; their own when absent.
+    /// Height and width to which images are resized for the model. Default: their own size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<i64>,
-    /// The share of the short side that the evaluation's crop keeps, of pictures of all sizes; 0.875 when absent.
+    /// The fraction of the short side that the evaluation crop keeps, for images of any size. Default: 0.875.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop_pct: Option<f64>,
-    /// How pictures of all sizes are resized; bilinear when absent.
+    /// The interpolation that resizes images of any size. Default: bilinear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interpolation: Option<Interpolation>,
     #[serde(default, with = "singleton_map_recursive")]
     pub augment: Vec<Augment>,
-    /// Mixup and CutMix of training batches; none when absent.
+    /// Mixup and CutMix of training batches. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mix: Option<Mix>,
-    /// Threads that read and augment; all cores for pictures in files when absent. The pixels are the same for any
-    /// number.
+    /// Threads that read and augment. Default: all cores for image files, 1 for images in memory. The pixels
+    /// do not depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
-    /// A channel each, in [0, 1]; those of the training set when absent, ImageNet's for pictures in files.
+    /// One per channel, for pixels in [0, 1]. Default: the training set's, or ImageNet's for image files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<Vec<f32>>,
+    /// As `mean`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
-    /// Subtract the mean image of the training set instead of a mean a channel (AlexNet).
+    /// Subtract the mean image of the training set instead of one mean per channel (AlexNet).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mean_image: bool,
 }
 
-/// Of the training pictures of ImageNet-1k, as torchvision and timm have them.
+/// Statistics of ImageNet-1k's training images, as in torchvision and timm.
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
@@ -62,11 +63,11 @@ impl DataConfig {
         self.root.clone().unwrap_or_else(root)
     }
 
-    /// Channels, height and width of what the model sees, and the number of classes, without reading the data where
-    /// the name tells.
+    /// Channels, height and width of the model's input, and the number of classes; reads the data only if the
+    /// name does not determine them.
     ///
     /// # Errors
-    /// An unknown data set, or a size that is missing or not positive.
+    /// An unknown data set, or an image size that is missing or out of range.
     pub fn shape(&self) -> Result<([i64; 3], i64)> {
         if let Some(classes) = files::classes(&self.dataset, &self.root())? {
             return Ok((self.resized([3, self.side()?, self.side()?])?, classes));
@@ -75,27 +76,30 @@ impl DataConfig {
         Ok((self.resized(images)?, classes))
     }
 
-    /// The shape that the model sees of images of this shape (C, H, W).
+    /// The input shape for images of shape (C, H, W): resized to `image_size` if it is set.
     ///
     /// # Errors
-    /// A size that is not positive.
+    /// An image size out of range.
     pub fn resized(&self, images: [i64; 3]) -> Result<[i64; 3]> {
         let Some(size) = self.image_size else { return Ok(images) };
         ensure!((1..=4096).contains(&size), "`data.image_size`: {size} is not between 1 and 4096");
         Ok([images[0], size, size])
     }
 
-    /// The size that pictures of all sizes get.
+    /// The size to which images of any size are resized.
     fn side(&self) -> Result<i64> {
         self.image_size.with_context(|| {
-            format!("`data.image_size` is missing: the images of {} are of all sizes", self.dataset)
+            format!(
+                "`data.image_size` is missing; the images of {} need it, as they differ in size",
+                self.dataset
+            )
         })
     }
 
-    /// Opens training and test set, and tells how to normalise both.
+    /// Opens the training and test split; also returns the statistics that normalise both.
     ///
     /// # Errors
-    /// A data set that is unknown, missing or damaged, or numbers that do not fit it.
+    /// A data set that is unknown, missing or damaged, or settings that do not fit it.
     pub fn load(&self, seed: u64) -> Result<(Pictures, Pictures, Statistics)> {
         let (mut train, mut test, mut statistics) = match files::open(&self.dataset, &self.root())? {
             Some(FileSplits { train, test }) => {
@@ -123,7 +127,7 @@ impl DataConfig {
         }
         ensure!(
             statistics.std.iter().all(|&std| std > 0.0),
-            "`data.std`: {:?} must be positive",
+            "`data.std`: {:?} is not positive",
             statistics.std
         );
         for (key, count, set, seed) in
@@ -136,20 +140,23 @@ impl DataConfig {
             }
         }
         self.mix.as_ref().map_or(Ok(()), Mix::validate)?;
-        ensure!(!self.mean_image || self.mean.is_none(), "`data.mean_image`: there is a `data.mean` already");
+        ensure!(
+            !self.mean_image || self.mean.is_none(),
+            "`data.mean_image` and `data.mean` exclude each other; remove one"
+        );
         Ok((train, test, statistics))
     }
 
-    /// What becomes of the pictures for evaluation: nothing where they are of one size.
+    /// The evaluation preprocessing; `None` for images in memory, which all have the same size.
     ///
     /// # Errors
-    /// A size that is missing, or numbers that are not possible.
+    /// An image size that is missing, or settings that are out of range or do not apply.
     pub fn preprocess(&self, pictures: &Pictures, statistics: &Statistics) -> Result<Option<Preprocess>> {
         if matches!(pictures, Pictures::Memory(_)) {
             let keys = "`data.crop_pct` and `data.interpolation`";
             ensure!(
                 self.crop_pct.is_none() && self.interpolation.is_none(),
-                "{keys} are for pictures of all sizes, and those of {} are of one size",
+                "{keys} are for images of any size, but those of {} all have the same; remove the keys",
                 self.dataset
             );
             return Ok(None);

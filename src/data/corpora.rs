@@ -1,46 +1,46 @@
-//! The data sets behind public weights, and those that papers speak of without public weights: facts, not files.
+//! Facts about the data sets behind public weights, and about some that have no public weights.
 
 use crate::{Usage, nearest, yaml};
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
-/// One data set of the pretraining world, as `weights/datasets.yaml` has it.
+/// One pretraining data set, an entry of `weights/datasets.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Corpus {
-    /// As the catalogue of weights names it.
+    /// The name in the catalogue of weights.
     pub name: String,
     pub title: String,
     pub about: String,
-    /// Other names that [`corpus`] understands.
+    /// Other names that [`corpus`] accepts.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// About how many pictures there are to train on.
+    /// Approximate number of training images.
     pub images: Option<u64>,
-    /// About how many labels there are; none where pictures come with texts or alone.
+    /// Approximate number of classes; `None` if the images have captions or no labels.
     pub classes: Option<u64>,
     pub access: Access,
-    /// How one gets it, or why one cannot.
+    /// How to get it, or why that is impossible.
     pub obtained: String,
     pub licence: Option<String>,
     /// arXiv numbers.
     #[serde(default)]
     pub papers: Vec<String>,
-    /// What to say to whoever looks for weights where none are public.
+    /// The message if someone asks for weights and none are public.
     #[serde(skip_serializing)]
     pub no_weights: Option<String>,
 }
 
-/// Who may have a data set.
+/// Who can get a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     Open,
-    /// There are terms to accept first.
+    /// After accepting its terms.
     #[serde(rename = "on request")]
     OnRequest,
-    /// It was never released.
+    /// Never released.
     Closed,
 }
 
@@ -55,27 +55,27 @@ impl Access {
     }
 }
 
-/// Every one of them.
+/// All data sets.
 ///
 /// # Errors
-/// None in a release: the file is part of the program, and tests read it.
+/// None in a release: the file is embedded in the program, and tests parse it.
 pub fn corpora() -> Result<&'static [Corpus]> {
     static CORPORA: LazyLock<Result<Vec<Corpus>>> =
         LazyLock::new(|| yaml::parse(include_str!("../../weights/datasets.yaml"), "weights/datasets.yaml"));
     CORPORA.as_deref().map_err(|e| anyhow!("{e:#}"))
 }
 
-/// The data set of this name or alias, in capitals or not.
+/// The data set with this name or alias, ignoring case.
 ///
 /// # Errors
-/// An unknown name, with the nearest ([`Usage`]).
+/// An unknown name; the message has the nearest one ([`Usage`]).
 pub fn corpus(name: &str) -> Result<&'static Corpus> {
     let corpora = corpora()?;
     let wanted = name.to_lowercase();
     let names = |corpus: &'static Corpus| corpus.aliases.iter().chain([&corpus.name]).map(String::as_str);
     corpora.iter().find(|corpus| names(corpus).any(|name| name == wanted)).ok_or_else(|| {
         let like = nearest(&wanted, corpora.iter().flat_map(names)).unwrap_or_default();
-        Usage(format!("unknown data set `{name}`; did you mean `{like}`? `tchvision data list` has them all"))
-            .into()
+        let known = "`tchvision data list` lists them all";
+        Usage(format!("unknown data set `{name}`; did you mean `{like}`? {known}")).into()
     })
 }

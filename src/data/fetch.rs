@@ -1,4 +1,4 @@
-//! Getting a known data set: from a local folder, the official addresses, or Debian's package; checked before use.
+//! Fetches a known data set from a local folder, the official URLs or Debian's package, and verifies it.
 
 use super::registry::{self, Checksum, Known, KnownFile};
 use crate::atomic;
@@ -12,24 +12,26 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// No file of a known data set is larger, in bytes.
-const MOST_BYTES: u64 = 1 << 30;
+/// Upper bound on the size of a file of a known data set.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// What [`fetch`] found or did for one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     pub path: PathBuf,
-    /// Where it came from; `None` when it was there already.
+    /// Where it came from; `None` if it was already there.
     pub source: Option<String>,
 }
 
-/// Puts the files of a known data set into `root`, each with the right checksum under its own name or not at all.
+/// Puts the files of a known data set into `root`; only files with the right checksum get their name.
 ///
-/// Files that are there and right are kept. The others are looked for in `from`, in the system's folders, at the
-/// official addresses, and in Debian's package (without root). `progress` hears file, bytes so far, and bytes in all.
+/// Correct files that exist are kept. The others are looked for in `from`, in the system's folders, at the
+/// official URLs, and in Debian's package (unpacked without root). `progress` receives the file, the bytes so
+/// far and the total.
 ///
 /// # Errors
-/// An unknown name, or a file that no source has; the message lists what was tried, and what to put where by hand.
+/// An unknown name, or a file that no source has; the message lists what was tried and where to put the files
+/// by hand.
 pub fn fetch(
     name: &str,
     root: &Path,
@@ -40,7 +42,7 @@ pub fn fetch(
     fetch_from(known, known.urls, root, from, progress)
 }
 
-/// [`fetch`] from addresses of one's own.
+/// [`fetch`] from the given URLs.
 fn fetch_from(
     known: &Known,
     urls: &[&str],
@@ -49,7 +51,7 @@ fn fetch_from(
     progress: &mut dyn FnMut(&str, u64, u64),
 ) -> Result<Vec<Fetched>> {
     let folder = root.join(known.name);
-    fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
     let mut job = Job { known, folder: &folder, fetched: Vec::new(), tried: Vec::new() };
     for file in known.files {
         let path = folder.join(file.name);
@@ -76,7 +78,7 @@ fn fetch_from(
     job.finish()
 }
 
-/// A fetch under way.
+/// A fetch in progress.
 struct Job<'a> {
     known: &'a Known,
     folder: &'a Path,
@@ -111,7 +113,7 @@ impl<'a> Job<'a> {
         for file in self.missing() {
             let (url, to) = (format!("{url}{}", file.name), self.folder.join(file.name));
             let part = self.folder.join(format!("{}.part", file.name));
-            let download = Download { url: &url, token: None, part, to: to.clone(), most_bytes: MOST_BYTES };
+            let download = Download { url: &url, token: None, part, to: to.clone(), max_bytes: MAX_BYTES };
             let mut check = |part: &Path| verify(part, file.checksum);
             let outcome =
                 download.run(&client, &mut check, &mut |done, total| progress(file.name, done, total));
@@ -135,7 +137,8 @@ impl<'a> Job<'a> {
         }
         let names: Vec<&str> = missing.iter().map(|file| file.name).collect();
         bail!(
-            "{}: could not get {}.\nTried:\n  {}\nPut the files into {} by hand, or name their folder with --from",
+            "{}: cannot get {}.\nTried:\n  {}\nPut the files into {} by hand, or give their folder with \
+             --from",
             self.known.name,
             names.join(", "),
             self.tried.join("\n  "),
@@ -144,7 +147,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Whether a file is what it must be.
+/// Compares a file with its published checksum.
 fn verify(path: &Path, checksum: Checksum) -> Result<()> {
     let check = || -> Result<()> {
         let file = BufReader::new(File::open(path)?);
@@ -152,13 +155,13 @@ fn verify(path: &Path, checksum: Checksum) -> Result<()> {
             Checksum::Md5(want) => (want, digest::<Md5>(file)?),
             Checksum::Sha256OfContent(want) => (want, digest::<Sha256>(MultiGzDecoder::new(file))?),
         };
-        ensure!(got == want, "its checksum is {got}, not {want}");
+        ensure!(got == want, "the checksum is {got}, not {want}");
         Ok(())
     };
     check().with_context(|| format!("{}: not the published file", path.display()))
 }
 
-/// Downloads a Debian package and unpacks it into a temporary folder, as any user; gives the folder inside it.
+/// Downloads and unpacks a Debian package into a temporary folder, without root; returns the folder inside.
 fn unpack_debian(package: &str, inside: &str) -> Result<(tempfile::TempDir, PathBuf)> {
     let temporary = tempfile::tempdir()?;
     let run = |program: &str, arguments: &[&str]| {
@@ -166,7 +169,7 @@ fn unpack_debian(package: &str, inside: &str) -> Result<(tempfile::TempDir, Path
             .args(arguments)
             .current_dir(temporary.path())
             .output()
-            .with_context(|| format!("{program} does not start"))?;
+            .with_context(|| format!("{program} cannot be started"))?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{program} failed: {}", said.trim());
         Ok(())
@@ -176,7 +179,7 @@ fn unpack_debian(package: &str, inside: &str) -> Result<(tempfile::TempDir, Path
         let path = entry.ok()?.path();
         (path.extension()? == "deb").then_some(path)
     });
-    let deb = deb.context("apt-get left no package")?;
+    let deb = deb.context("apt-get downloaded no package")?;
     run("dpkg", &["-x", &deb.to_string_lossy(), "unpacked"])?;
     let unpacked = temporary.path().join("unpacked").join(inside.trim_start_matches('/'));
     Ok((temporary, unpacked))
@@ -196,7 +199,7 @@ mod tests {
         "t10k-labels-idx1-ubyte.gz",
     ];
 
-    /// A known set whose files are the bytes 0, 1, 2, … of these lengths.
+    /// A known data set whose files are [`content`] of their names.
     fn known() -> Known {
         let files: Vec<_> = NAMES.iter().map(|name| (*name, content(name))).collect();
         let file = |(name, bytes): (&'static str, Vec<u8>)| {
@@ -214,14 +217,14 @@ mod tests {
     /// What the server does with its n-th request.
     #[derive(Clone, Copy)]
     enum Answer {
-        /// Breaks off after so many bytes of what was asked for.
+        /// Closes the connection after this many bytes of the body.
         Break(usize),
         Whole,
         WrongBytes,
         Status(u16),
     }
 
-    /// A server on the loopback that answers as told and then whole; gives its address.
+    /// A server on the loopback interface that gives these answers and then whole files; returns its URL.
     fn serve(answers: Vec<Answer>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap());
@@ -266,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_that_breaks_off_is_resumed_and_can_be_repeated() {
+    fn an_interrupted_download_is_resumed_and_can_be_repeated() {
         let root = tempfile::tempdir().unwrap();
         let server = serve(vec![Answer::Break(40_000), Answer::Break(1), Answer::Whole, Answer::Break(0)]);
         let fetched = fetch_all(&[&server], root.path()).unwrap();
@@ -276,8 +279,8 @@ mod tests {
             assert!(file.source.as_deref().is_some_and(|source| source.starts_with("http://127.0.0.1")));
         }
         let again = fetch_all(&["http://127.0.0.1:1/"], root.path()).unwrap();
-        assert!(again.iter().all(|file| file.source.is_none()), "files that are right are not fetched again");
-        assert_eq!(fs::read_dir(root.path().join("mnist")).unwrap().count(), 4, "no part is left");
+        assert!(again.iter().all(|file| file.source.is_none()), "correct files are not fetched again");
+        assert_eq!(fs::read_dir(root.path().join("mnist")).unwrap().count(), 4, "no partial file is left");
     }
 
     #[test]
@@ -286,7 +289,7 @@ mod tests {
         let wrong = serve(vec![Answer::WrongBytes; 4]);
         let missing = serve(vec![Answer::Status(404); 4]);
         let error = format!("{:#}", fetch_all(&[&wrong, &missing], root.path()).unwrap_err());
-        for part in ["its checksum is", "status 404", "by hand, or name their folder with --from"] {
+        for part in ["the checksum is", "status 404", "by hand, or give their folder with --from"] {
             assert!(error.contains(part), "{part:?} is not in {error:?}");
         }
         assert_eq!(fs::read_dir(root.path().join("mnist")).unwrap().count(), 0);
@@ -298,7 +301,7 @@ mod tests {
     fn a_folder_that_has_the_files_is_taken_before_any_address() {
         let (root, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         NAMES.iter().for_each(|name| fs::write(local.path().join(name), content(name)).unwrap());
-        // A file that is there and damaged is replaced.
+        // A damaged file is replaced.
         fs::create_dir(root.path().join("mnist")).unwrap();
         fs::write(root.path().join("mnist").join(NAMES[0]), b"damaged").unwrap();
         let fetched = fetch_from(&known(), &[], root.path(), Some(local.path()), &mut |_, _, _| {}).unwrap();

@@ -1,4 +1,4 @@
-//! Batches in a random order that only the seed decides, the next one ready while the last one is at work.
+//! Batches in an order decided by the seed alone, prepared in the background while the model computes.
 
 use super::augment::{self, Effects};
 use super::image::Encoded;
@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use tch::{Device, Kind, Tensor};
 
-/// Batches that may wait, so that memory stays bounded.
-const READY: usize = 2;
+/// Batches prepared ahead of the consumer.
+const PREFETCH: usize = 2;
 
-/// Where none of so many pictures together can be read, there is more wrong than a picture.
-const HOPELESS: usize = 8;
+/// A batch of at least this many images of which none can be read is an error, not a few bad files.
+const MIN_UNREADABLE_BATCH: usize = 8;
 
-/// Pictures of which the mean image and the colours' components are made, at most.
-const MEASURED: usize = 100_000;
+/// Upper bound on the images from which the mean image and the colours' components are computed.
+const MAX_MEASURED_IMAGES: usize = 100_000;
 
 /// How to make batches of a data set.
 #[derive(Clone, Debug)]
@@ -29,28 +29,28 @@ pub struct LoaderConfig {
     pub batch_size: usize,
     pub shuffle: bool,
     pub augment: Vec<Augment>,
-    /// Leave out a last batch that is not full.
+    /// Drop a last batch that is not full.
     pub drop_last: bool,
     pub seed: u64,
-    /// What becomes of pictures of all sizes; images in memory stay as they are.
+    /// Preprocessing of image files; images in memory stay as they are.
     pub preprocess: Option<Preprocess>,
-    /// What moves into a picture with its warping.
+    /// The colour of the pixels that warps move into the image.
     pub fill: [u8; 3],
-    /// Threads that make pictures: all cores for files, one for images in memory, when absent. The batches are the same
-    /// for any number.
+    /// Threads that load images. Default: all cores for files, one for images in memory. The batches do not
+    /// depend on it.
     pub workers: Option<usize>,
-    /// Batches in memory from which a GPU copies by itself (see [`torch::written`]).
+    /// Whether batches are in page-locked memory, for asynchronous copies to a GPU (see [`torch::written`]).
     pub pinned: bool,
 }
 
-/// Where a loader takes its pictures from.
+/// The images of a loader.
 pub enum Pictures {
     Memory(Dataset),
     Files(ImageFiles),
 }
 
 impl Pictures {
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels().len()
     }
@@ -59,7 +59,7 @@ impl Pictures {
         self.labels().is_empty()
     }
 
-    /// One class a picture, below `classes().len()`.
+    /// One class per image, below `classes().len()`.
     pub fn labels(&self) -> &[i64] {
         match self {
             Self::Memory(dataset) => &dataset.labels,
@@ -74,12 +74,12 @@ impl Pictures {
         }
     }
 
-    /// How many pictures each class has.
+    /// Images per class.
     pub fn label_counts(&self) -> Vec<usize> {
         super::label_counts(self.labels(), self.classes().len())
     }
 
-    /// The pictures in the order of one epoch, which (seed, epoch) decide.
+    /// The indices in the order of one epoch, decided by (seed, epoch).
     fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
         match self {
             Self::Files(files) => files.order(seed, epoch),
@@ -91,7 +91,7 @@ impl Pictures {
         }
     }
 
-    /// Keeps the first `count` pictures of a shuffle that `seed` decides.
+    /// Keeps the first `count` images of a shuffle seeded by `seed`.
     pub(super) fn sample(&mut self, count: usize, seed: u64) {
         match self {
             Self::Memory(dataset) => *dataset = dataset.sample(count, seed),
@@ -100,17 +100,18 @@ impl Pictures {
     }
 }
 
-/// uint8 images (N, C, H, W) and int64 labels (N), on the CPU. N is smaller, 0 at the worst, where pictures cannot be read.
+/// uint8 images (N, C, H, W) and int64 labels (N), on the CPU. Images that cannot be read are left out, so N
+/// may be smaller than the batch size, even 0.
 pub struct Batch {
     pub images: Tensor,
     pub labels: Tensor,
-    /// What is left to do to each picture after normalisation.
+    /// The augmentation of each image that follows normalisation.
     pub effects: Vec<Effects>,
-    /// Pictures that cannot be read and are missing from this batch, if they are met for the first time.
+    /// Images left out of this batch and not reported before.
     pub skipped: Vec<Skipped>,
 }
 
-/// A picture that cannot be read.
+/// An image that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     pub name: String,
@@ -121,7 +122,7 @@ impl Batch {
     /// The network's input: [`normalise`], then the effects.
     ///
     /// # Errors
-    /// As [`normalise`].
+    /// Same as [`normalise`].
     pub fn input(&self, statistics: &Statistics, device: Device) -> Result<Tensor> {
         let images = normalise(&self.images, statistics, device)?;
         for (i, effects) in (0..).zip(&self.effects).filter(|(_, effects)| **effects != Effects::default()) {
@@ -131,7 +132,8 @@ impl Batch {
     }
 }
 
-/// Makes the batches of any epoch, from any batch on: order and augmentation come from (seed, epoch, index) alone.
+/// Loads the batches of any epoch from any batch on: order and augmentation depend on (seed, epoch, index)
+/// only.
 pub struct Loader {
     shared: Arc<Shared>,
 }
@@ -140,23 +142,23 @@ struct Shared {
     pictures: Pictures,
     config: LoaderConfig,
     pool: ThreadPool,
-    /// The pictures that cannot be read, so far.
+    /// The images found unreadable so far.
     skipped: Mutex<BTreeSet<usize>>,
 }
 
 impl Loader {
     /// # Errors
-    /// A batch size of 0, an augmentation that does not fit the pictures, files without a size to become.
+    /// A batch size of 0, an augmentation that does not fit the images, or image files without preprocessing.
     pub fn new(pictures: Pictures, config: LoaderConfig) -> Result<Self> {
-        ensure!(config.batch_size > 0, "a batch size of 0");
-        ensure!(config.workers != Some(0), "0 workers make no batches; use 1 or more");
+        ensure!(config.batch_size > 0, "the batch size is 0; use 1 or more");
+        ensure!(config.workers != Some(0), "the number of workers is 0; use 1 or more");
         let (channels, side, workers) = match (&pictures, &config.preprocess) {
             (Pictures::Memory(dataset), _) => (dataset.images.channels, None, 1),
             (Pictures::Files(_), Some(preprocess)) => {
                 let side = usize::try_from(preprocess.input[1])?;
                 (3, Some(side), machine::cores())
             }
-            (Pictures::Files(_), None) => bail!("pictures of all sizes need a size that they become"),
+            (Pictures::Files(_), None) => bail!("image files need preprocessing to one size"),
         };
         augment::validate(&config.augment, channels, side)?;
         let pool = ThreadPoolBuilder::new()
@@ -170,27 +172,27 @@ impl Loader {
         &self.shared.pictures
     }
 
-    /// Batches of an epoch.
+    /// Batches per epoch.
     pub fn batches(&self) -> usize {
         let (count, size) = (self.pictures().len(), self.shared.config.batch_size);
         if self.shared.config.drop_last { count / size } else { count.div_ceil(size) }
     }
 
-    /// The pictures that could not be read so far, in the order of the files.
+    /// The indices of the images found unreadable so far, ascending.
     pub fn skipped(&self) -> Vec<usize> {
         locked(&self.shared.skipped).iter().copied().collect()
     }
 
-    /// Counts pictures as such that could not be read, and does not name them again: those of an earlier process.
+    /// Adds images that an earlier process found unreadable, so that they are not reported again.
     pub fn know_skipped(&self, indices: &[usize]) {
         locked(&self.shared.skipped).extend(indices);
     }
 
-    /// The mean of the pictures without augmentation, (channels, height, width) where white is 1 (AlexNet, section 2); of
-    /// [`MEASURED`] that the seed draws where there are more.
+    /// The mean image without augmentation, (channels, height, width) for pixels in [0, 1] (AlexNet, section
+    /// 2). If there are more than [`MAX_MEASURED_IMAGES`], the seed draws that many.
     ///
     /// # Errors
-    /// Pictures that cannot be read, a whole batch of them.
+    /// A whole batch of images that cannot be read.
     pub fn mean_image(&self) -> Result<Vec<f32>> {
         let (mut sums, mut count) = (vec![0; self.shared.shape().iter().product()], 0);
         self.measure(|images| {
@@ -203,14 +205,15 @@ impl Loader {
         Ok(sums.iter().map(|&sum| (sum as f64 / (255.0 * count.max(1) as f64)) as f32).collect())
     }
 
-    /// Gives lighting that asks for it the principal components of the pictures' colours (AlexNet, section 4.1), measured
-    /// as [`Self::mean_image`] is. Comes before the first epoch.
+    /// Sets the components of `lighting: {training_set: true}` to the principal components of the images'
+    /// colours (AlexNet, section 4.1), computed from the same images as [`Self::mean_image`]. Call it before
+    /// the first epoch.
     ///
     /// # Errors
-    /// As [`Self::mean_image`].
+    /// Same as [`Self::mean_image`], or a call during an epoch.
     pub fn learn_lighting(&mut self) -> Result<()> {
-        let asks = |step: &Augment| matches!(step, Augment::Lighting(lighting) if lighting.training_set);
-        if !self.shared.config.augment.iter().any(asks) {
+        let learns = |step: &Augment| matches!(step, Augment::Lighting(lighting) if lighting.training_set);
+        if !self.shared.config.augment.iter().any(learns) {
             return Ok(());
         }
         let (mut sums, mut products, mut count) = ([0u64; 3], [[0u64; 3]; 3], 0);
@@ -229,7 +232,7 @@ impl Loader {
         let covariance =
             |i: usize, j: usize| (mean(products[i][j]) - mean(sums[i]) * mean(sums[j])) / (255.0 * 255.0);
         let covariance = std::array::from_fn(|i| std::array::from_fn(|j| covariance(i, j)));
-        let shared = Arc::get_mut(&mut self.shared).context("an epoch is on its way already")?;
+        let shared = Arc::get_mut(&mut self.shared).context("an epoch is already running")?;
         for step in &mut shared.config.augment {
             if let Augment::Lighting(lighting) = step
                 && lighting.training_set
@@ -240,23 +243,25 @@ impl Loader {
         Ok(())
     }
 
-    /// Calls `each` with batches of pictures without augmentation.
+    /// Calls `each` with batches of images without augmentation.
     fn measure(&self, mut each: impl FnMut(&Tensor) -> Result<()>) -> Result<()> {
         let Shared { pictures, config, .. } = &*self.shared;
         let mut order = pictures.order(config.seed, 0);
-        order.truncate(MEASURED);
+        order.truncate(MAX_MEASURED_IMAGES);
         order.chunks(config.batch_size).try_for_each(|chunk| each(&self.shared.make(&[], 0, chunk)?.images))
     }
 
-    /// The batches of an epoch from `first` on. Threads prepare them; they end when the iterator is dropped.
+    /// The batches of an epoch, starting at batch `first`. Background threads prepare them and end when the
+    /// iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
-        let (sender, receiver) = sync_channel(READY);
+        let (sender, receiver) = sync_channel(PREFETCH);
         let (shared, batches) = (Arc::clone(&self.shared), self.batches());
         thread::spawn(move || {
             let Shared { pictures, config, .. } = &*shared;
-            let order = match config.shuffle {
-                true => pictures.order(config.seed, epoch),
-                false => (0..pictures.len()).collect(),
+            let order = if config.shuffle {
+                pictures.order(config.seed, epoch)
+            } else {
+                (0..pictures.len()).collect()
             };
             for chunk in order.chunks(config.batch_size).take(batches).skip(first) {
                 if sender.send(shared.make(&config.augment, epoch, chunk)).is_err() {
@@ -268,17 +273,17 @@ impl Loader {
     }
 }
 
-/// A batch as the threads make it.
+/// A batch as the background threads prepare it.
 struct Made {
     images: Tensor,
     labels: Vec<i64>,
     effects: Vec<Effects>,
-    /// Pictures that cannot be read, and why.
+    /// Images that cannot be read, and why.
     skipped: Vec<(usize, String)>,
 }
 
 impl Shared {
-    /// Channels, height and width of a picture in a batch.
+    /// Channels, height and width of an image in a batch.
     fn shape(&self) -> [usize; 3] {
         match (&self.pictures, &self.config.preprocess) {
             (Pictures::Memory(Dataset { images, .. }), _) => [images.channels, images.height, images.width],
@@ -288,11 +293,11 @@ impl Shared {
         }
     }
 
-    /// Makes the pictures of a batch, each into its place of the tensor. Those that cannot be read leave no gap.
+    /// Loads a batch, each image directly into the tensor, and closes the gaps of those that cannot be read.
     fn make(&self, augment: &[Augment], epoch: u64, chunk: &[usize]) -> Result<Made> {
         let [channels, height, width] = self.shape();
         let stride = channels * height * width;
-        // Planes after planes from images in memory, pixels after pixels from files.
+        // Images in memory are planar, those from files interleaved.
         let shape = match self.pictures {
             Pictures::Memory(_) => [chunk.len(), channels, height, width],
             Pictures::Files(_) => [chunk.len(), height, width, channels],
@@ -301,7 +306,7 @@ impl Shared {
         let (images, (labels, effects, skipped)) = torch::written(&shape, pinned, |pixels| {
             let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
                 let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
-                places.map(|(out, &index)| self.picture(augment, epoch, index, out)).collect()
+                places.map(|(out, &index)| self.image(augment, epoch, index, out)).collect()
             });
             let (mut labels, mut effects, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
             for (i, (outcome, &index)) in outcomes.into_iter().zip(chunk).enumerate() {
@@ -318,8 +323,9 @@ impl Shared {
             }
             (labels, effects, skipped)
         })?;
-        if let ([], Some((index, reason)), HOPELESS..) = (labels.as_slice(), skipped.first(), chunk.len()) {
-            bail!("{}: {reason}; no picture of its batch of {} can be read", self.title(*index), chunk.len());
+        let size = chunk.len();
+        if let ([], Some((index, reason)), MIN_UNREADABLE_BATCH..) = (&labels[..], skipped.first(), size) {
+            bail!("{}: {reason}; none of the {size} images in its batch can be read", self.title(*index));
         }
         let images = images.f_narrow(0, 0, labels.len() as i64)?;
         let images = match self.pictures {
@@ -329,7 +335,7 @@ impl Shared {
         Ok(Made { images, labels, effects, skipped })
     }
 
-    fn picture(&self, augment: &[Augment], epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
+    fn image(&self, augment: &[Augment], epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
         let LoaderConfig { seed, fill, .. } = &self.config;
         let mut stream = Stream::new(*seed, "augment", epoch, index as u64);
         match (&self.pictures, &self.config.preprocess) {
@@ -339,18 +345,18 @@ impl Shared {
                 Ok(augment::augment_planes(augment, planes, (height, width), *fill, &mut stream, out))
             }
             (Pictures::Files(files), preprocess) => {
-                let preprocess = preprocess.as_ref().context("no size")?;
+                let preprocess = preprocess.as_ref().context("no preprocessing")?;
                 let bytes = files.read(index)?;
-                let picture = Encoded::open(&bytes)?;
-                let (made, effects) =
-                    augment::augment_picture(augment, picture, preprocess, *fill, &mut stream)?;
-                out.copy_from_slice(&made.pixels);
+                let image = Encoded::open(&bytes)?;
+                let (image, effects) =
+                    augment::augment_image(augment, image, preprocess, *fill, &mut stream)?;
+                out.copy_from_slice(&image.pixels);
                 Ok(effects)
             }
         }
     }
 
-    /// What a picture is called in messages.
+    /// The name of an image in messages.
     fn title(&self, index: usize) -> String {
         match &self.pictures {
             Pictures::Memory(dataset) => format!("{}: image {index}", dataset.name),
@@ -371,7 +377,7 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let made = self.receiver.recv().context("the thread that makes batches ended").flatten();
+        let made = self.receiver.recv().context("the thread that loads batches has ended").flatten();
         if made.is_err() {
             self.left = 0;
         }
@@ -380,7 +386,7 @@ impl Iterator for Batches {
 }
 
 impl Batches {
-    /// What is skipped counts from here on: batches that are made ahead may never be used.
+    /// Unreadable images are recorded here, when the batch is used: batches prepared ahead may never be.
     fn batch(&self, Made { images, labels, effects, skipped }: Made) -> Result<Batch> {
         let mut known = locked(&self.shared.skipped);
         let new = skipped.into_iter().filter(|(index, _)| known.insert(*index));
@@ -389,14 +395,15 @@ impl Batches {
     }
 }
 
-/// `(x / 255 − mean) / std` of uint8 images (N, C, H, W), as float32 on the device: bytes travel, not floats.
+/// `(x / 255 − mean) / std` of uint8 images (N, C, H, W), as float32 on the device. The bytes are copied
+/// there and converted on it.
 ///
 /// # Errors
-/// Images with other channels than the statistics have, or of another size than their mean image.
+/// Images whose channels, or size if there is a mean image, differ from those of the statistics.
 pub fn normalise(images: &Tensor, statistics: &Statistics, device: Device) -> Result<Tensor> {
     let Statistics { mean, std } = statistics;
     let scale: Vec<f32> = std.iter().map(|std| 1.0 / (255.0 * std)).collect();
-    // A mean a channel, or a mean a pixel.
+    // One mean per channel, or one per pixel.
     let plane = (mean.len() / std.len().max(1)).max(1);
     let shift = mean.chunks(plane).zip(std).flat_map(|(mean, std)| mean.iter().map(move |mean| -mean / std));
     let shift: Vec<f32> = shift.collect();

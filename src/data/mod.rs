@@ -35,12 +35,12 @@ use anyhow::{Result, ensure};
 pub struct Dataset {
     pub name: String,
     pub images: Images,
-    /// One class a picture, below `classes.len()`.
+    /// One class per image, below `classes.len()`.
     pub labels: Vec<i64>,
     pub classes: Vec<String>,
 }
 
-/// uint8 pixels, (count, channels, height, width) without gaps.
+/// uint8 pixels, (count, channels, height, width), contiguous.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Images {
     pub pixels: Vec<u8>,
@@ -50,23 +50,24 @@ pub struct Images {
     pub width: usize,
 }
 
-/// The two halves that every data set here comes in.
+/// The training and test split of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Splits {
     pub train: Dataset,
     pub test: Dataset,
 }
 
-/// Mean and standard deviation a channel, in units where white is 1.
+/// Mean and standard deviation (std) for pixels in [0, 1].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
-    /// A channel each, or a mean image (channels, height, width).
+    /// One per channel, or a mean image (channels, height, width).
     pub mean: Vec<f32>,
+    /// One per channel.
     pub std: Vec<f32>,
 }
 
 impl Statistics {
-    /// The mean colour in 8 bits; of images in gray that gray.
+    /// The mean colour in 8 bits; the same value in all channels for grey images.
     pub fn color(&self) -> [u8; 3] {
         let level = |i: usize| {
             (255.0 * self.mean.get(i).or(self.mean.first()).unwrap_or(&0.0)).round_ties_even() as u8
@@ -76,23 +77,23 @@ impl Statistics {
 }
 
 impl Images {
-    /// No pictures, of the same size.
+    /// No images, of the same shape.
     fn empty(&self) -> Self {
         let &Self { channels, height, width, .. } = self;
         Self { pixels: Vec::new(), count: 0, channels, height, width }
     }
 
-    /// Bytes of one picture.
+    /// Bytes of one image.
     pub fn stride(&self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// One picture's pixels, (channels, height, width).
+    /// The pixels of one image, (channels, height, width).
     pub fn get(&self, index: usize) -> &[u8] {
         &self.pixels[index * self.stride()..(index + 1) * self.stride()]
     }
 
-    /// Over all pixels, exact: integer sums of the histograms.
+    /// Mean and std of each channel over all pixels; exact, from integer sums over histograms.
     pub fn statistics(&self) -> Statistics {
         let plane = self.height * self.width;
         let mut histograms = vec![[0u64; 256]; self.channels];
@@ -115,7 +116,7 @@ impl Images {
 }
 
 impl Dataset {
-    /// Checks that labels and pictures belong together.
+    /// Checks that there is one valid label per image.
     fn checked(self, file: &str) -> Result<Self> {
         let Images { count, .. } = self.images;
         ensure!(
@@ -132,7 +133,7 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The first `count` pictures of a shuffle that `seed` decides; all where there are no more.
+    /// The first `count` images of a shuffle seeded by `seed`, or all if there are fewer.
     pub fn sample(&self, count: usize, seed: u64) -> Self {
         let mut order: Vec<usize> = (0..self.images.count).collect();
         Stream::new(seed, "sample", 0, 0).shuffle(&mut order);
@@ -146,7 +147,7 @@ impl Dataset {
         }
     }
 
-    /// How many pictures each class has.
+    /// Images per class.
     pub fn label_counts(&self) -> Vec<usize> {
         label_counts(&self.labels, self.classes.len())
     }

@@ -1,14 +1,14 @@
-//! Work on many pictures by all cores, ahead of the one who uses them.
+//! Prepares many images on several threads, one batch ahead of the consumer.
 
 use anyhow::Result;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-/// Prepares `sources` on `threads` threads, `batch` at a time and in order, while `each` uses the batch before: two
-/// batches are in memory. A panic of `prepare` goes on in the caller.
+/// Prepares `sources` on `threads` threads, `batch` at a time and in order, while `each` uses the previous
+/// batch: two batches are in memory. A panic in `prepare` is propagated to the caller.
 ///
 /// # Errors
-/// The first of `each`, which ends the work.
+/// The first error of `each`, which ends the work.
 pub fn prepare<S: Sync, T: Send>(
     sources: &[S],
     batch: usize,
@@ -18,7 +18,7 @@ pub fn prepare<S: Sync, T: Send>(
 ) -> Result<()> {
     let prepare = &prepare;
     thread::scope(|scope| {
-        // Nobody waits for a batch that waits: one is prepared, one is used.
+        // A rendezvous channel: one batch is being prepared while the other is used.
         let (sender, receiver) = sync_channel(0);
         scope.spawn(move || {
             for sources in sources.chunks(batch.max(1)) {

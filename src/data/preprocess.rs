@@ -1,4 +1,4 @@
-//! From a picture to the input of a network, as torchvision's and timm's evaluation transforms do it.
+//! From an image to the input of a network, like the evaluation transforms of torchvision and timm.
 
 use super::image::{Interpolation, Resize, RgbImage};
 use super::{Statistics, normalise};
@@ -7,37 +7,38 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// Resize, crop the centre, scale to 0…1, subtract `mean`, divide by `std`.
+/// Resize, centre crop, scale to [0, 1], subtract `mean`, divide by `std`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Preprocess {
     /// Channels, height, width.
     pub input: [i64; 3],
-    /// The side in pixels to which the picture is resized before the crop; which side, [`CropMode`] tells.
+    /// The side in pixels to which the image is resized before the crop; `crop_mode` decides which side.
     pub resize: i64,
     pub interpolation: Interpolation,
     pub crop_mode: CropMode,
-    /// The share of the resized side that the crop keeps.
+    /// The fraction of the resized side that the crop keeps.
     pub crop_pct: f64,
-    /// A channel, in units where white is 1.
+    /// Per channel, for pixels in [0, 1].
     pub mean: [f64; 3],
+    /// As `mean`.
     pub std: [f64; 3],
 }
 
-/// What happens to a picture that is not square.
+/// How an image that is not square is resized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CropMode {
-    /// Its short side is resized, the middle is kept.
+    /// The short side is resized; the crop keeps the centre.
     Center,
-    /// It is resized to a square.
+    /// The image is resized to a square.
     Squash,
-    /// Its long side is resized, the rest is filled with the mean colour.
+    /// The long side is resized; the rest is filled with the mean colour.
     Border,
 }
 
 impl Preprocess {
-    /// What most networks for ImageNet were trained for, as torchvision's transforms have it unless told otherwise:
-    /// 7/8 of the short side, bilinear, ImageNet's mean and standard deviation.
+    /// The default of torchvision's transforms, for which most ImageNet networks were trained: 7/8 of the
+    /// short side, bilinear, ImageNet's mean and std.
     pub fn imagenet(side: i64) -> Self {
         Self {
             input: [3, side, side],
@@ -50,10 +51,10 @@ impl Preprocess {
         }
     }
 
-    /// The picture in the size of the input, 8 bits a channel.
+    /// The image at the input's size, with 8 bits per channel.
     ///
     /// # Errors
-    /// An input of no pixels, or of more than [`super::image::MAX_PIXELS`].
+    /// An input without pixels or with more than [`super::image::MAX_PIXELS`].
     pub fn crop(&self, image: &RgbImage) -> Result<RgbImage> {
         let [_, height, width] = self.input.map(|side| usize::try_from(side).unwrap_or(0));
         let (resized_width, resized_height) = self.resized(image)?;
@@ -72,30 +73,35 @@ impl Preprocess {
         Ok(canvas)
     }
 
-    /// The whole picture as [`Self::crop`] resizes it, not cropped.
+    /// The whole image as [`Self::crop`] resizes it, not cropped.
     ///
     /// # Errors
-    /// A picture that would have more than [`super::image::MAX_PIXELS`].
+    /// A result with more than [`super::image::MAX_PIXELS`].
     pub fn resize(&self, image: &RgbImage) -> Result<RgbImage> {
         let (width, height) = self.resized(image)?;
         image.resize(&Resize::to(width, height, self.interpolation))
     }
 
-    /// The input (N, 3, H, W), float32, of pictures of one size.
+    /// The input (N, 3, H, W) in float32 for images of one size.
     ///
     /// # Errors
-    /// No pictures, or pictures of several sizes.
+    /// No images, or images of different sizes.
     pub fn input<'a>(
         &self,
         images: impl IntoIterator<Item = &'a RgbImage>,
         device: Device,
     ) -> Result<Tensor> {
         let images: Vec<&RgbImage> = images.into_iter().collect();
-        let first = images.first().context("no pictures")?;
+        let first = images.first().context("no images")?;
         let mut pixels = Vec::with_capacity(images.len() * first.pixels.len());
         for image in &images {
             let size = |image: &RgbImage| (image.width, image.height);
-            ensure!(size(image) == size(first), "pictures of {:?} and {:?} pixels", size(first), size(image));
+            ensure!(
+                size(image) == size(first),
+                "images of {:?} and {:?} pixels in one batch",
+                size(first),
+                size(image)
+            );
             pixels.extend_from_slice(&image.pixels);
         }
         let size = [images.len(), first.height, first.width, 3].map(|n| n as i64);
@@ -103,13 +109,13 @@ impl Preprocess {
         normalise(&images, &self.statistics(), device)
     }
 
-    /// Mean and standard deviation as [`normalise`] takes them.
+    /// Mean and std as [`normalise`] takes them.
     fn statistics(&self) -> Statistics {
         let floats = |values: [f64; 3]| values.map(|value| value as f32).to_vec();
         Statistics { mean: floats(self.mean), std: floats(self.std) }
     }
 
-    /// Width and height after the resizing.
+    /// Width and height after resizing.
     fn resized(&self, &RgbImage { width, height, .. }: &RgbImage) -> Result<(usize, usize)> {
         let side = usize::try_from(self.resize).context("`resize` is negative")?;
         let (w, h, to) = (width as f64, height as f64, self.resize as f64);
@@ -125,7 +131,7 @@ impl Preprocess {
         })
     }
 
-    /// The colour of what the picture does not cover.
+    /// The colour of the border around the image.
     fn fill(&self) -> [u8; 3] {
         match self.crop_mode {
             CropMode::Center | CropMode::Squash => [0; 3],
@@ -134,17 +140,17 @@ impl Preprocess {
     }
 }
 
-/// The middle of one side of a picture.
+/// The centre crop along one side.
 struct Centered {
     window: Range<usize>,
-    /// Where the picture is smaller: the pixels before it.
+    /// Border pixels before the image if it is smaller than the crop.
     margin: usize,
 }
 
 impl Centered {
     fn new(side: usize, crop: usize) -> Self {
         match side.checked_sub(crop) {
-            // Halves to the even side, as Python rounds.
+            // Half to even, as Python rounds.
             Some(rest) => {
                 let start = (rest as f64 / 2.0).round_ties_even() as usize;
                 Self { window: start..start + crop, margin: 0 }

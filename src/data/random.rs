@@ -1,6 +1,7 @@
-//! Named random streams: the same numbers for the same (seed, purpose, epoch, index), in any order and on any thread.
+//! Named random streams: the same (seed, purpose, epoch, index) gives the same numbers, in any order and on
+//! any thread.
 
-/// SplitMix64 (Steele, Lea, Flood 2014) from a state that is a hash of the stream's name.
+/// SplitMix64 (Steele, Lea, Flood 2014), seeded by a hash of the stream's name.
 #[derive(Clone, Debug)]
 pub struct Stream {
     state: u64,
@@ -13,7 +14,7 @@ fn mix(mut z: u64) -> u64 {
 }
 
 impl Stream {
-    /// The stream of this name.
+    /// The stream with this name.
     pub fn new(seed: u64, purpose: &str, epoch: u64, index: u64) -> Self {
         let name = purpose
             .bytes()
@@ -29,7 +30,7 @@ impl Stream {
         mix(self.state)
     }
 
-    /// Below `n`, without bias (Lemire 2019); 0 for `n` = 0.
+    /// Uniform in [0, `n`), unbiased (Lemire 2019); 0 if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         let threshold = n.wrapping_neg().checked_rem(n).unwrap_or(0);
         loop {
@@ -40,30 +41,30 @@ impl Stream {
         }
     }
 
-    /// In [0, 1).
+    /// Uniform in [0, 1).
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// In [low, high).
+    /// Uniform in [low, high).
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
-    /// Of mean 0 and variance 1 (Box and Muller 1958).
+    /// Standard normal (Box and Muller 1958).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// Of the beta distribution with both parameters `alpha`.
+    /// Beta distributed with both parameters `alpha`.
     pub fn beta(&mut self, alpha: f64) -> f64 {
         let (a, b) = (self.log_gamma(alpha), self.log_gamma(alpha));
         1.0 / (1.0 + (b - a).exp())
     }
 
-    /// The logarithm of a number of the gamma distribution of shape `alpha` > 0 (Marsaglia and Tsang 2000); numbers of
-    /// small shapes would be 0 themselves.
+    /// The logarithm of a gamma variate of shape `alpha` > 0 (Marsaglia and Tsang 2000); for small shapes the
+    /// variate itself would underflow to 0.
     fn log_gamma(&mut self, alpha: f64) -> f64 {
         if alpha < 1.0 {
             return self.log_gamma(alpha + 1.0) + (1.0 - self.uniform()).ln() / alpha;
@@ -78,7 +79,7 @@ impl Stream {
         }
     }
 
-    /// Fisher–Yates.
+    /// Fisher–Yates shuffle.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i as u64 + 1) as usize);

@@ -1,4 +1,4 @@
-//! The data sets that are known by name.
+//! The data sets known by name.
 
 use super::cifar::{self, CIFAR10, CIFAR100};
 use super::{Splits, files, idx};
@@ -6,7 +6,7 @@ use crate::nearest;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
-/// A data set that can be named, fetched and read.
+/// A data set that can be fetched and read by name.
 pub struct Known {
     pub name: &'static str,
     pub about: &'static str,
@@ -15,27 +15,27 @@ pub struct Known {
     pub classes: i64,
     pub train: usize,
     pub test: usize,
-    /// The files as published, kept in the folder `name` below the root.
+    /// The published files, stored in the folder `name` below the root.
     pub files: &'static [KnownFile],
-    /// Where they are published, best first; the file's name is appended.
+    /// Base URLs in order of preference; the file's name is appended.
     pub(super) urls: &'static [&'static str],
-    /// A Debian package that has them, and its folder.
+    /// A Debian package with the files, and the folder that it installs them in.
     pub(super) debian: Option<(&'static str, &'static str)>,
     pub(super) format: Format,
 }
 
-/// One file and how to tell that it is whole.
+/// One file and its checksum.
 pub struct KnownFile {
     pub name: &'static str,
     pub checksum: Checksum,
 }
 
-/// What a file must be.
+/// A published checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {
-    /// Of the content after gunzip: the same whoever compressed it.
+    /// Of the decompressed content, which does not depend on the compressor.
     Sha256OfContent(&'static str),
-    /// Of the file as its authors publish it.
+    /// Of the file as published by its authors.
     Md5(&'static str),
 }
 
@@ -159,44 +159,44 @@ const KNOWN: [Known; 5] = [
     },
 ];
 
-/// Every known data set.
+/// All known data sets.
 pub fn known() -> &'static [Known] {
     &KNOWN
 }
 
-/// The known data set of this name.
+/// The known data set with this name.
 ///
 /// # Errors
-/// An unknown name; the message has the nearest.
+/// An unknown name; the message has the nearest one.
 pub(super) fn find(name: &str) -> Result<&'static Known> {
     let Some(found) = KNOWN.iter().find(|known| known.name == name) else {
         let names =
             KNOWN.iter().map(|known| known.name).chain(files::imagenet().iter().map(|known| known.name));
         let like = nearest(name, names).unwrap_or_default();
         bail!(
-            "unknown data set `{name}`; did you mean `{like}`? `tchvision data list` has them all, `idx:DIR` reads a \
-             folder of MNIST-like files, {}",
+            "unknown data set `{name}`; did you mean `{like}`? `tchvision data list` lists them all, \
+             `idx:DIR` reads a folder of MNIST-like files, {}",
             files::NAMES
         );
     };
     Ok(found)
 }
 
-/// Where data sets are kept: `$TCHVISION_DATA`, else `datasets` in the current folder.
+/// The folder of the data sets: `$TCHVISION_DATA`, else `datasets` in the current folder.
 pub fn root() -> PathBuf {
     std::env::var_os("TCHVISION_DATA").map_or_else(|| PathBuf::from("datasets"), PathBuf::from)
 }
 
-/// Reads a data set, training and test half: a known name below `root`, or `idx:DIR`.
+/// Reads the training and test split of a data set: a known name below `root`, or `idx:DIR`.
 ///
 /// # Errors
 /// An unknown name, or files that are missing or damaged; the message says how to get them.
 pub fn load(name: &str, root: &Path) -> Result<Splits> {
     let idx = |name: &str, folder: &Path, classes: &[&str]| {
-        let half =
+        let split =
             |prefix| idx::read(name, folder, prefix, classes.iter().map(ToString::to_string).collect());
-        let (train, mut test) = (half("train")?, half("t10k")?);
-        // A folder without class names may lack a class in one half.
+        let (train, mut test) = (split("train")?, split("t10k")?);
+        // Without class names, one split may lack the last classes of the other.
         let classes =
             if train.classes.len() >= test.classes.len() { &train.classes } else { &test.classes }.clone();
         test.classes.clone_from(&classes);
@@ -213,8 +213,7 @@ pub fn load(name: &str, root: &Path) -> Result<Splits> {
     }
 }
 
-/// Channels, height and width of a data set's images, and its number of classes; read from the files only where the
-/// name does not tell.
+/// Channels, height and width of a data set's images, and its number of classes. Only `idx:DIR` is read.
 ///
 /// # Errors
 /// As [`load`].

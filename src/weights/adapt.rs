@@ -1,5 +1,5 @@
-//! Pretrained tensors made to fit a model of other classes, input channels, input size or patches, as timm does it
-//! (`timm/models/_manipulate.py`, and each model's `checkpoint_filter_fn`).
+//! Adapts pretrained tensors to a model with other classes, input channels, input size or patch size, as timm
+//! does (`timm/models/_manipulate.py`, and each model's `checkpoint_filter_fn`).
 
 use super::resample::{Resampling, patch_kernel, position_embedding, relative_position_table};
 use super::{Format, StateDict};
@@ -9,20 +9,21 @@ use anyhow::{Context, Result, ensure};
 use std::collections::{HashMap, HashSet};
 use tch::{Kind, Tensor};
 
-/// What to do with the classifier of other classes.
+/// How to adapt the classifier to other classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Classes<'a> {
-    /// The model keeps the classifier it was initialised with.
+    /// The model keeps its newly initialised classifier.
     New,
-    /// The model's classes are these of the file's, in this order.
+    /// The model's classes are these classes of the file, in this order.
     Selected(&'a [i64]),
 }
 
-/// Fits a file's tensors to a model that differs from the pretrained one in `num_classes`, `in_chans`, `patch_size` or
-/// the input size: only classifiers, stems and tables of positions change, and only if their shapes differ; a model
-/// without classes drops the classifier. Whatever else differs stays for the strict load to refuse.
+/// Adapts a file's tensors to a model that differs from the pretrained one in `num_classes`, `in_chans`,
+/// `patch_size` or the input size. Only classifiers, stems and position tables change, and only if their
+/// shapes differ; for a model without classes the classifier is dropped. Other differences are left to the
+/// strict load, which refuses them.
 ///
-/// `model` has the tensors of `spec`. Gives back the names of the classifiers that start anew.
+/// `model` has the tensors of `spec`. Returns the names of the classifier tensors that are newly initialised.
 ///
 /// # Errors
 /// A selected class that the file does not have, or a stem that cannot be adapted.
@@ -38,10 +39,10 @@ pub fn adapt(
         Format::Npz => Resampling::Bilinear,
         _ => Resampling::Bicubic,
     };
-    // A model without a classifier takes the features of a file that has one.
+    // For a model without a classifier, drop the file's.
     let has: HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
     state.tensors.retain(|(name, _)| has.contains(name.as_str()) || !heads.contains(name));
-    // Classes that are asked for make a classifier where the file has features alone.
+    // If the file has no classifier, an explicit `num_classes` adds a new one.
     let is_headless = !state.tensors.iter().any(|(name, _)| heads.contains(name));
     let starts_anew = is_headless && spec.set.contains_key("num_classes") && classes == Classes::New;
     let mut fresh = Vec::new();
@@ -85,7 +86,7 @@ pub fn adapt(
     Ok(fresh)
 }
 
-/// The tensors whose shapes follow a field of the configuration; none where the model takes no other value.
+/// The tensors whose shapes depend on a field of the configuration; none if the model accepts no other value.
 fn depends_on(spec: &ModelSpec, field: &str) -> Result<HashSet<String>> {
     let fields = spec.resolve()?.fields()?;
     let Some(value) = fields.get(field).and_then(serde_yaml::Value::as_i64) else {
@@ -104,23 +105,24 @@ fn depends_on(spec: &ModelSpec, field: &str) -> Result<HashSet<String>> {
     Ok(others.into_keys().collect())
 }
 
-/// The rows of a classifier's weight or bias that belong to these classes, in this order.
+/// The rows of a classifier's weight or bias for these classes, in this order.
 ///
 /// # Errors
 /// A class that the classifier does not have.
 pub fn select_classes(tensor: &Tensor, classes: &[i64]) -> Result<Tensor> {
     let has = *tensor.size().first().context("a classifier without classes")?;
     if let Some(class) = classes.iter().find(|class| !(0..has).contains(*class)) {
-        anyhow::bail!("no class {class}: there are {has}");
+        anyhow::bail!("no class {class}: the file has {has} classes");
     }
     Ok(tensor.f_index_select(0, &Tensor::from_slice(classes))?)
 }
 
-/// The first convolution (out, 3, h, w) of an RGB model for images of `in_chans` channels: summed for one, repeated and
-/// scaled for others, so that the response to grey stays about the same (timm's `adapt_input_conv`).
+/// Adapts the first convolution (out, 3, h, w) of an RGB model to `in_chans` channels: summed for one
+/// channel, repeated and scaled otherwise, so that the response to grey images stays about the same (timm's
+/// `adapt_input_conv`).
 ///
 /// # Errors
-/// A weight of another number of channels than 3, or (for one channel) than a multiple of 3.
+/// A weight whose number of channels is not 3 or, for one channel, not a multiple of 3.
 pub fn input_conv(weight: &Tensor, in_chans: i64) -> Result<Tensor> {
     let &[out, has, h, w] = weight.size().as_slice() else {
         anyhow::bail!("a first convolution of shape {:?} cannot be adapted", weight.size());
@@ -132,7 +134,7 @@ pub fn input_conv(weight: &Tensor, in_chans: i64) -> Result<Tensor> {
     let kind = weight.f_kind()?;
     let weight = weight.f_to_kind(Kind::Float)?;
     let adapted = match in_chans {
-        // Stems that fold space into channels keep the groups of three apart.
+        // Space-to-depth stems have several groups of three channels; each is summed.
         1 if has > 3 && has % 3 == 0 => {
             weight.f_reshape([out, has / 3, 3, h, w])?.f_sum_dim_intlist(2, false, None::<Kind>)?
         }
@@ -147,12 +149,12 @@ pub fn input_conv(weight: &Tensor, in_chans: i64) -> Result<Tensor> {
     Ok(adapted.f_to_kind(kind)?)
 }
 
-/// A table of positions in another size, if the tensor is one and both sizes are square.
+/// Resizes a position table; `None` if the tensor is not one or a size is not square.
 fn positions(name: &str, table: &Tensor, wanted: &[i64], resampling: Resampling) -> Option<Result<Tensor>> {
     let side = |n: i64| Some(n.isqrt()).filter(|side| *side > 0 && side * side == n);
     match (name.rsplit('.').next()?, table.size().as_slice(), wanted) {
         ("pos_embed" | "pos_embedding", &[1, has, width], &[1, wants, same]) if width == same => {
-            // Class, distillation and register tokens come first; what remains is square in both.
+            // Class, distillation and register tokens come first; the rest is square in both.
             let prefix =
                 (0..has.min(wants)).find(|n| side(has - n).is_some() && side(wants - n).is_some())?;
             let new = side(wants - prefix)?;

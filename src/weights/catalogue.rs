@@ -1,6 +1,7 @@
-//! The public weights: what they were trained on, how their images are prepared, where they are.
+//! The public weights: their training data, preprocessing and location.
 //!
-//! The files are `weights/*.yaml`, made from torchvision and timm by `make catalogue` and part of the program.
+//! The files `weights/*.yaml` are generated from torchvision and timm by `make catalogue` and embedded in the
+//! program.
 
 use crate::data::image::Interpolation;
 use crate::data::{self, CropMode, Preprocess};
@@ -17,49 +18,49 @@ macro_rules! files {
     };
 }
 
-/// One file a family.
+/// One file per family.
 const FILES: [(&str, &str); 20] = files!(
     "alexnet" "convnext" "deit" "densenet" "efficientnet" "inception" "maxvit" "mnasnet" "mobilenet" "regnet"
     "resnet" "resnext" "senet" "shufflenet" "squeezenet" "swin" "vgg" "vit" "wrn" "xception"
 );
 
-/// torchvision's names of ImageNet-1k's classes, one a line.
+/// torchvision's names of ImageNet-1k's classes, one per line.
 const LABELS: &str = include_str!("../../weights/imagenet-1k.txt");
 
-/// A synset of ImageNet a line, and WordNet's words for it.
+/// One ImageNet synset per line, with WordNet's words for it.
 const WORDS: &str = include_str!("../../weights/words.txt");
 
-/// Where a bare name is looked for, in this order.
+/// The sources in which a bare name is looked up, in order.
 const SOURCES: [&str; 2] = ["torchvision", "timm"];
 
-/// One file of weights for one model.
+/// One weights file for one model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
-    /// `torchvision/resnet50`; the library before the slash is the one whose key names the file has.
+    /// `torchvision/resnet50`; the file has the key names of the library before the slash.
     pub model: String,
     /// `IMAGENET1K_V2`
     pub tag: String,
     pub family: String,
-    /// Whether the library takes these when it is asked for no others.
+    /// Whether these are the library's default weights of the model.
     pub default: bool,
-    /// What it was trained on, in order: pretraining first, then fine-tuning. Names of [`crate::data::corpora`].
+    /// The training data in order, pretraining before fine-tuning. Names of [`crate::data::corpora`].
     pub data: Vec<String>,
-    /// Outputs of the head; 0 where there is no classifier.
+    /// Outputs of the head; 0 if there is no classifier.
     pub classes: i64,
-    /// As the library states it; often it does not.
+    /// As stated by the library; often missing.
     pub licence: Option<String>,
     /// Published accuracy on ImageNet-1k, in percent, for `preprocess`.
     pub top1: Option<f64>,
     pub top5: Option<f64>,
-    /// How images become the input that the network was trained for.
+    /// The preprocessing that the network was trained for.
     pub preprocess: Preprocess,
-    /// The larger input, or the other crop, that the library evaluates these weights with.
+    /// The larger input or other crop with which the library evaluates these weights.
     pub test: Option<Preprocess>,
     #[serde(flatten)]
     pub location: Location,
 }
 
-/// Where a file is.
+/// The location of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Location {
@@ -79,18 +80,17 @@ impl Entry {
         format!("{}.{}", self.bare_model(), self.tag)
     }
 
-    /// Whose key names the file has: `torchvision` or `timm`.
+    /// The library whose key names the file has: `torchvision` or `timm`.
     pub fn naming(&self) -> &str {
         self.model.split('/').next().unwrap_or_default()
     }
 
-    /// Whether `name` means this model, with its source or without.
+    /// Whether `name` is this model, with or without its source.
     pub fn is_of(&self, name: &str) -> bool {
         name == if name.contains('/') { &self.model } else { self.bare_model() }
     }
 
-    /// The names of the classes in the order of the logits, where the last data set is one of ImageNet's; `None` for
-    /// other heads.
+    /// The class names in the order of the logits if the last data set is an ImageNet, else `None`.
     pub fn labels(&self) -> Option<Vec<&'static str>> {
         let ends_in_imagenet = self.data.last().is_some_and(|set| set.starts_with("imagenet-"));
         if ends_in_imagenet { imagenet_labels(self.classes) } else { None }
@@ -102,7 +102,7 @@ impl Entry {
 }
 
 impl Location {
-    /// The beginning of the file's sha256 where its name carries one: `11ad3fa6` of `resnet50-11ad3fa6.pth`.
+    /// The prefix of the file's sha256 in its name, if there is one: `11ad3fa6` in `resnet50-11ad3fa6.pth`.
     pub fn sha256_prefix(&self) -> Option<&str> {
         let Location::Url(url) = self else { return None };
         let (_, rest) = url.rsplit('/').next()?.rsplit_once('-')?;
@@ -112,8 +112,8 @@ impl Location {
     }
 }
 
-/// The names of the classes of a head of so many: each of ImageNet's lists has its own number of them (timm's
-/// `imagenet_info.py`). Beyond ImageNet-1k the names are WordNet's words.
+/// The class names of a head with this many classes; the number identifies one of ImageNet's lists (as in
+/// timm's `imagenet_info.py`). Except for ImageNet-1k the names are WordNet's words.
 pub fn imagenet_labels(classes: i64) -> Option<Vec<&'static str>> {
     let list = data::imagenet().iter().find(|list| list.classes == classes)?;
     if classes == 1000 {
@@ -123,10 +123,10 @@ pub fn imagenet_labels(classes: i64) -> Option<Vec<&'static str>> {
     list.synsets().iter().map(|synset| words.get(synset.as_str()).copied()).collect()
 }
 
-/// All public weights, family by family, each model's default first.
+/// All public weights by family, each model's default first.
 ///
 /// # Errors
-/// None in a release: the files are part of the program, and tests read them all.
+/// None in a release: the files are embedded in the program, and tests parse them all.
 pub fn entries() -> Result<&'static [Entry]> {
     static ENTRIES: LazyLock<Result<Vec<Entry>>> = LazyLock::new(|| {
         let mut entries = Vec::new();
@@ -138,11 +138,11 @@ pub fn entries() -> Result<&'static [Entry]> {
     ENTRIES.as_deref().map_err(|e| anyhow!("{e:#}"))
 }
 
-/// The weights of this name: `torchvision/resnet50.IMAGENET1K_V2`, `timm/resnet50.a1_in1k`. Without a tag, the
-/// library's default; without a source, torchvision's if it has them, else timm's.
+/// The weights with this name: `torchvision/resnet50.IMAGENET1K_V2`, `timm/resnet50.a1_in1k`. Without a tag,
+/// the library's default; without a source, torchvision's if it has them, else timm's.
 ///
 /// # Errors
-/// An unknown model or tag; the message has the nearest.
+/// An unknown model or tag; the message has the nearest one.
 pub fn find(name: &str) -> Result<&'static Entry> {
     let entries = entries()?;
     let (model, tag) = name.split_once('.').map_or((name, None), |(model, tag)| (model, Some(tag)));
@@ -152,15 +152,15 @@ pub fn find(name: &str) -> Result<&'static Entry> {
     let found: Vec<&Entry> = SOURCES.into_iter().flat_map(of_source).collect();
     if found.is_empty() {
         if model.starts_with("paper/") {
-            bail!("`{model}`: a paper's model has no public weights; `tchvision train` trains it");
+            bail!("`{model}`: models of papers have no public weights; train it with `tchvision train`");
         }
-        let names = entries.iter().map(|entry| match model.contains('/') {
-            true => entry.model.as_str(),
-            false => entry.bare_model(),
-        });
+        let names = entries
+            .iter()
+            .map(|entry| if model.contains('/') { entry.model.as_str() } else { entry.bare_model() });
         let like = nearest(model, names).unwrap_or_default();
         bail!(
-            "no public weights for a model `{model}`; did you mean `{like}`? `tchvision weights list` has them all"
+            "no public weights for a model `{model}`; did you mean `{like}`? `tchvision weights list` lists \
+             them all"
         );
     }
     let Some(tag) = tag else { return Ok(found[0]) };
@@ -171,10 +171,10 @@ pub fn find(name: &str) -> Result<&'static Entry> {
     })
 }
 
-/// The weights that saw a data set ([`crate::data::corpus`] knows its other names), in pretraining or fine-tuning.
+/// The weights pretrained or fine-tuned on a data set, by its name or an alias (see [`crate::data::corpus`]).
 ///
 /// # Errors
-/// An unknown data set, with the nearest.
+/// An unknown data set; the message has the nearest one.
 pub fn trained_on(set: &str) -> Result<Vec<&'static Entry>> {
     let name = &crate::data::corpus(set)?.name;
     Ok(entries()?.iter().filter(|entry| entry.data.contains(name)).collect())
@@ -184,12 +184,12 @@ pub fn trained_on(set: &str) -> Result<Vec<&'static Entry>> {
 #[serde(deny_unknown_fields)]
 struct File {
     family: String,
-    /// What a tag has unless it tells otherwise.
+    /// The fields of a tag that does not set them itself.
     defaults: Mapping,
     models: Mapping,
 }
 
-/// What a file says of one tag.
+/// The fields of one tag.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
@@ -198,9 +198,9 @@ struct Row {
     data: Vec<String>,
     classes: i64,
     input: i64,
-    /// As torchvision states it.
+    /// The crop as torchvision states it.
     resize: Option<i64>,
-    /// As timm states it.
+    /// The crop as timm states it.
     crop_pct: Option<f64>,
     crop_mode: CropMode,
     test_input: Option<i64>,
@@ -219,12 +219,12 @@ fn read(file: &str, text: &str) -> Result<Vec<Entry>> {
     for (model, tags) in &models {
         let model = model.as_str().with_context(|| format!("{file}: a model's name is not text"))?;
         let tags = tags.as_mapping().with_context(|| format!("{file}: `{model}` has no tags"))?;
-        for (place, (tag, fields)) in tags.iter().enumerate() {
+        for (i, (tag, fields)) in tags.iter().enumerate() {
             let tag = tag.as_str().with_context(|| format!("{file}: a tag of `{model}` is not text"))?;
             let mut row = defaults.clone();
             row.extend(fields.as_mapping().cloned().unwrap_or_default());
             let entry = yaml::from_value::<Row>(Value::Mapping(row))
-                .and_then(|row| row.entry(model.to_owned(), tag.to_owned(), family.clone(), place == 0));
+                .and_then(|row| row.entry(model.to_owned(), tag.to_owned(), family.clone(), i == 0));
             entries.push(entry.with_context(|| format!("{file}: `{model}.{tag}`"))?);
         }
     }
@@ -241,7 +241,7 @@ impl Row {
         let location = match (self.hub, self.url) {
             (Some(hub), None) => Location::Hub(hub),
             (None, Some(url)) => Location::Url(url),
-            _ => bail!("one of `hub` and `url` tells where it is"),
+            _ => bail!("exactly one of `hub` and `url` must be set"),
         };
         ensure!(!self.data.is_empty(), "`data` is empty");
         Ok(Entry {
@@ -265,7 +265,7 @@ impl Row {
             (Some(resize), None) => (resize, input as f64 / resize as f64),
             // timm rounds down.
             (None, Some(crop_pct)) => ((input as f64 / crop_pct).floor() as i64, crop_pct),
-            _ => bail!("one of `resize` and `crop_pct` tells the crop"),
+            _ => bail!("exactly one of `resize` and `crop_pct` must be set"),
         };
         Ok(Preprocess {
             input: [3, input, input],

@@ -1,8 +1,8 @@
-//! Numbers and text from bytes of whoever wrote the file: every read is checked.
+//! Reads numbers and text from untrusted bytes: every read is checked.
 
 use anyhow::{Context, Result};
 
-/// A place in bytes that moves on with every read; numbers are little-endian.
+/// A position in bytes that advances with every read; numbers are little-endian.
 #[derive(Default)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
@@ -15,9 +15,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn take(&mut self, n: usize) -> Result<&'a [u8]> {
-        let end = self.at.checked_add(n).context("a length that overflows")?;
-        let taken =
-            self.bytes.get(self.at..end).context("the file is cut, or a length or an offset wrong")?;
+        let end = self.at.checked_add(n).context("a length overflows")?;
+        let taken = self
+            .bytes
+            .get(self.at..end)
+            .context("the file is truncated, or a length or an offset is wrong")?;
         self.at = end;
         Ok(taken)
     }
@@ -42,21 +44,21 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A length of 32 bits.
+    /// A 32-bit length.
     pub fn len32(&mut self) -> Result<usize> {
         Ok(self.u32()? as usize)
     }
 
-    /// A length of 64 bits.
+    /// A 64-bit length.
     pub fn len64(&mut self) -> Result<usize> {
-        usize::try_from(self.u64()?).context("a length that overflows")
+        usize::try_from(self.u64()?).context("a length overflows")
     }
 
-    /// Up to the end of the line, which is not part of it.
+    /// The rest of the line, without the newline.
     pub fn line(&mut self) -> Result<&'a str> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let end = rest.iter().position(|&b| b == b'\n').context("the file ends inside a line")?;
         self.at += end + 1;
-        std::str::from_utf8(&rest[..end]).context("text that is not UTF-8")
+        std::str::from_utf8(&rest[..end]).context("a line is not UTF-8")
     }
 }

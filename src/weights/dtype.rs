@@ -1,4 +1,4 @@
-//! The dtypes of tensors, by the names that each format has for them.
+//! The dtypes of tensors and their names in each format.
 
 use safetensors::tensor::Dtype as Code;
 use tch::Kind;
@@ -8,12 +8,12 @@ pub(super) struct Dtype {
     pub kind: Kind,
     /// PyTorch's name, as in `torch.float32`.
     pub name: &'static str,
-    /// PyTorch's other name, as in `torch.float`.
+    /// PyTorch's alias, as in `torch.float`.
     alias: &'static str,
-    /// The storage class of `torch.save`; newer dtypes have none.
+    /// The storage class in `torch.save`; newer dtypes have none.
     storage: &'static str,
     pub safetensors: Option<Code>,
-    /// NumPy's letter and size.
+    /// NumPy's type character and size.
     numpy: &'static str,
 }
 
@@ -49,7 +49,7 @@ fn find(has: impl Fn(&Dtype) -> bool) -> Option<&'static Dtype> {
     DTYPES.iter().find(|dtype| has(dtype))
 }
 
-/// PyTorch's name of a kind.
+/// PyTorch's name of a dtype.
 pub fn dtype_name(kind: Kind) -> &'static str {
     find(|dtype| dtype.kind == kind).map_or("quantized", |dtype| dtype.name)
 }
@@ -72,7 +72,7 @@ pub(super) fn of_storage(class: &str) -> Option<&'static Dtype> {
     find(|dtype| !class.is_empty() && dtype.storage == class)
 }
 
-/// By NumPy's letter and size, without the byte order: `f4`.
+/// By NumPy's type character and size, without the byte order: `f4`.
 pub(super) fn of_numpy(code: &str) -> Option<&'static Dtype> {
     find(|dtype| !code.is_empty() && dtype.numpy == code)
 }

@@ -1,5 +1,5 @@
-//! The rules for the names in the `.npz` files of Google's releases; see [`super::naming`]. timm's loaders
-//! (`_load_weights` of `vision_transformer.py` and `resnetv2.py`) read the same.
+//! Naming rules for the `.npz` files of Google's releases; see [`super::naming`]. They correspond to timm's
+//! loaders (`_load_weights` in `vision_transformer.py` and `resnetv2.py`).
 
 use super::naming::{Rule, join, rename, transpose, unstack, without};
 
@@ -50,17 +50,17 @@ macro_rules! unit {
     };
 }
 
-/// Flax's names, as vision_transformer and big_vision save them.
+/// Flax's names, as saved by vision_transformer and big_vision.
 pub(super) const VIT: &[&[Rule]] = &[
     EMBEDDING,
-    // What is within a block is counted together in the one, by its kind in the other.
+    // One numbers the layers of a block consecutively, the other separately for each type.
     block!("MultiHeadDotProductAttention_1", "LayerNorm_2", "MlpBlock_3"),
     block!("MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0"),
     POOL,
     HEAD,
 ];
 
-/// big_vision may keep each tensor of all blocks as one.
+/// big_vision may stack each tensor over all blocks.
 pub(super) const STACKED_VIT: &[&[Rule]] =
     &[&[unstack("Transformer/encoderblock", "Transformer/encoderblock_{i}")]];
 
@@ -72,7 +72,7 @@ const EMBEDDING: &[Rule] = &[
     rename("pos_embedding", "pos_embed"),
 ];
 
-/// SigLIP's pooling by attention.
+/// SigLIP's attention pooling.
 const POOL: &[Rule] = &[
     rename("MAPHead_0/probe", "attn_pool.latent"),
     join("MAPHead_0/MultiHeadDotProductAttention_0/query/kernel", "attn_pool.q.weight", 0),
@@ -92,7 +92,7 @@ const POOL: &[Rule] = &[
 const HEAD: &[Rule] = &[
     rename("Transformer/encoder_norm/scale", "norm.weight"),
     rename("Transformer/encoder_norm/bias", "norm.bias"),
-    // The hidden layer of the first releases' pretraining, which no fine-tuned network has; timm drops it, too.
+    // The hidden layer of the first releases' pretraining head, unused after fine-tuning; timm drops it, too.
     without("pre_logits"),
     transpose("head/kernel", "head.weight"),
     rename("head/bias", "head.bias"),

@@ -1,4 +1,4 @@
-//! Strict loading: every tensor of the model, no other, in its shape.
+//! Strict loading: exactly the tensors of the model, with their shapes.
 
 use super::{Format, StateFile, TensorView, dtype_name};
 use anyhow::{Result, bail, ensure};
@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use tch::Tensor;
 
-/// Buffers that count, index or never change (the filter of blurred pooling, Swin v2's bias of keys), which a model works
-/// out itself: a file may have them or not, and TorchScript keeps those that a state_dict leaves out.
-const WORKED_OUT: [&str; 7] = [
+/// Buffers that a model computes itself: counters, indices and constants (the filter of blur pooling, Swin
+/// v2's key bias). A file need not have them; TorchScript saves some that a state_dict leaves out.
+const COMPUTED: [&str; 7] = [
     "num_batches_tracked",
     "relative_position_index",
     "relative_coords_table",
@@ -19,23 +19,23 @@ const WORKED_OUT: [&str; 7] = [
     "k_bias",
 ];
 
-fn is_worked_out(name: &str) -> bool {
-    WORKED_OUT.contains(&name.rsplit('.').next().unwrap_or(name))
+fn is_computed(name: &str) -> bool {
+    COMPUTED.contains(&name.rsplit('.').next().unwrap_or(name))
 }
 
-/// The named tensors of a file on their way into a model: renamed, reshaped, adapted, not yet copied.
+/// The named tensors of a file, which are renamed, reshaped and adapted before they are copied into a model.
 pub struct StateDict<'a> {
-    /// Where they come from, for messages.
+    /// The file they come from, for messages.
     pub path: PathBuf,
     pub format: Format,
     pub tensors: Vec<(String, TensorView<'a>)>,
 }
 
 impl StateFile {
-    /// All tensors under the names of the file.
+    /// All tensors, with the names of the file.
     ///
     /// # Errors
-    /// As [`StateFile::get`].
+    /// Same as [`StateFile::get`].
     pub fn state_dict(&self) -> Result<StateDict<'_>> {
         let named = |name: &String| Ok((name.clone(), self.get(name)?));
         let tensors = self.names().iter().map(named).collect::<Result<_>>()?;
@@ -50,7 +50,7 @@ pub struct Differences {
     pub missing: Vec<String>,
     /// Tensors of the file that the model does not have.
     pub unexpected: Vec<String>,
-    /// Tensors of both whose shape or sort of dtype differs, with what differs.
+    /// Descriptions of the tensors whose shape or class of dtype differs.
     pub unlike: Vec<String>,
 }
 
@@ -69,47 +69,47 @@ impl std::fmt::Display for Differences {
     }
 }
 
-/// Compares names, shapes and dtypes. A file may lack counters and index buffers, or have them where the model does not:
-/// it works them out itself.
+/// Compares names, shapes and dtypes. Buffers that a model computes itself may be missing or unexpected.
 pub fn compare(state: &StateDict, model: &[(String, Tensor)]) -> Differences {
     let has: HashMap<&str, &TensorView> = state.tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
     let mut differences = Differences::default();
     for (name, wanted) in model {
         match has.get(name.as_str()) {
-            None if is_worked_out(name) => {}
+            None if is_computed(name) => {}
             None => differences.missing.push(name.clone()),
             Some(tensor) => {
                 let (shape, wanted_shape) = (tensor.size(), wanted.size());
                 let (kind, wanted_kind) = (tensor.kind(), wanted.kind());
                 if shape != wanted_shape {
-                    let text = format!("`{name}` has shape {shape:?}, the model wants {wanted_shape:?}");
+                    let text = format!("`{name}` has shape {shape:?}, the model's is {wanted_shape:?}");
                     differences.unlike.push(text);
                 } else if tensor.is_complex() != wanted.is_complex()
                     || (tensor.is_floating_point() && !wanted.is_floating_point())
                 {
                     let (kind, wanted) = (dtype_name(kind), dtype_name(wanted_kind));
-                    differences.unlike.push(format!("`{name}` is {kind}, the model wants {wanted}"));
+                    differences.unlike.push(format!("`{name}` is {kind}, the model's is {wanted}"));
                 }
             }
         }
     }
     let known: std::collections::HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
     let unexpected = state.tensors.iter().map(|(name, _)| name);
-    let unexpected = unexpected.filter(|name| !known.contains(name.as_str()) && !is_worked_out(name));
+    let unexpected = unexpected.filter(|name| !known.contains(name.as_str()) && !is_computed(name));
     differences.unexpected.extend(unexpected.cloned());
     differences
 }
 
-/// Copies tensors into those of a model, in the model's dtype and memory order. Counts of batches that an older file does
-/// not have start at zero; index buffers that it does not have are the model's own.
+/// Copies tensors into those of a model, converted to the model's dtype and memory format. Batch counters
+/// missing from an older file are set to zero; other computed buffers that are missing keep the model's
+/// values.
 ///
 /// # Errors
-/// Missing, unexpected or wrongly shaped tensors, all of them listed; the model is then as it was.
+/// Missing, unexpected or wrongly shaped tensors; the message lists all, and the model is then unchanged.
 pub fn load(state: &StateDict, model: &[(String, Tensor)]) -> Result<()> {
     let differences = compare(state, model);
     ensure!(
         differences.is_empty(),
-        "{}: the weights are not this model's: {differences}",
+        "{}: the weights do not match the model: {differences}",
         state.path.display()
     );
     let has: HashMap<&str, &TensorView> = state.tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
@@ -128,11 +128,11 @@ pub fn load(state: &StateDict, model: &[(String, Tensor)]) -> Result<()> {
     Ok(())
 }
 
-/// Copies single layers of a file into a model whose other tensors stay as they are: each by its key in the model and
-/// its key in the file, with all tensors under it.
+/// Copies single layers of a file into a model and leaves its other tensors unchanged. Each layer is given by
+/// its key in the model and its key in the file, and includes all tensors below it.
 ///
 /// # Errors
-/// A layer that either does not have, or tensors of other shapes; the model is then as it was.
+/// A layer missing from the model or the file, or tensors of other shapes; the model is then unchanged.
 pub fn take_over(state: &StateDict, model: &[(String, Tensor)], layers: &[(String, String)]) -> Result<()> {
     let at = state.path.display();
     let mut copies = Vec::new();
@@ -154,7 +154,7 @@ pub fn take_over(state: &StateDict, model: &[(String, Tensor)], layers: &[(Strin
             );
             copies.push((source, tensor));
         }
-        ensure!(copies.len() > before, "the model has no layer `{layer}` to take over from {at}");
+        ensure!(copies.len() > before, "{at}: the model has no layer `{layer}` to copy it into");
     }
     let _no_grad = tch::no_grad_guard();
     for (source, tensor) in copies {

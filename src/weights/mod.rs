@@ -1,9 +1,9 @@
-//! Weights in files: any file's named tensors, read without executing anything, and loaded strictly into a model; the
-//! public ones, found by name and fetched.
+//! Weights in files: named tensors are read without executing anything and loaded strictly into a model.
+//! Public weights are found by name and fetched.
 //!
-//! [`StateFile`] reads, [`recognise`] translates names, [`adapt`] fits other classes and inputs, [`load`] copies;
-//! [`pretrained`] does all of it. [`save`] writes safetensors. [`catalogue`] knows the public weights, [`Hub`] gets
-//! them, [`from_pretrained`] makes a model of them.
+//! [`StateFile`] reads a file, [`recognise`] translates names, [`adapt`] adapts to other classes and inputs,
+//! [`load`] copies; [`pretrained`] does all of it. [`save`] writes safetensors. [`catalogue`] lists the
+//! public weights, [`Hub`] fetches them, and [`from_pretrained`] builds a model with them.
 
 mod adapt;
 pub mod catalogue;

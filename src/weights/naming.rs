@@ -1,12 +1,13 @@
-//! Names of tensors in other libraries and older versions, translated both ways by rules kept as data.
+//! Translates the names of tensors between libraries and versions, in both directions, by declarative rules.
 //!
-//! A [`Naming`] says how the keys of one library (`from`) are spelt in another (`to`), for the models whose registered
-//! names begin as `models` says. To add one, add it to `NAMINGS` in `rules.rs`: a rule per prefix that differs, the
-//! more particular first; keys that no rule matches are the same in both. A template has literal text and whole numbers
-//! in braces, which may be scaled and shifted: `features.{2s+1}.{b}` is `layers.{s}.blocks.{b}` elsewhere. It matches a
-//! whole key, or the part of it before a dot or a slash. Where two libraries share all keys, the rules are empty. Then add
-//! the pair to `tests/goldens/names.py`, which has both libraries' keys to test the rules against, in both directions.
-//! Rules that take tensors apart or join them go one way: such names are read and never written.
+//! A [`Naming`] maps the keys of one library (`from`) to those of another (`to`), for the models whose
+//! registered names begin with one of `models`. To add one, add it to `NAMINGS` in `rules.rs`: one rule per
+//! prefix that differs, the more specific first; keys that no rule matches are the same in both. A template
+//! has literal text and whole numbers in braces, which may be scaled and shifted: `features.{2s+1}.{b}`
+//! corresponds to `layers.{s}.blocks.{b}`. It matches a whole key, or its part before a dot or a slash. If
+//! two libraries share all keys, the rules are empty. Then add the pair to `tests/goldens/names.py`, which
+//! has both libraries' keys to test the rules in both directions. Rules that split or join tensors are
+//! one-way: such names are read but never written.
 
 use super::rules::NAMINGS;
 use super::template::Template;
@@ -17,20 +18,20 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, HashSet};
 use tch::Tensor;
 
-/// How the keys of one library are spelt in another.
+/// The mapping of one library's keys to another's.
 pub(super) struct Naming {
-    /// What the registered names of these models begin with.
+    /// Prefixes of the registered names of the models it applies to.
     pub models: &'static [&'static str],
     pub from: &'static str,
     pub to: &'static str,
     pub rules: &'static [&'static [Rule]],
 }
 
-/// More blocks than any network has: what a file can ask for is bounded.
-const MOST_BLOCKS: i64 = 1000;
+/// Upper bound on the blocks of a stacked tensor, so that a hostile file cannot ask for more.
+const MAX_BLOCKS: i64 = 1000;
 
 impl Naming {
-    /// Whether there is a way back.
+    /// Whether the mapping cannot be reversed.
     fn is_one_way(&self) -> bool {
         self.rules().any(|rule| rule.change.is_one_way())
     }
@@ -40,29 +41,29 @@ impl Naming {
     }
 }
 
-/// One prefix of keys in both spellings, and what becomes of the tensors.
+/// One prefix of keys in both namings, and the conversion of the tensors.
 pub(super) struct Rule {
     pub from: &'static str,
-    /// None: `to` has no such tensor.
+    /// `None` if `to` has no such tensor.
     pub to: Option<&'static str>,
     pub change: Change,
 }
 
-/// What becomes of a tensor beside its name.
+/// The conversion of a tensor besides its name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Change {
     Keep,
-    /// (out, in·k·k) in `from` is the convolution (out, in, k, k) in `to`; a bias stays as it is.
+    /// A linear weight (out, in·k·k) in `from` is a convolution (out, in, k, k) in `to`; a bias is unchanged.
     Unflatten(i64),
-    /// The index buffer that goes with a table of relative positions: `to` does not have it, `from` gets it anew.
+    /// The index buffer of a table of relative positions: `to` lacks it, and it is recomputed for `from`.
     Reindex,
-    /// A kernel of Flax or Keras, its outputs last: (h, w, in, out) is (out, in, h, w) in `to`, (…, out) a matrix of
-    /// (out, …).
+    /// A kernel of Flax or Keras with the outputs last: in `to`, (h, w, in, out) is (out, in, h, w), and
+    /// (…, out) a matrix (out, …).
     Transpose,
-    /// This part of the tensor in `to`, where parts of one name follow each other: a projection (in, heads, size) to
-    /// the heads of attention, (heads · size, in) in `to`, or its bias (heads, size).
+    /// One part of a tensor that `to` concatenates: a projection (in, heads, size) to the heads of attention,
+    /// which is (heads · size, in) in `to`, or its bias (heads, size).
     Join(usize),
-    /// A tensor for all blocks, which are its first dimension.
+    /// A tensor stacked over all blocks in its first dimension.
     Unstack,
 }
 
@@ -71,7 +72,7 @@ pub(super) const fn rename(from: &'static str, to: &'static str) -> Rule {
     Rule { from, to: Some(to), change: Change::Keep }
 }
 
-/// A linear layer in `from` that is a convolution of this kernel in `to`.
+/// A linear layer in `from` that is a convolution with this kernel size in `to`.
 pub(super) const fn unflatten(from: &'static str, to: &'static str, kernel: i64) -> Rule {
     Rule { from, to: Some(to), change: Change::Unflatten(kernel) }
 }
@@ -81,28 +82,28 @@ pub(super) const fn without(from: &'static str) -> Rule {
     Rule { from, to: None, change: Change::Keep }
 }
 
-/// The buffer of this name in `from`, beside a table of relative positions; `to` has the table alone.
+/// The index buffer in `from` of a table of relative positions; `to` has only the table.
 pub(super) const fn position_index(from: &'static str) -> Rule {
     Rule { from, to: None, change: Change::Reindex }
 }
 
-/// A kernel whose outputs are its last dimension in `from`, and its first in `to`.
+/// A kernel whose outputs are the last dimension in `from` and the first in `to`.
 pub(super) const fn transpose(from: &'static str, to: &'static str) -> Rule {
     Rule { from, to: Some(to), change: Change::Transpose }
 }
 
-/// A projection to heads that is this part of the tensor in `to`.
+/// A projection to heads that is part `part` of a tensor in `to`.
 pub(super) const fn join(from: &'static str, to: &'static str, part: usize) -> Rule {
     Rule { from, to: Some(to), change: Change::Join(part) }
 }
 
-/// Tensors of all blocks in one, `{i}` in `to` counting the blocks.
+/// A tensor stacked over all blocks; `{i}` in `to` is the index of the block.
 pub(super) const fn unstack(from: &'static str, to: &'static str) -> Rule {
     Rule { from, to: Some(to), change: Change::Unstack }
 }
 
 impl Change {
-    /// Whether the way back is not known.
+    /// Whether the conversion cannot be reversed.
     fn is_one_way(self) -> bool {
         matches!(self, Change::Transpose | Change::Join(_) | Change::Unstack)
     }
@@ -122,7 +123,7 @@ impl Change {
     }
 }
 
-/// One step from a naming to another; `back` is from `to` to `from`.
+/// One step from one naming to another; `back` means from `to` to `from`.
 #[derive(Clone, Copy)]
 struct Step {
     naming: &'static Naming,
@@ -138,7 +139,7 @@ impl Step {
         if self.back { self.naming.from } else { self.naming.to }
     }
 
-    /// All tensors in the other spelling.
+    /// Translates all tensors.
     fn apply<'a>(self, tensors: Vec<(String, TensorView<'a>)>) -> Result<Vec<(String, TensorView<'a>)>> {
         let mut translated = Vec::with_capacity(tensors.len());
         let mut joined: BTreeMap<String, BTreeMap<usize, Tensor>> = BTreeMap::new();
@@ -147,7 +148,7 @@ impl Step {
                 None => {}
                 Some((_, Change::Unstack)) => {
                     let blocks = tensor.size().first().copied().unwrap_or(0);
-                    ensure!(blocks <= MOST_BLOCKS, "`{name}` is of {blocks} blocks");
+                    ensure!(blocks <= MAX_BLOCKS, "`{name}` has {blocks} blocks, more than {MAX_BLOCKS}");
                     for i in 0..blocks {
                         let block = self.translate_in_block(&name, i as u64);
                         let tensor = TensorView::from(tensor.f_select(0, i)?);
@@ -169,33 +170,33 @@ impl Step {
         Ok(translated)
     }
 
-    /// The other spelling; None if the tensor has no place in it.
+    /// The name in the other naming; `None` if it has no such tensor.
     fn translate(self, name: &str) -> Option<(String, Change)> {
         self.translate_in_block(name, 0)
     }
 
-    /// The same, where a tensor of all blocks becomes one of this block's.
+    /// Like [`Self::translate`], with the name of this block for a stacked tensor.
     fn translate_in_block(self, name: &str, block: u64) -> Option<(String, Change)> {
         for rule in self.naming.rules() {
-            let (mine, others) =
+            let (source, target) =
                 if self.back { (rule.to, Some(rule.from)) } else { (Some(rule.from), rule.to) };
-            let Some(mut matched) = mine.and_then(|template| Template(template).matches(name)) else {
+            let Some(mut matched) = source.and_then(|template| Template(template).matches(name)) else {
                 continue;
             };
             if rule.change == Change::Unstack {
                 matched.set("i", block);
             }
-            return others.map(|others| (Template(others).fill(&matched) + matched.rest, rule.change));
+            return target.map(|target| (Template(target).fill(&matched) + matched.rest, rule.change));
         }
         Some((name.to_owned(), Change::Keep))
     }
 
-    /// The index buffer that the target's spelling keeps beside this tensor, if it is a table of relative positions.
+    /// The index buffer that the target has beside this tensor, if it is a table of relative positions.
     fn index(self, name: &str, table: &Tensor) -> Result<Option<(String, Tensor)>> {
-        let Some(place) = name.strip_suffix("relative_position_bias_table").filter(|_| self.back) else {
+        let Some(prefix) = name.strip_suffix("relative_position_bias_table").filter(|_| self.back) else {
             return Ok(None);
         };
-        let index = format!("{place}relative_position_index");
+        let index = format!("{prefix}relative_position_index");
         let wanted =
             |rule: &Rule| rule.change == Change::Reindex && Template(rule.from).matches(&index).is_some();
         if !self.naming.rules().any(wanted) {
@@ -207,37 +208,37 @@ impl Step {
     }
 }
 
-/// All ways that end in the model's own naming, the shortest first.
-fn ways(model: &str) -> Vec<Vec<Step>> {
+/// All paths of steps that end in the model's own naming, the shortest first.
+fn paths(model: &str) -> Vec<Vec<Step>> {
     let known = NAMINGS.iter().filter(|naming| naming.models.iter().any(|start| model.starts_with(start)));
     let steps = known.flat_map(|naming| [false, true].map(|back| Step { naming, back }));
     let steps: Vec<Step> = steps.filter(|step| !step.back || !step.naming.is_one_way()).collect();
-    let mut ways: Vec<Vec<Step>> = vec![Vec::new()];
+    let mut paths: Vec<Vec<Step>> = vec![Vec::new()];
     let mut reached = HashSet::from([own(model)]);
     let mut done = 0;
-    while done < ways.len() {
-        let target = ways[done].first().map_or(own(model), |step| step.origin());
+    while done < paths.len() {
+        let target = paths[done].first().map_or(own(model), |step| step.origin());
         for step in steps.iter().filter(|step| step.target() == target) {
             if reached.insert(step.origin()) {
-                ways.push([&[*step], ways[done].as_slice()].concat());
+                paths.push([&[*step], paths[done].as_slice()].concat());
             }
         }
         done += 1;
     }
-    ways
+    paths
 }
 
-/// The naming that a registered model has itself: its library's.
+/// The naming of a registered model: that of its library.
 fn own(model: &str) -> &str {
     model.split('/').next().unwrap_or_default()
 }
 
-fn follow(way: &[Step], name: &str) -> Option<String> {
-    way.iter().try_fold(name.to_owned(), |name, step| Some(step.translate(&name)?.0))
+fn follow(path: &[Step], name: &str) -> Option<String> {
+    path.iter().try_fold(name.to_owned(), |name, step| Some(step.translate(&name)?.0))
 }
 
-/// What wrappers put before every key: DistributedDataParallel, torch.compile, training frameworks, Flax's optimizers
-/// and the image half of its pairs of towers.
+/// Prefixes that wrappers add to every key: DistributedDataParallel, torch.compile, training frameworks,
+/// Flax's optimizers and the image tower of its two-tower models.
 const WRAPPERS: [&str; 8] = [
     "module.",
     "_orig_mod.",
@@ -248,14 +249,14 @@ const WRAPPERS: [&str; 8] = [
     "params/img/",
     "params/",
 ];
-/// What weight averaging and Flax keep beside the wrapped model; before a slash, a whole folder.
+/// Entries of weight averaging and Flax beside the wrapped model; with a trailing slash, a whole folder.
 const BESIDE: [&str; 5] = ["n_averaged", "opt/state/", "params/txt/", "params/t", "params/b"];
 
 fn is_beside(name: &str) -> bool {
     BESIDE.iter().any(|beside| name == *beside || (beside.ends_with('/') && name.starts_with(beside)))
 }
 
-/// Takes away what wrappers put before the keys, as far as all keys have it and the model's do not.
+/// Removes the prefixes of wrappers that all keys of the file have and the model's do not.
 fn unwrap(state: &mut StateDict, model: &[(String, Tensor)]) {
     let wrapped = |state: &StateDict, wrapper: &str| {
         let mut names = state.tensors.iter().map(|(name, _)| name).filter(|name| !is_beside(name));
@@ -275,10 +276,11 @@ fn unwrap(state: &mut StateDict, model: &[(String, Tensor)]) {
     }
 }
 
-/// Finds out by whose names a file's tensors go, and gives them the names (and the shapes) of the model's own; says
-/// which names they were. Where none fits, they stay under those that fit best, for [`super::compare`] to list what is wrong.
+/// Detects the naming of a file's tensors and translates their names (and shapes) to the model's; returns the
+/// detected naming. If none matches completely, the best one is used, and [`super::compare`] lists the
+/// differences.
 ///
-/// `model` is the registered name, `wanted` the tensors that it wants.
+/// `model` is the registered name, `wanted` the model's tensors.
 ///
 /// # Errors
 /// A tensor that the rules cannot reshape.
@@ -289,38 +291,38 @@ pub fn recognise<'a>(
 ) -> Result<(String, StateDict<'a>)> {
     unwrap(&mut state, wanted);
     let known: HashSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
-    let misfits = |way: &Vec<Step>| {
-        let names = state.tensors.iter().filter_map(|(name, _)| follow(way, name));
-        let (fit, misfit): (HashSet<_>, HashSet<_>) = names.partition(|name| known.contains(name.as_str()));
-        misfit.len() + known.len() - fit.len()
+    let mismatches = |path: &Vec<Step>| {
+        let names = state.tensors.iter().filter_map(|(name, _)| follow(path, name));
+        let (hits, misses): (HashSet<_>, HashSet<_>) = names.partition(|name| known.contains(name.as_str()));
+        misses.len() + known.len() - hits.len()
     };
-    let way = ways(model).into_iter().min_by_key(misfits).unwrap_or_default();
-    let naming = way.first().map_or(own(model), |step| step.origin()).to_owned();
-    for step in way {
+    let path = paths(model).into_iter().min_by_key(mismatches).unwrap_or_default();
+    let naming = path.first().map_or(own(model), |step| step.origin()).to_owned();
+    for step in path {
         state.tensors = step.apply(state.tensors).with_context(|| state.path.display().to_string())?;
     }
     Ok((naming, state))
 }
 
-/// Gives a model's tensors the names (and the shapes) that another library has for them.
+/// Translates a model's tensors to the names (and shapes) of another library.
 ///
 /// # Errors
-/// A [`Usage`] error for a library that has no such model, or that keeps tensors which this model does not have.
+/// A [`Usage`] error for a library that has no such model, or whose model has tensors that this one lacks.
 pub fn export(model: &str, tensors: Vec<(String, Tensor)>, naming: &str) -> Result<Vec<(String, Tensor)>> {
-    let mut ways = ways(model);
-    ways.retain(|way| !way.iter().any(|step| step.naming.is_one_way()));
-    let known = |way: &Vec<Step>| way.first().map_or(own(model), |step| step.origin());
-    let Some(way) = ways.iter().find(|way| known(way) == naming) else {
-        let names: Vec<&str> = ways.iter().map(known).collect();
-        bail!(Usage(format!("`{model}` has no names by `{naming}`; it has them by {}", names.join(", "))));
+    let mut paths = paths(model);
+    paths.retain(|path| !path.iter().any(|step| step.naming.is_one_way()));
+    let known = |path: &Vec<Step>| path.first().map_or(own(model), |step| step.origin());
+    let Some(path) = paths.iter().find(|path| known(path) == naming) else {
+        let names: Vec<&str> = paths.iter().map(known).collect();
+        bail!(Usage(format!("`{model}` has no naming `{naming}`; it has {}", names.join(", "))));
     };
     let mut tensors = tensors;
-    for step in way.iter().rev() {
+    for step in path.iter().rev() {
         let step = Step { back: !step.back, ..*step };
         let adds = |rule: &Rule| step.back && rule.to.is_none() && rule.change != Change::Reindex;
         if step.naming.rules().any(adds) {
             bail!(Usage(format!(
-                "`{naming}` keeps tensors that `{model}` does not have: name its own model instead"
+                "`{naming}` has tensors that `{model}` lacks; use the model of `{naming}` instead"
             )));
         }
         let mut renamed = Vec::with_capacity(tensors.len());
@@ -334,6 +336,6 @@ pub fn export(model: &str, tensors: Vec<(String, Tensor)>, naming: &str) -> Resu
         tensors = renamed;
     }
     let distinct: HashSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
-    ensure!(distinct.len() == tensors.len(), "`{model}` by `{naming}`: two tensors of one name");
+    ensure!(distinct.len() == tensors.len(), "`{model}` in the naming `{naming}`: two tensors have one name");
     Ok(tensors)
 }

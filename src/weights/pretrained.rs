@@ -1,4 +1,4 @@
-//! A model with its weights from a file.
+//! Models with weights from a file.
 
 use super::catalogue::{self, Entry};
 use super::{Archive, Classes, Hub, StateFile, adapt, load, recognise};
@@ -7,22 +7,22 @@ use crate::nn::Store;
 use anyhow::Result;
 use tch::Device;
 
-/// A model whose weights came from a file.
+/// A model with weights from a file.
 pub struct Pretrained {
     pub model: Box<dyn Model>,
     pub store: Store,
-    /// Whose names the file has for the tensors.
+    /// The library whose names the file has.
     pub naming: String,
-    /// Tensors of the classifier that start anew, because the file's has other classes, or the file has none.
+    /// Classifier tensors that are newly initialised because the file has other classes or no classifier.
     pub fresh: Vec<String>,
 }
 
-/// Builds the model of `spec` on `device` with the weights of a file, whatever library named them, adapted where `spec`
-/// differs from the pretrained model in classes, input channels or input size. A new classifier starts as its layer
-/// does, from the global generator.
+/// Builds the model of `spec` on `device` with the weights of a file in any known naming, adapted if `spec`
+/// differs from the pretrained model in classes, input channels, patch size or input size. A new classifier
+/// is initialised by its layer, from the global generator.
 ///
 /// # Errors
-/// Fields that make no network, or weights that are not this model's, with all that differs.
+/// An invalid `spec`, or weights that do not match the model; the message lists all differences.
 pub fn pretrained(
     spec: &ModelSpec,
     file: &StateFile,
@@ -30,10 +30,7 @@ pub fn pretrained(
     device: Device,
 ) -> Result<Pretrained> {
     let architecture = spec.resolve()?;
-    let store = match spec.set.is_empty() {
-        true => Store::uninitialised(device),
-        false => Store::new(device),
-    };
+    let store = if spec.set.is_empty() { Store::uninitialised(device) } else { Store::new(device) };
     let model = architecture.build(&store)?;
     let mut wanted = store.state_dict();
     let (naming, mut state) = recognise(architecture.name, file.state_dict()?, &wanted)?;
@@ -43,18 +40,19 @@ pub fn pretrained(
     Ok(Pretrained { model, store, naming, fresh })
 }
 
-/// The model of public weights, with what its library says of them: preprocessing, classes, data, licence.
+/// A model with public weights and their catalogue entry: preprocessing, classes, data, licence.
 pub struct Public {
     pub entry: &'static Entry,
     pub pretrained: Pretrained,
 }
 
-/// Builds a model on `device` with its public weights: `resnet50.a1_in1k`, `torchvision/vgg16.IMAGENET1K_V1`, or a bare model's
-/// default ones. The file comes from the cache or is fetched; `progress` hears file, bytes so far, and bytes in all.
+/// Builds a model on `device` with its public weights: `resnet50.a1_in1k`, `torchvision/vgg16.IMAGENET1K_V1`,
+/// or the default ones of a model without a tag. The file is fetched unless cached; `progress` receives the
+/// file, the bytes so far and the total.
 ///
 /// # Errors
-/// An unknown name (with the nearest), weights of a model that the registry does not have, a file that cannot be fetched
-/// or is not this model's.
+/// An unknown name (the message has the nearest one), weights of a model that is not registered, a file that
+/// cannot be fetched or does not match the model.
 pub fn from_pretrained(
     name: &str,
     device: Device,
@@ -71,17 +69,17 @@ impl Entry {
     /// The model that the file was saved from.
     ///
     /// # Errors
-    /// A model that the registry does not have.
+    /// A model that is not registered.
     pub fn spec(&self) -> Result<ModelSpec> {
         let mut spec = ModelSpec::new(&self.model);
         let fields = spec.resolve()?.fields()?;
-        // torchvision's features alone (of VGG-16) come with a classifier that is not a number.
+        // torchvision's features-only weights (of VGG-16) have a classifier filled with NaN.
         let classes = if self.naming() == "torchvision" && self.classes == 0 { 1000 } else { self.classes };
         if fields.get("num_classes").is_some_and(|default| default.as_i64() != Some(classes)) {
             spec.set("num_classes", &classes.to_string())?;
         }
-        // torchvision trained GoogLeNet and Inception v3 on another normalisation than its transforms give, and
-        // corrects it within the network.
+        // torchvision's GoogLeNet and Inception v3 were trained with another normalisation than its
+        // transforms use; the network converts its input.
         if self.naming() == "torchvision" && fields.contains_key("transform_input") {
             spec.set("transform_input", "true")?;
         }

@@ -1,20 +1,20 @@
-//! Tables of positions and kernels of patches in other sizes, with timm's numbers (`timm/layers/pos_embed.py`,
-//! `pos_embed_rel.py` and `patch_embed.py`).
+//! Resizes position tables and patch embedding kernels, with the same results as timm
+//! (`timm/layers/pos_embed.py`, `pos_embed_rel.py` and `patch_embed.py`).
 
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-/// How a grid of values gets another size.
+/// The interpolation of a grid of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resampling {
-    /// Bicubic with antialiasing, as timm does with a state_dict.
+    /// Bicubic with antialiasing, as timm uses for a state_dict.
     Bicubic,
-    /// Bilinear without antialiasing, as timm does with the `.npz` of the first releases.
+    /// Bilinear without antialiasing, as timm uses for the `.npz` of the first releases.
     Bilinear,
 }
 
 impl Resampling {
-    /// Images (N, C, h, w) in another size.
+    /// Resizes images (N, C, h, w).
     fn resize(self, images: &Tensor, size: [i64; 2]) -> Result<Tensor> {
         Ok(match self {
             Self::Bicubic => images.f_internal_upsample_bicubic2d_aa(size, false, None, None)?,
@@ -23,29 +23,29 @@ impl Resampling {
     }
 }
 
-/// No patch has a longer side, in pixels; a file cannot ask for a larger matrix.
-const LONGEST_SIDE: i64 = 256;
+/// Upper bound on the side of a patch in pixels, so that a file cannot ask for a huge matrix.
+const MAX_PATCH_SIDE: i64 = 256;
 
-/// The kernel (out, in, h, w) of a patch embedding for patches of another size, such that resized patches have about the
-/// same embedding: the pseudo-inverse of the resizing, applied to the kernel (FlexiViT, 2212.08013, Section 3.4; timm's
-/// `resample_patch_embed`). In float32.
+/// The kernel (out, in, h, w) of a patch embedding for another patch size, such that resized patches have
+/// about the same embedding: the kernel times the pseudo-inverse of the resize (FlexiViT, 2212.08013, Section
+/// 3.4; timm's `resample_patch_embed`). Computed in float32.
 ///
 /// # Errors
-/// A weight that is no kernel, or a patch of no pixels or of very many.
+/// A weight that is not a kernel, or a side of a patch out of range.
 pub fn patch_kernel(weight: &Tensor, new: [i64; 2], resampling: Resampling) -> Result<Tensor> {
     let &[_, _, h, w] = weight.size().as_slice() else {
-        anyhow::bail!("a patch embedding of shape {:?}", weight.size());
+        anyhow::bail!("shape {:?} is not that of a patch embedding", weight.size());
     };
     ensure!(
-        [h, w, new[0], new[1]].iter().all(|side| (1..=LONGEST_SIDE).contains(side)),
-        "patches of {h}×{w} and {}×{} pixels: a side has 1 to {LONGEST_SIDE}",
+        [h, w, new[0], new[1]].iter().all(|side| (1..=MAX_PATCH_SIDE).contains(side)),
+        "patches of {h}×{w} and {}×{} pixels: each side must be 1 to {MAX_PATCH_SIDE}",
         new[0],
         new[1]
     );
     if [h, w] == new {
         return Ok(weight.shallow_clone());
     }
-    // Rows and columns are resized one after the other; so the inverse is one of rows and one of columns.
+    // The resize is separable, and so is its pseudo-inverse.
     let inverse = |old: i64, new: i64| -> Result<Tensor> {
         let pixels = Tensor::f_eye(old, (Kind::Float, Device::Cpu))?.f_reshape([1, 1, old, old])?;
         let resized = resampling.resize(&pixels, [old, new])?.f_reshape([old, new])?;
@@ -56,11 +56,11 @@ pub fn patch_kernel(weight: &Tensor, new: [i64; 2], resampling: Resampling) -> R
     Ok(kernel.f_to_kind(weight.f_kind()?)?)
 }
 
-/// Absolute positions (1, prefix + h·w, width) at another grid, in float32; the prefix tokens stay (timm's
-/// `resample_abs_pos_embed`). Without `old` the table's grid is square.
+/// Resizes absolute position embeddings (1, prefix + h·w, width) to another grid, in float32; the prefix
+/// tokens are unchanged (timm's `resample_abs_pos_embed`). Without `old` the table's grid is square.
 ///
 /// # Errors
-/// A table that does not have the positions of the grid.
+/// A table whose number of positions does not match the grid.
 pub fn position_embedding(
     table: &Tensor,
     new: [i64; 2],
@@ -69,13 +69,13 @@ pub fn position_embedding(
     resampling: Resampling,
 ) -> Result<Tensor> {
     let &[1, count, width] = table.size().as_slice() else {
-        anyhow::bail!("positions of shape {:?}", table.size());
+        anyhow::bail!("shape {:?} is not that of position embeddings", table.size());
     };
     let side = (count - prefix).max(0).isqrt();
     let [h, w] = old.unwrap_or([side, side]);
     ensure!(
         prefix >= 0 && h > 0 && w > 0 && prefix + h * w == count,
-        "{count} positions are no {h}×{w} and {prefix}"
+        "{count} positions are not {h}×{w} and {prefix} prefix tokens"
     );
     if [h, w] == new {
         return Ok(table.shallow_clone());
@@ -88,18 +88,21 @@ pub fn position_embedding(
     Ok(Tensor::f_cat(&[table.f_narrow(1, 0, prefix)?, grid], 1)?)
 }
 
-/// Relative position biases (h·w, heads) for another window, `old` and `new` being the sizes 2·window − 1 of the tables:
-/// linear between points whose distances grow geometrically from the centre, so that near positions keep their
-/// resolution (timm's `resize_rel_pos_bias_table` without SciPy).
+/// Resizes relative position biases (h·w, heads) to another window; `old` and `new` are the tables' sizes
+/// (2·window − 1). Interpolates linearly between points whose distances grow geometrically from the centre,
+/// so that near positions keep their resolution (timm's `resize_rel_pos_bias_table` without SciPy).
 ///
 /// # Errors
-/// A table that does not have the positions of the old window.
+/// A table whose number of positions does not match the old window.
 pub fn relative_position_table(table: &Tensor, old: [i64; 2], new: [i64; 2]) -> Result<Tensor> {
     let &[count, heads] = table.size().as_slice() else {
-        anyhow::bail!("relative positions of shape {:?}", table.size());
+        anyhow::bail!("shape {:?} is not that of relative position biases", table.size());
     };
-    ensure!(count == old[0] * old[1], "{count} relative positions are no {}×{}", old[0], old[1]);
-    ensure!(old.iter().chain(&new).all(|n| *n > 1 && n % 2 == 1), "tables of {old:?} and {new:?}");
+    ensure!(count == old[0] * old[1], "{count} relative positions are not {}×{}", old[0], old[1]);
+    ensure!(
+        old.iter().chain(&new).all(|n| *n > 1 && n % 2 == 1),
+        "the sizes {old:?} and {new:?} of the tables must be odd and above 1"
+    );
     if old == new {
         return Ok(table.shallow_clone());
     }
@@ -110,8 +113,8 @@ pub fn relative_position_table(table: &Tensor, old: [i64; 2], new: [i64; 2]) -> 
     Ok(grid.f_permute([1, 2, 0])?.f_reshape([-1, heads])?.f_to_kind(kind)?)
 }
 
-/// The matrix (new, old) of linear interpolation from the geometric points to whole ones; beyond the last point its value
-/// holds.
+/// The matrix (new, old) of linear interpolation from the geometric points to integer ones, constant beyond
+/// the last point.
 fn interpolation(old: i64, new: i64) -> Result<Tensor> {
     let points = geometric_points(old, new);
     let mut matrix = vec![0f32; (old * new) as usize];
@@ -131,7 +134,7 @@ fn interpolation(old: i64, new: i64) -> Result<Tensor> {
     Ok(Tensor::from_slice(&matrix).f_reshape([new, old])?)
 }
 
-/// Points on both sides of 0 whose distances grow by a ratio that makes half of them reach half of `new`.
+/// Points on both sides of 0 whose distances grow by the ratio with which the outermost reach half of `new`.
 fn geometric_points(old: i64, new: i64) -> Vec<f64> {
     let half = old / 2;
     let reach = |ratio: f64| (1.0 - ratio.powi(half as i32)) / (1.0 - ratio);

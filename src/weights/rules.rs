@@ -1,4 +1,4 @@
-//! The rules by which libraries and their older versions name the same tensors; see [`super::naming`].
+//! Naming rules between libraries and their older versions; see [`super::naming`].
 
 use super::google;
 use super::naming::{Naming, Rule, position_index, rename, unflatten, without};
@@ -36,7 +36,7 @@ pub(super) const NAMINGS: &[Naming] = &[
         rules: &[OLD_DENSENET],
     },
     Naming { models: &["torchvision/vgg", "timm/vgg"], from: "torchvision", to: "timm", rules: &[VGG] },
-    // The paper's nets, and those of torchvision, with either head.
+    // The paper's and torchvision's networks, with either head.
     Naming { models: &["paper/vgg"], from: "fully connected", to: "paper", rules: &[VGG] },
     Naming { models: &["paper/vgg"], from: "paper", to: "fully convolutional", rules: &[VGG] },
     Naming { models: &["torchvision/vgg"], from: "fully connected", to: "torchvision", rules: &[VGG] },
@@ -133,17 +133,17 @@ const OLD_DENSENET: &[Rule] = &[
     rename("features.denseblock{b}.denselayer{l}.conv.{i}", "features.denseblock{b}.denselayer{l}.conv{i}"),
 ];
 
-/// timm has the first linear layers as convolutions.
+/// timm implements the first linear layers as convolutions.
 const VGG: &[Rule] = &[
     unflatten("classifier.0", "pre_logits.fc1", 7),
     unflatten("classifier.3", "pre_logits.fc2", 1),
     rename("classifier.6", "head.fc"),
 ];
 
-/// Heads of the training alone.
+/// Auxiliary heads, used in training only.
 const AUXILIARY: &[Rule] = &[without("AuxLogits"), without("aux1"), without("aux2")];
 
-/// The ends of the mobile nets.
+/// The stem and head of the mobile networks.
 const MOBILE_STEM: &[Rule] = &[rename("features.0.0", "conv_stem"), rename("features.0.1", "bn1")];
 const HEAD_7: &[Rule] = &[
     rename("features.7.0", "conv_head"),
@@ -179,7 +179,7 @@ const EFFICIENTNET_V2_FUSED: &[Rule] = &[
     rename("features.3.{b}.block.1.1", "blocks.2.{b}.bn2"),
 ];
 
-/// Inverted residuals with squeeze-excitation, of one place in both libraries.
+/// Inverted residual blocks with squeeze-excitation, for one position in both libraries.
 macro_rules! mb_conv {
     ($from:literal, $to:literal) => {
         &[
@@ -195,7 +195,7 @@ macro_rules! mb_conv {
     };
 }
 
-/// Those without; `$conv` and `$norm` are torchvision's names of the last two layers.
+/// The same without squeeze-excitation; `$conv` and `$norm` are torchvision's names of the last two layers.
 macro_rules! inverted {
     ($from:literal, $to:literal, $conv:literal, $norm:literal) => {
         &[
@@ -211,7 +211,7 @@ macro_rules! inverted {
 
 const MB_CONV: &[Rule] = mb_conv!("features.{s+1}.{b}", "blocks.{s}.{b}");
 
-/// torchvision counts blocks through all stages: what the last stage does not take is the one's before.
+/// torchvision numbers blocks across all stages, so that the rules go from the last stage to the first.
 const MOBILENET_V2: &[&[Rule]] = &[
     MOBILE_STEM,
     &[
@@ -231,7 +231,7 @@ const MOBILENET_V2: &[&[Rule]] = &[
     inverted!("features.{b+2}.conv", "blocks.1.{b}", ".2", ".3"),
 ];
 
-/// timm has the first linear layer as a convolution.
+/// timm implements the first linear layer as a convolution.
 const MOBILENET_V3_HEAD: &[Rule] =
     &[unflatten("classifier.0", "conv_head", 1), rename("classifier.3", "classifier")];
 

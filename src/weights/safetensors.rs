@@ -1,4 +1,4 @@
-//! The safetensors format: where its tensors are, and files of it written atomically.
+//! The safetensors format: locates the tensors of a file, and writes files atomically.
 
 use super::dtype;
 use super::file::{Bytes, TensorInfo};
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use tch::{Device, Tensor};
 
-/// A tensor's bytes in the order of its shape, fetched from its device when they are written.
+/// A tensor to write; its bytes are copied from its device, contiguous, when they are written.
 struct Source {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -47,7 +47,7 @@ impl View for Source {
     }
 }
 
-/// Writes named tensors and text metadata to `path`; the file is replaced whole or not at all.
+/// Writes named tensors and text metadata to `path`, atomically.
 ///
 /// # Errors
 /// A dtype that the format does not have, or a file that cannot be written.
@@ -59,13 +59,13 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String,
     atomic::write_with(path, |file| Ok(safetensors::serialize_to_file(sources, Some(metadata), file.path())?))
 }
 
-/// The tensors of a file in the order of its bytes, and the texts kept beside them.
+/// The tensors of a file in the order of their bytes, and the metadata.
 ///
 /// # Errors
-/// A file that is not sound safetensors, or a dtype that libtorch does not have.
+/// A file that is not valid safetensors, or a dtype that libtorch does not have.
 pub(super) fn read(file: &[u8]) -> Result<(Vec<TensorInfo>, HashMap<String, String>)> {
     let (header_size, header) = SafeTensors::read_metadata(file)
-        .map_err(|e| anyhow!("not a sound safetensors file ({e}); write or fetch it again"))?;
+        .map_err(|e| anyhow!("not a valid safetensors file ({e}); write or fetch it again"))?;
     // The file begins with the size of the header, in 8 bytes.
     let start = 8 + header_size;
     let mut tensors = Vec::new();

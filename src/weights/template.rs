@@ -1,16 +1,17 @@
-//! Templates of keys: literal text, and whole numbers in braces that may be scaled and shifted; see [`super::naming`].
+//! Templates of keys: literal text and whole numbers in braces, which may be scaled and shifted; see
+//! [`super::naming`].
 
-/// Text with numbers in braces.
+/// Literal text with expressions in braces.
 pub(super) struct Template(pub &'static str);
 
-/// A key that matched: the numbers by their letters, and what follows the template.
+/// A match: the number of each letter, and the rest of the key.
 pub(super) struct Matched<'a> {
     numbers: Vec<(&'static str, u64)>,
     pub rest: &'a str,
 }
 
 impl Matched<'_> {
-    /// Gives a letter that the key does not have its number.
+    /// Sets the number of a letter that is not in the key.
     pub(super) fn set(&mut self, letter: &'static str, number: u64) {
         self.numbers.push((letter, number));
     }
@@ -21,7 +22,7 @@ impl Matched<'_> {
 }
 
 impl Template {
-    /// Literal pieces, each with the expression that follows it.
+    /// Pieces of literal text, each with the expression that follows it.
     fn pieces(&self) -> impl Iterator<Item = (&'static str, Option<Expression>)> {
         self.0.split('}').map(|piece| match piece.split_once('{') {
             Some((literal, expression)) => (literal, Some(Expression::parse(expression))),
@@ -36,7 +37,7 @@ impl Template {
             let Some(expression) = expression else { continue };
             let digits = matched.rest.bytes().take_while(u8::is_ascii_digit).count();
             let (number, rest) = matched.rest.split_at(digits);
-            // Of 32 bits: scaled and shifted it still is a number.
+            // 32 bits, so that scaling and shifting cannot overflow.
             let number = expression.solve(number.parse::<u32>().ok()?.into())?;
             match matched.numbers.iter().find(|(letter, _)| *letter == expression.letter) {
                 Some(&(_, known)) if known != number => return None,
@@ -75,7 +76,7 @@ impl Expression {
         Self { factor, letter, shift: shift.parse().unwrap_or(0) }
     }
 
-    /// The letter's value that gives this number.
+    /// The value of the letter for which the expression is this number.
     fn solve(&self, number: u64) -> Option<u64> {
         let scaled = number.checked_sub(self.shift)?;
         (scaled % self.factor == 0).then_some(scaled / self.factor)

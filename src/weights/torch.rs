@@ -1,7 +1,8 @@
-//! Files of `torch.save` and `torch.jit.save`: the tensors among the values of their pickles.
+//! Files of `torch.save` and `torch.jit.save`: finds the tensors among the values of their pickles.
 //!
-//! The layout is that of PyTorch's `torch/serialization.py` and `torch/_utils.py`. A tensor is a call of a rebuilding
-//! function on a reference to a storage, an offset, a shape and strides; several tensors may share a storage.
+//! The layout is that of PyTorch's `torch/serialization.py` and `torch/_utils.py`. A tensor is a call of a
+//! rebuild function with a reference to a storage, an offset, a shape and strides; several tensors may share
+//! a storage.
 
 use super::dtype;
 use super::file::{Format, Group, MOST_DIMENSIONS, TensorInfo, WHOLE};
@@ -12,27 +13,27 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use tch::Kind;
 
-/// The number that the first pickle of a legacy file holds.
+/// The magic number in the first pickle of a legacy file.
 const LEGACY_MAGIC: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
 
-/// Whether a file begins with the pickle of the magic number, of whatever protocol.
+/// Whether a file begins with a pickle of the magic number, in any protocol.
 pub(super) fn is_legacy(file: &[u8]) -> bool {
     let start = &file[..file.len().min(32)];
     start.first() == Some(&0x80) && start.windows(LEGACY_MAGIC.len()).any(|bytes| bytes == LEGACY_MAGIC)
 }
 
-/// How many keys may lead to a state_dict, as in `checkpoint["model"]["state_dict"]`.
-const DEEPEST_KEY: usize = 2;
-/// How many modules may lie in each other in a TorchScript archive.
-const DEEPEST_MODULE: usize = 64;
-/// How often a tensor may be wrapped: a parameter of a Python subclass of Tensor is twice.
-const DEEPEST_WRAPPER: usize = 4;
-const LONGEST_KEY: usize = 512;
-/// Far above what checkpoints have. Values may be shared, so that a small file can spell very many names; this bounds
-/// the memory and the time that it can ask for.
-const MOST_VALUES: usize = 200_000;
+/// Maximum number of keys that lead to a state_dict, as in `checkpoint["model"]["state_dict"]`.
+const MAX_KEY_DEPTH: usize = 2;
+/// Maximum depth of nested modules in a TorchScript archive.
+const MAX_MODULE_DEPTH: usize = 64;
+/// Maximum depth of wrapped tensors; a parameter of a Python subclass of Tensor is wrapped twice.
+const MAX_WRAPPER_DEPTH: usize = 4;
+const MAX_KEY_LENGTH: usize = 512;
+/// Far more values than checkpoints have. Shared values let a small file spell very many names; this bounds
+/// the memory and time that it can take.
+const MAX_VALUES: usize = 200_000;
 
-/// The folder of the zip that holds `data.pkl`, with its slash.
+/// The folder of `data.pkl` in the zip, with its slash.
 pub(super) fn prefix(members: &[Member]) -> Option<&str> {
     let data =
         |member: &'_ Member| member.name.ends_with("/data.pkl") && member.name.matches('/').count() == 1;
@@ -41,14 +42,18 @@ pub(super) fn prefix(members: &[Member]) -> Option<&str> {
 
 /// The state_dicts of a zip of `torch.save` or `torch.jit.save`.
 pub(super) fn read_zip(file: &[u8], members: &[Member], prefix: &str) -> Result<(Format, Vec<Group>)> {
-    let mut places = HashMap::new();
+    let mut ranges = HashMap::new();
     for member in members {
         let Some(name) = member.name.strip_prefix(prefix) else { continue };
-        // PyTorch packs the code of TorchScript alone.
-        ensure!(!member.deflated || name.starts_with("code/"), "`{}` is packed; zip it stored", member.name);
-        places.insert(name, member.bytes.clone());
+        // PyTorch compresses only TorchScript code.
+        ensure!(
+            !member.deflated || name.starts_with("code/"),
+            "`{}` is compressed; zip it uncompressed",
+            member.name
+        );
+        ranges.insert(name, member.bytes.clone());
     }
-    let stored = |name: &str| places.get(name).and_then(|range| file.get(range.clone()));
+    let stored = |name: &str| ranges.get(name).and_then(|range| file.get(range.clone()));
     ensure!(
         stored("byteorder") != Some(b"big"),
         "written big-endian; save it again on a little-endian machine"
@@ -56,15 +61,15 @@ pub(super) fn read_zip(file: &[u8], members: &[Member], prefix: &str) -> Result<
     let read = |pickle: &str, folder: &str| -> Result<Option<Vec<Group>>> {
         let Some(bytes) = stored(pickle) else { return Ok(None) };
         let pickle = pickle::read(bytes).with_context(|| format!("`{prefix}{pickle}`"))?;
-        let storages = |key: &str| places.get(format!("{folder}/{key}").as_str()).cloned();
+        let storages = |key: &str| ranges.get(format!("{folder}/{key}").as_str()).cloned();
         Ok(Some(Reader { pickle: &pickle, storages: &storages, found: 0 }.groups()?))
     };
     let mut groups = read("data.pkl", "data")?.unwrap_or_default();
-    if !places.contains_key("constants.pkl") {
+    if !ranges.contains_key("constants.pkl") {
         return Ok((Format::Torch, groups));
     }
     if groups.is_empty() {
-        // A frozen module has its weights among the constants.
+        // A frozen module has its weights in the constants.
         groups = read("constants.pkl", "constants")?.unwrap_or_default();
     }
     Ok((Format::Torchscript, groups))
@@ -82,7 +87,7 @@ pub(super) fn read_legacy(file: &[u8]) -> Result<Vec<Group>> {
     let (version, system, data, keys) = (next("version")?, next("system")?, next("data")?, next("keys")?);
     ensure!(
         matches!(version.nodes[version.root], Node::Int(1001)),
-        "a version of torch.save that is not known"
+        "this version of torch.save's legacy format is not supported; save the file again"
     );
     let little = |(key, value): &(Id, Id)| match (&system.nodes[*key], &system.nodes[*value]) {
         (Node::Str(key), Node::Bool(false)) => key != "little_endian",
@@ -100,21 +105,24 @@ pub(super) fn read_legacy(file: &[u8]) -> Result<Vec<Group>> {
             kinds.insert(storage.key, storage.kind);
         }
     }
-    let Node::List(keys_in_order) = &keys.nodes[keys.root] else { bail!("no list of storages") };
-    let mut places = HashMap::new();
+    let Node::List(keys_in_order) = &keys.nodes[keys.root] else { bail!("expected a list of storages") };
+    let mut ranges = HashMap::new();
     for key in keys_in_order {
-        let Node::Str(key) = &keys.nodes[*key] else { bail!("a storage whose key is not text") };
-        let kind =
-            kinds.get(key.as_str()).with_context(|| format!("storage `{key}` belongs to no tensor"))?;
-        let count = file.get(at..at + 8).with_context(|| format!("storage `{key}`: the file is cut"))?;
+        let Node::Str(key) = &keys.nodes[*key] else { bail!("the key of a storage is not text") };
+        let kind = kinds
+            .get(key.as_str())
+            .with_context(|| format!("storage `{key}` does not belong to a tensor"))?;
+        let count =
+            file.get(at..at + 8).with_context(|| format!("storage `{key}`: the file is truncated"))?;
         let count = usize::try_from(i64::from_le_bytes(count.try_into()?));
         let length = count.ok().and_then(|count| count.checked_mul(kind.elt_size_in_bytes()));
         let end = length.and_then(|length| (at + 8).checked_add(length)).filter(|&end| end <= file.len());
-        let end = end.with_context(|| format!("storage `{key}`: the file is cut, or the length wrong"))?;
-        places.insert(key.as_str(), at + 8..end);
+        let end =
+            end.with_context(|| format!("storage `{key}`: the file is truncated, or the length is wrong"))?;
+        ranges.insert(key.as_str(), at + 8..end);
         at = end;
     }
-    let storages = |key: &str| places.get(key).cloned();
+    let storages = |key: &str| ranges.get(key).cloned();
     Reader { pickle: &data, storages: &storages, found: 0 }.groups()
 }
 
@@ -122,7 +130,7 @@ pub(super) fn read_legacy(file: &[u8]) -> Result<Vec<Group>> {
 struct Storage<'a> {
     kind: Kind,
     key: &'a str,
-    /// Elements before the first, in views of storages that PyTorch 0.3 wrote.
+    /// Elements before the first, for the storage views that PyTorch 0.3 wrote.
     skip: i64,
 }
 
@@ -139,7 +147,7 @@ impl<'a> Reader<'a> {
         let mut groups = Vec::new();
         let mut seen = HashSet::new();
         let mut level = vec![(String::new(), self.pickle.root)];
-        for _ in 0..=DEEPEST_KEY {
+        for _ in 0..=MAX_KEY_DEPTH {
             let mut deeper = Vec::new();
             for (key, id) in level {
                 if !seen.insert(id) {
@@ -156,7 +164,7 @@ impl<'a> Reader<'a> {
                         continue;
                     }
                     let key = if key.is_empty() { inner.clone() } else { format!("{key}.{inner}") };
-                    if key.len() <= LONGEST_KEY {
+                    if key.len() <= MAX_KEY_LENGTH {
                         self.count()?;
                         deeper.push((key, value));
                     }
@@ -167,7 +175,7 @@ impl<'a> Reader<'a> {
         Ok(groups)
     }
 
-    /// The tensors right under a mapping, under a TorchScript module with those of its submodules, or in a sequence.
+    /// The tensors directly in a mapping or a sequence, or in a TorchScript module and its submodules.
     fn group(&mut self, id: Id) -> Result<Vec<TensorInfo>> {
         let mut tensors = Tensors::default();
         match &self.pickle.nodes[id] {
@@ -189,29 +197,30 @@ impl<'a> Reader<'a> {
     }
 
     fn module(&mut self, id: Id, prefix: &str, depth: usize, tensors: &mut Tensors) -> Result<()> {
-        ensure!(depth < DEEPEST_MODULE, "modules in each other, {DEEPEST_MODULE} deep");
+        ensure!(depth < MAX_MODULE_DEPTH, "modules are nested more than {MAX_MODULE_DEPTH} deep");
         self.count()?;
         for (key, value) in self.items(id) {
             self.count()?;
             let Node::Str(key) = &self.pickle.nodes[key] else { continue };
-            ensure!(key.len() <= LONGEST_KEY, "a name of {} bytes", key.len());
+            ensure!(key.len() <= MAX_KEY_LENGTH, "a name of {} bytes is too long", key.len());
             let name = format!("{prefix}{key}");
-            ensure!(name.len() <= LONGEST_KEY, "a name of {} bytes", name.len());
-            match self.is_module(value) {
-                true => self.module(value, &format!("{name}."), depth + 1, tensors)?,
-                false => self.add(&name, value, tensors)?,
+            ensure!(name.len() <= MAX_KEY_LENGTH, "a name of {} bytes is too long", name.len());
+            if self.is_module(value) {
+                self.module(value, &format!("{name}."), depth + 1, tensors)?;
+            } else {
+                self.add(&name, value, tensors)?;
             }
         }
         Ok(())
     }
 
-    /// Keeps the value if it is a tensor. As in Python, the last of several values under one name counts.
+    /// Adds the value if it is a tensor. As in Python, the last of several values under one name wins.
     fn add(&mut self, name: &str, value: Id, tensors: &mut Tensors) -> Result<()> {
         if !matches!(self.pickle.nodes[value], Node::Call { .. }) {
             return Ok(());
         }
         self.count()?;
-        ensure!(name.len() <= LONGEST_KEY, "a name of {} bytes", name.len());
+        ensure!(name.len() <= MAX_KEY_LENGTH, "a name of {} bytes is too long", name.len());
         if let Some(tensor) = self.tensor(name, value, 0).with_context(|| format!("tensor `{name}`"))? {
             match tensors.index.get(name) {
                 Some(&i) => tensors.list[i] = tensor,
@@ -226,7 +235,7 @@ impl<'a> Reader<'a> {
 
     fn count(&mut self) -> Result<()> {
         self.found += 1;
-        ensure!(self.found <= MOST_VALUES, "more than {MOST_VALUES} values");
+        ensure!(self.found <= MAX_VALUES, "more than {MAX_VALUES} values");
         Ok(())
     }
 
@@ -237,12 +246,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether this is a module of TorchScript, whose attributes are its state.
+    /// Whether this is a TorchScript module, whose attributes are its state.
     fn is_module(&self, id: Id) -> bool {
         matches!(&self.pickle.nodes[id], Node::Call { callee, .. } if self.name_of(*callee).starts_with("__torch__."))
     }
 
-    /// Whether [`Self::items`] is worth asking, which copies them all: a value may be named very often.
+    /// Whether [`Self::items`] can be non-empty. Checked first, since it copies all items and a value may be
+    /// shared very often.
     fn may_have_items(&self, id: Id) -> bool {
         match &self.pickle.nodes[id] {
             Node::Dict(items) => !items.is_empty(),
@@ -251,7 +261,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Keys and values of a dict, of what behaves like one, or the attributes of an object.
+    /// Keys and values of a dict or dict-like object, or the attributes of an object.
     fn items(&self, id: Id) -> Vec<(Id, Id)> {
         let nodes = &self.pickle.nodes;
         match &nodes[id] {
@@ -261,7 +271,7 @@ impl<'a> Reader<'a> {
                 Node::Dict(items) => items.clone(),
                 _ => Vec::new(),
             },
-            // Python 2 gave the items of an OrderedDict as a list of pairs.
+            // Python 2 pickled the items of an OrderedDict as a list of pairs.
             Node::Call { callee, args, .. } if self.name_of(*callee) == "collections.OrderedDict" => {
                 let pair = |id: &Id| match &nodes[*id] {
                     Node::List(pair) | Node::Tuple(pair) => {
@@ -291,7 +301,7 @@ impl<'a> Reader<'a> {
     fn int(&self, id: Id) -> Result<i64> {
         match &self.pickle.nodes[id] {
             Node::Int(n) => Ok(*n),
-            _ => bail!("no integer where one belongs"),
+            _ => bail!("expected an integer"),
         }
     }
 
@@ -305,10 +315,10 @@ impl<'a> Reader<'a> {
         items.iter().map(|id| self.int(*id)).collect()
     }
 
-    /// The tensor that a value stands for, if it does.
+    /// The tensor of a value; `None` if it is not a tensor.
     ///
     /// # Errors
-    /// A tensor that is damaged, or of a sort that has no place in a model: sparse, quantized, on the meta device.
+    /// A tensor that is damaged or of an unsupported kind: sparse, quantized, on the meta device.
     fn tensor(&self, name: &str, id: Id, depth: usize) -> Result<Option<TensorInfo>> {
         match &self.pickle.nodes[id] {
             Node::Call { callee, args, .. } => self.rebuilt(name, *callee, *args, depth),
@@ -316,33 +326,38 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What calling a rebuilding function would have given.
+    /// The tensor that a call of a rebuild function would return.
     fn rebuilt(&self, name: &str, callee: Id, args: Id, depth: usize) -> Result<Option<TensorInfo>> {
-        ensure!(depth < DEEPEST_WRAPPER, "a tensor wrapped {depth} times");
+        ensure!(depth < MAX_WRAPPER_DEPTH, "a tensor is wrapped {depth} times");
         let (callee, args) = (self.name_of(callee), self.args(args));
         match (callee.strip_prefix("torch.").unwrap_or_default(), args) {
             ("_utils._rebuild_tensor", [storage, offset, shape, strides])
             | ("_utils._rebuild_tensor_v2", [storage, offset, shape, strides, ..]) => {
-                let Node::Persistent(storage) = &self.pickle.nodes[*storage] else { bail!("no storage") };
+                let Node::Persistent(storage) = &self.pickle.nodes[*storage] else {
+                    bail!("expected a storage")
+                };
                 let storage = self.storage(*storage)?;
                 self.strided(name, &storage, storage.kind, [*offset, *shape, *strides]).map(Some)
             }
             ("_utils._rebuild_tensor_v3", [storage, offset, shape, strides, _, _, dtype, ..]) => {
-                let Node::Persistent(storage) = &self.pickle.nodes[*storage] else { bail!("no storage") };
+                let Node::Persistent(storage) = &self.pickle.nodes[*storage] else {
+                    bail!("expected a storage")
+                };
                 let dtype_name = self.name_of(*dtype).strip_prefix("torch.").unwrap_or_default();
-                let dtype = dtype::of_torch(dtype_name).with_context(|| format!("dtype `{dtype_name}`"))?;
+                let dtype =
+                    dtype::of_torch(dtype_name).with_context(|| format!("unknown dtype `{dtype_name}`"))?;
                 self.strided(name, &self.storage(*storage)?, dtype.kind, [*offset, *shape, *strides])
                     .map(Some)
             }
             ("_utils._rebuild_parameter" | "_utils._rebuild_parameter_with_state", [data, ..]) => {
                 self.tensor(name, *data, depth + 1)
             }
-            // (function, type, arguments, attributes): the tensor without its Python type.
+            // (function, type, arguments, attributes): read as a plain tensor.
             ("_tensor._rebuild_from_type_v2", [function, _, args, ..]) => {
                 self.rebuilt(name, *function, *args, depth + 1)
             }
             (function, _) if function.starts_with("_utils._rebuild_") => {
-                bail!("`{callee}` makes a tensor that no model here takes")
+                bail!("tensors of `{callee}` are not supported")
             }
             _ => Ok(None),
         }
@@ -357,17 +372,17 @@ impl<'a> Reader<'a> {
     ) -> Result<TensorInfo> {
         let range = (self.storages)(storage.key);
         let range = range.with_context(|| format!("storage `{}` is not in the file", storage.key))?;
-        let offset = self.int(offset)?.checked_add(storage.skip).context("an offset that overflows")?;
+        let offset = self.int(offset)?.checked_add(storage.skip).context("an offset overflows")?;
         TensorInfo::strided(name, kind, self.ints(shape)?, self.ints(strides)?, range, offset)
     }
 
-    /// Reads `("storage", class, key, device, elements)`; legacy files add `(view, offset, elements)` or None.
+    /// Reads `("storage", class, key, device, elements)`; legacy files add None or `(view, offset, count)`.
     fn storage(&self, id: Id) -> Result<Storage<'a>> {
         let nodes = &self.pickle.nodes;
-        let [_, class, key, _, _, view @ ..] = self.args(id) else { bail!("a reference to no storage") };
+        let [_, class, key, _, _, view @ ..] = self.args(id) else { bail!("expected a storage reference") };
         let class = self.name_of(*class).strip_prefix("torch.").unwrap_or_default();
-        let kind = pickle::storage(class).with_context(|| format!("storage class `{class}`"))?;
-        let Node::Str(key) = &nodes[*key] else { bail!("a storage whose key is not text") };
+        let kind = pickle::storage(class).with_context(|| format!("unknown storage class `{class}`"))?;
+        let Node::Str(key) = &nodes[*key] else { bail!("the key of a storage is not text") };
         let skip = match view.first().map(|view| self.args(*view)) {
             Some([_, offset, _]) => self.int(*offset)?,
             _ => 0,
@@ -376,7 +391,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Tensors in the order in which their names came first.
+/// Tensors in the order in which their names first occur.
 #[derive(Default)]
 struct Tensors {
     list: Vec<TensorInfo>,

@@ -42,7 +42,7 @@ fn inspect_counts_the_pictures_of_a_folder() {
     fs::remove_dir_all(folder.path().join("val")).unwrap();
     let output = tchvision(&["data", "inspect", &name]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    assert!(text(&output.stderr).contains("there is no val and no test"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("has neither val nor test"), "{}", text(&output.stderr));
     let output = tchvision(&["data", "inspect", "imagenet-21k-goo"]);
     let message = text(&output.stderr);
     assert!(

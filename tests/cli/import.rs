@@ -70,7 +70,7 @@ fn weights_are_imported_once_and_failures_named() {
     fs::write(at("out").join(rows[0][1]), "damaged").unwrap();
     let (code, said) = import(folder.path(), &wanted);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("timm/resnet50.a1_in1k: already there"), "{said}");
+    assert!(said.contains("timm/resnet50.a1_in1k: already imported"), "{said}");
     let converted = fs::read_to_string(at("converted")).unwrap();
     let alexnet = "torchvision/alexnet.IMAGENET1K_V1";
     let models = [alexnet, "timm/resnet50.a1_in1k", alexnet, "timm/resnet18.a1_in1k"];
@@ -140,6 +140,6 @@ fn a_family_is_converted_and_verified_and_nothing_done_twice() {
     let before = written();
     let (code, said) = import();
     assert_eq!(code, 0, "{said}");
-    assert_eq!(said.matches("already there").count(), 2, "{said}");
+    assert_eq!(said.matches("already imported").count(), 2, "{said}");
     assert_eq!(written(), before);
 }

@@ -71,13 +71,13 @@ fn a_folder_has_a_class_a_sub_folder_in_sorted_order() {
     assert_eq!(train.label_counts(), [2, 2]);
 
     write(dir.join("val/yak/1.jpg"), "y");
-    refused(&name, dir, "`yak` is none of the 2 classes");
+    refused(&name, dir, "`yak` is not one of the 2 classes");
     fs::create_dir(dir.join("train/empty")).unwrap();
-    refused(&name, dir, "class `empty` has no pictures");
+    refused(&name, dir, "class `empty` has no images");
     refused("folder:/no/such/folder", dir, "/no/such/folder");
     fs::remove_dir_all(dir.join("val")).unwrap();
     fs::remove_dir(dir.join("train/empty")).unwrap();
-    refused(&name, dir, "there is no val and no test");
+    refused(&name, dir, "has neither val nor test");
 }
 
 /// Who only tests needs no training pictures.
@@ -165,7 +165,7 @@ fn a_list_has_a_path_and_a_label_a_line() {
     write(dir.join("classes.txt"), "a\nb\nc\nd\n");
     assert_eq!(open(&name, dir).unwrap().test.classes, ["a", "b", "c", "d"]);
     write(dir.join("classes.txt"), "a\nb\nc\n");
-    refused(&name, dir, "3 classes, and there is a label 3");
+    refused(&name, dir, "3 classes are too few for label 3");
     for wrong in ["c.jpg", "c.jpg one", "c.jpg -1", "c.jpg 99999999999"] {
         write(dir.join("val.txt"), format!("c.jpg 3\n{wrong}\n"));
         refused(&name, dir, "val.txt:2:");
@@ -222,17 +222,17 @@ fn wrong_shards_are_refused_by_name() {
         refused(&name, folder.path(), "set-train-1.tar");
     }
     for (entries, part) in [
-        (&[("a.jpg", b"1".as_slice())][..], "no .cls and no .json"),
-        (&[("a.cls", b"1")], "has no picture"),
-        (&[("a.jpg", b"1"), ("a.cls", b"many")], "is no class number"),
-        (&[("a.jpg", b"1"), ("a.json", b"{}")], "no `label`"),
+        (&[("a.jpg", b"1".as_slice())][..], "neither a .cls nor a .json"),
+        (&[("a.cls", b"1")], "has no image"),
+        (&[("a.jpg", b"1"), ("a.cls", b"many")], "is not a class number"),
+        (&[("a.jpg", b"1"), ("a.json", b"{}")], "neither `label`"),
     ] {
         write(shard.clone(), tar(entries));
         refused(&name, folder.path(), part);
         refused(&name, folder.path(), "sample `a`");
     }
     write(shard, b"no archive".repeat(200));
-    refused(&name, folder.path(), "not a sound tar archive");
+    refused(&name, folder.path(), "not a valid tar archive");
     refused("webdataset:/no/such/folder", folder.path(), "/no/such/folder");
 }
 
@@ -378,7 +378,7 @@ fn imagenet_1k_is_read_as_downloaded_and_as_unpacked() {
     }
     fs::remove_file(dir.join("ILSVRC2012_img_train.tar")).unwrap();
     fs::remove_file(dir.join("ILSVRC2012_img_val.tar")).unwrap();
-    refused("imagenet-1k", root, "there is no train and no ILSVRC2012_img_train.tar");
+    refused("imagenet-1k", root, "has neither train nor ILSVRC2012_img_train.tar");
     for class in classes {
         for (name, bytes) in [0, 1].map(|i| picture(class, i)) {
             write(dir.join("train").join(&synsets[class]).join(name), bytes);
@@ -393,7 +393,7 @@ fn imagenet_1k_is_read_as_downloaded_and_as_unpacked() {
     write(dir.join(&kit[0].0), "1\n8\n1001\n");
     refused("imagenet-1k", root, "ground_truth.txt:3");
     write(dir.join("val/n00000000/x.jpg"), "x");
-    refused("imagenet-1k", root, "`n00000000` is none of the 1000 classes");
+    refused("imagenet-1k", root, "`n00000000` is not one of the 1000 classes");
 }
 
 /// The MATLAB reader of the kit on whatever bytes come: an error or labels, never a panic.
@@ -407,7 +407,7 @@ fn a_damaged_kit_is_an_error() {
     write(dir.join(truth.0), truth.1);
     for cut in (0..meta.len()).step_by(97) {
         write(dir.join(&name), &meta[..cut]);
-        refused("imagenet-1k", dir, "not the kit of ILSVRC 2012");
+        refused("imagenet-1k", dir, "not the devkit of ILSVRC 2012");
     }
     let mut stream = data::Stream::new(0, "damage", 0, 0);
     for _ in 0..100 {

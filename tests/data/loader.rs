@@ -231,7 +231,7 @@ fn pictures_that_cannot_be_read_are_skipped_named_once_and_counted() {
     }
     let batches: Vec<_> = train_loader(folder.path(), |config| config.batch_size = 8).epoch(0, 0).collect();
     let error = format!("{:#}", batches[0].as_ref().err().unwrap());
-    assert!(batches.len() == 1 && error.contains("no picture of its batch of 8"), "{error}");
+    assert!(batches.len() == 1 && error.contains("none of the 8 images in its batch"), "{error}");
     assert!(error.contains("train/") && error.contains("neither JPEG"), "{error}");
 }
 
@@ -284,10 +284,10 @@ fn impossible_augmentation_is_refused() {
     };
     let crop = || Augment::RandomResizedCrop(RandomResizedCrop::default());
     refused(vec![Augment::PadCrop(4)], "use random_resized_crop");
-    refused(vec![Augment::Flip, crop()], "a crop comes first");
+    refused(vec![Augment::Flip, crop()], "the crop must come first");
     refused(vec![Augment::ScaleJitter(ScaleJitter { min: 20, max: 30 })], "`image_size` 24");
     let upside_down = RandomResizedCrop { scale: [0.5, 0.1], ..RandomResizedCrop::default() };
-    refused(vec![Augment::RandomResizedCrop(upside_down)], "must be positive and rise");
+    refused(vec![Augment::RandomResizedCrop(upside_down)], "must be positive and ascending");
     let yaml = "dataset: 'folder:X'\naugment: [{random_resized_crop: {scale: [0.35, 1]}}, flip, {color_jitter: {hue: 0.1}}]\nmix: {mixup: 0.2}\n";
     let config: DataConfig = tchvision::yaml::parse(yaml, "test").unwrap();
     assert_eq!(config.augment.len(), 3);

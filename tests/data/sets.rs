@@ -72,17 +72,17 @@ fn wrong_idx_files_are_refused_by_name() {
     let whole = fs::read(&images).unwrap();
     for cut in [0, 5, whole.len() / 2, whole.len() - 1] {
         fs::write(&images, &whole[..cut]).unwrap();
-        refused("not a sound IDX file");
+        refused("not a valid IDX file");
     }
     let wrong = |file: Vec<u8>, part: &str| {
         fs::write(&images, gz(&file)).unwrap();
         refused(part);
     };
-    wrong(idx(&[6, 4, 5], &[0; 119]), "cut: 119 of 120 bytes");
-    wrong(idx(&[6, 4, 5], &[0; 121]), "bytes follow");
+    wrong(idx(&[6, 4, 5], &[0; 119]), "truncated: 119 of 120 bytes");
+    wrong(idx(&[6, 4, 5], &[0; 121]), "data after the 120 bytes");
     wrong(idx(&[6, 20], &[0; 120]), "magic number");
-    wrong(idx(&[u32::MAX, u32::MAX, u32::MAX], &[0; 120]), "impossible sizes");
-    wrong(idx(&[0, 4, 5], &[]), "impossible sizes");
+    wrong(idx(&[u32::MAX, u32::MAX, u32::MAX], &[0; 120]), "out of range");
+    wrong(idx(&[0, 4, 5], &[]), "out of range");
     wrong(idx(&[5, 4, 5], &[0; 100]), "6 labels for 5 images");
     // A label that no class has.
     fs::write(&images, &whole).unwrap();
@@ -150,14 +150,14 @@ fn wrong_cifar_archives_are_refused_by_name() {
         assert!(error.contains(part) && error.contains("cifar-10-binary"), "{part:?} is not in {error:?}");
     };
     let whole = archive(&cifar_files());
-    refused(&whole[..whole.len() / 2], "not a sound archive");
-    refused(b"no archive at all", "not a sound archive");
+    refused(&whole[..whole.len() / 2], "not a valid archive");
+    refused(b"no archive at all", "not a valid archive");
     let mut files = cifar_files();
     files.remove(2);
     refused(&archive(&files), "`data_batch_3.bin` is missing");
     let mut files = cifar_files();
     files[1].1.truncate(4000);
-    refused(&archive(&files), "no multiple of 3073");
+    refused(&archive(&files), "not a multiple of 3073");
     let mut files = cifar_files();
     files[6].1.truncate(20);
     refused(&archive(&files), "class names, want 10");

@@ -316,7 +316,7 @@ fn what_does_not_fit_is_refused_before_training() {
     let out = lab.train(&yaml, &dir);
     assert_eq!(out.status.code(), Some(1));
     assert!(
-        text(&out.stderr).contains("last.safetensors: not a sound safetensors file"),
+        text(&out.stderr).contains("last.safetensors: not a valid safetensors file"),
         "{}",
         text(&out.stderr)
     );

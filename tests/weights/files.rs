@@ -104,7 +104,7 @@ fn what_is_no_file_of_tensors_is_named() {
     assert!(said(b"version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
     assert!(said(b"\x80\x04N.").contains("a pickle, but not of torch.save"));
     assert!(said(b"PK\x05\x06").contains("no weights of a known format"));
-    assert!(said(b"PK\x03\x04").contains("without its directory"));
+    assert!(said(b"PK\x03\x04").contains("has no directory"));
     assert!(message(Archive::open(&folder.path().join("none"))).contains("cannot be opened"));
 }
 
@@ -258,8 +258,8 @@ fn loading_is_strict_and_whole_or_not_at_all() {
         "net.pth",
         "missing `extra.weight`",
         "unexpected `conv.weight`",
-        "`bn.bias` has shape [2], the model wants [1]",
-        "`head.1.bias` is float32, the model wants int64",
+        "`bn.bias` has shape [2], the model's is [1]",
+        "`head.1.bias` is float32, the model's is int64",
     ] {
         assert!(text.contains(part), "{text}");
     }

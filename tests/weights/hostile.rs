@@ -290,12 +290,12 @@ fn sizes_of_a_zip_that_lie_are_refused() {
         change(&mut member);
         victim.fails(&zip(local(&array), &[member]))
     };
-    assert!(one(&|m| m.at = 1).contains("not where the directory says"));
-    assert!(one(&|m| m.at = u32::MAX - 1).contains("a length or an offset wrong"));
+    assert!(one(&|m| m.at = 1).contains("not at the offset in the directory"));
+    assert!(one(&|m| m.at = u32::MAX - 1).contains("a length or an offset is wrong"));
     assert!(one(&|m| (m.packed, m.length) = (length + 999, length + 999)).contains("`x.npy`"));
     assert!(one(&|m| (m.packed, m.length) = (u32::MAX, u32::MAX)).contains("`x.npy`"));
     assert!(one(&|m| m.length += 1).contains("its two lengths differ"));
-    assert!(one(&|m| m.method = 12).contains("packed by method 12"));
+    assert!(one(&|m| m.method = 12).contains("compressed by method 12"));
     assert!(one(&|m| m.method = 8).contains("array `x`"));
 }
 
@@ -341,7 +341,7 @@ fn arrays_that_are_no_tensors_are_refused() {
         ("'<f4'", &format!("({huge}, {huge})"), "overflows"),
         ("'<f4'", &format!("({huge}9,)"), "shape"),
         ("'<f4'", &format!("({})", "1,".repeat(65)), "65 dimensions"),
-        ("'<f4'", "2", "without a shape"),
+        ("'<f4'", "2", "has no shape"),
     ] {
         let message = victim.fails(&npy(descr, shape, &[0; 8]));
         assert!(message.contains(why), "{descr} {shape}: {message}");

@@ -118,10 +118,7 @@ fn wrappers_before_the_keys_are_taken_away() {
 #[test]
 fn a_library_without_the_model_has_no_names_for_it() {
     let error = weights::export("paper/resnet20", Vec::new(), "timm").err().unwrap();
-    assert!(
-        error.to_string().contains("`paper/resnet20` has no names by `timm`; it has them by paper"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("`paper/resnet20` has no naming `timm`; it has paper"), "{error}");
     assert!(error.is::<tchvision::Usage>());
 }
 
@@ -201,7 +198,7 @@ fn only_stem_and_classifier_are_adapted() {
     assert!(weights::adapt(&mut file, &plain, &model, Classes::New).unwrap().is_empty());
     let (model, mut file) = with_file(&spec);
     let error = weights::adapt(&mut file, &spec, &model, Classes::Selected(&[10])).err().unwrap();
-    assert!(format!("{error:#}").contains("no class 10: there are 10"), "{error:#}");
+    assert!(format!("{error:#}").contains("no class 10: the file has 10"), "{error:#}");
 
     // Another width is another model.
     let mut wide = ModelSpec::new("paper/resnet20");
@@ -230,7 +227,7 @@ fn absolute_positions_of_swin_are_for_one_size() {
     weights::adapt(&mut file, &spec, &model, Classes::New).unwrap();
     let error = weights::load(&file, &model).unwrap_err().to_string();
     assert!(
-        error.contains("`absolute_pos_embed` has shape [1, 64, 8], the model wants [1, 256, 8]"),
+        error.contains("`absolute_pos_embed` has shape [1, 64, 8], the model's is [1, 256, 8]"),
         "{error}"
     );
 }

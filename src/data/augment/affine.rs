@@ -1,13 +1,13 @@
-//! Affine movements of pixels, in the arithmetic of Pillow's `Geometry.c`.
+//! Affine transforms, with the arithmetic of Pillow's `Geometry.c`.
 
 use super::operation::Filling;
 use crate::data::image::RgbImage;
 
-/// From a place in the new picture to the one in the old: x' = a x + b y + c, y' = d x + e y + f.
+/// Maps output coordinates to input coordinates: x' = a x + b y + c, y' = d x + e y + f.
 pub(super) struct Affine(pub [f64; 6]);
 
 impl Affine {
-    /// Counter-clockwise about the centre, as Pillow's `Image.rotate`.
+    /// Counter-clockwise about the centre, like Pillow's `Image.rotate`.
     pub fn rotation(degrees: f64, width: usize, height: usize) -> Self {
         let angle = -degrees.rem_euclid(360.0).to_radians();
         let round = |value: f64| (value * 1e15).round_ties_even() / 1e15;
@@ -38,19 +38,19 @@ impl Affine {
     }
 }
 
-/// Where in the pixels a column begins; columns beyond the edge repeat it.
+/// The offset of a column in a row; columns beyond the edge repeat it.
 fn column(image: &RgbImage, x: isize) -> usize {
     3 * x.clamp(0, image.width as isize - 1) as usize
 }
 
-/// The pixels of a row, where the picture has it.
+/// The pixels of a row, if it is within the image.
 fn row(image: &RgbImage, y: isize) -> Option<&[u8]> {
     let y = usize::try_from(y).ok().filter(|&y| y < image.height)?;
     Some(&image.pixels[3 * y * image.width..][..3 * image.width])
 }
 
-/// The first row that is within the picture.
-fn first_row(image: &RgbImage, y: isize) -> &[u8] {
+/// The row, clamped to the image.
+fn clamped_row(image: &RgbImage, y: isize) -> &[u8] {
     row(image, y.clamp(0, image.height as isize - 1)).unwrap_or_default()
 }
 
@@ -58,7 +58,7 @@ fn bilinear(image: &RgbImage, x: f64, y: f64) -> [u8; 3] {
     let (left, top) = (x.floor(), y.floor());
     let (dx, dy) = (x - left, y - top);
     let columns = [0, 1].map(|i| column(image, left as isize + i));
-    let upper = first_row(image, top as isize);
+    let upper = clamped_row(image, top as isize);
     let lower = row(image, top as isize + 1).unwrap_or(upper);
     std::array::from_fn(|channel| {
         let mix = |a: f64, b: f64, at: f64| a + (b - a) * at;
@@ -74,7 +74,7 @@ fn bicubic(image: &RgbImage, x: f64, y: f64) -> [u8; 3] {
     let (left, top) = (x.floor(), y.floor());
     let (dx, dy) = (x - left, y - top);
     let columns = [-1, 0, 1, 2].map(|i| column(image, left as isize + i));
-    let mut rows = [first_row(image, top as isize - 1); 4];
+    let mut rows = [clamped_row(image, top as isize - 1); 4];
     for i in 1..4 {
         // A row beyond the edge repeats the one before it.
         rows[i] = row(image, top as isize - 1 + i as isize).unwrap_or(rows[i - 1]);
@@ -85,7 +85,7 @@ fn bicubic(image: &RgbImage, x: f64, y: f64) -> [u8; 3] {
     })
 }
 
-/// The curve through the middle two of four values, `at` in [0, 1) between them.
+/// Cubic interpolation between the middle two of four values, `at` in [0, 1).
 fn cubic([v1, v2, v3, v4]: [f64; 4], at: f64) -> f64 {
     let p2 = -v1 + v3;
     let p3 = 2.0 * (v1 - v2) + v3 - v4;

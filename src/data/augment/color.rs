@@ -9,26 +9,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ColorJitter {
-    /// The factor is in [1 − x, 1 + x], not below 0; 0 leaves the picture alone.
+    /// The factor is drawn from [max(0, 1 − x), 1 + x]; x = 0 leaves the image unchanged.
     pub brightness: f64,
     pub contrast: f64,
     pub saturation: f64,
-    /// The shift is in [−x, x] of the colour circle, x up to 0.5.
+    /// The shift is drawn from [−x, x], as a fraction of the colour circle; x is at most 0.5.
     pub hue: f64,
 }
 
 impl ColorJitter {
     pub(super) fn validate(&self) -> Result<()> {
         let Self { brightness, contrast, saturation, hue } = *self;
-        let sound = |x: f64| x >= 0.0 && x.is_finite();
+        let valid = |x: f64| x >= 0.0 && x.is_finite();
         ensure!(
-            [brightness, contrast, saturation, hue].into_iter().all(sound) && hue <= 0.5,
-            "`color_jitter`: {self:?} must not be negative, hue not above 0.5"
+            [brightness, contrast, saturation, hue].into_iter().all(valid) && hue <= 0.5,
+            "`color_jitter`: the numbers of {self:?} must not be negative, nor hue above 0.5"
         );
         Ok(())
     }
 
-    /// The operations on one picture.
+    /// Draws the operations for one image.
     pub fn draw(&self, stream: &mut Stream) -> Vec<Operation> {
         let mut factor = |x: f64| (x > 0.0).then(|| stream.between((1.0 - x).max(0.0), 1.0 + x));
         let (brightness, contrast, saturation) =
@@ -48,17 +48,18 @@ impl ColorJitter {
     }
 }
 
-/// Adds multiples of the principal components of the colours to all pixels, normally distributed (AlexNet, section 4.1).
+/// Adds normally distributed multiples of the principal components of the colours to all pixels (AlexNet,
+/// section 4.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lighting {
     /// Standard deviation of the multiples.
     pub std: f64,
-    /// The components are those of the training pictures' colours, computed before the first epoch.
+    /// Compute the components from the training images before the first epoch.
     pub training_set: bool,
-    /// Of the colours' covariance, where white is 1; ImageNet's when absent.
+    /// Of the covariance of the colours, for pixels in [0, 1]. Default: ImageNet's.
     pub eigenvalues: [f64; 3],
-    /// A row a colour, a column an eigenvector.
+    /// One row per colour, one column per eigenvector.
     pub eigenvectors: [[f64; 3]; 3],
 }
 
@@ -78,7 +79,7 @@ impl Default for Lighting {
 }
 
 impl Lighting {
-    /// Takes the principal components of colours with this covariance, the largest first.
+    /// Sets the components to the principal components of this covariance of colours, in descending order.
     pub fn set_components(&mut self, covariance: [[f64; 3]; 3]) {
         let (values, vectors) = eigen(covariance);
         let mut order = [0, 1, 2];
@@ -87,7 +88,7 @@ impl Lighting {
         self.eigenvectors = vectors.map(|row| order.map(|i| row[i]));
     }
 
-    /// What is added to red, green and blue, where white is 1.
+    /// Draws the offsets of red, green and blue, for pixels in [0, 1].
     pub fn draw(&self, stream: &mut Stream) -> [f32; 3] {
         let multiples = self.eigenvalues.map(|value| value * self.std * stream.normal());
         self.eigenvectors.map(|row| {
@@ -96,21 +97,21 @@ impl Lighting {
     }
 }
 
-/// Eigenvalues of a symmetric matrix, and its eigenvectors as columns (Jacobi's rotations).
+/// Eigenvalues of a symmetric matrix, and its eigenvectors as columns (Jacobi eigenvalue algorithm).
 fn eigen(mut a: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
     const SWEEPS: usize = 32;
     let mut vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
     for (p, q) in [(0, 1), (0, 2), (1, 2)].into_iter().cycle().take(3 * SWEEPS) {
-        // The angle that makes the element (p, q) zero.
+        // The rotation that zeroes the element (p, q).
         let angle = 0.5 * (2.0 * a[p][q]).atan2(a[q][q] - a[p][p]);
         let (sin, cos) = angle.sin_cos();
-        let turn = |x: f64, y: f64| (cos * x - sin * y, sin * x + cos * y);
+        let rotate = |x: f64, y: f64| (cos * x - sin * y, sin * x + cos * y);
         for row in a.iter_mut().chain(&mut vectors) {
-            (row[p], row[q]) = turn(row[p], row[q]);
+            (row[p], row[q]) = rotate(row[p], row[q]);
         }
         let rows = (a[p], a[q]);
-        a[p] = std::array::from_fn(|i| turn(rows.0[i], rows.1[i]).0);
-        a[q] = std::array::from_fn(|i| turn(rows.0[i], rows.1[i]).1);
+        a[p] = std::array::from_fn(|i| rotate(rows.0[i], rows.1[i]).0);
+        a[q] = std::array::from_fn(|i| rotate(rows.0[i], rows.1[i]).1);
     }
     ([a[0][0], a[1][1], a[2][2]], vectors)
 }

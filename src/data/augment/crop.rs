@@ -1,4 +1,4 @@
-//! Which part of a picture is taken for training.
+//! Random crops for training.
 
 use crate::data::Stream;
 use crate::data::image::{Encoded, Interpolation, Resize, RgbImage};
@@ -14,13 +14,13 @@ pub struct Rectangle {
     pub height: usize,
 }
 
-/// A part of random area and aspect ratio, resized (GoogLeNet, 1409.4842; torchvision's `RandomResizedCrop`).
+/// A crop of random area and aspect ratio, resized (GoogLeNet, 1409.4842; torchvision's `RandomResizedCrop`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandomResizedCrop {
-    /// Least and most share of the area.
+    /// Minimum and maximum fraction of the image's area.
     pub scale: [f64; 2],
-    /// Least and most width over height.
+    /// Minimum and maximum aspect ratio, width over height.
     pub ratio: [f64; 2],
 }
 
@@ -30,8 +30,8 @@ impl Default for RandomResizedCrop {
     }
 }
 
-/// The short side is resized to a random length, and a square of the wanted size is taken anywhere (VGG, 1409.1556).
-/// With both lengths 256 it is AlexNet's crop.
+/// Resizes the short side to a random length and takes a random square crop (VGG, 1409.1556). With both
+/// lengths 256 it is AlexNet's crop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScaleJitter {
@@ -50,20 +50,20 @@ impl RandomResizedCrop {
         let ordered = |[low, high]: [f64; 2]| 0.0 < low && low <= high && high.is_finite();
         ensure!(
             ordered(self.scale) && ordered(self.ratio) && self.scale[1] <= 1.0,
-            "`random_resized_crop`: {:?} and {:?} must be positive and rise, scale up to 1",
+            "`random_resized_crop`: scale {:?} and ratio {:?} must be positive and ascending, scale up to 1",
             self.scale,
             self.ratio
         );
         Ok(())
     }
 
-    /// The part of a picture of this size.
+    /// Draws the crop for an image of this size.
     pub fn part(&self, width: usize, height: usize, stream: &mut Stream) -> Rectangle {
         let (w, h) = (width as f64, height as f64);
-        let [least, most] = self.ratio;
+        let [min, max] = self.ratio;
         for _ in 0..10 {
             let area = w * h * stream.between(self.scale[0], self.scale[1]);
-            let ratio = stream.between(least.ln(), most.ln()).exp();
+            let ratio = stream.between(min.ln(), max.ln()).exp();
             let wide = (area * ratio).sqrt().round_ties_even() as usize;
             let high = (area / ratio).sqrt().round_ties_even() as usize;
             if (1..=width).contains(&wide) && (1..=height).contains(&high) {
@@ -72,10 +72,10 @@ impl RandomResizedCrop {
                 return Rectangle { left, top, width: wide, height: high };
             }
         }
-        // The middle, as much of it as has an allowed ratio.
+        // The largest centre crop with an allowed ratio.
         let (wide, high) = match w / h {
-            ratio if ratio < least => (width, (w / least).round_ties_even() as usize),
-            ratio if ratio > most => ((h * most).round_ties_even() as usize, height),
+            ratio if ratio < min => (width, (w / min).round_ties_even() as usize),
+            ratio if ratio > max => ((h * max).round_ties_even() as usize, height),
             _ => (width, height),
         };
         let (wide, high) = (wide.clamp(1, width), high.clamp(1, height));
@@ -100,7 +100,7 @@ impl ScaleJitter {
     pub(super) fn validate(&self, side: usize) -> Result<()> {
         ensure!(
             side <= self.min as usize && self.min <= self.max && self.max <= 1 << 14,
-            "`scale_jitter`: {} to {} must rise, and not be below `image_size` {side}",
+            "`scale_jitter`: min {} and max {} must be ascending and not below `image_size` {side}",
             self.min,
             self.max
         );

@@ -1,4 +1,4 @@
-//! Random erasing (1708.04896) as timm has it: on normalised pixels, where 0 is the mean colour.
+//! Random erasing (1708.04896) as in timm: on normalised pixels, where 0 is the mean colour.
 
 use super::Rectangle;
 use crate::data::Stream;
@@ -10,25 +10,25 @@ use tch::Tensor;
 #[serde(deny_unknown_fields, default)]
 pub struct RandomErasing {
     pub probability: f64,
-    /// Least and most share of the area, of all rectangles together.
+    /// Minimum and maximum fraction of the image's area, for all rectangles together.
     pub area: [f64; 2],
-    /// Least height over width; the most is its inverse.
+    /// Minimum height over width; the maximum is its inverse.
     pub min_aspect: f64,
     pub mode: Erasure,
-    /// Least and most rectangles.
+    /// Minimum and maximum number of rectangles.
     pub count: [u32; 2],
 }
 
-/// What takes the place of the pixels.
+/// What the erased pixels are replaced by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Erasure {
     /// The mean colour.
     #[default]
     Const,
-    /// A normally distributed colour.
+    /// One normally distributed colour.
     Rand,
-    /// A normally distributed colour a pixel.
+    /// A normally distributed colour per pixel.
     Pixel,
 }
 
@@ -46,22 +46,22 @@ impl Default for RandomErasing {
 
 impl RandomErasing {
     pub(super) fn validate(&self) -> Result<()> {
-        let Self { probability, area: [least, most], min_aspect, count: [few, many], .. } = *self;
+        let Self { probability, area: [min_area, max_area], min_aspect, count: [few, many], .. } = *self;
         ensure!(
             (0.0..=1.0).contains(&probability)
-                && 0.0 <= least
-                && least <= most
-                && most <= 1.0
+                && 0.0 <= min_area
+                && min_area <= max_area
+                && max_area <= 1.0
                 && 0.0 < min_aspect
                 && min_aspect <= 1.0
                 && (1..=many).contains(&few)
                 && many <= 100,
-            "`random_erasing`: {self:?} is not possible"
+            "`random_erasing`: a number of {self:?} is out of range"
         );
         Ok(())
     }
 
-    /// The rectangles of a picture of this size.
+    /// Draws the rectangles for an image of this size.
     pub fn draw(&self, width: usize, height: usize, stream: &mut Stream) -> Vec<Rectangle> {
         if stream.uniform() >= self.probability {
             return Vec::new();
@@ -89,7 +89,7 @@ impl RandomErasing {
 }
 
 impl Erasure {
-    /// Erases a rectangle of one normalised picture (C, H, W). Colours come from libtorch's generator.
+    /// Erases a rectangle of one normalised image (C, H, W). Colours come from libtorch's generator.
     pub(super) fn apply(self, image: &Tensor, part: Rectangle) -> Result<()> {
         let Rectangle { left, top, width, height } = part;
         let mut pixels =

@@ -1,4 +1,4 @@
-//! Mixup (1710.09412) and CutMix (1905.04899) of a batch with itself reversed, as timm does it.
+//! Mixup (1710.09412) and CutMix (1905.04899) of a batch with itself in reverse order, as in timm.
 
 use super::Rectangle;
 use crate::data::Stream;
@@ -10,13 +10,13 @@ use tch::{Kind, Tensor};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mix {
-    /// Both parameters of the beta distribution of mixup's share; 0 for no mixup.
+    /// Both parameters of the beta distribution of mixup's share; 0 turns mixup off.
     pub mixup: f64,
-    /// The same of CutMix.
+    /// As `mixup`, for CutMix.
     pub cutmix: f64,
-    /// With which a batch is mixed.
+    /// Probability that a batch is mixed.
     pub probability: f64,
-    /// Of CutMix where both are wanted.
+    /// Probability of CutMix if both are on.
     pub switch: f64,
 }
 
@@ -29,26 +29,26 @@ impl Default for Mix {
 /// How one batch is mixed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mixture {
-    /// The share of the picture itself in the target.
+    /// The weight of the image's own label in the target and, in mixup, of the image itself.
     pub share: f64,
-    /// Where the other picture shows; it shines through everywhere when absent.
+    /// The rectangle that CutMix takes from the other image; `None` for mixup, which blends the whole images.
     pub part: Option<Rectangle>,
 }
 
 impl Mix {
     /// # Errors
-    /// Numbers that are no parameters of a distribution, or no way to mix at all.
+    /// A parameter out of range, or both methods off.
     pub fn validate(&self) -> Result<()> {
         let Self { mixup, cutmix, probability, switch } = *self;
-        let sound = |alpha: f64| (0.0..=1000.0).contains(&alpha);
-        ensure!(sound(mixup) && sound(cutmix), "`data.mix`: mixup and cutmix must be in [0, 1000]");
-        ensure!(mixup > 0.0 || cutmix > 0.0, "`data.mix`: neither mixup nor cutmix is above 0");
+        let valid = |alpha: f64| (0.0..=1000.0).contains(&alpha);
+        ensure!(valid(mixup) && valid(cutmix), "`data.mix`: mixup and cutmix must be in [0, 1000]");
+        ensure!(mixup > 0.0 || cutmix > 0.0, "`data.mix`: mixup or cutmix must be above 0");
         let unit = |x: f64| (0.0..=1.0).contains(&x);
         ensure!(unit(probability) && unit(switch), "`data.mix`: probability and switch must be in [0, 1]");
         Ok(())
     }
 
-    /// What happens to a batch of pictures of this size; `None` where it stays as it is.
+    /// Draws how a batch of images of this size is mixed; `None` leaves it unchanged.
     pub fn draw(&self, width: usize, height: usize, stream: &mut Stream) -> Option<Mixture> {
         if stream.uniform() >= self.probability {
             return None;
@@ -65,17 +65,17 @@ impl Mix {
         };
         let ((top, bottom), (left, right)) = (span(height), span(width));
         let part = Rectangle { left, top, width: right - left, height: bottom - top };
-        // What shows counts, not what was drawn: a part of the rectangle may be outside.
+        // The share follows from the visible part of the rectangle, which may be clipped at the edge.
         let shown = (part.width * part.height) as f64 / (width * height) as f64;
         Some(Mixture { share: 1.0 - shown, part: Some(part) })
     }
 }
 
 impl Mixture {
-    /// Mixes images (N, C, H, W) and gives the targets (N, classes) in float32 for labels (N).
+    /// Mixes images (N, C, H, W) and returns them with the targets (N, classes) in float32 for labels (N).
     ///
     /// # Errors
-    /// Shapes that do not fit, or a label that is no class.
+    /// Shapes that do not match, or a label that is not below `classes`.
     pub fn apply(&self, images: &Tensor, labels: &Tensor, classes: i64) -> Result<(Tensor, Tensor)> {
         let mix = |own: &Tensor, other: &Tensor| -> Result<Tensor> {
             Ok((own.f_mul_scalar(self.share)?).f_add(&other.f_mul_scalar(1.0 - self.share)?)?)

@@ -1,4 +1,4 @@
-//! Training augmentation, as torchvision and timm define it.
+//! Training augmentation as in torchvision and timm.
 
 mod affine;
 mod color;
@@ -24,29 +24,31 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// One step of the augmentation, done in the order given; in YAML `augment: [random_resized_crop: {}, flip]`.
+/// An augmentation step. Steps are applied in the given order: `augment: [random_resized_crop: {}, flip]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Augment {
-    /// Pads every side with zeros (black) by so many pixels and crops the old size anywhere. For images of one size.
+    /// Pads every side with this many black pixels and takes a random crop of the original size. Only for
+    /// images of one size.
     PadCrop(u32),
-    /// Mirrors every second picture left to right.
+    /// Flips an image horizontally with probability 1/2.
     Flip,
-    /// For images of all sizes, which otherwise take the evaluation's crop.
+    /// For image files, which otherwise get the evaluation crop.
     RandomResizedCrop(RandomResizedCrop),
+    /// For image files, as `random_resized_crop`.
     ScaleJitter(ScaleJitter),
     ColorJitter(ColorJitter),
     RandAugment(RandAugment),
-    /// On normalised pixels, after all steps on bytes.
+    /// Applied to normalised pixels, after all steps on bytes.
     Lighting(Lighting),
-    /// On normalised pixels, after all others.
+    /// Applied to normalised pixels, after all other steps.
     RandomErasing(RandomErasing),
 }
 
-/// What is done to one picture after normalisation.
+/// The steps on one image that follow normalisation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
-    /// Added to red, green and blue, where white is 1.
+    /// Added to red, green and blue, for pixels in [0, 1].
     pub light: Option<[f32; 3]>,
     pub erased: Vec<(Rectangle, Erasure)>,
 }
@@ -61,10 +63,11 @@ impl Augment {
     }
 }
 
-/// Checks the steps for images of one size with so many channels, or for pictures of all sizes that become squares.
+/// Checks the steps for images in memory with this many channels or, given `side`, for image files that
+/// become squares of that side.
 ///
 /// # Errors
-/// A step that is impossible, or impossible there or for such images.
+/// A step that is invalid, out of place, or does not apply to such images.
 pub(super) fn validate(steps: &[Augment], channels: usize, side: Option<usize>) -> Result<()> {
     for (i, step) in steps.iter().enumerate() {
         match step {
@@ -80,19 +83,16 @@ pub(super) fn validate(steps: &[Augment], channels: usize, side: Option<usize>) 
         match side {
             Some(_) => {
                 ensure!(!pads, "`data.augment`: pad_crop is for images of one size; use random_resized_crop");
-                ensure!(i == 0 || !step.is_crop(), "`data.augment`: a crop comes first");
+                ensure!(i == 0 || !step.is_crop(), "`data.augment`: the crop must come first");
             }
             None => {
-                ensure!(
-                    !step.is_crop(),
-                    "`data.augment`: {step:?} is for pictures of all sizes; use pad_crop"
-                );
+                ensure!(!step.is_crop(), "`data.augment`: {step:?} is for images of any size; use pad_crop");
                 let first = steps[..i].iter().all(Augment::is_placement);
-                ensure!(!pads || first, "`data.augment`: pad_crop comes first, after flip at most");
+                ensure!(!pads || first, "`data.augment`: only flip and pad_crop may precede pad_crop");
                 let any_channels = step.is_placement() || matches!(step, Augment::RandomErasing(_));
                 ensure!(
                     any_channels || channels == 3,
-                    "`data.augment`: {step:?} needs images in colour, and these have {channels} channel(s)"
+                    "`data.augment`: {step:?} needs colour images, but these have {channels} channel(s)"
                 );
             }
         }
@@ -100,7 +100,7 @@ pub(super) fn validate(steps: &[Augment], channels: usize, side: Option<usize>) 
     Ok(())
 }
 
-/// Writes an image of (channels, height, width) into `out`, augmented by the numbers of `stream`.
+/// Augments a planar image (channels, height, width) into `out`, with random numbers from `stream`.
 pub(super) fn augment_planes(
     steps: &[Augment],
     planes: &[u8],
@@ -128,13 +128,13 @@ pub(super) fn augment_planes(
     effects(rest, width, height, stream)
 }
 
-/// The square that training takes of a picture, augmented by the numbers of `stream`.
+/// Crops an image for training and augments it with random numbers from `stream`.
 ///
 /// # Errors
-/// As [`super::image::decode`] and [`RgbImage::resize`].
-pub(super) fn augment_picture(
+/// Same as [`super::image::decode`] and [`RgbImage::resize`].
+pub(super) fn augment_image(
     steps: &[Augment],
-    picture: Encoded,
+    encoded: Encoded,
     preprocess: &Preprocess,
     fill: [u8; 3],
     stream: &mut Stream,
@@ -142,18 +142,18 @@ pub(super) fn augment_picture(
     let side = usize::try_from(preprocess.input[1])?;
     let interpolation = preprocess.interpolation;
     let mut image = match steps.first() {
-        Some(Augment::RandomResizedCrop(crop)) => crop.apply(&picture, side, interpolation, stream)?,
+        Some(Augment::RandomResizedCrop(crop)) => crop.apply(&encoded, side, interpolation, stream)?,
         Some(Augment::ScaleJitter(jitter)) => {
-            jitter.apply(&picture.into_whole()?, side, interpolation, stream)?
+            jitter.apply(&encoded.into_whole()?, side, interpolation, stream)?
         }
-        _ => preprocess.crop(&picture.into_whole()?)?,
+        _ => preprocess.crop(&encoded.into_whole()?)?,
     };
     operate(steps, &mut image, fill, stream);
     let effects = effects(steps, side, side, stream);
     Ok((image, effects))
 }
 
-/// The steps on bytes of a picture in its final size.
+/// Applies the steps on bytes to an image at its final size.
 fn operate(steps: &[Augment], image: &mut RgbImage, fill: [u8; 3], stream: &mut Stream) {
     for step in steps {
         let operations = match step {
@@ -166,7 +166,7 @@ fn operate(steps: &[Augment], image: &mut RgbImage, fill: [u8; 3], stream: &mut 
     }
 }
 
-/// The steps after normalisation.
+/// Draws the steps that follow normalisation.
 fn effects(steps: &[Augment], width: usize, height: usize, stream: &mut Stream) -> Effects {
     let mut effects = Effects::default();
     for step in steps {
@@ -186,10 +186,10 @@ fn effects(steps: &[Augment], width: usize, height: usize, stream: &mut Stream) 
 }
 
 impl Effects {
-    /// Does them to one normalised picture (C, H, W).
+    /// Applies them to one normalised image (C, H, W), in place.
     ///
     /// # Errors
-    /// Another shape than the effects were drawn for.
+    /// An image of another shape than the effects were drawn for.
     pub fn apply(&self, image: &Tensor, statistics: &Statistics) -> Result<()> {
         if let Some(light) = self.light {
             let light: Vec<f32> = light.iter().zip(&statistics.std).map(|(light, std)| light / std).collect();

@@ -1,33 +1,33 @@
-//! What is done to the pixels of one picture, with everything random already decided; to the bit as Pillow does it.
+//! Operations on the pixels of one image, with all random numbers already drawn; bit-exact with Pillow.
 
 use super::affine::Affine;
 use super::tone;
 use crate::data::image::RgbImage;
 
-/// One operation with its numbers. Factors are those of Pillow's `ImageEnhance`: 1 changes nothing.
+/// An operation with its parameters. Factors are those of Pillow's `ImageEnhance`: 1 changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Operation {
     Flip,
     AutoContrast,
     Equalize,
     Invert,
-    /// Keeps so many bits a channel.
+    /// Keeps this many bits per channel.
     Posterize(u32),
-    /// Inverts values from this one on.
+    /// Inverts values not below this threshold.
     Solarize(u32),
     /// Adds to values below 128.
     SolarizeAdd(u32),
     Brightness(f64),
     Contrast(f64),
-    /// The saturation.
+    /// Saturation.
     Color(f64),
     Sharpness(f64),
-    /// As a part of the colour circle, in [-0.5, 0.5] (torchvision's `adjust_hue`).
+    /// A shift as a fraction of the colour circle, in [-0.5, 0.5] (torchvision's `adjust_hue`).
     Hue(f64),
     Warp(Warp, Filling),
 }
 
-/// A movement of pixels.
+/// A geometric transform.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Warp {
     /// Counter-clockwise in degrees, about the centre.
@@ -39,12 +39,12 @@ pub enum Warp {
     TranslateY(f64),
 }
 
-/// What moved pixels are made of.
+/// How the pixels of a warped image are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Filling {
-    /// Bicubic; bilinear otherwise.
+    /// Bicubic interpolation; bilinear otherwise.
     pub bicubic: bool,
-    /// Where the picture has no pixels.
+    /// The colour outside the image.
     pub color: [u8; 3],
 }
 
@@ -76,7 +76,7 @@ impl Operation {
 impl Warp {
     fn apply(self, image: &mut RgbImage, filling: Filling) {
         let matrix = match self {
-            // A turn by nothing leaves the picture alone.
+            // A rotation by 0 leaves the image unchanged.
             Self::Rotate(degrees) if degrees.rem_euclid(360.0) == 0.0 => return,
             Self::Rotate(degrees) => Affine::rotation(degrees, image.width, image.height),
             Self::ShearX(factor) => Affine([1.0, factor, 0.0, 0.0, 1.0, 0.0]),
@@ -88,11 +88,11 @@ impl Warp {
     }
 }
 
-/// Left becomes right.
+/// Flips an image horizontally.
 fn flip(image: &mut RgbImage) {
     for row in image.pixels.chunks_exact_mut(3 * image.width) {
         row.reverse();
-        // The pixels are in place; their channels are not.
+        // This reversed the channels of each pixel as well.
         row.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
     }
 }

@@ -1,9 +1,9 @@
-//! Where small pictures are put: shifted and mirrored, for any number of channels.
+//! Shifts and horizontal flips of small planar images, for any number of channels.
 
 use super::Augment;
 use crate::data::Stream;
 
-/// What happens to one picture, all steps together: a shift, and a mirror or not.
+/// All steps on one image combined: a shift and possibly a flip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Placement {
     down: isize,
@@ -11,11 +11,11 @@ struct Placement {
     mirrored: bool,
 }
 
-/// Writes a picture of (channels, height, width) into `out`, put where `steps` say by the numbers of `stream`; steps of
-/// another kind are none of its business.
+/// Shifts and flips a planar image (channels, height, width) by the `pad_crop` and `flip` among `steps`, with
+/// random numbers from `stream`, and writes it into `out`. Other steps are ignored.
 pub(super) fn place(
     steps: &[Augment],
-    picture: &[u8],
+    image: &[u8],
     (height, width): (usize, usize),
     stream: &mut Stream,
     out: &mut [u8],
@@ -34,11 +34,11 @@ pub(super) fn place(
         }
     }
     if placed == Placement::default() {
-        out.copy_from_slice(picture);
+        out.copy_from_slice(image);
         return;
     }
     let plane = height * width;
-    for (from, to) in picture.chunks_exact(plane).zip(out.chunks_exact_mut(plane)) {
+    for (from, to) in image.chunks_exact(plane).zip(out.chunks_exact_mut(plane)) {
         for (y, row) in to.chunks_exact_mut(width).enumerate() {
             let source = y.checked_add_signed(placed.down).filter(|&y| y < height);
             match source {

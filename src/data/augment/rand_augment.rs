@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandAugment {
-    /// Up to `magnitude_max`.
+    /// At most `magnitude_max`.
     pub magnitude: f64,
-    /// Operations drawn a picture.
+    /// Operations drawn per image.
     pub layers: u32,
-    /// With which each is done.
+    /// Probability that a drawn operation is applied.
     pub probability: f64,
     /// Standard deviation of the magnitude.
     pub magnitude_std: f64,
     pub magnitude_max: f64,
-    /// Whether every operation changes more where the magnitude is larger.
+    /// Whether a larger magnitude means a stronger change for every operation.
     pub increasing: bool,
 }
 
@@ -35,7 +35,7 @@ impl Default for RandAugment {
     }
 }
 
-/// Operations to draw from.
+/// Number of operations to draw from.
 const OPERATIONS: u64 = 15;
 
 impl RandAugment {
@@ -46,12 +46,13 @@ impl RandAugment {
                 && (0.0..=100.0).contains(&self.magnitude_std)
                 && (0.0..=1.0).contains(&self.probability)
                 && self.layers <= 15,
-            "`rand_augment`: {self:?} has magnitudes beyond 30, a probability that is none, or more than 15 layers"
+            "`rand_augment`: {self:?} has a magnitude not in [0, 30], a magnitude_std not in [0, 100], a \
+             probability not in [0, 1], or more than 15 layers"
         );
         Ok(())
     }
 
-    /// The operations on a picture of this size; what moves into it has the colour `fill`.
+    /// Draws the operations for an image of this size; warps fill pixels outside the image with `fill`.
     pub fn draw(&self, width: usize, height: usize, fill: [u8; 3], stream: &mut Stream) -> Vec<Operation> {
         let mut operations = Vec::new();
         for _ in 0..self.layers {
@@ -85,18 +86,19 @@ impl RandAugment {
         operations
     }
 
-    /// Bits that are kept.
+    /// Bits to keep.
     fn posterize(&self, level: f64) -> u32 {
         let bits = (level * 4.0) as u32;
         if self.increasing { 4_u32.saturating_sub(bits) } else { bits }
     }
 
-    /// The first value that is inverted.
+    /// The threshold from which on values are inverted.
     fn solarize(&self, level: f64) -> u32 {
         let value = ((level * 256.0) as u32).min(256);
         if self.increasing { 256 - value } else { value }
     }
 
+    /// The factor of an operation of `ImageEnhance`.
     fn enhance(&self, level: f64, sign: f64) -> f64 {
         if self.increasing { (1.0 + sign * 0.9 * level).max(0.1) } else { 1.8 * level + 0.1 }
     }

@@ -1,4 +1,5 @@
-//! Operations on values and colours, in the arithmetic of Pillow's `ImageOps`, `ImageEnhance` and `Convert.c`.
+//! Operations on values and colours, with the arithmetic of Pillow's `ImageOps`, `ImageEnhance` and
+//! `Convert.c`.
 
 use crate::data::image::RgbImage;
 
@@ -11,7 +12,7 @@ pub(super) fn map(image: &mut RgbImage, new: impl Fn(u8) -> u8) {
     image.pixels.iter_mut().for_each(|value| *value = table[usize::from(*value)]);
 }
 
-/// Applies to each channel a table made of its histogram.
+/// Maps each channel through a lookup table computed from its histogram.
 fn by_histogram(image: &mut RgbImage, table: impl Fn(&Histogram) -> [u8; 256]) {
     let mut histograms = [[0; 256]; 3];
     for pixel in image.pixels.chunks_exact(3) {
@@ -27,7 +28,7 @@ fn identity() -> [u8; 256] {
     std::array::from_fn(|value| value as u8)
 }
 
-/// The darkest value of a channel becomes 0, the lightest 255.
+/// Stretches each channel so that its darkest value becomes 0 and its lightest 255.
 pub(super) fn auto_contrast(image: &mut RgbImage) {
     by_histogram(image, |histogram| {
         let low = histogram.iter().position(|&count| count > 0).unwrap_or(0);
@@ -41,7 +42,7 @@ pub(super) fn auto_contrast(image: &mut RgbImage) {
     });
 }
 
-/// Each channel gets an even distribution of values.
+/// Equalises the histogram of each channel.
 pub(super) fn equalize(image: &mut RgbImage) {
     by_histogram(image, |histogram| {
         let last = histogram.iter().rfind(|&&count| count > 0).copied().unwrap_or(0);
@@ -58,12 +59,12 @@ pub(super) fn equalize(image: &mut RgbImage) {
     });
 }
 
-/// From `from` (at 0) to `to` (at 1) and beyond, in single precision, cut off to whole numbers.
+/// Inter- or extrapolates from `from` (factor 0) to `to` (factor 1) in float32, truncated and clamped.
 fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (f32::from(from) + factor * f32::from(i16::from(to) - i16::from(from))) as u8
 }
 
-/// The luma of ITU-R 601 as Pillow rounds it.
+/// The luma of ITU-R 601, rounded as in Pillow.
 fn gray(pixel: &[u8]) -> u8 {
     let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
     ((19_595 * r + 38_470 * g + 7_471 * b + 0x8000) >> 16) as u8
@@ -87,7 +88,7 @@ pub(super) fn color(image: &mut RgbImage, factor: f64) {
     }
 }
 
-/// Away from the picture smoothed by a kernel of 3×3, 5 in the middle; the outermost pixels stay.
+/// Blends with the image smoothed by a 3×3 kernel with 5 at its centre; the outermost pixels stay unchanged.
 pub(super) fn sharpness(image: &mut RgbImage, factor: f64) {
     let (row, height) = (3 * image.width, image.height);
     let old = image.pixels.clone();
@@ -102,7 +103,7 @@ pub(super) fn sharpness(image: &mut RgbImage, factor: f64) {
     }
 }
 
-/// Turns the hue by a part of the circle, in steps of 1/255.
+/// Shifts the hue by a fraction of the circle, in steps of 1/255.
 pub(super) fn hue(image: &mut RgbImage, shift: f64) {
     let shift = (shift * 255.0) as i32 as u8;
     for pixel in image.pixels.chunks_exact_mut(3) {
@@ -111,22 +112,24 @@ pub(super) fn hue(image: &mut RgbImage, shift: f64) {
     }
 }
 
-/// In mixed precision, as the C code has it.
+/// In the mixed precision of Pillow's C code.
 fn rgb_to_hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
-    let (most, least) = (r.max(g).max(b), r.min(g).min(b));
-    if most == least {
-        return [0, 0, most];
+    let (max, min) = (r.max(g).max(b), r.min(g).min(b));
+    if max == min {
+        return [0, 0, max];
     }
-    let range = f32::from(most - least);
-    let saturation = range / f32::from(most);
-    let [rc, gc, bc] = [r, g, b].map(|value| f32::from(most - value) / range);
-    let hue = match most {
-        _ if r == most => bc - gc,
-        _ if g == most => (2.0 + f64::from(rc) - f64::from(bc)) as f32,
-        _ => (4.0 + f64::from(gc) - f64::from(rc)) as f32,
+    let range = f32::from(max - min);
+    let saturation = range / f32::from(max);
+    let [rc, gc, bc] = [r, g, b].map(|value| f32::from(max - value) / range);
+    let hue = if r == max {
+        bc - gc
+    } else if g == max {
+        (2.0 + f64::from(rc) - f64::from(bc)) as f32
+    } else {
+        (4.0 + f64::from(gc) - f64::from(rc)) as f32
     };
     let hue = ((f64::from(hue) / 6.0 + 1.0) % 1.0) as f32;
-    [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, most]
+    [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, max]
 }
 
 fn hsv_to_rgb([h, s, v]: [u8; 3]) -> [u8; 3] {

@@ -1,4 +1,4 @@
-//! Tar archives mapped into memory: an index of their entries, and the bytes of any of them.
+//! Memory-mapped tar archives: the list of entries, and the bytes of each.
 
 use super::index::Index;
 use anyhow::{Context, Result, ensure};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 const BLOCK: u64 = 512;
 
-/// A tar archive that stays packed.
+/// A tar archive, read in place.
 pub(super) struct Archive {
     path: PathBuf,
     map: Mmap,
@@ -18,7 +18,7 @@ pub(super) struct Archive {
 /// A file in an archive.
 pub(super) struct Entry {
     pub path: String,
-    /// Where its bytes begin in the archive.
+    /// Offset of its bytes in the archive.
     pub start: u64,
     pub size: u64,
 }
@@ -27,7 +27,7 @@ impl Archive {
     pub fn open(path: &Path) -> Result<Self> {
         let at = || format!("{}: cannot be opened", path.display());
         let file = File::open(path).with_context(at)?;
-        // SAFETY: archives of data sets are written once; whoever cuts one under a running training ends it.
+        // SAFETY: archives of data sets are written once; truncating a mapped one kills the process.
         let map = unsafe { Mmap::map(&file) }.with_context(at)?;
         Ok(Self { path: path.to_owned(), map })
     }
@@ -36,11 +36,11 @@ impl Archive {
         &self.path
     }
 
-    /// All files in the archive, in its order, each tar archive among them followed by the files in it under its name:
-    /// `a.tar`, `a.tar/1.jpg`. Only headers are read, and of a large archive they are read once.
+    /// All files in the archive, in its order; a nested tar archive is followed by its files, prefixed by its
+    /// name: `a.tar`, `a.tar/1.jpg`. Reads headers only, and those of a large archive only once.
     ///
     /// # Errors
-    /// An archive that is cut or is none.
+    /// A file that is truncated or not a tar archive.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         let index = Index::of(&self.path);
         if let Some(entries) = index.as_ref().and_then(Index::read) {
@@ -48,9 +48,10 @@ impl Archive {
         }
         let mut entries = Vec::new();
         for entry in self.within(0, self.map.len() as u64)? {
-            let inner = match entry.path.ends_with(".tar") {
-                true => self.within(entry.start, entry.size).with_context(|| format!("`{}`", entry.path))?,
-                false => Vec::new(),
+            let inner = if entry.path.ends_with(".tar") {
+                self.within(entry.start, entry.size).with_context(|| format!("`{}`", entry.path))?
+            } else {
+                Vec::new()
             };
             let below = |inner: Entry| Entry { path: format!("{}/{}", entry.path, inner.path), ..inner };
             let inner: Vec<Entry> = inner.into_iter().map(below).collect();
@@ -75,32 +76,32 @@ impl Archive {
                 let last = start.checked_add(size).filter(|last| *last <= bytes.len() as u64);
                 ensure!(
                     last.is_some(),
-                    "cut within `{path}`: {size} bytes from {start} on are not all there"
+                    "truncated in `{path}`: its {size} bytes from {start} on are not all there"
                 );
                 end = last.unwrap_or_default().next_multiple_of(BLOCK);
                 if entry.header().entry_type().is_file() {
                     entries.push(Entry { path, start: base + start, size });
                 }
             }
-            // Two empty blocks mark the end; without them one cannot know whether entries are missing.
-            ensure!(end + BLOCK <= bytes.len() as u64, "cut: it has no end mark");
+            // Two zero blocks mark the end; without them entries may be missing.
+            ensure!(end + BLOCK <= bytes.len() as u64, "truncated: the end-of-archive marker is missing");
             Ok(entries)
         };
         index().with_context(|| {
-            format!("{}: not a sound tar archive; remove it and fetch it again", self.path.display())
+            format!("{}: not a valid tar archive; remove it and fetch it again", self.path.display())
         })
     }
 
-    /// Bytes of the archive.
+    /// `size` bytes of the archive from `start` on.
     pub fn bytes(&self, start: u64, size: u64) -> Result<&[u8]> {
         let range =
             usize::try_from(start).ok().zip(start.checked_add(size).and_then(|end| end.try_into().ok()));
         range
             .and_then(|(start, end)| self.map.get(start..end))
-            .with_context(|| format!("{}: cut since it was opened", self.path.display()))
+            .with_context(|| format!("{}: truncated; fetch it again", self.path.display()))
     }
 
-    /// What the entry whose bytes begin at `start` is called: the archive, and the name in the header before them.
+    /// The name of the entry whose bytes begin at `start`: the archive, and the name in the entry's header.
     pub fn title(&self, start: u64) -> String {
         let name =
             start.checked_sub(BLOCK).and_then(|header| self.bytes(header, 100).ok()).unwrap_or_default();

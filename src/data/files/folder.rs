@@ -1,29 +1,29 @@
-//! A folder with a class a sub-folder or a class a tar archive.
+//! A folder with one sub-folder or one tar archive per class.
 
 use super::archive::{Archive, Entry};
-use super::{DEEPEST, FileSplits, ImageFiles, base, either, is_picture, listing, numbered, walk};
+use super::{FileSplits, ImageFiles, MAX_DEPTH, base, either, is_image, listing, numbered, walk};
 use anyhow::{Result, bail, ensure};
 use std::collections::HashMap;
 use std::path::Path;
 
 /// Which classes a folder may have.
 pub(super) enum Classes<'a> {
-    /// All that are there, sorted by name; each must have a picture.
-    There,
-    /// These, in this order; another one is an error.
-    These(&'a [String]),
-    /// Only these count, in this order; others are passed over.
+    /// Those in the folder, sorted by name; each must have an image.
+    Found,
+    /// These, in this order; any other is an error.
+    Exactly(&'a [String]),
+    /// These, in this order; others are ignored.
     Among(&'a [String]),
 }
 
 /// `DIR/train` and `DIR/val` (or `DIR/test`), as torchvision's ImageFolder numbers the classes.
 pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
-    Ok(FileSplits { train: by_class(&dir.join("train"), Classes::There)?, test: test(dir)? })
+    Ok(FileSplits { train: by_class(&dir.join("train"), Classes::Found)?, test: test(dir)? })
 }
 
-/// The test half alone.
+/// The test split only.
 pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
-    by_class(&either(dir, &["val", "test"])?, Classes::These(&classes(&dir.join("train"))?))
+    by_class(&either(dir, &["val", "test"])?, Classes::Exactly(&classes(&dir.join("train"))?))
 }
 
 /// The names of the classes in a folder, sorted.
@@ -35,19 +35,18 @@ pub(super) fn classes(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The pictures of a folder, or of a tar archive of tar archives, by class.
+/// The images of a folder, or of a tar archive of tar archives, by class.
 pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
     let mut files = ImageFiles::default();
-    let found = match path.is_dir() {
-        true => Found::Folder(listing(path)?.into_iter().filter_map(class_of).collect()),
-        false => {
-            let archive = Archive::open(path)?;
-            Found::Archive(archive.entries()?, archive)
-        }
+    let found = if path.is_dir() {
+        Found::Folder(listing(path)?.into_iter().filter_map(class_of).collect())
+    } else {
+        let archive = Archive::open(path)?;
+        Found::Archive(archive.entries()?, archive)
     };
     files.classes = match classes {
-        Classes::These(classes) | Classes::Among(classes) => classes.to_vec(),
-        Classes::There => {
+        Classes::Exactly(classes) | Classes::Among(classes) => classes.to_vec(),
+        Classes::Found => {
             let mut names = found.names();
             names.sort();
             names.dedup();
@@ -58,27 +57,26 @@ pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
         let numbers = numbered(&files.classes);
         found.names().iter().map(|name| numbers.get(name.as_str()).copied()).collect()
     };
-    if let (Classes::These(_), Some(unknown)) = (&classes, numbers.iter().position(Option::is_none)) {
+    if let (Classes::Exactly(_), Some(unknown)) = (&classes, numbers.iter().position(Option::is_none)) {
         let name = &found.names()[unknown];
-        bail!("{}: `{name}` is none of the {} classes", path.display(), files.classes.len());
+        bail!("{}: `{name}` is not one of the {} classes", path.display(), files.classes.len());
     }
     match found {
         Found::Folder(found) => {
             for ((name, packed), number) in found.iter().zip(numbers) {
                 let Some(number) = number else { continue };
-                match packed {
-                    false => walk(&path.join(name), DEEPEST, &mut |dir, pictures| {
-                        let folder = files.folder(dir.to_owned());
-                        pictures.iter().for_each(|name| files.push_file(folder, name, number));
-                    })?,
-                    true => {
-                        let archive = Archive::open(&path.join(format!("{name}.tar")))?;
-                        let entries = archive.entries()?;
-                        let archive = files.archive(archive);
-                        for entry in entries.iter().filter(|entry| is_picture(&entry.path)) {
-                            files.push_entry(archive, entry, number)?;
-                        }
+                if *packed {
+                    let archive = Archive::open(&path.join(format!("{name}.tar")))?;
+                    let entries = archive.entries()?;
+                    let archive = files.archive(archive);
+                    for entry in entries.iter().filter(|entry| is_image(&entry.path)) {
+                        files.push_entry(archive, entry, number)?;
                     }
+                } else {
+                    walk(&path.join(name), MAX_DEPTH, &mut |dir, images| {
+                        let folder = files.folder(dir.to_owned());
+                        images.iter().for_each(|name| files.push_file(folder, name, number));
+                    })?;
                 }
             }
         }
@@ -86,7 +84,7 @@ pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
             let archive = files.archive(archive);
             let names = Found::packed(&entries);
             let numbers: HashMap<&str, Option<i64>> = names.iter().copied().zip(numbers).collect();
-            for entry in entries.iter().filter(|entry| is_picture(&entry.path)) {
+            for entry in entries.iter().filter(|entry| is_image(&entry.path)) {
                 let class = entry.path.split_once(".tar/").and_then(|(class, _)| numbers.get(base(class)));
                 if let Some(&Some(number)) = class {
                     files.push_entry(archive, entry, number)?;
@@ -94,20 +92,20 @@ pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
             }
         }
     }
-    if let (Classes::There, Some(empty)) =
+    if let (Classes::Found, Some(empty)) =
         (&classes, files.label_counts().iter().position(|&count| count == 0))
     {
-        bail!("{}: class `{}` has no pictures; remove it", path.display(), files.classes[empty]);
+        bail!("{}: class `{}` has no images; remove it", path.display(), files.classes[empty]);
     }
-    ensure!(!files.is_empty(), "{}: no pictures in classes are there", path.display());
+    ensure!(!files.is_empty(), "{}: no images in sub-folders or archives of classes", path.display());
     Ok(files)
 }
 
-/// The classes that are there.
+/// The classes in a folder or an archive.
 enum Found {
     /// Names, and whether each is a tar archive.
     Folder(Vec<(String, bool)>),
-    /// The archive's files, and it.
+    /// The archive and its entries.
     Archive(Vec<Entry>, Archive),
 }
 
@@ -121,17 +119,19 @@ impl Found {
 }
 
 impl Found {
-    /// The classes that are archives in an archive.
+    /// The classes that are tar archives in an archive.
     fn packed(entries: &[Entry]) -> Vec<&str> {
         entries.iter().filter_map(|entry| base(&entry.path).strip_suffix(".tar")).collect()
     }
 }
 
-/// The class that something in the folder is, and whether it is packed.
+/// The class of a folder's item, and whether it is a tar archive; `None` for other files and hidden items.
 fn class_of((name, is_folder): (String, bool)) -> Option<(String, bool)> {
-    match is_folder {
-        _ if name.starts_with('.') => None,
-        true => Some((name, false)),
-        false => Some((name.strip_suffix(".tar")?.to_owned(), true)),
+    if name.starts_with('.') {
+        None
+    } else if is_folder {
+        Some((name, false))
+    } else {
+        Some((name.strip_suffix(".tar")?.to_owned(), true))
     }
 }

@@ -1,27 +1,27 @@
-//! ImageNet as downloaded: folders or tar archives of synsets, validation pictures with the devkit's labels.
+//! ImageNet as downloaded: folders or tar archives of synsets; validation images with the devkit's labels.
 //!
-//! The hierarchy of synsets is left flat: each is a class of its own, whatever it is a kind of.
+//! The hierarchy of synsets is ignored: each synset is a class of its own.
 
 use super::archive::Archive;
 use super::folder::{Classes, by_class};
-use super::{FileSplits, ImageFiles, devkit, either, first, is_picture, listing};
+use super::{FileSplits, ImageFiles, devkit, either, first, is_image, listing};
 use crate::data::Stream;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 
-/// Every synset in sorted order, and a letter for each list that has it; `weights/make_synsets.py` writes the file.
+/// All synsets, sorted, with a letter for each list that contains them; written by `weights/make_synsets.py`.
 const SYNSETS: &str = include_str!("../../../weights/synsets.txt");
-/// One of so many pictures is held out for testing where there is no validation half.
+/// Without a validation split, one of this many images is held out for testing.
 const HELD_OUT: u64 = 100;
 
-/// ImageNet with one list of classes.
+/// A version of ImageNet: the data set with one list of classes.
 pub struct ImageNet {
     pub name: &'static str,
     pub about: &'static str,
     pub classes: i64,
-    /// The letter of the list in [`SYNSETS`].
+    /// The letter of the list in [`SYNSETS`]; `None` for Microsoft's, which is made of two others.
     list: Option<char>,
-    /// Its folder below the root.
+    /// The folder below the root.
     folder: &'static str,
 }
 
@@ -37,21 +37,21 @@ const KNOWN: [ImageNet; 7] = [
         list: Some('k'),
         folder: "imagenet-1k",
     },
-    imagenet_21k("imagenet-21k", 21_841, Some('f'), "Synsets of fall 2011, in sorted order"),
+    imagenet_21k("imagenet-21k", 21_841, Some('f'), "Synsets of fall 2011, sorted"),
     imagenet_21k("imagenet-21k-goog", 21_843, Some('g'), "Classes of Google's heads (BiT, AugReg)"),
-    imagenet_21k("imagenet-21k-p", 11_221, Some('p'), "Those with enough pictures (2104.10972)"),
-    imagenet_21k("imagenet-21k-p-winter21", 10_450, Some('w'), "The same of the release of winter 2021"),
+    imagenet_21k("imagenet-21k-p", 11_221, Some('p'), "Classes with enough images (2104.10972)"),
+    imagenet_21k("imagenet-21k-p-winter21", 10_450, Some('w'), "The same from the winter 2021 release"),
     imagenet_21k("imagenet-22k-ms", 21_842, None, "Classes of Microsoft's heads (Swin): ImageNet-1k first"),
-    imagenet_21k("imagenet-12k", 11_821, Some('t'), "timm's choice of synsets"),
+    imagenet_21k("imagenet-12k", 11_821, Some('t'), "timm's selection of synsets"),
 ];
 
-/// The versions of ImageNet that are known by name.
+/// The versions of ImageNet known by name.
 pub fn imagenet() -> &'static [ImageNet] {
     &KNOWN
 }
 
 impl ImageNet {
-    /// The synsets of the classes, in the order of the outputs of public heads.
+    /// The synsets of the classes, in the order of the logits of public weights.
     pub fn synsets(&self) -> Vec<String> {
         let rows = || SYNSETS.lines().filter_map(|line| line.split_once(' '));
         let names = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
@@ -67,7 +67,7 @@ impl ImageNet {
         }
     }
 
-    /// The files below `root`: in its folder of this data set, or in `root` itself where there is none.
+    /// The files in the data set's folder below `root`, or in `root` itself if that folder does not exist.
     pub(super) fn splits(&self, root: &Path) -> Result<FileSplits> {
         self.opened(root, |dir, synsets| match self.list {
             Some('k') => Ok(FileSplits { train: train_1k(dir, synsets)?, test: val_1k(dir, synsets)? }),
@@ -75,7 +75,7 @@ impl ImageNet {
         })
     }
 
-    /// The test half alone, if it is not held out of the training half.
+    /// The test split; the training split is read only if the test images are held out of it.
     pub(super) fn test(&self, root: &Path) -> Result<ImageFiles> {
         self.opened(root, |dir, synsets| match (self.list, first(dir, &VAL_21K)) {
             (Some('k'), _) => val_1k(dir, synsets),
@@ -88,32 +88,30 @@ impl ImageNet {
         let folder = root.join(self.folder);
         let dir = if folder.exists() { folder } else { root.to_owned() };
         open(&dir, &self.synsets()).with_context(|| {
-            format!(
-                "{}: {}; it is on request from image-net.org and is used as downloaded",
-                self.name, self.about
-            )
+            format!("{}: {}; request it at image-net.org and use it as downloaded", self.name, self.about)
         })
     }
 }
 
-/// What the validation half of ImageNet-21k is called.
+/// Possible names of the validation split of ImageNet-21k.
 const VAL_21K: [&str; 2] = ["val", "imagenet21k_val"];
 
 fn train_1k(dir: &Path, synsets: &[String]) -> Result<ImageFiles> {
     let train = either(dir, &["train", "ILSVRC2012_img_train.tar", "ILSVRC2012_img_train"])?;
-    by_class(&train, Classes::These(synsets))
+    by_class(&train, Classes::Exactly(synsets))
 }
 
 fn val_1k(dir: &Path, synsets: &[String]) -> Result<ImageFiles> {
     let val = either(dir, &["val", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_val"])?;
-    match val.is_dir() && listing(&val)?.iter().any(|(_, is_folder)| *is_folder) {
-        true => by_class(&val, Classes::These(synsets)),
-        false => numbered_pictures(&val, synsets, &devkit::validation_labels(dir, synsets)?),
+    if val.is_dir() && listing(&val)?.iter().any(|(_, is_folder)| *is_folder) {
+        by_class(&val, Classes::Exactly(synsets))
+    } else {
+        numbered_images(&val, synsets, &devkit::validation_labels(dir, synsets)?)
     }
 }
 
 /// `ILSVRC2012_val_00000001.JPEG` and so on, in a folder or an archive.
-fn numbered_pictures(val: &Path, synsets: &[String], labels: &[i64]) -> Result<ImageFiles> {
+fn numbered_images(val: &Path, synsets: &[String], labels: &[i64]) -> Result<ImageFiles> {
     let label = |name: &str| -> Result<i64> {
         let number = name.rsplit_once('.').and_then(|(stem, _)| stem.rsplit_once('_'));
         let number = number.and_then(|(_, digits)| digits.parse::<usize>().ok());
@@ -123,21 +121,21 @@ fn numbered_pictures(val: &Path, synsets: &[String], labels: &[i64]) -> Result<I
     let mut files = ImageFiles { classes: synsets.to_vec(), ..ImageFiles::default() };
     if val.is_dir() {
         let folder = files.folder(val.to_owned());
-        for (name, _) in listing(val)?.iter().filter(|(name, _)| is_picture(name)) {
+        for (name, _) in listing(val)?.iter().filter(|(name, _)| is_image(name)) {
             files.push_file(folder, name, label(name)?);
         }
     } else {
         let archive = Archive::open(val)?;
         let entries = archive.entries()?;
         let archive = files.archive(archive);
-        for entry in entries.iter().filter(|entry| is_picture(&entry.path)) {
+        for entry in entries.iter().filter(|entry| is_image(&entry.path)) {
             files.push_entry(archive, entry, label(&entry.path)?)?;
         }
     }
     Ok(files)
 }
 
-/// The pictures of these synsets, whatever else is there.
+/// The images of these synsets; others are ignored.
 fn subset(dir: &Path, synsets: &[String]) -> Result<FileSplits> {
     let whole = first(dir, &["train", "imagenet21k_train", "fall11_whole.tar", "winter21_whole.tar"]);
     let train = by_class(whole.as_deref().unwrap_or(dir), Classes::Among(synsets))?;
@@ -146,9 +144,9 @@ fn subset(dir: &Path, synsets: &[String]) -> Result<FileSplits> {
     }
     let held_out = |i: &usize| Stream::new(0, "hold out", 0, *i as u64).below(HELD_OUT) == 0;
     let (mut test, mut rest): (Vec<usize>, Vec<usize>) = (0..train.len()).partition(held_out);
-    ensure!(!test.is_empty(), "{}: too few pictures to hold some out for testing", dir.display());
-    let (mut train, mut half) = (train.clone(), train);
+    ensure!(!test.is_empty(), "{}: too few images to hold some out for testing", dir.display());
+    let (mut train, mut split) = (train.clone(), train);
     train.keep(&mut rest);
-    half.keep(&mut test);
-    Ok(FileSplits { train, test: half })
+    split.keep(&mut test);
+    Ok(FileSplits { train, test: split })
 }

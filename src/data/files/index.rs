@@ -1,4 +1,4 @@
-//! What is in a large archive, kept beside it: to find that out anew, all of the archive is gone through.
+//! An index of a large archive, stored beside it: finding the entries means going through the whole archive.
 
 use super::archive::Entry;
 use super::text;
@@ -8,30 +8,30 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// The entries of smaller archives are found at once.
-const LARGE: u64 = 256 << 20;
-/// A longer index is none.
-const MOST_BYTES: u64 = 8 << 30;
+/// Smaller archives are not indexed.
+const MIN_INDEXED_BYTES: u64 = 256 << 20;
+/// Upper bound on the size of an index.
+const MAX_BYTES: u64 = 8 << 30;
 
-/// The file of an archive's index.
+/// The index file of an archive.
 pub(super) struct Index {
     path: PathBuf,
-    /// Its first line: which state of the archive it is about.
+    /// Its first line, which identifies the state of the archive.
     head: String,
 }
 
 impl Index {
-    /// `None` for archives that need none.
+    /// `None` for archives that need no index.
     pub fn of(archive: &Path) -> Option<Self> {
-        let metadata = fs::metadata(archive).ok().filter(|metadata| metadata.len() >= LARGE)?;
+        let metadata = fs::metadata(archive).ok().filter(|metadata| metadata.len() >= MIN_INDEXED_BYTES)?;
         let mut name = OsString::from(archive.file_name()?);
         name.push(".index");
         Some(Self { path: archive.with_file_name(name), head: head(&metadata)? })
     }
 
-    /// The entries, if the archive has not changed since they were kept.
+    /// The entries, if the archive has not changed since they were written.
     pub fn read(&self) -> Option<Vec<Entry>> {
-        let text = text(&self.path, MOST_BYTES).ok()?;
+        let text = text(&self.path, MAX_BYTES).ok()?;
         let mut lines = text.lines();
         if lines.next()? != self.head {
             return None;
@@ -44,7 +44,7 @@ impl Index {
         lines.map(entry).collect()
     }
 
-    /// Keeps the entries; where that is not possible, they are found again the next time.
+    /// Writes the entries. A failure is ignored: the archive is then read again the next time.
     pub fn write(&self, entries: &[Entry]) {
         let is_line = |entry: &Entry| !entry.path.contains(['\n', '\r']);
         if !entries.iter().all(is_line) {

@@ -1,11 +1,11 @@
-//! Lists of pictures, a line `path label` each, as Caffe has them.
+//! Lists of images in Caffe's format: one line `path label` per image.
 
 use super::{FileSplits, ImageFiles, class_names, label, text};
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// A longer list is none.
-const MOST_BYTES: u64 = 8 << 30;
+/// Upper bound on the size of a list.
+const MAX_BYTES: u64 = 8 << 30;
 
 /// `DIR/train.txt` and `DIR/val.txt`; paths are relative to DIR.
 pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
@@ -19,15 +19,15 @@ fn read(dir: &Path, name: &str) -> Result<ImageFiles> {
     let path = dir.join(name);
     let mut files = ImageFiles::default();
     let folder = files.folder(dir.to_owned());
-    for (number, line) in (1..).zip(text(&path, MOST_BYTES)?.lines()) {
+    for (number, line) in (1..).zip(text(&path, MAX_BYTES)?.lines()) {
         if line.trim().is_empty() {
             continue;
         }
         let parts = line.trim().rsplit_once(char::is_whitespace);
-        let (picture, label) = parts
-            .and_then(|(picture, last)| Some((picture.trim_end(), label(last)?)))
+        let (image, label) = parts
+            .and_then(|(image, last)| Some((image.trim_end(), label(last)?)))
             .with_context(|| format!("{}:{number}: `{line}` is not `path label`", path.display()))?;
-        files.push_file(folder, picture, label);
+        files.push_file(folder, image, label);
     }
     Ok(files)
 }

@@ -1,12 +1,12 @@
-//! Arrays of structures in MATLAB files of version 5 (MathWorks, "MAT-File Format", level 5), little-endian.
+//! Arrays of structures in little-endian MATLAB files of version 5 (MathWorks, "MAT-File Format", level 5).
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::ZlibDecoder;
 use std::io::Read;
 
 const HEADER: usize = 128;
-/// No variable that is read here is larger unpacked.
-const MOST_BYTES: u64 = 256 << 20;
+/// Upper bound on the decompressed size of a variable.
+const MAX_BYTES: u64 = 256 << 20;
 
 const COMPRESSED: u32 = 15;
 const MATRIX: u32 = 14;
@@ -15,7 +15,7 @@ const CHAR: u8 = 4;
 const DOUBLE: u8 = 6;
 const UINT64: u8 = 15;
 
-/// One structure: its fields that are texts or numbers.
+/// One structure: its text and number fields.
 pub(super) struct Struct(Vec<(String, Field)>);
 
 enum Field {
@@ -44,10 +44,10 @@ impl Struct {
     }
 }
 
-/// The structures of the variable of this name.
+/// The structures of the variable `name`.
 ///
 /// # Errors
-/// A file that is cut or of another kind, or has no such variable.
+/// A file that is truncated, is not a MATLAB file or has no such variable.
 pub(super) fn structs(file: &[u8], name: &str) -> Result<Vec<Struct>> {
     let little_endian = file.get(HEADER - 4..HEADER) == Some(&[0, 1, b'I', b'M']);
     ensure!(little_endian, "not a MATLAB file of version 5");
@@ -56,7 +56,7 @@ pub(super) fn structs(file: &[u8], name: &str) -> Result<Vec<Struct>> {
         let mut unpacked = Vec::new();
         let (kind, data) = match kind {
             COMPRESSED => {
-                ZlibDecoder::new(data).take(MOST_BYTES).read_to_end(&mut unpacked)?;
+                ZlibDecoder::new(data).take(MAX_BYTES).read_to_end(&mut unpacked)?;
                 Elements(&unpacked).next()?.context("an empty variable")?
             }
             _ => (kind, data),
@@ -67,10 +67,10 @@ pub(super) fn structs(file: &[u8], name: &str) -> Result<Vec<Struct>> {
             return Ok(found);
         }
     }
-    bail!("there is no variable `{name}`")
+    bail!("no variable `{name}`")
 }
 
-/// The structures of a variable, where it has this name.
+/// The structures of a variable if it has this name.
 fn variable(data: &[u8], name: &str) -> Result<Option<Vec<Struct>>> {
     let mut parts = Elements(data);
     let class = class(parts.expect()?);
@@ -78,9 +78,9 @@ fn variable(data: &[u8], name: &str) -> Result<Option<Vec<Struct>>> {
     if parts.expect()? != name.as_bytes() {
         return Ok(None);
     }
-    ensure!(class == STRUCT, "`{name}` is no array of structures");
+    ensure!(class == STRUCT, "`{name}` is not an array of structures");
     let length = parts.expect()?.first_chunk().map_or(0, |&bytes| u32::from_le_bytes(bytes)) as usize;
-    ensure!(length > 0, "field names of no length");
+    ensure!(length > 0, "the field names of `{name}` have length 0");
     let names: Vec<String> = parts.expect()?.chunks(length).map(text).collect();
     ensure!(!names.is_empty(), "`{name}` has no fields");
     let mut structs = Vec::new();
@@ -101,7 +101,7 @@ fn field(data: &[u8]) -> Result<Field> {
     Ok(match class {
         CHAR => {
             let (kind, bytes) = parts.next()?.unwrap_or_default();
-            // Characters of two bytes, or UTF-8.
+            // UTF-16 code units, or UTF-8.
             let wide = matches!(kind, 4 | 17);
             Field::Text(if wide {
                 text(&bytes.iter().copied().step_by(2).collect::<Vec<_>>())
@@ -117,12 +117,12 @@ fn field(data: &[u8]) -> Result<Field> {
     })
 }
 
-/// The class of an array by its flags.
+/// The class of an array, from its flags.
 fn class(flags: &[u8]) -> u8 {
     flags.first().copied().unwrap_or_default()
 }
 
-/// The first number of a numeric array, whatever type it is packed as.
+/// The first number of a numeric array, of any storage type.
 fn number(kind: u32, bytes: &[u8]) -> Option<f64> {
     Some(match kind {
         1 => f64::from(i8::from_le_bytes(*bytes.first_chunk()?)),
@@ -142,7 +142,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-/// Data elements one after the other: a type, a size, the bytes, padding to eight.
+/// Consecutive data elements: type, size, bytes, padding to 8 bytes.
 struct Elements<'a>(&'a [u8]);
 
 impl<'a> Elements<'a> {
@@ -152,23 +152,23 @@ impl<'a> Elements<'a> {
             return Ok(None);
         }
         let word = |at: usize| -> Result<u32> {
-            let bytes = self.0.get(at..at + 4).and_then(|bytes| bytes.first_chunk()).context("cut")?;
+            let bytes = self.0.get(at..at + 4).and_then(|bytes| bytes.first_chunk()).context("truncated")?;
             Ok(u32::from_le_bytes(*bytes))
         };
         let tag = word(0)?;
-        // Up to four bytes travel within the tag.
+        // Up to four bytes are stored in the tag itself.
         let (kind, begin, size) = match tag >> 16 {
             0 => (tag, 8usize, word(4)? as usize),
             size => (tag & 0xffff, 4, size as usize),
         };
-        let data = begin.checked_add(size).and_then(|end| self.0.get(begin..end)).context("cut")?;
+        let data = begin.checked_add(size).and_then(|end| self.0.get(begin..end)).context("truncated")?;
         let padded = if kind == COMPRESSED { begin + size } else { (begin + size).next_multiple_of(8) };
         self.0 = &self.0[padded.min(self.0.len())..];
         Ok(Some((kind, data)))
     }
 
-    /// The bytes of the next element, which must be there.
+    /// The bytes of the next element, which must exist.
     fn expect(&mut self) -> Result<&'a [u8]> {
-        Ok(self.next()?.context("cut")?.1)
+        Ok(self.next()?.context("truncated")?.1)
     }
 }

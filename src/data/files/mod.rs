@@ -1,4 +1,4 @@
-//! Data sets of encoded pictures: where each one's bytes are and what its label is. Pixels come later, in the loader.
+//! Data sets of image files: the location and the label of each image. The loader decodes them.
 
 mod archive;
 mod devkit;
@@ -22,58 +22,58 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A larger file is no picture.
-const MOST_BYTES: u64 = 256 << 20;
-/// What file names of pictures end in, in capitals or not.
+/// Upper bound on the size of an image file.
+const MAX_BYTES: u64 = 256 << 20;
+/// Extensions of image files, in lower or upper case.
 const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
-/// Shards whose pictures mix in one epoch: the disk reads from these alone at a time.
+/// Shards whose images are shuffled together, so that the disk reads from few places at a time.
 const MIXED_SHARDS: usize = 16;
-/// No data set nests folders deeper; links that lead in circles do.
-const DEEPEST: usize = 16;
+/// Upper bound on nested folders, against cycles of links.
+const MAX_DEPTH: usize = 16;
 
-/// Labelled pictures as files hold them, of any size, in folders or in tar archives that stay packed.
+/// Labelled images of any size in files: in folders, or in tar archives that are read in place.
 #[derive(Clone, Default)]
 pub struct ImageFiles {
     pub name: String,
-    /// One class a picture, below `classes.len()`.
+    /// One class per image, below `classes.len()`.
     pub labels: Vec<i64>,
     pub classes: Vec<String>,
-    places: Vec<Place>,
+    locations: Vec<Location>,
     folders: Vec<PathBuf>,
     archives: Vec<Arc<Archive>>,
-    /// Where each shard of a WebDataset ends among the pictures; empty for other data sets.
+    /// The end of each WebDataset shard as an index of images; empty for other data sets.
     shards: Vec<usize>,
 }
 
-/// Where the bytes of one picture are.
+/// The location of the bytes of one image.
 #[derive(Clone)]
-enum Place {
+enum Location {
     File { folder: u32, name: Box<str> },
     Entry { archive: u32, size: u32, start: u64 },
 }
 
-/// The two halves of a data set of files.
+/// The training and test split of a data set of files.
 pub struct FileSplits {
     pub train: ImageFiles,
     pub test: ImageFiles,
 }
 
-/// The file that names the classes of lists and shards.
+/// The file with the class names of lists and shards.
 const CLASSES: &str = "classes.txt";
 
-/// What names of data sets of files look like, for messages.
-pub(super) const NAMES: &str = "`folder:DIR` reads DIR/train and DIR/val with a sub-folder a class, `list:DIR` \
-     DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR";
+/// The syntax of names of data sets of files, for messages.
+pub(super) const NAMES: &str = "`folder:DIR` reads DIR/train and DIR/val with a sub-folder per class, \
+     `list:DIR` DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR";
 
-/// How a data set of files is kept, and where.
-enum Kept<'a> {
+/// The layout and location of a data set of files.
+enum Layout<'a> {
     Folder(&'a Path),
     List(&'a Path),
     Shards(&'a Path),
     ImageNet(&'static ImageNet, &'a Path),
 }
 
-impl<'a> Kept<'a> {
+impl<'a> Layout<'a> {
     fn of(name: &'a str, root: &'a Path) -> Option<Self> {
         Some(match name.split_once(':') {
             Some(("folder", dir)) => Self::Folder(Path::new(dir)),
@@ -92,7 +92,7 @@ impl<'a> Kept<'a> {
         }
     }
 
-    /// The test half; of the training half only what its classes need.
+    /// The test split; the training split is read only as far as its classes are needed.
     fn test(&self) -> Result<ImageFiles> {
         match self {
             Self::Folder(dir) => folder::test(dir),
@@ -103,104 +103,106 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// Opens a data set of files, training and test half: `folder:DIR`, `list:DIR`, `webdataset:DIR`, or one of
-/// [`imagenet`] below `root`. `None` where the name is none of these.
+/// Opens the training and test split of a data set of files: `folder:DIR`, `list:DIR`, `webdataset:DIR`, or
+/// one of [`imagenet`] below `root`. `None` for any other name.
 ///
 /// # Errors
-/// Files that are missing, cut, or not of that kind; the message names them.
+/// Files that are missing, truncated or of another format; the message names them.
 pub fn open(name: &str, root: &Path) -> Result<Option<FileSplits>> {
-    let Some(kept) = Kept::of(name, root) else { return Ok(None) };
-    let FileSplits { train, test } = kept.splits()?;
+    let Some(layout) = Layout::of(name, root) else { return Ok(None) };
+    let FileSplits { train, test } = layout.splits()?;
     Ok(Some(FileSplits { train: train.named(name)?, test: test.named(name)? }))
 }
 
-/// As [`open`], the test half alone: the training half need not be there where the classes are known without it.
+/// Like [`open`], but the test split only: the training split may be missing if it is not needed for the
+/// classes.
 ///
 /// # Errors
-/// As [`open`].
+/// Same as [`open`].
 pub fn open_test(name: &str, root: &Path) -> Result<Option<ImageFiles>> {
-    Kept::of(name, root).map(|kept| kept.test()?.named(name)).transpose()
+    Layout::of(name, root).map(|layout| layout.test()?.named(name)).transpose()
 }
 
-/// The number of classes of a data set of files, without looking at the files where the name tells. `None` where the
-/// name is none of these.
+/// The number of classes of a data set of files; reads the files only if the name does not determine it.
+/// `None` for any other name.
 ///
 /// # Errors
-/// As [`open`].
+/// Same as [`open`].
 pub(super) fn classes(name: &str, root: &Path) -> Result<Option<i64>> {
-    Ok(match Kept::of(name, root) {
-        Some(Kept::ImageNet(known, _)) => Some(known.classes),
-        Some(Kept::Folder(dir)) => Some(folder::classes(&dir.join("train"))?.len() as i64),
-        Some(kept) => Some(kept.splits()?.train.classes.len() as i64),
+    Ok(match Layout::of(name, root) {
+        Some(Layout::ImageNet(known, _)) => Some(known.classes),
+        Some(Layout::Folder(dir)) => Some(folder::classes(&dir.join("train"))?.len() as i64),
+        Some(layout) => Some(layout.splits()?.train.classes.len() as i64),
         None => None,
     })
 }
 
 impl ImageFiles {
-    /// A folder with a folder of pictures a class, or a tar archive a class, numbered by their sorted names.
+    /// The images of a folder with one sub-folder or tar archive per class; classes are numbered in the order
+    /// of their names.
     ///
     /// # Errors
-    /// A folder that is missing, or a class without pictures.
+    /// A folder that is missing, or a class without images.
     pub fn in_classes(dir: &Path) -> Result<Self> {
-        Ok(Self { name: dir.display().to_string(), ..folder::by_class(dir, folder::Classes::There)? })
+        Ok(Self { name: dir.display().to_string(), ..folder::by_class(dir, folder::Classes::Found)? })
     }
 
     fn named(self, name: &str) -> Result<Self> {
-        ensure!(!self.is_empty(), "{name}: no pictures in one half; {NAMES}");
+        ensure!(!self.is_empty(), "{name}: no images in one of the splits; {NAMES}");
         Ok(Self { name: name.to_owned(), ..self })
     }
 
-    /// One picture, as [`image::decode`] gives it.
+    /// One image, decoded by [`image::decode`].
     ///
     /// # Errors
-    /// Bytes that cannot be read or decoded; the message names the picture.
+    /// Bytes that cannot be read or decoded; the message names the image.
     pub fn picture(&self, index: usize) -> Result<RgbImage> {
         self.read(index).and_then(|bytes| image::decode(&bytes)).with_context(|| self.title(index))
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.locations.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.locations.is_empty()
     }
 
-    /// The encoded bytes of one picture.
+    /// The encoded bytes of one image.
     ///
     /// # Errors
-    /// A file that is missing, unreadable or too large for a picture.
+    /// A file that is missing, unreadable or too large for an image.
     pub fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
-        match &self.places[index] {
-            Place::File { folder, name } => {
+        match &self.locations[index] {
+            Location::File { folder, name } => {
                 let file = File::open(self.folders[*folder as usize].join(&**name))?;
                 let size = file.metadata()?.len();
-                ensure!(size <= MOST_BYTES, "{size} bytes are too many for a picture");
+                ensure!(size <= MAX_BYTES, "{size} bytes are too many for an image");
                 let mut bytes = Vec::with_capacity(size as usize + 1);
-                file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+                file.take(MAX_BYTES).read_to_end(&mut bytes)?;
                 Ok(bytes.into())
             }
-            Place::Entry { archive, size, start } => {
+            Location::Entry { archive, size, start } => {
                 Ok(self.archives[*archive as usize].bytes(*start, u64::from(*size))?.into())
             }
         }
     }
 
-    /// What one picture is called in messages: its path, or the archive and its name in there.
+    /// The name of an image in messages: its path, or the archive and the entry.
     pub fn title(&self, index: usize) -> String {
-        match &self.places[index] {
-            Place::File { folder, name } => {
+        match &self.locations[index] {
+            Location::File { folder, name } => {
                 self.folders[*folder as usize].join(&**name).display().to_string()
             }
-            Place::Entry { archive, start, .. } => self.archives[*archive as usize].title(*start),
+            Location::Entry { archive, start, .. } => self.archives[*archive as usize].title(*start),
         }
     }
 
-    /// The pictures in the order of one epoch, which (seed, epoch) decide.
+    /// The indices in the order of one epoch, decided by (seed, epoch).
     ///
-    /// Pictures of a WebDataset mix within [`MIXED_SHARDS`] shards that come together by chance: the disk reads in few
-    /// places at a time.
+    /// The images of a WebDataset are shuffled within groups of [`MIXED_SHARDS`] random shards, so that the
+    /// disk reads from few places at a time.
     pub fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
         let mut stream = Stream::new(seed, "order", epoch, 0);
         if self.shards.is_empty() {
@@ -220,7 +222,7 @@ impl ImageFiles {
         order
     }
 
-    /// Keeps the first `count` pictures of a shuffle that `seed` decides; all where there are no more.
+    /// Keeps the first `count` images of a shuffle seeded by `seed`, or all if there are fewer.
     pub fn sample(&mut self, count: usize, seed: u64) {
         let mut order: Vec<usize> = (0..self.len()).collect();
         Stream::new(seed, "sample", 0, 0).shuffle(&mut order);
@@ -228,7 +230,7 @@ impl ImageFiles {
         self.keep(&mut order);
     }
 
-    /// The same pictures with labels among other classes, by the classes' names; `None` where one is not among them.
+    /// The same images with their classes looked up by name in `classes`; `None` if one is not there.
     pub fn relabelled(&self, classes: Vec<String>) -> Option<Self> {
         let numbers = numbered(&classes);
         let new: Vec<Option<i64>> =
@@ -237,57 +239,57 @@ impl ImageFiles {
         Some(Self { labels, classes, ..self.clone() })
     }
 
-    /// How many pictures each class has.
+    /// Images per class.
     pub fn label_counts(&self) -> Vec<usize> {
         super::label_counts(&self.labels, self.classes.len())
     }
 
-    /// Keeps these pictures, in the order of the files.
+    /// Keeps the images at these indices, in ascending order.
     fn keep(&mut self, indices: &mut [usize]) {
         indices.sort_unstable();
         self.shards = self.shards.iter().map(|&end| indices.partition_point(|&i| i < end)).collect();
         self.labels = indices.iter().map(|&i| self.labels[i]).collect();
-        self.places = indices.iter().map(|&i| self.places[i].clone()).collect();
+        self.locations = indices.iter().map(|&i| self.locations[i].clone()).collect();
     }
 
-    /// Remembers a folder for the files that follow.
+    /// Adds a folder and returns its index, for [`Self::push_file`].
     fn folder(&mut self, path: PathBuf) -> u32 {
         self.folders.push(path);
         self.folders.len() as u32 - 1
     }
 
+    /// Adds an archive and returns its index, for [`Self::push_entry`].
     fn archive(&mut self, archive: Archive) -> u32 {
         self.archives.push(Arc::new(archive));
         self.archives.len() as u32 - 1
     }
 
     fn push_file(&mut self, folder: u32, name: &str, label: i64) {
-        self.places.push(Place::File { folder, name: name.into() });
+        self.locations.push(Location::File { folder, name: name.into() });
         self.labels.push(label);
     }
 
-    /// Adds an entry of an archive.
     fn push_entry(&mut self, archive: u32, entry: &Entry, label: i64) -> Result<()> {
         let (start, size) = (entry.start, entry.size);
-        ensure!(size <= MOST_BYTES, "`{}`: {size} bytes are too many for a picture", entry.path);
-        self.places.push(Place::Entry { archive, size: size as u32, start });
+        ensure!(size <= MAX_BYTES, "`{}`: {size} bytes are too many for an image", entry.path);
+        self.locations.push(Location::Entry { archive, size: size as u32, start });
         self.labels.push(label);
         Ok(())
     }
 }
 
-/// Whether a file or an entry is a picture, by its name.
-pub fn is_picture(name: &str) -> bool {
+/// Whether a file or an entry is an image, judging by its name.
+fn is_image(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     !base(name).starts_with('.') && EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
 }
 
-/// The last part of a path.
+/// The last component of a path.
 fn base(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// The names in a folder, sorted, and whether each is a folder itself; names that are no UTF-8 are left out.
+/// The names in a folder, sorted, and whether each is a folder; names that are not UTF-8 are ignored.
 fn listing(dir: &Path) -> Result<Vec<(String, bool)>> {
     let read = || -> Result<Vec<(String, bool)>> {
         let mut names = Vec::new();
@@ -300,59 +302,59 @@ fn listing(dir: &Path) -> Result<Vec<(String, bool)>> {
         names.sort();
         Ok(names)
     };
-    read().with_context(|| format!("{}: the folder cannot be read", dir.display()))
+    read().with_context(|| format!("{}: cannot be read as a folder", dir.display()))
 }
 
-/// The pictures in a folder and those below it, a folder's own before those of its sub-folders, in the order of their
-/// names; what is hidden is left out.
+/// The images in a folder and its sub-folders, in the order of their names; a folder's own images come before
+/// those of its sub-folders, and hidden files are ignored.
 ///
 /// # Errors
-/// A folder that cannot be read, or that is nested without end.
+/// A folder that cannot be read, or a cycle of links.
 pub fn pictures_below(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut pictures = Vec::new();
-    walk(dir, DEEPEST, &mut |folder, names| pictures.extend(names.iter().map(|name| folder.join(name))))?;
-    Ok(pictures)
+    let mut images = Vec::new();
+    walk(dir, MAX_DEPTH, &mut |folder, names| images.extend(names.iter().map(|name| folder.join(name))))?;
+    Ok(images)
 }
 
-/// Calls `each` with every folder and its pictures.
+/// Calls `each` with every folder and the names of its images.
 fn walk(dir: &Path, depth: usize, each: &mut impl FnMut(&Path, &[String])) -> Result<()> {
-    ensure!(depth > 0, "{}: folders are nested too deep; is there a link in a circle?", dir.display());
+    ensure!(depth > 0, "{}: folders are nested too deep; is there a cycle of links?", dir.display());
     let (folders, files): (Vec<_>, Vec<_>) = listing(dir)?.into_iter().partition(|(_, is_folder)| *is_folder);
-    let pictures: Vec<String> =
-        files.into_iter().map(|(name, _)| name).filter(|name| is_picture(name)).collect();
-    each(dir, &pictures);
+    let images: Vec<String> = files.into_iter().map(|(name, _)| name).filter(|name| is_image(name)).collect();
+    each(dir, &images);
     let mut visible = folders.iter().filter(|(name, _)| !name.starts_with('.'));
     visible.try_for_each(|(name, _)| walk(&dir.join(name), depth - 1, each))
 }
 
-/// The place of each name in a list of classes.
+/// The index of each name in a list of classes.
 fn numbered(classes: &[String]) -> HashMap<&str, i64> {
     classes.iter().map(String::as_str).zip(0..).collect()
 }
 
-/// The first of these names that is in the folder.
+/// The path of the first of these names that exists in the folder.
 fn first(dir: &Path, names: &[&str]) -> Option<PathBuf> {
     names.iter().map(|name| dir.join(name)).find(|path| path.exists())
 }
 
+/// Like [`first`], but it is an error if none exists.
 fn either(dir: &Path, names: &[&str]) -> Result<PathBuf> {
     first(dir, names)
-        .with_context(|| format!("{}: there is no {}; {NAMES}", dir.display(), names.join(" and no ")))
+        .with_context(|| format!("{}: has neither {}; {NAMES}", dir.display(), names.join(" nor ")))
 }
 
-/// Reads a text file that cannot be larger than `most` bytes.
-fn text(path: &Path, most: u64) -> Result<String> {
+/// Reads a text file of at most `max` bytes.
+fn text(path: &Path, max: u64) -> Result<String> {
     let read = || -> Result<String> {
         let size = fs::metadata(path)?.len();
-        ensure!(size <= most, "{size} bytes are too many");
+        ensure!(size <= max, "{size} bytes are too many");
         let mut text = String::new();
-        File::open(path)?.take(most).read_to_string(&mut text)?;
+        File::open(path)?.take(max).read_to_string(&mut text)?;
         Ok(text)
     };
     read().with_context(|| format!("{}: cannot be read", path.display()))
 }
 
-/// One class name a line from [`CLASSES`], where the folder has it; else numbers up to the largest label.
+/// The lines of [`CLASSES`] if the folder has that file, else numbers up to the largest label.
 fn class_names<'a>(dir: &Path, labels: impl Iterator<Item = &'a i64>) -> Result<Vec<String>> {
     let count = labels.max().map_or(0, |largest| largest + 1);
     let path = dir.join(CLASSES);
@@ -362,7 +364,7 @@ fn class_names<'a>(dir: &Path, labels: impl Iterator<Item = &'a i64>) -> Result<
     let names: Vec<String> = text(&path, 64 << 20)?.lines().map(|line| line.trim().to_owned()).collect();
     ensure!(
         names.len() as i64 >= count,
-        "{}: {} classes, and there is a label {}",
+        "{}: {} classes are too few for label {}",
         path.display(),
         names.len(),
         count - 1
@@ -370,7 +372,7 @@ fn class_names<'a>(dir: &Path, labels: impl Iterator<Item = &'a i64>) -> Result<
     Ok(names)
 }
 
-/// A label as a text: a number from 0 on, small enough for a classifier.
+/// Parses a label: a non-negative number, small enough for a classifier.
 fn label(text: &str) -> Option<i64> {
     text.trim().parse().ok().filter(|label| (0..10_000_000).contains(label))
 }

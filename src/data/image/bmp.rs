@@ -1,12 +1,12 @@
-//! BMP of Windows and OS/2: 1 to 32 bits a pixel, with palettes, colour masks and run lengths.
+//! Windows and OS/2 BMP: 1 to 32 bits per pixel, palettes, colour masks and run-length encoding.
 
 use super::{RgbImage, bounded};
 use anyhow::{Context, Result, bail, ensure};
 
-/// The header's values of `compression`.
+/// Values of the header's `compression` field: `BI_RGB`, `BI_RLE8`, `BI_RLE4` and `BI_BITFIELDS`.
 const PLAIN: u32 = 0;
-const RUNS_OF_8_BITS: u32 = 1;
-const RUNS_OF_4_BITS: u32 = 2;
+const RLE8: u32 = 1;
+const RLE4: u32 = 2;
 const MASKS: u32 = 3;
 
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
@@ -18,10 +18,10 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let mut pixels = Vec::new();
     if header.compression == PLAIN || header.compression == MASKS {
         // The last row needs no padding.
-        ensure!(data.len() >= stride * (header.height - 1) + row_bytes, "the file is cut off");
+        ensure!(data.len() >= stride * (header.height - 1) + row_bytes, "the file is truncated");
         pixels.reserve_exact(count * 3);
     }
-    // Rows as they are stored, mostly the lowest first.
+    // Rows in file order, usually bottom-up.
     match (header.compression, header.bits) {
         (PLAIN, 1 | 4 | 8) => {
             let palette = header.palette(bytes);
@@ -44,13 +44,13 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
                 }
             }
         }
-        (RUNS_OF_8_BITS, 8) | (RUNS_OF_4_BITS, 4) => {
+        (RLE8, 8) | (RLE4, 4) => {
             let palette = header.palette(bytes);
             let indices = expand_runs(data, &header)?;
             pixels = indices.into_iter().flat_map(|index| palette[usize::from(index)]).collect();
         }
         (compression, bits) => {
-            bail!("{bits} bits a pixel with compression {compression}: save it as 24 bits")
+            bail!("{bits} bits per pixel with compression {compression} is not supported; save it as 24 bits")
         }
     }
     let mut image = RgbImage { width: header.width, height: header.height, pixels };
@@ -60,20 +60,20 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     Ok(image)
 }
 
-/// What the headers say, checked as far as they alone can tell.
+/// The fields of the headers.
 struct Header {
     width: usize,
     height: usize,
     top_down: bool,
     bits: usize,
     compression: u32,
-    /// Entries of the palette, 0 for as many as the bits can tell apart.
+    /// Entries of the palette; 0 means 2^bits.
     colors: usize,
-    /// Bytes of one entry.
+    /// Bytes per entry.
     entry: usize,
-    /// Where the second header ends.
+    /// Offset of the end of the second header.
     end: usize,
-    /// Where the pixels begin.
+    /// Offset of the pixels.
     data: usize,
 }
 
@@ -94,7 +94,7 @@ impl Header {
                 data,
             });
         }
-        ensure!([40, 52, 56, 64, 108, 124].contains(&size), "its header has {size} bytes");
+        ensure!([40, 52, 56, 64, 108, 124].contains(&size), "a header of {size} bytes is not supported");
         let [width, height] = [u32_at(bytes, 18)?, u32_at(bytes, 22)?].map(|side| side as i32);
         ensure!(width > 0, "it has no pixels: {width}×{height}");
         Ok(Self {
@@ -110,7 +110,7 @@ impl Header {
         })
     }
 
-    /// The colours of all indices; black where the file has none.
+    /// The colour of each index; black if the file's palette is shorter.
     fn palette(&self, bytes: &[u8]) -> [[u8; 3]; 256] {
         let mut palette = [[0; 3]; 256];
         let colors = if self.colors == 0 { 1 << self.bits } else { self.colors };
@@ -121,10 +121,10 @@ impl Header {
         palette
     }
 
-    /// Which bits are red, green and blue.
+    /// The bit masks of red, green and blue.
     fn masks(&self, bytes: &[u8]) -> Result<[u32; 3]> {
         if self.compression == MASKS {
-            // In the longer headers, or behind the short one, the place is the same.
+            // Within a longer header or after the short one: the offset is the same.
             return Ok([u32_at(bytes, 54)?, u32_at(bytes, 58)?, u32_at(bytes, 62)?]);
         }
         Ok(match self.bits {
@@ -134,7 +134,7 @@ impl Header {
     }
 }
 
-/// The bits of one colour in a pixel.
+/// The bits of one channel in a pixel.
 #[derive(Clone, Copy)]
 struct Channel {
     mask: u32,
@@ -153,19 +153,19 @@ impl Channel {
     }
 }
 
-/// The indices of a picture that is stored as runs, rows in the order of the file.
+/// Decodes the palette indices of a run-length encoded image, rows in file order.
 fn expand_runs(data: &[u8], header: &Header) -> Result<Vec<u8>> {
     let (width, height) = (header.width, header.height);
     let mut indices = vec![0; width * height];
     let (mut x, mut y) = (0, 0);
     let mut codes = data.iter().copied();
-    let mut next = || codes.next().context("the file is cut off");
-    let nibble = |byte: u8, place: usize| match header.compression {
-        RUNS_OF_8_BITS => byte,
-        _ if place.is_multiple_of(2) => byte >> 4,
+    let mut next = || codes.next().context("the file is truncated");
+    let nibble = |byte: u8, i: usize| match header.compression {
+        RLE8 => byte,
+        _ if i.is_multiple_of(2) => byte >> 4,
         _ => byte & 0x0f,
     };
-    // What would lie outside the picture is left out.
+    // Pixels outside the image are dropped.
     let mut put = |x: usize, y: usize, index: u8| {
         if x < width && y < height {
             indices[y * width + x] = index;
@@ -177,14 +177,14 @@ fn expand_runs(data: &[u8], header: &Header) -> Result<Vec<u8>> {
             (0, 1) => return Ok(indices),
             (0, 2) => (x, y) = (x + usize::from(next()?), y + usize::from(next()?)),
             (0, count) => {
-                let per_byte = if header.compression == RUNS_OF_8_BITS { 1 } else { 2 };
+                let per_byte = if header.compression == RLE8 { 1 } else { 2 };
                 let count = usize::from(count);
                 let mut byte = 0;
-                for place in 0..count {
-                    if place.is_multiple_of(per_byte) {
+                for i in 0..count {
+                    if i.is_multiple_of(per_byte) {
                         byte = next()?;
                     }
-                    put(x + place, y, nibble(byte, place));
+                    put(x + i, y, nibble(byte, i));
                 }
                 x += count;
                 if !count.div_ceil(per_byte).is_multiple_of(2) {
@@ -193,7 +193,7 @@ fn expand_runs(data: &[u8], header: &Header) -> Result<Vec<u8>> {
             }
             (count, byte) => {
                 let count = usize::from(count);
-                (0..count).for_each(|place| put(x + place, y, nibble(byte, place)));
+                (0..count).for_each(|i| put(x + i, y, nibble(byte, i)));
                 x += count;
             }
         }
@@ -205,10 +205,10 @@ fn expand_runs(data: &[u8], header: &Header) -> Result<Vec<u8>> {
 
 fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
     let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    field.map(|&field| u16::from_le_bytes(field)).context("the file is cut off")
+    field.map(|&field| u16::from_le_bytes(field)).context("the file is truncated")
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
     let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    field.map(|&field| u32::from_le_bytes(field)).context("the file is cut off")
+    field.map(|&field| u32::from_le_bytes(field)).context("the file is truncated")
 }

@@ -1,17 +1,17 @@
-//! The inner loops of resizing: weighted sums of pixels in fixed point, along rows and along columns.
+//! The inner loops of resizing: fixed-point weighted sums of pixels along rows and columns.
 
 use super::RgbImage;
 use std::ops::Range;
 
-/// Bits behind the point of a weight: 8 bits of pixel and 2 of overshoot are left of 32.
+/// Fractional bits of a weight; the rest of the 32 bits is for the pixel (8) and overshoot (2).
 const PRECISION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// For each output along one direction, the inputs that it is made of and their weights.
+/// For each output along one axis, the span of its inputs and their weights.
 #[derive(Default)]
 pub struct Kernels {
     spans: Vec<Span>,
-    /// Of all outputs, one after the other.
+    /// The weights of all outputs, concatenated.
     weights: Vec<i32>,
 }
 
@@ -20,18 +20,18 @@ pub struct Kernels {
 struct Span {
     first: usize,
     count: usize,
-    /// Where its weights begin.
+    /// Index of its first weight.
     weights: usize,
 }
 
 impl Kernels {
-    /// One more output, from input `first` on; the weights are scaled so that their sum is 1.
+    /// Adds an output whose inputs start at `first`; the weights are normalised to a sum of 1.
     pub fn push(&mut self, first: usize, weights: &[f64]) {
         let sum: f64 = weights.iter().sum();
         let norm = if sum == 0.0 { 1.0 } else { sum };
-        // Halves away from zero.
+        // Rounds half away from zero.
         let fixed = |weight: &f64| (weight / norm * f64::from(1 << PRECISION)).round() as i32;
-        // What weighs nothing is left out.
+        // Zero weights at both ends are dropped.
         let zeros = weights.iter().take_while(|weight| fixed(weight) == 0).count();
         let start = self.weights.len();
         self.weights.extend(weights[zeros..].iter().map(fixed));
@@ -45,18 +45,18 @@ impl Kernels {
         self.spans.len()
     }
 
-    /// The inputs that any output is made of.
+    /// The range of inputs that contribute to any output.
     pub fn inputs(&self) -> Range<usize> {
         let first = self.spans.iter().map(|span| span.first).min().unwrap_or(0);
         first..self.spans.iter().map(|span| span.first + span.count).max().unwrap_or(first)
     }
 
-    /// Each output's first input with its weights.
+    /// The first input and the weights of each output.
     fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
         self.spans.iter().map(|span| (span.first, &self.weights[span.weights..][..span.count]))
     }
 
-    /// Resizes some rows, each in itself.
+    /// Resizes the given rows horizontally.
     pub fn along_rows(&self, image: &RgbImage, rows: Range<usize>) -> RgbImage {
         let (width, height) = (self.spans.len(), rows.len());
         let mut pixels = vec![0; width * height * 3];
@@ -86,7 +86,7 @@ impl Kernels {
         }
     }
 
-    /// Resizes all columns, of a picture whose first row is input `above`.
+    /// Resizes all columns vertically; the first row of `image` is input `above`.
     pub fn along_columns(&self, image: &RgbImage, above: usize) -> RgbImage {
         let (width, height) = (image.width, self.spans.len());
         let mut pixels = vec![0; width * height * 3];
@@ -106,7 +106,7 @@ impl Kernels {
     }
 }
 
-/// The weighted sum of rows of `row` bytes; compilers make vector code of it.
+/// The weighted sum of rows of `row` bytes, written so that the compiler vectorises it.
 #[inline(always)]
 fn sum_of_rows(input: &[u8], row: usize, weights: &[i32], output: &mut [u8]) {
     const LANES: usize = 32;
@@ -114,8 +114,8 @@ fn sum_of_rows(input: &[u8], row: usize, weights: &[i32], output: &mut [u8]) {
     let mut blocks = output.chunks_exact_mut(LANES);
     for block in &mut blocks {
         let mut sums = [HALF; LANES];
-        for (place, weight) in weights.iter().enumerate() {
-            let values = &input[place * row + at..][..LANES];
+        for (i, weight) in weights.iter().enumerate() {
+            let values = &input[i * row + at..][..LANES];
             for (sum, &value) in sums.iter_mut().zip(values) {
                 *sum += i32::from(value) * weight;
             }
@@ -136,20 +136,20 @@ fn rounded(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-/// The same sums with the instructions that nearly all x86 processors have.
+/// The same sums with AVX2.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use super::{HALF, Kernels, PRECISION};
     use std::arch::x86_64::*;
     use std::ops::Range;
 
-    /// Pixels that one instruction weighs.
+    /// Pixels weighted by one instruction.
     const PIXELS: usize = 4;
-    /// Bytes that are read for them, four more than they are.
+    /// Bytes loaded for them: 12 and 4 unused.
     const READ: usize = 16;
-    /// Rows that share the reading of weights.
+    /// Rows processed together, so that weights are loaded once.
     const ROWS: usize = 4;
-    /// A weight is split, for products of 16 bits: `high << LOW_BITS` plus `low`.
+    /// Weights are split for 16-bit products: `(high << LOW_BITS) + low`.
     const LOW_BITS: i32 = 12;
 
     #[target_feature(enable = "avx2")]
@@ -168,7 +168,7 @@ mod avx2 {
         let spans: Vec<(usize, Range<usize>)> = spans.collect();
         let widest = spans.iter().map(|(_, taps)| taps.len()).max().unwrap_or(0);
         let new_row = kernels.spans.len() * 3;
-        // Behind the last rows there must be bytes to read.
+        // The last rows are copied, so that loads past their end stay in bounds.
         let mut last = Vec::new();
         for (block, output) in output.chunks_mut(new_row * ROWS).enumerate() {
             let start = block * ROWS * row;
@@ -192,7 +192,8 @@ mod avx2 {
         }
     }
 
-    /// The weights of four pixels, halves of the register the first and the last two, a pair for each channel.
+    /// The weights of four pixels: the first two in the lower half of the register, the last two in the
+    /// upper, with one pair per channel.
     #[derive(Clone, Copy)]
     struct Taps {
         high: __m256i,
@@ -202,9 +203,9 @@ mod avx2 {
     impl Taps {
         #[target_feature(enable = "avx2")]
         fn new(weights: &[i32]) -> Self {
-            let pair = |place: usize, part: fn(i32) -> i32| {
-                let of = |place: usize| weights.get(place).map_or(0, |&weight| part(weight)) & 0xffff;
-                of(place) | of(place + 1) << 16
+            let pair = |i: usize, part: fn(i32) -> i32| {
+                let of = |i: usize| weights.get(i).map_or(0, |&weight| part(weight)) & 0xffff;
+                of(i) | of(i + 1) << 16
             };
             let spread = |part| {
                 let (first, last) = (_mm_set1_epi32(pair(0, part)), _mm_set1_epi32(pair(2, part)));
@@ -217,11 +218,11 @@ mod avx2 {
         }
     }
 
-    /// One output pixel of each row, and a byte of nothing behind it.
+    /// One output pixel of each row, padded by one byte.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn weigh(input: &[u8], starts: [usize; ROWS], taps: &[Taps]) -> [[u8; 4]; ROWS] {
-        // Red of two pixels, green of them, blue of them, as 16 bits.
+        // The reds, greens and blues of two pixels, as 16 bits.
         let pairs = _mm256_setr_epi8(
             0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, //
             6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1,
@@ -255,7 +256,7 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     fn load(bytes: &[u8], at: usize) -> __m128i {
         let bytes: &[u8] = &bytes[at..at + READ];
-        // SAFETY: there are 16 bytes.
+        // SAFETY: `bytes` has 16 bytes.
         unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
     }
 }
@@ -265,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processors_without_vectors_sum_the_same() {
+    fn scalar_and_vector_code_agree() {
         let (width, height) = (53, 7);
         let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i * i * 37 / 8) as u8).collect();
         let image = RgbImage { width, height, pixels };

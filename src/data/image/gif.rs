@@ -1,4 +1,4 @@
-//! GIF, its first picture.
+//! GIF: the first frame.
 
 use super::{RgbImage, bounded};
 use anyhow::{Context, Result, ensure};
@@ -11,16 +11,16 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(super::MAX_PIXELS).context("no limit")?));
     let mut file = options.read_info(bytes)?;
     let screen = [file.width(), file.height()].map(usize::from);
-    let frame = file.next_frame_info()?.context("it has no picture")?;
+    let frame = file.next_frame_info()?.context("it has no frame")?;
     let [left, top, wide, high] = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
     let background = frame.transparent.unwrap_or(0);
     let (width, height) = (screen[0].max(left + wide), screen[1].max(top + high));
     bounded(width, height)?;
     let mut indices = vec![0; wide * high];
-    ensure!(file.buffer_size() == indices.len(), "its picture has another size");
+    ensure!(file.buffer_size() == indices.len(), "the first frame does not have the size that it states");
     file.read_into_buffer(&mut indices)?;
 
-    // Without a palette an index is a gray.
+    // Without a palette an index is a grey value.
     let palette = file.palette().unwrap_or_default();
     let color = |index: u8| match palette.chunks_exact(3).nth(usize::from(index)) {
         Some(color) => [color[0], color[1], color[2]],

@@ -1,4 +1,4 @@
-//! Pictures as Pillow sees them: decoded and resampled to the same pixels.
+//! Image files decoded and resampled to the same pixels as Pillow's.
 
 mod bmp;
 mod convolve;
@@ -17,25 +17,25 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// The most pixels that a file may say it has: where Pillow refuses one as a decompression bomb.
+/// Upper bound on the pixels of an image: Pillow's limit for decompression bombs.
 pub const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
 
-/// A larger file is no picture.
+/// Upper bound on the size of an image file.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// How many times larger than wanted a picture of low frequencies is at least.
-const SPARE: usize = 3;
+/// A JPEG decoded at reduced size is still at least this many times larger than the wanted size.
+const MIN_OVERSAMPLING: usize = 3;
 
-/// A picture in memory.
+/// An RGB image in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RgbImage {
     pub width: usize,
     pub height: usize,
-    /// (height, width, 3), red first, without gaps.
+    /// (height, width, 3), RGB, contiguous.
     pub pixels: Vec<u8>,
 }
 
-/// What an image file is, told by its first bytes.
+/// The format of an image file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageFormat {
     Jpeg,
@@ -46,7 +46,7 @@ pub enum ImageFormat {
 }
 
 impl ImageFormat {
-    /// `None` where the bytes are no image of these formats.
+    /// Detects the format by the magic number; `None` if it is none of these.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
@@ -58,7 +58,7 @@ impl ImageFormat {
         }
     }
 
-    /// As its users write it: `JPEG`.
+    /// The usual spelling: `JPEG`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Jpeg => "JPEG",
@@ -70,17 +70,17 @@ impl ImageFormat {
     }
 }
 
-/// The picture of an image file, its first where it has several, to the bit as Pillow's
-/// `Image.open(file).convert("RGB")` has it: transparency is dropped and EXIF's orientation left alone.
+/// Decodes an image file, or its first frame, bit-exactly like Pillow's `Image.open(file).convert("RGB")`:
+/// transparency is dropped and the EXIF orientation ignored.
 ///
 /// # Errors
-/// Bytes that are no JPEG, PNG, WebP, GIF or BMP, that are damaged or cut off, or that say they have more than
+/// Bytes that are not JPEG, PNG, WebP, GIF or BMP, are damaged or truncated, or state more than
 /// [`MAX_PIXELS`] pixels.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     Encoded::open(bytes)?.into_whole()
 }
 
-/// An image file that is decoded as far as its pixels are wanted, where its format allows that.
+/// An image file; a JPEG is decoded only as far as its pixels are needed.
 pub struct Encoded<'a>(Kind<'a>);
 
 enum Kind<'a> {
@@ -89,14 +89,14 @@ enum Kind<'a> {
 }
 
 impl<'a> Encoded<'a> {
-    /// Reads the head of a JPEG, and all of other files.
+    /// Reads the header of a JPEG; decodes other formats completely.
     ///
     /// # Errors
-    /// As [`decode`].
+    /// Same as [`decode`].
     pub fn open(bytes: &'a [u8]) -> Result<Self> {
         let Some(format) = ImageFormat::of(bytes) else {
             ensure!(!bytes.is_empty(), "the file is empty");
-            bail!("neither JPEG, PNG, WebP, GIF nor BMP: convert it to one of them");
+            bail!("neither JPEG, PNG, WebP, GIF nor BMP; convert it to one of them");
         };
         let decode = match format {
             ImageFormat::Jpeg => match jpeg::Frame::parse(bytes) {
@@ -119,10 +119,10 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// A part of the picture: what [`RgbImage::crop`] takes of the whole.
+    /// A part of the image, the same as [`RgbImage::crop`] of the whole.
     ///
     /// # Errors
-    /// As [`decode`] and [`RgbImage::crop`]; damage behind the part may go unnoticed.
+    /// Same as [`decode`] and [`RgbImage::crop`]; damage after the part may go unnoticed.
     pub fn part(&self, columns: Range<usize>, rows: Range<usize>) -> Result<RgbImage> {
         match &self.0 {
             Kind::Jpeg(bytes, frame) => {
@@ -133,21 +133,22 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// A part of the picture in another size, for training: nearly what [`Self::part`] resized is. Of a JPEG that is more
-    /// than six times as large only the frequencies are decoded that a picture of half its size has, or a quarter, or an
-    /// eighth: it is still three times too large then, and the resizing hides the difference.
+    /// A resized part of the image, for training: nearly the same as [`Self::part`] resized. A JPEG part at
+    /// least six times as large as the result is decoded at 1/2, 1/4 or 1/8 of its size, from its low
+    /// frequencies only; it is then still at least three times as large, so that the resize hides the
+    /// difference.
     ///
     /// # Errors
-    /// As [`Self::part`] and [`RgbImage::resize`].
+    /// Same as [`Self::part`] and [`RgbImage::resize`].
     pub fn resized_part(&self, columns: Range<usize>, rows: Range<usize>, to: &Resize) -> Result<RgbImage> {
         if let Kind::Jpeg(bytes, frame) = &self.0 {
             within((frame.width, frame.height), &columns, &rows)?;
-            let spare = (columns.len() / to.width.max(1)).min(rows.len() / to.height.max(1)) / SPARE;
-            let shrink = [8, 4, 2].into_iter().find(|&shrink| shrink <= spare);
-            let smaller = shrink.and_then(|shrink| {
-                Some((shrink, jpeg::smaller_part(bytes, frame, shrink, &columns, &rows)?))
+            let ratio = (columns.len() / to.width.max(1)).min(rows.len() / to.height.max(1));
+            let shrink = [8, 4, 2].into_iter().find(|&shrink| shrink <= ratio / MIN_OVERSAMPLING);
+            let reduced = shrink.and_then(|shrink| {
+                Some((shrink, jpeg::reduced_part(bytes, frame, shrink, &columns, &rows)?))
             });
-            if let Some((shrink, smaller)) = smaller {
+            if let Some((shrink, reduced)) = reduced {
                 let scale = shrink as f32;
                 let edges = |range: &Range<usize>| {
                     let from = (range.start % shrink) as f32 / scale;
@@ -155,14 +156,16 @@ impl<'a> Encoded<'a> {
                 };
                 let ((left, right), (top, bottom)) = (edges(&columns), edges(&rows));
                 let region = Region { left, top, right, bottom };
-                return smaller.resize(&Resize { region: Some(region), ..to.clone() });
+                return reduced.resize(&Resize { region: Some(region), ..to.clone() });
             }
         }
         self.part(columns, rows)?.resize(to)
     }
 
+    /// Decodes the whole image.
+    ///
     /// # Errors
-    /// As [`decode`].
+    /// Same as [`decode`].
     pub fn into_whole(self) -> Result<RgbImage> {
         match self.0 {
             Kind::Jpeg(bytes, frame) => {
@@ -174,25 +177,25 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// What a decoder makes, its panics as errors: libjpeg gives up by unwinding out of C.
+/// Runs a decoder and turns its panics into errors: mozjpeg reports libjpeg's errors by unwinding.
 fn caught(format: ImageFormat, decode: impl FnOnce() -> Result<RgbImage>) -> Result<RgbImage> {
     let decoded = catch_unwind(AssertUnwindSafe(decode));
     let decoded = decoded.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        Err(anyhow!("{}", text.or(panic.downcast_ref().copied()).unwrap_or("the decoder gave up")))
+        Err(anyhow!("{}", text.or(panic.downcast_ref().copied()).unwrap_or("the decoder failed")))
     });
-    decoded.with_context(|| format!("a damaged, cut off or unusual {}", format.name()))
+    decoded.with_context(|| format!("a damaged, truncated or unsupported {}", format.name()))
 }
 
-/// The picture of a file, as [`decode`].
+/// Reads an image file and decodes it with [`decode`].
 ///
 /// # Errors
-/// As [`decode`], and a file that is missing, unreadable or too large for a picture; the message names it.
+/// Same as [`decode`], or a file that is missing, unreadable or too large for an image; the message names it.
 pub fn read(path: &Path) -> Result<RgbImage> {
     let read = || {
         let file = File::open(path)?;
         let size = file.metadata()?.len();
-        ensure!(size <= MAX_BYTES, "{size} bytes are too many for a picture");
+        ensure!(size <= MAX_BYTES, "{size} bytes are too many for an image");
         let mut bytes = Vec::with_capacity(size as usize);
         file.take(MAX_BYTES).read_to_end(&mut bytes)?;
         decode(&bytes)
@@ -201,7 +204,7 @@ pub fn read(path: &Path) -> Result<RgbImage> {
 }
 
 impl RgbImage {
-    /// From samples of 8 bits, as many a pixel as `channels`: gray, gray and alpha, RGB or RGBA. Alpha is dropped.
+    /// From 8-bit samples, `channels` per pixel: grey, grey and alpha, RGB or RGBA. Alpha is dropped.
     fn from_samples(width: usize, height: usize, channels: usize, samples: Vec<u8>) -> Result<Self> {
         let count = bounded(width, height)?;
         ensure!(samples.len() == count * channels, "{} samples for {width}×{height} pixels", samples.len());
@@ -209,12 +212,12 @@ impl RgbImage {
             1 | 2 => samples.chunks_exact(channels).flat_map(|pixel| [pixel[0]; 3]).collect(),
             3 => samples,
             4 => samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
-            _ => bail!("{channels} channels"),
+            _ => bail!("{channels} channels are not supported"),
         };
         Ok(Self { width, height, pixels })
     }
 
-    /// One colour all over.
+    /// An image of one colour.
     ///
     /// # Errors
     /// A size without pixels or with more than [`MAX_PIXELS`].
@@ -222,7 +225,7 @@ impl RgbImage {
         Ok(Self { width, height, pixels: color.repeat(bounded(width, height)?) })
     }
 
-    /// Puts a picture on this one; what does not fit is left out.
+    /// Pastes an image at this position; parts that do not fit are clipped.
     pub fn paste(&mut self, image: &RgbImage, left: usize, top: usize) {
         let left = left.min(self.width);
         let width = image.width.min(self.width - left) * 3;
@@ -232,14 +235,14 @@ impl RgbImage {
         }
     }
 
-    /// Left and right exchanged.
+    /// The image flipped horizontally.
     pub fn mirror(&self) -> Self {
         let rows = self.pixels.chunks_exact(self.width * 3);
         let pixels = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
         Self { width: self.width, height: self.height, pixels }
     }
 
-    /// Top and bottom exchanged, in place.
+    /// Flips the image vertically, in place.
     fn flip(&mut self) {
         let (row, height) = (self.width * 3, self.height);
         for y in 0..height / 2 {
@@ -249,19 +252,19 @@ impl RgbImage {
     }
 }
 
-/// The number of pixels of a size that a file states.
+/// The number of pixels of a size stated by a file, checked against [`MAX_PIXELS`].
 fn bounded(width: usize, height: usize) -> Result<usize> {
     ensure!(width > 0 && height > 0, "it has no pixels: {width}×{height}");
     let count = width.checked_mul(height).filter(|&count| count as u64 <= MAX_PIXELS);
-    count.with_context(|| format!("{width}×{height} pixels are more than {MAX_PIXELS}: make it smaller"))
+    count.with_context(|| format!("{width}×{height} pixels are more than {MAX_PIXELS}; make it smaller"))
 }
 
-/// Columns and rows must be a part of a picture of this size, and not empty.
+/// Checks that columns and rows are not empty and lie within an image of this size.
 fn within((width, height): (usize, usize), columns: &Range<usize>, rows: &Range<usize>) -> Result<()> {
     let within = |range: &Range<usize>, side| range.start < range.end && range.end <= side;
     ensure!(
         within(columns, width) && within(rows, height),
-        "columns {columns:?} and rows {rows:?} are no part of {width}×{height} pixels"
+        "columns {columns:?} and rows {rows:?} are not within {width}×{height} pixels"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! PNG, of every colour type and depth, interlaced or not.
+//! PNG of all colour types and bit depths, interlaced or not.
 
 use super::{RgbImage, bounded};
 use anyhow::{Context, Result};
@@ -13,7 +13,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let (width, height) = (header.width as usize, header.height as usize);
     let is_gray16 = header.color_type == ColorType::Grayscale && header.bit_depth == BitDepth::Sixteen;
     bounded(width, height)?;
-    // Palettes to colours and 1, 2 and 4 bits to 8; of 16 bits the high byte.
+    // Expands palettes, and 1, 2 and 4 bits to 8; keeps the high byte of 16 bits.
     let expand = Transformations::EXPAND;
     file.set_transformations(if is_gray16 { expand } else { expand | Transformations::STRIP_16 });
     let mut rows = file.read_info()?;
@@ -21,7 +21,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let frame = rows.next_frame(&mut samples)?;
     samples.truncate(frame.buffer_size());
     if is_gray16 {
-        // Pillow clips gray of 16 bits at white's 255 and does not scale it.
+        // Pillow clips 16-bit greyscale to 255 instead of scaling it.
         let clipped = samples.chunks_exact(2).map(|s| u16::from_be_bytes([s[0], s[1]]).min(255) as u8);
         samples = clipped.collect();
     }

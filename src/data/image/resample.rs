@@ -1,6 +1,7 @@
-//! Resizing as Pillow does it, to the bit: convolution in fixed point, one direction after the other.
+//! Resizing, bit-exact with Pillow: fixed-point convolution along one axis, then the other.
 //!
-//! The arithmetic and its order are those of Pillow 13's `Resample.c` (Jeffrey A. Clark and contributors, MIT-CMU).
+//! The arithmetic and its order are those of Pillow 13's `Resample.c` (Jeffrey A. Clark and contributors,
+//! MIT-CMU).
 
 use super::convolve::Kernels;
 use super::{RgbImage, bounded, within};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 use std::ops::Range;
 
-/// How the value between pixels is computed. All but `Nearest` average over the pixels that become one.
+/// The interpolation filter. When shrinking, all but `Nearest` average over the pixels that become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -21,7 +22,7 @@ pub enum Interpolation {
     Lanczos,
 }
 
-/// A part of a picture in pixels, between pixels too.
+/// A part of an image, in pixels and fractions of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Region {
     pub left: f32,
@@ -30,31 +31,31 @@ pub struct Region {
     pub bottom: f32,
 }
 
-/// A new size for a picture, and what of it is wanted.
+/// The arguments of a resize.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resize {
     pub width: usize,
     pub height: usize,
     pub interpolation: Interpolation,
-    /// The part of the picture that becomes the new one; the whole of it where there is none.
+    /// The part of the image to resize; `None` for the whole.
     pub region: Option<Region>,
-    /// The columns and rows of the new picture that are computed; all where there are none.
+    /// The columns and rows of the result to compute; `None` for all.
     pub window: Option<(Range<usize>, Range<usize>)>,
 }
 
 impl Resize {
-    /// The whole picture in another size.
+    /// The whole image at another size.
     pub fn to(width: usize, height: usize, interpolation: Interpolation) -> Self {
         Self { width, height, interpolation, region: None, window: None }
     }
 }
 
 impl RgbImage {
-    /// As Pillow's `image.resize((width, height), interpolation, box=region)`, cropped to the window.
+    /// Like Pillow's `image.resize((width, height), interpolation, box=region)`, cropped to the window.
     ///
     /// # Errors
-    /// A region that is empty or not within the picture, a window that is so in the new picture, or one with more than
-    /// [`super::MAX_PIXELS`].
+    /// A region that is empty or not within the image, or a window that is empty, not within the result or of
+    /// more than [`super::MAX_PIXELS`].
     pub fn resize(&self, to: &Resize) -> Result<Self> {
         let (right, bottom) = (self.width as f32, self.height as f32);
         let whole = Region { left: 0.0, top: 0.0, right, bottom };
@@ -62,14 +63,14 @@ impl RgbImage {
         let inside = |from: f32, to: f32, side: f32| 0.0 <= from && from < to && to <= side;
         ensure!(
             inside(region.left, region.right, right) && inside(region.top, region.bottom, bottom),
-            "{region:?} is no part of {}×{} pixels",
+            "{region:?} is not within {}×{} pixels",
             self.width,
             self.height
         );
         let (columns, rows) = to.window.clone().unwrap_or((0..to.width, 0..to.height));
         ensure!(
             columns.end <= to.width && rows.end <= to.height,
-            "columns {columns:?} and rows {rows:?} are no part of {}×{} pixels",
+            "columns {columns:?} and rows {rows:?} are not within {}×{} pixels",
             to.width,
             to.height
         );
@@ -82,7 +83,7 @@ impl RgbImage {
         if x.is_unchanged() && y.is_unchanged() {
             return self.crop(columns, rows);
         }
-        // The order matters to the last bit, since values are rounded to 8 bits between the two.
+        // The order affects the result, since values are rounded to 8 bits in between.
         let is_flat = y.shrinks_by() > 0 && y.shrinks_by() > 2 * x.shrinks_by();
         let (x, y) = (x.kernels(&filter, columns), y.kernels(&filter, rows));
         Ok(if is_flat {
@@ -93,10 +94,10 @@ impl RgbImage {
         })
     }
 
-    /// A part of the picture, cut out.
+    /// Copies a part of the image.
     ///
     /// # Errors
-    /// A part that is empty or not within the picture.
+    /// A part that is empty or not within the image.
     pub fn crop(&self, columns: Range<usize>, rows: Range<usize>) -> Result<Self> {
         within((self.width, self.height), &columns, &rows)?;
         let mut pixels = Vec::with_capacity(columns.len() * rows.len() * 3);
@@ -106,6 +107,7 @@ impl RgbImage {
         Ok(Self { width: columns.len(), height: rows.len(), pixels })
     }
 
+    /// The pixels at these columns and rows.
     fn pick(&self, columns: &[usize], rows: &[usize]) -> Self {
         let mut pixels = Vec::with_capacity(columns.len() * rows.len() * 3);
         for y in rows {
@@ -116,7 +118,7 @@ impl RgbImage {
     }
 }
 
-/// One direction: which part of how many inputs becomes how many outputs.
+/// One axis: the range of the inputs that is resampled, and the number of outputs.
 struct Axis {
     inputs: usize,
     from: f32,
@@ -133,14 +135,14 @@ impl Axis {
         self.inputs as i64 - self.outputs as i64
     }
 
-    /// Inputs an output.
+    /// Inputs per output.
     fn scale(&self) -> f64 {
         f64::from(self.to - self.from) / self.outputs as f64
     }
 
-    /// The input in which each output's centre lies.
+    /// The input that contains each output's centre.
     fn nearest(&self, outputs: Range<usize>) -> Vec<usize> {
-        // Added up, not multiplied: as Pillow rounds.
+        // Accumulated, not multiplied, to round as Pillow does.
         let mut center = f64::from(self.from) + self.scale() * 0.5;
         let inputs = (0..outputs.end).map(|_| {
             let input = (center as usize).min(self.inputs - 1);
@@ -152,7 +154,7 @@ impl Axis {
 
     /// The weights of the inputs of each output.
     fn kernels(&self, filter: &Filter, outputs: Range<usize>) -> Kernels {
-        // Where the picture shrinks, the filter widens.
+        // When shrinking, the filter is widened.
         let stretch = self.scale().max(1.0);
         let (support, shrunk) = (filter.support * stretch, 1.0 / stretch);
         let mut kernels = Kernels::default();
@@ -160,23 +162,23 @@ impl Axis {
             let center = f64::from(self.from) + (output as f64 + 0.5) * self.scale();
             let first = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(self.inputs);
-            let place = |input: usize| (input as f64 - center + 0.5) * shrunk;
-            let weights: Vec<f64> = (first..end).map(|input| (filter.weight)(place(input))).collect();
+            let offset = |input: usize| (input as f64 - center + 0.5) * shrunk;
+            let weights: Vec<f64> = (first..end).map(|input| (filter.weight)(offset(input))).collect();
             kernels.push(first, &weights);
         }
         kernels
     }
 }
 
-/// A curve of weights around the centre, its unit a pixel of the input, or of the output where that is larger.
+/// The weight by the distance to the centre, in pixels of the input or the output, whichever are larger.
 struct Filter {
-    /// It is zero beyond.
+    /// The distance beyond which the weight is zero.
     support: f64,
     weight: fn(f64) -> f64,
 }
 
 impl Filter {
-    /// `None` for `Nearest`, which weighs nothing.
+    /// `None` for `Nearest`, which has no weights.
     fn of(interpolation: Interpolation) -> Option<Self> {
         let (support, weight): (f64, fn(f64) -> f64) = match interpolation {
             Interpolation::Nearest => return None,
@@ -190,7 +192,7 @@ impl Filter {
     }
 }
 
-/// A raised cosine over one lobe of the sinc.
+/// One lobe of the sinc, windowed by a raised cosine.
 fn hamming(x: f64) -> f64 {
     if x.abs() < 1.0 { sinc(x) * (0.54 + 0.46 * (x * PI).cos()) } else { 0.0 }
 }
@@ -208,7 +210,7 @@ fn bicubic(x: f64) -> f64 {
     }
 }
 
-/// The sinc under a wider sinc, three lobes.
+/// Three lobes of the sinc, windowed by a wider sinc.
 fn lanczos(x: f64) -> f64 {
     if (-3.0..3.0).contains(&x) { sinc(x) * sinc(x / 3.0) } else { 0.0 }
 }

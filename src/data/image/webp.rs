@@ -1,4 +1,4 @@
-//! WebP, lossy and lossless, the first picture of an animation.
+//! WebP, lossy and lossless; the first frame of an animation.
 
 use super::{RgbImage, bounded};
 use anyhow::Result;

@@ -1,4 +1,4 @@
-//! Getting the files of the catalogue: from the Hugging Face hub or an address, into the caches that Python has too.
+//! Fetches the files of the catalogue from the Hugging Face hub or a URL, into the caches that Python uses.
 
 mod environment;
 
@@ -13,59 +13,58 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use ureq::http::{HeaderMap, Uri};
 
-/// The weights in a repository of the hub, best first.
+/// Names of weights files in a hub repository, in order of preference.
 const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
-/// The revision of a repository that is fetched.
+/// The revision to fetch.
 const REVISION: &str = "main";
-/// No file of weights is larger, in bytes; bounds what a server can make us write where it tells no size.
-const MOST_BYTES: u64 = 1 << 36;
-/// A repository that moved answers with the address of the next; so many are followed.
-const MOST_MOVES: usize = 5;
+/// Upper bound on the size of a weights file: what a server can make us write if it states no size.
+const MAX_BYTES: u64 = 1 << 36;
+/// Redirects of a renamed repository to follow.
+const MAX_REDIRECTS: usize = 5;
 
-/// Where weights come from and where they are kept. Not `Debug`: the token stays out of logs.
+/// Where weights come from and where they are cached. Not `Debug`, to keep the token out of logs.
 #[derive(Clone)]
 pub struct Hub {
-    /// The hub, or a mirror of it, without a slash at the end.
+    /// The hub or a mirror of it, without a trailing slash.
     pub endpoint: String,
-    /// For repositories whose terms were accepted. Sent to the endpoint alone, and only over https or to this machine.
+    /// For gated repositories. Sent to the endpoint only, and only over https or to this machine.
     pub token: Option<String>,
     /// The hub's cache, as `huggingface_hub` lays it out.
     pub cache: PathBuf,
-    /// The folder of files from other addresses, as `torch.hub` has it.
+    /// The folder for files from other URLs, as in `torch.hub`.
     pub checkpoints: PathBuf,
-    /// Whether only what is here may be used.
+    /// Whether to use cached files only.
     pub offline: bool,
 }
 
-/// A file of weights that is here.
+/// A weights file on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     pub path: PathBuf,
-    /// The address it came from; `None` when it was here already.
+    /// The URL it came from; `None` if it was already cached.
     pub source: Option<String>,
-    /// Of the file.
     pub sha256: String,
-    /// Whether a published checksum was there to compare with, whole or its beginning.
+    /// Whether the file was compared with a published checksum or a prefix of one.
     pub verified: bool,
 }
 
-/// What the hub says about a file before it is fetched.
+/// The hub's metadata of a file, before it is fetched.
 struct Remote {
-    /// Where it is after the moves of its repository.
+    /// Its URL after the redirects of a renamed repository.
     url: String,
     commit: String,
-    /// The name of its blob: the sha256 of a large file.
+    /// The name of its blob: for a large file its sha256.
     etag: String,
     size: Option<u64>,
 }
 
 impl Hub {
-    /// Gets the file of a catalogue entry, or finds it in the cache; what is there and right is kept. `progress` hears
-    /// file, bytes so far, and bytes in all (0: not known).
+    /// Fetches the file of a catalogue entry unless a correct copy is cached. `progress` receives the file,
+    /// the bytes so far and the total (0 if unknown).
     ///
     /// # Errors
-    /// A server that does not answer, refuses, or has other bytes than were published; a cache that cannot be written.
-    /// The message names the file to place by hand, and where.
+    /// A server that does not respond, refuses, or sends other bytes than were published; a cache that cannot
+    /// be written. The message says which file to place by hand, and where.
     pub fn fetch(&self, entry: &Entry, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Fetched> {
         let mut progress = |done, total| progress(&entry.short_name(), done, total);
         match &entry.location {
@@ -90,16 +89,16 @@ impl Hub {
             return Ok(fetched);
         }
         let by_hand = || by_hand(url, &to);
-        ensure!(!self.offline, "not here, and HF_HUB_OFFLINE is set: {}", by_hand());
+        ensure!(!self.offline, "not in the cache, and HF_HUB_OFFLINE is set; {}", by_hand());
         let lock = self.checkpoints.join(format!(".{name}.lock"));
         let _locked = lock_file(&lock)?;
         if let Some(fetched) = here() {
             return Ok(fetched);
         }
         let part = self.checkpoints.join(format!("{name}.part"));
-        let download = Download { url, token: None, part, to: to.clone(), most_bytes: MOST_BYTES };
+        let download = Download { url, token: None, part, to: to.clone(), max_bytes: MAX_BYTES };
         let sha256 = run(&download, sha256, progress).map_err(|e| Error::from(e).context(by_hand()))?;
-        // Whoever waits for the lock finds the file.
+        // Another process that waits for the lock will find the file.
         fs::remove_file(&lock)?;
         Ok(Fetched { path: to, source: Some(url.to_owned()), sha256, verified })
     }
@@ -111,16 +110,16 @@ impl Hub {
             return Ok(fetched);
         }
         let by_hand = || {
-            let place = folder.join("snapshots").join(REVISION).join(FILES[0]);
-            by_hand(&self.address(repository, FILES[0]), &place)
+            let path = folder.join("snapshots").join(REVISION).join(FILES[0]);
+            by_hand(&self.address(repository, FILES[0]), &path)
         };
-        ensure!(!self.offline, "not in the cache, and HF_HUB_OFFLINE is set: {}", by_hand());
+        ensure!(!self.offline, "not in the cache, and HF_HUB_OFFLINE is set; {}", by_hand());
         let (file, remote) = self.look_up(repository).map_err(|e| e.context(by_hand()))?;
 
         let lock = self.cache.join(".locks").join(&folder_name).join(format!("{}.lock", remote.etag));
         let _locked = lock_file(&lock)?;
         let blobs = folder.join("blobs");
-        fs::create_dir_all(&blobs).with_context(|| format!("{}: cannot be made", blobs.display()))?;
+        fs::create_dir_all(&blobs).with_context(|| format!("{}: cannot be created", blobs.display()))?;
         let blob = blobs.join(&remote.etag);
         let published = published_sha256(&remote.etag);
         let (sha256, source) = match verify(&blob, published) {
@@ -131,7 +130,7 @@ impl Hub {
                     token: self.token_for(&remote.url),
                     part: blobs.join(format!("{}.incomplete", remote.etag)),
                     to: blob,
-                    most_bytes: remote.size.unwrap_or(MOST_BYTES),
+                    max_bytes: remote.size.unwrap_or(MAX_BYTES),
                 };
                 let sha256 =
                     run(&download, published, progress).map_err(|e| Error::from(e).context(by_hand()))?;
@@ -139,7 +138,8 @@ impl Hub {
             }
         };
         let path = folder.join("snapshots").join(&remote.commit).join(file);
-        point_to_blob(&path, &remote.etag).with_context(|| format!("{}: cannot be made", path.display()))?;
+        point_to_blob(&path, &remote.etag)
+            .with_context(|| format!("{}: cannot be created", path.display()))?;
         let refs = folder.join("refs");
         fs::create_dir_all(&refs)?;
         atomic::write(&refs.join(REVISION), remote.commit.as_bytes())?;
@@ -156,17 +156,17 @@ impl Hub {
                 Err(failure) => return Err(failure.into()),
             }
         }
-        bail!("{repository} has no weights on the hub: {}", missing.join("; "))
+        bail!("{repository}: has no weights on the hub: {}", missing.join("; "))
     }
 
     fn address(&self, repository: &str, file: &str) -> String {
         format!("{}/{repository}/resolve/{REVISION}/{file}", self.endpoint)
     }
 
-    /// Asks the hub for a file's name, commit and size.
+    /// Asks the hub for a file's blob name, commit and size.
     fn ask(&self, mut url: String) -> Result<Remote, Failure> {
         let client = download::client();
-        for _ in 0..MOST_MOVES {
+        for _ in 0..MAX_REDIRECTS {
             let mut request = client.head(&url).config().max_redirects(0).build();
             if let Some(token) = self.token_for(&url) {
                 request = request.header("Authorization", format!("Bearer {token}"));
@@ -178,21 +178,21 @@ impl Hub {
                 404 | 410 => return Err(Failure::Missing(anyhow!(refused(&url, &response)))),
                 401 | 403 => {
                     let remedy =
-                        "accept the terms of its repository on the hub, make a token there, and set HF_TOKEN";
+                        "accept the terms of the repository on the hub, create a token there, set HF_TOKEN";
                     return Err(anyhow!("{}; {remedy}", refused(&url, &response)).into());
                 }
                 _ => return Err(anyhow!(refused(&url, &response)).into()),
             }
-            // A redirect within the endpoint is a repository that moved; one to elsewhere leads to the file's bytes.
+            // A redirect within the endpoint means a renamed repository; others lead to the content.
             match header("location").and_then(|location| self.within_endpoint(&url, location)) {
                 Some(moved) => url = moved,
                 None => return Ok(remote(url, response.headers())?),
             }
         }
-        Err(anyhow!("{url}: redirected more than {MOST_MOVES} times").into())
+        Err(anyhow!("{url}: more than {MAX_REDIRECTS} redirects").into())
     }
 
-    /// The whole address of a redirect that stays on the endpoint's host.
+    /// The absolute URL of a redirect that stays on the endpoint's host.
     fn within_endpoint(&self, url: &str, location: &str) -> Option<String> {
         if location.starts_with('/') && !location.starts_with("//") {
             let uri: Uri = url.parse().ok()?;
@@ -201,7 +201,7 @@ impl Hub {
         same_host(location, &self.endpoint).then(|| location.to_owned())
     }
 
-    /// The token, if this address may see it.
+    /// The token, if it may be sent to this URL.
     fn token_for(&self, url: &str) -> Option<&str> {
         let uri: Uri = url.parse().ok()?;
         let host = uri.host()?.trim_matches(['[', ']']);
@@ -212,7 +212,7 @@ impl Hub {
 }
 
 impl Fetched {
-    /// Copies the file of `entry` into a folder, under a name that tells what it is; a copy that is there and right is
+    /// Copies the file of `entry` into a folder, under a descriptive name; a correct copy that exists is
     /// kept.
     ///
     /// # Errors
@@ -223,7 +223,7 @@ impl Fetched {
             _ => self.path.file_name().unwrap_or_default().display().to_string(),
         };
         let to = folder.join(name);
-        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
         if verify(&to, Some(&self.sha256)).is_err() {
             let mut bytes = File::open(&self.path).with_context(|| format!("{}", self.path.display()))?;
             atomic::write_with(&to, |file| Ok(io::copy(&mut bytes, file).map(|_| ())?))?;
@@ -232,7 +232,7 @@ impl Fetched {
     }
 }
 
-/// Downloads a file and gives its sha256, which must begin as published.
+/// Downloads a file and returns its sha256, which must begin with `published`.
 fn run(
     download: &Download,
     published: Option<&str>,
@@ -247,21 +247,21 @@ fn run(
     Ok(sha256)
 }
 
-/// The sha256 of a file, which must begin as published.
+/// The sha256 of a file, which must begin with `published`.
 fn verify(path: &Path, published: Option<&str>) -> Result<String> {
     let file = File::open(path).with_context(|| format!("{}", path.display()))?;
     let sha256 = digest::<Sha256>(file).with_context(|| format!("{}", path.display()))?;
     if let Some(published) = published {
         ensure!(
             sha256.starts_with(published),
-            "{}: not the published file: its sha256 is {sha256}, not {published}",
+            "{}: not the published file: the sha256 is {sha256}, not {published}",
             path.display()
         );
     }
     Ok(sha256)
 }
 
-/// The file of a repository that is in the cache, unless its bytes are wrong.
+/// The cached file of a repository, unless its checksum is wrong.
 fn cached(folder: &Path, file: &str) -> Option<Fetched> {
     let commit = fs::read_to_string(folder.join("refs").join(REVISION)).unwrap_or_default();
     let commit = Some(commit.trim()).filter(|commit| is_plain(commit));
@@ -274,14 +274,14 @@ fn cached(folder: &Path, file: &str) -> Option<Fetched> {
     })
 }
 
-/// Reads the answer of the hub; what becomes part of a path is checked.
+/// Reads the hub's response; values that become part of a path are checked.
 fn remote(url: String, headers: &HeaderMap) -> Result<Remote> {
     let header = |name: &str| headers.get(name)?.to_str().ok();
     let name = |value: Option<&str>, what: &str| {
         let value = value.map(|value| value.trim_start_matches("W/").trim_matches('"'));
         let value = value.filter(|value| is_plain(value)).map(str::to_owned);
         value.with_context(|| {
-            format!("{url}: the answer has no sound {what}; is HF_ENDPOINT a Hugging Face hub?")
+            format!("{url}: the response has no valid {what}; is HF_ENDPOINT a Hugging Face hub?")
         })
     };
     let commit = name(header("x-repo-commit"), "x-repo-commit")?;
@@ -290,12 +290,12 @@ fn remote(url: String, headers: &HeaderMap) -> Result<Remote> {
     Ok(Remote { url, commit, etag, size })
 }
 
-/// The sha256 that a blob's name is, for large files; small ones are named by git.
+/// The sha256 if a blob is named by it, as large files are; small ones have git's hash.
 fn published_sha256(etag: &str) -> Option<&str> {
     (etag.len() == 64 && etag.bytes().all(|b| b.is_ascii_hexdigit())).then_some(etag)
 }
 
-/// Whether a text is a harmless name of a file.
+/// Whether a name is safe as a file name.
 fn is_plain(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
@@ -308,7 +308,7 @@ fn same_host(url: &str, endpoint: &str) -> bool {
     origin(url).is_some_and(|of_url| origin(endpoint) == Some(of_url))
 }
 
-/// Makes the file of a snapshot a link to its blob, as Python does.
+/// Makes the snapshot's file a symbolic link to its blob, as Python does.
 fn point_to_blob(path: &Path, blob: &str) -> Result<()> {
     let parent = path.parent().context("a file in a folder")?;
     fs::create_dir_all(parent)?;
@@ -318,7 +318,7 @@ fn point_to_blob(path: &Path, blob: &str) -> Result<()> {
     Ok(fs::rename(&link, path)?)
 }
 
-/// Waits for a lock that other processes respect; it ends with the file.
+/// Waits for an advisory lock between processes; it is released when the file is closed.
 fn lock_file(path: &Path) -> Result<File> {
     let lock = || -> Result<File> {
         if let Some(parent) = path.parent() {
@@ -332,5 +332,5 @@ fn lock_file(path: &Path) -> Result<File> {
 }
 
 fn by_hand(url: &str, path: &Path) -> String {
-    format!("without this network, get {url} elsewhere and place it as {}", path.display())
+    format!("without network access, download {url} elsewhere and save it as {}", path.display())
 }

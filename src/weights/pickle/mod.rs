@@ -1,7 +1,7 @@
-//! A pickle read as data: what `torch.save` writes becomes inert nodes, and nothing is ever executed.
+//! Reads a pickle as data: the values become inert nodes, and nothing is ever executed.
 //!
-//! A pickle may name only what tensors and plain settings beside them need (`names.rs`); any other name is refused.
-//! Protocols 0 to 5 (the opcodes of Python's `pickletools`).
+//! Only the names that tensors and plain settings need are allowed (`names.rs`); any other name is refused.
+//! Supports protocols 0 to 5 (the opcodes of Python's `pickletools`).
 
 mod names;
 
@@ -14,13 +14,13 @@ use std::collections::HashMap;
 /// The index of a node.
 pub(super) type Id = usize;
 
-/// A value of the pickle. Containers refer to others by index, so that sharing and cycles cost nothing.
+/// A value of the pickle. Containers refer to their items by index, so that sharing and cycles are free.
 pub(super) enum Node {
     None,
     Bool(bool),
     Int(i64),
     Str(String),
-    /// A float or bytes: nothing here depends on which.
+    /// A float or bytes, whose value is not needed.
     Other,
     List(Vec<Id>),
     Tuple(Vec<Id>),
@@ -29,7 +29,8 @@ pub(super) enum Node {
     Global(String),
     /// `torch.save`'s reference to a storage.
     Persistent(Id),
-    /// What calling the name with the arguments would have given; `items` were set on it, `state` built into it.
+    /// The result of calling a name with arguments, with the `items` set on it and the `state` of its BUILD
+    /// opcode.
     Call {
         callee: Id,
         args: Id,
@@ -42,27 +43,28 @@ pub(super) enum Node {
 pub(super) struct Pickle {
     pub nodes: Vec<Node>,
     pub root: Id,
-    /// How many bytes it took: legacy files have several pickles in a row.
+    /// Its length in bytes: legacy files have several consecutive pickles.
     pub length: usize,
 }
 
-/// More opcodes than any checkpoint has (a tensor takes some forty). Every opcode keeps a bounded amount of memory beside
-/// the text it carries, so this bounds the memory that a hostile file can ask for.
-const MOST_STEPS: usize = 5_000_000;
+/// More opcodes than any checkpoint has (a tensor takes about forty). Every opcode takes a bounded amount of
+/// memory besides its text, so this bounds the memory that a hostile file can take.
+const MAX_OPCODES: usize = 5_000_000;
 
 /// Reads one pickle from the beginning of `bytes`.
 ///
 /// # Errors
-/// A name that is not allowed, an opcode out of place, a cut end; the message has the byte position.
+/// A name that is not allowed, an opcode out of place, or a truncated pickle; the message has the byte
+/// offset.
 pub(super) fn read(bytes: &[u8]) -> Result<Pickle> {
     let mut machine = Machine { input: Cursor::new(bytes, 0), ..Machine::default() };
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_OPCODES {
         let at = machine.input.at;
         if let Some(root) = machine.step().with_context(|| format!("pickle, byte {at}"))? {
             return Ok(Pickle { nodes: machine.nodes, root, length: machine.input.at });
         }
     }
-    bail!("a pickle of more than {MOST_STEPS} opcodes is no state_dict")
+    bail!("a pickle of more than {MAX_OPCODES} opcodes is not a state_dict")
 }
 
 #[derive(Default)]
@@ -75,11 +77,11 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Executes one opcode; the root once the pickle stops.
+    /// Interprets one opcode; returns the root at the end of the pickle.
     fn step(&mut self) -> Result<Option<Id>> {
         let opcode = self.input.u8()?;
         match opcode {
-            0x80 => ensure!(self.input.u8()? <= 5, "a newer pickle protocol than 5"),
+            0x80 => ensure!(self.input.u8()? <= 5, "pickle protocols above 5 are not supported"),
             0x95 => drop(self.input.take(8)?),
             b'.' => return Ok(Some(self.pop()?)),
             b'(' => self.marks.push(self.stack.len()),
@@ -116,12 +118,12 @@ impl Machine<'_> {
                 "00" => self.push(Node::Bool(false)),
                 "01" => self.push(Node::Bool(true)),
                 text => {
-                    let n = text.parse().context("an integer")?;
+                    let n = text.parse().context("not an integer")?;
                     self.push(Node::Int(n))
                 }
             },
             b'L' => {
-                let n = self.input.line()?.trim_end_matches('L').parse().context("an integer")?;
+                let n = self.input.line()?.trim_end_matches('L').parse().context("not an integer")?;
                 self.push(Node::Int(n))
             }
             b'F' => {
@@ -153,7 +155,7 @@ impl Machine<'_> {
                 let text = self.input.line()?.trim_matches(['\'', '"']).to_owned();
                 self.push(Node::Str(text))
             }
-            // Python 2's strings: text in the files that have them.
+            // Python 2's byte strings, which hold text in these files.
             b'U' => {
                 let n = self.input.u8()?.into();
                 self.text(n)?
@@ -184,7 +186,7 @@ impl Machine<'_> {
             }
             0x85..=0x87 => {
                 let count = usize::from(opcode - 0x84);
-                let from = self.stack.len().checked_sub(count).context("a tuple of too few items")?;
+                let from = self.stack.len().checked_sub(count).context("too few items for a tuple")?;
                 let items = self.stack.split_off(from);
                 self.push(Node::Tuple(items))
             }
@@ -222,7 +224,7 @@ impl Machine<'_> {
                 self.remember(key)?
             }
             b'p' => {
-                let key = self.input.line()?.parse().context("a memo key")?;
+                let key = self.input.line()?.parse().context("not a memo key")?;
                 self.remember(key)?
             }
             0x94 => self.remember(self.memo.len() as u64)?,
@@ -235,10 +237,10 @@ impl Machine<'_> {
                 self.recall(key)?
             }
             b'g' => {
-                let key = self.input.line()?.parse().context("a memo key")?;
+                let key = self.input.line()?.parse().context("not a memo key")?;
                 self.recall(key)?
             }
-            // Names and what is made with them.
+            // Names and calls.
             b'c' => {
                 let full = full_name(self.input.line()?, self.input.line()?)?;
                 self.push(Node::Global(full))
@@ -246,7 +248,7 @@ impl Machine<'_> {
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let (Node::Str(module), Node::Str(name)) = (&self.nodes[module], &self.nodes[name]) else {
-                    bail!("a name that is not text");
+                    bail!("a name is not text");
                 };
                 let full = full_name(module, name)?;
                 self.push(Node::Global(full))
@@ -276,7 +278,7 @@ impl Machine<'_> {
                 let id = self.pop()?;
                 self.push(Node::Persistent(id))
             }
-            other => bail!("opcode 0x{other:02x} has no place in a file of tensors"),
+            other => bail!("opcode 0x{other:02x} is not supported"),
         }
         Ok(None)
     }
@@ -293,7 +295,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// An integer of `n` little-endian bytes. Longer ones than 8 bytes (`torch.save`'s magic number) are kept as text.
+    /// An integer of `n` little-endian bytes; above 8 bytes (`torch.save`'s magic number) it becomes text.
     fn long(&mut self, n: usize) -> Result<()> {
         let bytes = self.input.take(n)?;
         let node = match n {
@@ -314,7 +316,7 @@ impl Machine<'_> {
         self.nodes.push(node);
     }
 
-    /// The lowest place of the stack that may be taken: items below the last mark belong to whoever set it.
+    /// The lowest index of the stack that may be popped; items below the last mark are not accessible.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -341,13 +343,13 @@ impl Machine<'_> {
     }
 
     fn recall(&mut self, key: u64) -> Result<()> {
-        let id = *self.memo.get(&key).with_context(|| format!("memo {key} was never set"))?;
+        let id = *self.memo.get(&key).with_context(|| format!("memo {key} is not set"))?;
         self.stack.push(id);
         Ok(())
     }
 
     fn call(&mut self, callee: Id, args: Id) -> Result<()> {
-        ensure!(matches!(self.nodes[callee], Node::Global(_)), "a call of something that is not a name");
+        ensure!(matches!(self.nodes[callee], Node::Global(_)), "a call of a value that is not a name");
         self.push(Node::Call { callee, args, items: Vec::new(), state: None });
         Ok(())
     }
@@ -356,9 +358,9 @@ impl Machine<'_> {
         let target = self.top()?;
         match &mut self.nodes[target] {
             Node::List(list) => list.extend(items),
-            // Appended to an object (a deque, say): of no use here.
+            // Items appended to an object, such as a deque, are not needed.
             Node::Call { .. } => {}
-            _ => bail!("appending to what is no list"),
+            _ => bail!("append to a value that is not a list"),
         }
         Ok(())
     }
@@ -367,7 +369,7 @@ impl Machine<'_> {
         let target = self.top()?;
         match &mut self.nodes[target] {
             Node::Dict(items) | Node::Call { items, .. } => items.extend(new),
-            _ => bail!("setting an item of what is no dict"),
+            _ => bail!("set an item of a value that is not a dict"),
         }
         Ok(())
     }

@@ -1,13 +1,13 @@
-//! What a pickle may name: all that `torch.save` needs for tensors, and plain values beside them.
+//! The names allowed in a pickle: those that `torch.save` needs for tensors, and plain values.
 
 use crate::weights::dtype;
 use anyhow::{Result, ensure};
 use tch::Kind;
 
-/// No module and no name of Python is longer.
-const LONGEST_NAME: usize = 256;
+/// Upper bound on the length of a Python name with its module.
+const MAX_NAME_LENGTH: usize = 256;
 
-/// Names that checkpoints have beside their tensors: containers, settings and plain values, kept as inert nodes.
+/// Names in checkpoints besides tensors: containers, settings and plain values, read as inert nodes.
 const PLAIN: [&str; 35] = [
     "_codecs.encode",
     "argparse.Namespace",
@@ -46,7 +46,7 @@ const PLAIN: [&str; 35] = [
     "yacs.config.CfgNode",
 ];
 
-/// Whether a pickle may have this name. All are inert here; the list keeps files honest that others might execute.
+/// Whether a name is allowed. Nothing is executed here; the list rejects files that other programs might run.
 fn allowed(name: &str) -> bool {
     if PLAIN.contains(&name) || name.starts_with("__torch__.") {
         return true;
@@ -63,7 +63,7 @@ fn allowed(name: &str) -> bool {
         || function("jit._pickle.")
 }
 
-/// The dtype of a storage by the class after `torch.`; an untyped storage counts bytes.
+/// The dtype of a storage by the class after `torch.`; an untyped storage has bytes.
 pub(in crate::weights) fn storage(class: &str) -> Option<Kind> {
     if class == "storage.UntypedStorage" || class == "UntypedStorage" {
         return Some(Kind::Uint8);
@@ -71,10 +71,11 @@ pub(in crate::weights) fn storage(class: &str) -> Option<Kind> {
     dtype::of_storage(class.strip_prefix("cuda.").unwrap_or(class)).map(|dtype| dtype.kind)
 }
 
-/// The name as Python imports it, if a file of tensors may have it.
+/// The full name as Python imports it, if it is allowed.
 pub(super) fn full_name(module: &str, name: &str) -> Result<String> {
-    ensure!(module.len() + name.len() <= LONGEST_NAME, "a name of {} bytes", module.len() + name.len());
-    // Protocols before 3 have Python 2's names of these modules.
+    let length = module.len() + name.len();
+    ensure!(length <= MAX_NAME_LENGTH, "a name of {length} bytes is too long");
+    // Protocols below 3 have Python 2's names of these modules.
     let module = match module {
         "__builtin__" => "builtins",
         "copy_reg" => "copyreg",
@@ -83,8 +84,8 @@ pub(super) fn full_name(module: &str, name: &str) -> Result<String> {
     let full = format!("{module}.{name}");
     ensure!(
         allowed(&full),
-        "the file names `{full}`, which no state_dict needs; it is not executed, and the file not read. Save \
-         `model.state_dict()` alone"
+        "the file names `{full}`, which a state_dict does not need; nothing is executed, and the file is not \
+         read. Save only `model.state_dict()`"
     );
     Ok(full)
 }

@@ -1,11 +1,12 @@
-//! From planes of samples to pixels: libjpeg's interpolation of colours (`jdsample`, "fancy") and its YCbCr (`jdcolor`).
+//! From planes of samples to pixels: libjpeg's chroma upsampling (`jdsample`, "fancy") and YCbCr conversion
+//! (`jdcolor`).
 
 use super::frame::Frame;
 use super::scan::{Plane, Wanted};
 use crate::data::image::RgbImage;
 use std::ops::Range;
 
-/// The pixels of a part of the picture.
+/// The pixels of a part of the image.
 pub fn convert(frame: &Frame, planes: &[Plane], wanted: Wanted) -> RgbImage {
     let Wanted { shrink, columns, rows } = wanted;
     let (width, height) = (columns.len(), rows.len());
@@ -29,18 +30,18 @@ pub fn convert(frame: &Frame, planes: &[Plane], wanted: Wanted) -> RgbImage {
     RgbImage { width, height, pixels }
 }
 
-/// A component of colour, row by row in the size of luma.
+/// A chroma component, upsampled to the size of luma row by row.
 struct Chroma<'a> {
     plane: &'a Plane,
-    /// Columns and rows of luma for one of it.
+    /// Luma columns and rows per chroma sample.
     scale: [usize; 2],
     /// Rows of the whole plane.
     height: usize,
-    /// The columns that are needed, with those beside them.
+    /// The chroma columns that are needed, including neighbours for the interpolation.
     used: Range<usize>,
-    /// The columns of luma among what the used ones become.
+    /// The wanted luma columns, as a range of the upsampled row.
     wanted: Range<usize>,
-    /// Sums over rows, and what becomes of them.
+    /// Buffers: vertical sums, and the upsampled row.
     sums: Vec<i16>,
     pairs: Vec<[u8; 2]>,
 }
@@ -65,25 +66,25 @@ impl<'a> Chroma<'a> {
         }
     }
 
-    /// The samples beside row `y` of luma.
+    /// The upsampled chroma of luma row `y`.
     fn row(&mut self, y: usize) -> &[u8] {
         let [across, down] = self.scale;
         let near = self.plane.row(y / down, self.used.clone());
         if across == 1 {
             return near;
         }
-        // A sample counts three times, its neighbour once; at the edge it is its own neighbour.
-        let beside = match y % 2 {
+        // Weights 3/4 and 1/4 for the nearer and the farther row; at the edge a row is its own neighbour.
+        let farther = match y % 2 {
             0 => (y / 2).saturating_sub(1),
             _ => (y / 2 + 1).min(self.height - 1),
         };
-        let far = (down == 2).then(|| self.plane.row(beside, self.used.clone()));
+        let far = (down == 2).then(|| self.plane.row(farther, self.used.clone()));
         widen(near, far, &mut self.sums, &mut self.pairs);
         &self.pairs.as_flattened()[self.wanted.clone()]
     }
 }
 
-/// Doubles the columns of a row, and with a second row beside it goes a quarter of the way there.
+/// Doubles the columns of a row, after interpolating it with `far` if given.
 fn widen(near: &[u8], far: Option<&[u8]>, sums: &mut [i16], pairs: &mut [[u8; 2]]) {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") {
@@ -94,7 +95,7 @@ fn widen(near: &[u8], far: Option<&[u8]>, sums: &mut [i16], pairs: &mut [[u8; 2]
     widened(near, far, sums, pairs);
 }
 
-/// Compilers make vector code of it.
+/// Written so that the compiler vectorises it.
 #[inline(always)]
 fn widened(near: &[u8], far: Option<&[u8]>, sums: &mut [i16], pairs: &mut [[u8; 2]]) {
     match far {
@@ -111,7 +112,7 @@ fn widened(near: &[u8], far: Option<&[u8]>, sums: &mut [i16], pairs: &mut [[u8; 
     }
 }
 
-/// Left and right of each sum, a quarter of the way to its neighbour; the edges are their own neighbours.
+/// Two samples per sum, a quarter of the way to its left and right neighbour; edges are their own neighbours.
 #[inline(always)]
 fn between(sums: &[i16], pairs: &mut [[u8; 2]], rounding: [i16; 2], shift: u32) {
     let pair = |left: i16, sum: i16, right: i16| {
@@ -129,7 +130,7 @@ fn between(sums: &[i16], pairs: &mut [[u8; 2]], rounding: [i16; 2], shift: u32) 
     }
 }
 
-/// A row of pixels from its three components.
+/// Converts a row of YCbCr to RGB.
 fn to_rgb(luma: &[u8], blue: &[u8], red: &[u8], output: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") {
@@ -140,32 +141,33 @@ fn to_rgb(luma: &[u8], blue: &[u8], red: &[u8], output: &mut [u8]) {
     each_to_rgb(luma, blue, red, output);
 }
 
-const BITS: i32 = 16;
+const SCALE_BITS: i32 = 16;
 
 const fn fixed(value: f64) -> i32 {
-    (value * (1 << BITS) as f64 + 0.5) as i32
+    (value * (1 << SCALE_BITS) as f64 + 0.5) as i32
 }
 
+/// The scalar version of [`to_rgb`].
 fn each_to_rgb(luma: &[u8], blue: &[u8], red: &[u8], output: &mut [u8]) {
-    const HALF: i32 = 1 << (BITS - 1);
+    const HALF: i32 = 1 << (SCALE_BITS - 1);
     for (((pixel, &luma), &blue), &red) in output.chunks_exact_mut(3).zip(luma).zip(blue).zip(red) {
         let (luma, blue, red) = (i32::from(luma), i32::from(blue) - 128, i32::from(red) - 128);
         let added = [
-            (fixed(1.402) * red + HALF) >> BITS,
-            (-fixed(0.34414) * blue - fixed(0.71414) * red + HALF) >> BITS,
-            (fixed(1.772) * blue + HALF) >> BITS,
+            (fixed(1.402) * red + HALF) >> SCALE_BITS,
+            (-fixed(0.34414) * blue - fixed(0.71414) * red + HALF) >> SCALE_BITS,
+            (fixed(1.772) * blue + HALF) >> SCALE_BITS,
         ];
         pixel.iter_mut().zip(added).for_each(|(value, added)| *value = (luma + added).clamp(0, 255) as u8);
     }
 }
 
-/// The same with the instructions that nearly all x86 processors have.
+/// The same with AVX2.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use super::fixed;
     use std::arch::x86_64::*;
 
-    /// Pixels at once.
+    /// Pixels per iteration.
     const PIXELS: usize = 16;
 
     #[target_feature(enable = "avx2")]
@@ -173,7 +175,7 @@ mod avx2 {
         super::widened(near, far, sums, pairs);
     }
 
-    /// Returns how many pixels are done: all but a rest.
+    /// Returns the number of converted pixels: all but a remainder.
     #[target_feature(enable = "avx2")]
     pub fn to_rgb(luma: &[u8], blue: &[u8], red: &[u8], output: &mut [u8]) -> usize {
         let components = luma.as_chunks().0.iter().zip(blue.as_chunks().0).zip(red.as_chunks().0);
@@ -185,7 +187,7 @@ mod avx2 {
         done
     }
 
-    /// In products of 16 bits: a factor above 1/2 is 1 or 2 less a smaller one.
+    /// With 16-bit products: factors above 1/2 are split into a whole number and a remainder.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn rgb(luma: &[u8; PIXELS], blue: &[u8; PIXELS], red: &[u8; PIXELS]) -> [__m128i; 3] {
@@ -207,7 +209,7 @@ mod avx2 {
         })
     }
 
-    /// Times a factor of 16 bits behind the point, rounded.
+    /// Multiplies by a factor with 16 fractional bits, rounded.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn scaled(values: __m256i, factor: i32) -> __m256i {
@@ -218,35 +220,35 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn widen_to_16(samples: &[u8; PIXELS]) -> __m256i {
-        // SAFETY: there are 16 bytes.
+        // SAFETY: `samples` has 16 bytes.
         _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(samples.as_ptr().cast()) })
     }
 
-    /// Red, green and blue of each pixel side by side.
+    /// Interleaves red, green and blue.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn interleave(channels: [__m128i; 3], pixels: &mut [u8; 3 * PIXELS]) {
         for (third, out) in pixels.chunks_exact_mut(PIXELS).enumerate() {
             let mut bytes = _mm_setzero_si128();
-            for (values, places) in channels.iter().zip(&PLACES[third]) {
-                // SAFETY: there are 16 bytes.
-                let places = unsafe { _mm_loadu_si128(places.as_ptr().cast()) };
-                bytes = _mm_or_si128(bytes, _mm_shuffle_epi8(*values, places));
+            for (values, shuffle) in channels.iter().zip(&SHUFFLES[third]) {
+                // SAFETY: `shuffle` has 16 bytes.
+                let shuffle = unsafe { _mm_loadu_si128(shuffle.as_ptr().cast()) };
+                bytes = _mm_or_si128(bytes, _mm_shuffle_epi8(*values, shuffle));
             }
-            // SAFETY: there is room for 16 bytes.
+            // SAFETY: `out` has 16 bytes.
             unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), bytes) };
         }
     }
 
-    /// For each third of 16 pixels and each channel: which of its values goes to which byte, -1 for none.
-    const PLACES: [[[i8; PIXELS]; 3]; 3] = {
-        let mut places = [[[-1; PIXELS]; 3]; 3];
+    /// For each third of the output and each channel: the index of each byte's value, -1 for other channels.
+    const SHUFFLES: [[[i8; PIXELS]; 3]; 3] = {
+        let mut shuffles = [[[-1; PIXELS]; 3]; 3];
         let mut byte = 0;
         while byte < 3 * PIXELS {
-            places[byte / PIXELS][byte % 3][byte % PIXELS] = (byte / 3) as i8;
+            shuffles[byte / PIXELS][byte % 3][byte % PIXELS] = (byte / 3) as i8;
             byte += 1;
         }
-        places
+        shuffles
     };
 }
 
@@ -255,9 +257,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processors_without_vectors_have_the_same_colours() {
+    fn scalar_and_vector_code_agree() {
         let of = |factor: usize| (0..65_536 + 5).map(|i| ((i * factor) >> 8) as u8).collect::<Vec<u8>>();
-        // Every pair of colours, with some luma.
+        // All pairs of chroma values, with varying luma.
         let (luma, blue, red) = (of(77_003), of(1), of(256));
         let (mut vectors, mut scalars) = (vec![0; luma.len() * 3], vec![0; luma.len() * 3]);
         to_rgb(&luma, &blue, &red, &mut vectors);

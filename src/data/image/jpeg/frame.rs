@@ -1,36 +1,36 @@
-//! The head of a JPEG file: its markers up to the compressed data (ITU T.81, annex B).
+//! The header of a JPEG file: the markers before the compressed data (ITU T.81, annex B).
 
 use super::huffman::Table;
 use crate::data::image::bounded;
 
-/// Samples a side of a block.
+/// Samples per side of a block.
 pub const BLOCK: usize = 8;
 
-/// A picture of 8 bits in gray or YCbCr whose one scan is Huffman-coded from top to bottom.
+/// A baseline (sequential, Huffman-coded, 8-bit) image with one scan, in grey or YCbCr.
 pub struct Frame {
     pub width: usize,
     pub height: usize,
-    /// Gray alone, or luma and two colours.
+    /// Grey, or luma and two chroma components.
     pub components: Vec<Component>,
-    /// Columns and rows of luma for one of colour: 1 or 2, and rows 2 only if columns are.
+    /// Luma columns and rows per chroma sample: [1, 1], [2, 1] or [2, 2].
     pub chroma: [usize; 2],
-    /// Block groups between restart markers; 0 without any.
+    /// MCUs (minimum coded units, groups of blocks) between restart markers; 0 without markers.
     pub restart: usize,
-    /// Where the compressed data begins in the file.
+    /// Offset of the compressed data in the file.
     pub data: usize,
 }
 
-/// One component and how it is coded.
+/// One component and its coding tables.
 pub struct Component {
-    /// Blocks in a group, columns and rows.
+    /// Blocks per MCU, columns and rows.
     pub blocks: [usize; 2],
-    /// In the order of the file.
+    /// In zigzag order.
     pub quantization: [u16; BLOCK * BLOCK],
     pub dc: Table,
     pub ac: Table,
 }
 
-/// A component as the frame's marker states it.
+/// A component as stated in the frame header.
 struct Stated {
     id: u8,
     sampling: [usize; 2],
@@ -38,7 +38,7 @@ struct Stated {
 }
 
 impl Frame {
-    /// `None` for what libjpeg should see: other kinds of JPEG, and damage.
+    /// `None` for JPEGs left to libjpeg: other variants and damaged files.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut tables = Tables::default();
         let (mut size, mut stated) = ((0, 0), Vec::new());
@@ -68,28 +68,28 @@ impl Frame {
         Self { width, height, components, chroma: [1; 2], restart, data: at }.with_chroma(is_ycc)
     }
 
-    /// Groups of blocks across and down.
-    pub fn groups(&self) -> [usize; 2] {
+    /// MCUs across and down.
+    pub fn mcus(&self) -> [usize; 2] {
         let [across, down] = self.chroma;
         [self.width.div_ceil(BLOCK * across), self.height.div_ceil(BLOCK * down)]
     }
 
-    /// Columns and rows of the colours of a picture so many times smaller.
+    /// Columns and rows of the chroma components of the image reduced by `shrink`.
     pub fn chroma_size(&self, shrink: usize) -> [usize; 2] {
         let [across, down] = self.chroma;
         [self.width.div_ceil(shrink).div_ceil(across), self.height.div_ceil(shrink).div_ceil(down)]
     }
 
-    /// Checks that the colours are coded as they mostly are.
+    /// Sets the chroma subsampling; `None` if it is not one of the usual ones.
     fn with_chroma(mut self, is_ycc: bool) -> Option<Self> {
         bounded(self.width, self.height).ok()?;
         match self.components.as_mut_slice() {
-            // Blocks of one component come one by one.
+            // With one component, an MCU is one block.
             [gray] => gray.blocks = [1; 2],
             [luma, blue, red] => {
                 self.chroma = luma.blocks;
                 let known = matches!(luma.blocks, [1, 1] | [2, 1] | [2, 2]);
-                // libjpeg does not interpolate colours that are so narrow.
+                // libjpeg does not interpolate chroma this narrow.
                 let is_narrow = self.chroma[0] == 2 && self.width <= 4;
                 if !is_ycc || !known || is_narrow || blue.blocks != [1; 2] || red.blocks != [1; 2] {
                     return None;
@@ -117,7 +117,7 @@ fn frame_header(body: &[u8]) -> Option<((usize, usize), Vec<Stated>)> {
     Some(((size[0], size[1]), components.iter().map(stated).collect()))
 }
 
-/// What coded data is read with; later tables of a number replace earlier ones.
+/// The coding tables; a later table replaces an earlier one of the same number.
 #[derive(Default)]
 struct Tables {
     quantization: [Option<[u16; BLOCK * BLOCK]>; 4],
@@ -127,7 +127,7 @@ struct Tables {
 
 impl Tables {
     fn quantization(&mut self, mut body: &[u8]) -> Option<()> {
-        // Values of 8 bits; those of 16 have a 1 in front of the number.
+        // Only 8-bit tables: the precision of 16-bit ones, in the high nibble, makes `number` out of range.
         while let [number, rest @ ..] = body {
             let (values, rest) = rest.split_first_chunk::<{ BLOCK * BLOCK }>()?;
             *self.quantization.get_mut(usize::from(*number))? = Some(values.map(u16::from));
@@ -152,7 +152,7 @@ impl Tables {
         Some(())
     }
 
-    /// The components by the header of a scan that has them all, each whole.
+    /// The components from the header of a scan; it must have all of them, with all coefficients.
     fn components(&self, scan: &[u8], stated: &[Stated]) -> Option<Vec<Component>> {
         let [count, selectors @ .., 0, 63, 0] = scan else { return None };
         let (selectors, _) = selectors.as_chunks::<2>();

@@ -1,19 +1,19 @@
-//! The inverse cosine transform with libjpeg's arithmetic: `jidctint`, after Loeffler, Ligtenberg and Moschytz (1989), in
-//! fixed point of 13 bits.
+//! The inverse DCT with libjpeg's arithmetic: `jidctint`, after Loeffler, Ligtenberg and Moschytz (1989), in
+//! fixed point with 13 fractional bits.
 
 use super::frame::BLOCK;
 use std::f64::consts::PI;
 
 type Block = [i16; BLOCK * BLOCK];
 
-const BITS: i32 = 13;
-/// Bits behind the point that are kept between the two directions.
-const KEPT: i32 = 2;
-/// What brings the columns to those bits, and the rows to samples.
-const SHIFTS: [i32; 2] = [BITS - KEPT, BITS + KEPT + 3];
+const CONST_BITS: i32 = 13;
+/// Fractional bits kept between the two passes.
+const PASS1_BITS: i32 = 2;
+/// The shifts after the columns (to `PASS1_BITS` fractional bits) and after the rows (to samples).
+const SHIFTS: [i32; 2] = [CONST_BITS - PASS1_BITS, CONST_BITS + PASS1_BITS + 3];
 
 const fn fixed(value: f64) -> i32 {
-    (value * (1 << BITS) as f64 + 0.5) as i32
+    (value * (1 << CONST_BITS) as f64 + 0.5) as i32
 }
 
 const F_0_298: i32 = fixed(0.298631336);
@@ -29,12 +29,12 @@ const F_2_053: i32 = fixed(2.053119869);
 const F_2_562: i32 = fixed(2.562915447);
 const F_3_072: i32 = fixed(3.072711026);
 
-/// The factors of (0, 4), (2, 6), (1, 7), (3, 5) and their sums: each result is two inputs times two factors.
+/// Factors of the inputs (0, 4), (2, 6), (1, 7), (3, 5) and their sums: each result is a sum of two products.
 struct Factors;
 
 impl Factors {
-    const SUM: [i32; 2] = [1 << BITS, 1 << BITS];
-    const DIFFERENCE: [i32; 2] = [1 << BITS, -(1 << BITS)];
+    const SUM: [i32; 2] = [1 << CONST_BITS, 1 << CONST_BITS];
+    const DIFFERENCE: [i32; 2] = [1 << CONST_BITS, -(1 << CONST_BITS)];
     const INNER: [i32; 2] = [F_0_541, F_0_541 - F_1_847];
     const OUTER: [i32; 2] = [F_0_541 + F_0_765, F_0_541];
     const ODD_37: [i32; 2] = [F_1_175 - F_1_961, F_1_175];
@@ -43,19 +43,19 @@ impl Factors {
     const FROM_35: [[i32; 2]; 2] = [[F_3_072 - F_2_562, -F_2_562], [-F_2_562, F_2_053 - F_2_562]];
 }
 
-/// Rows of blocks, as many side by side as fit in `width` samples, into `side` × `side` samples each: 8, or 4, 2 and 1 for
-/// a smaller picture.
+/// Transforms rows of blocks, as many side by side as fit in `width` samples, into `side` × `side` samples
+/// each: 8, or 4, 2 or 1 for a reduced image.
 pub fn rows(blocks: &[Block], samples: &mut [u8], width: usize, side: usize) {
     match side {
-        1 => smaller_rows::<1>(blocks, samples, width),
-        2 => smaller_rows::<2>(blocks, samples, width),
-        4 => smaller_rows::<4>(blocks, samples, width),
-        _ => whole_rows(blocks, samples, width),
+        1 => reduced_rows::<1>(blocks, samples, width),
+        2 => reduced_rows::<2>(blocks, samples, width),
+        4 => reduced_rows::<4>(blocks, samples, width),
+        _ => full_rows(blocks, samples, width),
     }
 }
 
-/// A picture of the low frequencies alone, which a smaller picture has: the transform of so many points.
-fn smaller_rows<const SIDE: usize>(blocks: &[Block], samples: &mut [u8], width: usize) {
+/// A reduced image from the low frequencies only: the inverse DCT with `SIDE` points.
+fn reduced_rows<const SIDE: usize>(blocks: &[Block], samples: &mut [u8], width: usize) {
     let waves: [[f32; SIDE]; SIDE] = std::array::from_fn(|frequency| {
         std::array::from_fn(|x| {
             let angle = (2 * x + 1) as f64 * frequency as f64 * PI / (2 * SIDE) as f64;
@@ -77,15 +77,15 @@ fn smaller_rows<const SIDE: usize>(blocks: &[Block], samples: &mut [u8], width: 
             for (wave, row) in waves.iter().zip(&between) {
                 sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += wave[y] * value);
             }
-            // The conversion cuts off below 0 and above 255.
+            // The conversion clamps to [0, 255].
             let row = &mut samples[first + y * width..][..SIDE];
             row.iter_mut().zip(sums).for_each(|(sample, sum)| *sample = sum as u8);
         }
     }
 }
 
-/// With libjpeg's arithmetic.
-fn whole_rows(blocks: &[Block], samples: &mut [u8], width: usize) {
+/// The full-size image, with libjpeg's arithmetic.
+fn full_rows(blocks: &[Block], samples: &mut [u8], width: usize) {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -101,17 +101,18 @@ fn whole_rows(blocks: &[Block], samples: &mut [u8], width: usize) {
     }
 }
 
-/// One block.
+/// The inverse DCT of one block.
 fn transformed(block: &Block) -> [[u8; BLOCK]; BLOCK] {
     let mut between = [[0; BLOCK]; BLOCK];
     for x in 0..BLOCK {
-        let column = one_direction(std::array::from_fn(|y| i32::from(block[y * BLOCK + x])), SHIFTS[0]);
+        let column = one_pass(std::array::from_fn(|y| i32::from(block[y * BLOCK + x])), SHIFTS[0]);
         (0..BLOCK).for_each(|y| between[y][x] = column[y]);
     }
-    between.map(|row| one_direction(row, SHIFTS[1]).map(|value| (value + 128).clamp(0, 255) as u8))
+    between.map(|row| one_pass(row, SHIFTS[1]).map(|value| (value + 128).clamp(0, 255) as u8))
 }
 
-fn one_direction(x: [i32; BLOCK], shift: i32) -> [i32; BLOCK] {
+/// The one-dimensional inverse DCT.
+fn one_pass(x: [i32; BLOCK], shift: i32) -> [i32; BLOCK] {
     let of = |a: i32, b: i32, [of_a, of_b]: [i32; 2]| a.wrapping_mul(of_a).wrapping_add(b.wrapping_mul(of_b));
     let (sum, difference) = (of(x[0], x[4], Factors::SUM), of(x[0], x[4], Factors::DIFFERENCE));
     let (inner, outer) = (of(x[2], x[6], Factors::INNER), of(x[2], x[6], Factors::OUTER));
@@ -136,7 +137,7 @@ fn one_direction(x: [i32; BLOCK], shift: i32) -> [i32; BLOCK] {
     })
 }
 
-/// The same, two blocks at once: one in each half of a register.
+/// The same with AVX2, two blocks at once: one in each half of a register.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use super::{BLOCK, Block, Factors, SHIFTS};
@@ -166,8 +167,8 @@ mod avx2 {
         for (y, row) in rows.iter_mut().enumerate() {
             *row = _mm256_set_m128i(load(&second[y * BLOCK..]), load(&first[y * BLOCK..]));
         }
-        let columns = transposed(one_direction::<{ SHIFTS[0] }>(rows));
-        let rows = transposed(one_direction::<{ SHIFTS[1] }>(columns));
+        let columns = transposed(one_pass::<{ SHIFTS[0] }>(rows));
+        let rows = transposed(one_pass::<{ SHIFTS[1] }>(columns));
         let mut out = [[[0; BLOCK]; BLOCK]; 2];
         let [first, second] = &mut out;
         for y in (0..BLOCK).step_by(2) {
@@ -178,7 +179,7 @@ mod avx2 {
         out
     }
 
-    /// Eight sums of products side by side in each half, for which the inputs are interleaved.
+    /// Two inputs interleaved, so that one instruction multiplies and adds each pair.
     struct Interleaved(__m256i, __m256i);
 
     impl Interleaved {
@@ -226,7 +227,7 @@ mod avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn one_direction<const SHIFT: i32>(x: [__m256i; BLOCK]) -> [__m256i; BLOCK] {
+    fn one_pass<const SHIFT: i32>(x: [__m256i; BLOCK]) -> [__m256i; BLOCK] {
         let (x04, x26) = (Interleaved::new(x[0], x[4]), Interleaved::new(x[2], x[6]));
         let (sum, difference) = (x04.times(Factors::SUM), x04.times(Factors::DIFFERENCE));
         let (inner, outer) = (x26.times(Factors::INNER), x26.times(Factors::OUTER));
@@ -248,11 +249,11 @@ mod avx2 {
         out
     }
 
-    /// Rows and columns exchanged, in each half.
+    /// Transposes the block in each half.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn transposed(mut rows: [__m256i; BLOCK]) -> [__m256i; BLOCK] {
-        // Values of rows four apart side by side; after three times all eight of a column are.
+        // Each step interleaves rows that are four apart; after three steps each row holds a column.
         for _ in 0..3 {
             let before = rows;
             for i in 0..BLOCK / 2 {
@@ -267,7 +268,7 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     fn load(values: &[i16]) -> __m128i {
         let values = &values[..BLOCK];
-        // SAFETY: there are 16 bytes.
+        // SAFETY: `values` has 16 bytes.
         unsafe { _mm_loadu_si128(values.as_ptr().cast()) }
     }
 
@@ -275,7 +276,7 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     fn store(samples: &mut [u8], values: __m128i) {
         let samples = &mut samples[..2 * BLOCK];
-        // SAFETY: there is room for 16 bytes.
+        // SAFETY: `samples` has 16 bytes.
         unsafe { _mm_storeu_si128(samples.as_mut_ptr().cast(), values) };
     }
 }
@@ -286,7 +287,7 @@ mod tests {
     use crate::data::Stream;
 
     #[test]
-    fn processors_without_vectors_transform_the_same() {
+    fn scalar_and_vector_code_agree() {
         let mut stream = Stream::new(0, "blocks", 0, 0);
         let blocks: Vec<Block> = (0..21)
             .map(|i| {
@@ -299,7 +300,7 @@ mod tests {
             .collect();
         let width = 7 * BLOCK;
         let mut samples = vec![0; blocks.len() * BLOCK * BLOCK];
-        whole_rows(&blocks, &mut samples, width);
+        full_rows(&blocks, &mut samples, width);
         for (i, block) in blocks.iter().enumerate() {
             let first = i / 7 * BLOCK * width + i % 7 * BLOCK;
             for (y, row) in transformed(block).iter().enumerate() {

@@ -1,14 +1,14 @@
-//! Any JPEG by libjpeg, with the options that Pillow leaves it.
+//! JPEG decoding by libjpeg, with the options that Pillow uses.
 
 use crate::data::image::{RgbImage, bounded};
 use anyhow::{Result, bail};
 use mozjpeg::{ColorSpace, Decompress};
 use std::io::{self, BufRead, Read};
 
-/// The whole picture.
+/// The whole image.
 ///
 /// # Errors
-/// As [`crate::data::image::decode`].
+/// Same as [`crate::data::image::decode`].
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let file = Decompress::builder().from_reader(Whole(bytes))?;
     let (width, height) = file.size();
@@ -26,12 +26,12 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
             rows.finish()?;
             inks.into_iter().flat_map(cmyk_to_rgb).collect()
         }
-        other => bail!("colour space {other:?}: save it as RGB"),
+        other => bail!("colour space {other:?} is not supported; save it as RGB"),
     };
     RgbImage::from_samples(width, height, 3, pixels)
 }
 
-/// As Pillow converts, from inks that are stored inverted, as Adobe's programs do.
+/// Pillow's conversion from inks that are stored inverted, as Adobe's programs do.
 fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     // k and the inks are inverted: 255 is no ink.
     [c, m, y].map(|ink| {
@@ -40,7 +40,7 @@ fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     })
 }
 
-/// A file in memory whose end, where libjpeg asks for more, is an error and not a gray rest of the picture.
+/// A file in memory; reading past its end is an error, whereas libjpeg would fill the image with grey.
 struct Whole<'a>(&'a [u8]);
 
 impl Read for Whole<'_> {
@@ -52,7 +52,7 @@ impl Read for Whole<'_> {
 impl BufRead for Whole<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match self.0 {
-            [] => Err(io::Error::new(io::ErrorKind::InvalidData, "the file is cut off")),
+            [] => Err(io::Error::new(io::ErrorKind::InvalidData, "the file is truncated")),
             rest => Ok(rest),
         }
     }

@@ -1,5 +1,6 @@
-//! JPEG, to libjpeg's pixels: what nearly all photographs are by a decoder of our own, which needs no assembler to be fast
-//! and decodes only the part that is wanted, and all else by libjpeg.
+//! JPEG decoding with the same pixels as libjpeg's. Baseline files, which nearly all photographs are, have a
+//! decoder here, which is fast without assembly and decodes only the part that is needed; libjpeg decodes all
+//! others.
 
 mod color;
 mod frame;
@@ -16,30 +17,30 @@ use anyhow::Result;
 use scan::Wanted;
 use std::ops::Range;
 
-/// A part of the picture, not empty and within it: the pixels that the whole has there.
+/// A non-empty part within the image, with the same pixels as in the whole image.
 ///
 /// # Errors
-/// As [`super::decode`]; damage below the part may go unnoticed.
+/// Same as [`super::decode`]; damage below the part may go unnoticed.
 pub fn part(bytes: &[u8], frame: &Frame, columns: Range<usize>, rows: Range<usize>) -> Result<RgbImage> {
     let wanted = Wanted { shrink: 1, columns: columns.clone(), rows: rows.clone() };
     match scan::decode(bytes, frame, &wanted) {
         Some(planes) => Ok(color::convert(frame, &planes, wanted)),
-        // What can be saved of damaged files, libjpeg knows.
+        // libjpeg decides which damaged files can still be decoded.
         None => libjpeg::decode(bytes)?.crop(columns, rows),
     }
 }
 
-/// The same part of a picture that is `shrink` times smaller (2, 4 or 8), and a little more where it does not begin or end
-/// between that one's pixels. `None` for damage.
-pub fn smaller_part(
+/// The part of the image reduced by `shrink` (2, 4 or 8), extended to whole pixels of the reduced image.
+/// `None` if the data is damaged.
+pub fn reduced_part(
     bytes: &[u8],
     frame: &Frame,
     shrink: usize,
     columns: &Range<usize>,
     rows: &Range<usize>,
 ) -> Option<RgbImage> {
-    let smaller = |range: &Range<usize>| range.start / shrink..range.end.div_ceil(shrink);
-    let wanted = Wanted { shrink, columns: smaller(columns), rows: smaller(rows) };
+    let reduced = |range: &Range<usize>| range.start / shrink..range.end.div_ceil(shrink);
+    let wanted = Wanted { shrink, columns: reduced(columns), rows: reduced(rows) };
     let planes = scan::decode(bytes, frame, &wanted)?;
     Some(color::convert(frame, &planes, wanted))
 }

@@ -1,4 +1,4 @@
-//! From compressed data to planes of samples.
+//! Decodes compressed data to planes of samples.
 
 use super::frame::{BLOCK, Frame};
 use super::huffman::{Bits, PADDING};
@@ -6,11 +6,11 @@ use super::idct;
 use memchr::memchr;
 use std::ops::Range;
 
-/// What of a picture is wanted.
+/// The part of an image to decode.
 pub struct Wanted {
-    /// The picture is this many times smaller: 1, 2, 4 or 8.
+    /// The factor by which the image is reduced: 1, 2, 4 or 8.
     pub shrink: usize,
-    /// Columns and rows of the smaller picture.
+    /// Columns and rows of the reduced image.
     pub columns: Range<usize>,
     pub rows: Range<usize>,
 }
@@ -24,18 +24,18 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Samples of a row, both counted from the picture's corner.
+    /// Samples of a row; row and columns are those of the whole component.
     pub fn row(&self, y: usize, columns: Range<usize>) -> &[u8] {
         let row = &self.samples[(y - self.origin[1]) * self.width..][..self.width];
         &row[columns.start - self.origin[0]..columns.end - self.origin[0]]
     }
 }
 
-/// The planes of all components, as far as these pixels need them. `None` for damage.
+/// The planes of all components, as far as the wanted pixels need them. `None` if the data is damaged.
 pub fn decode(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>> {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("bmi2") {
-        /// Its shifts by a variable number leave the other registers alone.
+        /// BMI2's variable shifts neither need CL nor change the flags, which speeds up the bit reader.
         #[target_feature(enable = "bmi2")]
         fn with_bmi2(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>> {
             planes(bytes, frame, wanted)
@@ -49,16 +49,16 @@ pub fn decode(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>
 #[inline(always)]
 fn planes(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>> {
     let side = BLOCK / wanted.shrink;
-    let [across, down] = frame.groups();
-    let columns = groups(&wanted.columns, frame.chroma[0], side, across);
-    let rows = groups(&wanted.rows, frame.chroma[1], side, down);
+    let [across, down] = frame.mcus();
+    let columns = mcus(&wanted.columns, frame.chroma[0], side, across);
+    let rows = mcus(&wanted.rows, frame.chroma[1], side, down);
     let plane = |blocks: [usize; 2]| {
         let [width, height] = blocks.map(|blocks| blocks * side);
         let samples = vec![0; columns.len() * width * rows.len() * height];
         Plane { origin: [columns.start * width, rows.start * height], width: columns.len() * width, samples }
     };
     let mut planes: Vec<Plane> = frame.components.iter().map(|component| plane(component.blocks)).collect();
-    // The coefficients of one row of groups.
+    // The coefficients of one row of MCUs.
     let mut coefficients: Vec<Vec<[i16; BLOCK * BLOCK]>> = (frame.components.iter())
         .map(|component| vec![[0; _]; columns.len() * component.blocks.iter().product::<usize>()])
         .collect();
@@ -76,7 +76,7 @@ fn planes(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>> {
         for column in 0..across {
             if frame.restart > 0 {
                 if until_restart == 0 {
-                    if !bits.is_sound() {
+                    if !bits.is_valid() {
                         return None;
                     }
                     bits = segments.next()?;
@@ -85,18 +85,18 @@ fn planes(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>> {
                 }
                 until_restart -= 1;
             }
-            let place = column.wrapping_sub(columns.start);
-            let is_wanted = is_wanted && place < columns.len();
+            let offset = column.wrapping_sub(columns.start);
+            let is_wanted = is_wanted && offset < columns.len();
             for ((component, dc), blocks) in frame.components.iter().zip(&mut dc).zip(&mut coefficients) {
                 let codes = (&component.dc, &component.ac);
                 let [wide, high] = component.blocks;
                 for y in 0..high {
                     for x in 0..wide {
                         if is_wanted {
-                            let block = &mut blocks[(y * columns.len() + place) * wide + x];
+                            let block = &mut blocks[(y * columns.len() + offset) * wide + x];
                             bits.block(codes, &component.quantization, dc, block)?;
                         } else {
-                            bits.pass(codes, dc)?;
+                            bits.skip(codes, dc)?;
                         }
                     }
                 }
@@ -110,34 +110,34 @@ fn planes(bytes: &[u8], frame: &Frame, wanted: &Wanted) -> Option<Vec<Plane>> {
             }
         }
     }
-    bits.is_sound().then_some(planes)
+    bits.is_valid().then_some(planes)
 }
 
-/// The groups of blocks of `side` samples that these pixels need; colours are interpolated between their neighbours.
-fn groups(pixels: &Range<usize>, luma: usize, side: usize, count: usize) -> Range<usize> {
+/// The MCUs (blocks have `side` samples) that these pixels need; chroma interpolation needs neighbours, too.
+fn mcus(pixels: &Range<usize>, luma: usize, side: usize, count: usize) -> Range<usize> {
     let context = if luma > 1 { luma } else { 0 };
     let side = side * luma;
     pixels.start.saturating_sub(context) / side..(pixels.end + context).div_ceil(side).min(count)
 }
 
-/// The compressed data of a scan, without what guards bytes that look like markers.
+/// The compressed data of a scan without stuffed bytes, split at restart markers.
 struct Data {
-    /// Segment after segment, [`PADDING`] zeros behind each.
+    /// The segments, each followed by [`PADDING`] zeros.
     bytes: Vec<u8>,
-    /// Where the zeros of each segment end.
+    /// The end of each segment, including its zeros.
     ends: Vec<usize>,
 }
 
 impl Data {
-    /// `None` where it does not go on to the end of the picture, or restart markers are not in their order.
+    /// `None` if the end-of-image marker is missing or restart markers are out of order.
     fn of(mut rest: &[u8]) -> Option<Self> {
         let (mut bytes, mut ends) = (Vec::with_capacity(rest.len() + PADDING), Vec::new());
         loop {
             let (plain, marker) = rest.split_at(memchr(0xff, rest)?);
             bytes.extend_from_slice(plain);
-            let (marker, behind) = (*marker.get(1)?, marker.get(2..)?);
+            let (marker, after) = (*marker.get(1)?, marker.get(2..)?);
             let restart = 0xd0 | (ends.len() % 8) as u8;
-            rest = behind;
+            rest = after;
             match marker {
                 0 => bytes.push(0xff),
                 0xd9 => break,
