@@ -113,6 +113,11 @@ pub trait Config: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// # Errors
     /// Fields that do not make a network, by name.
     fn build(&self, store: &Store) -> Result<Box<dyn Model>>;
+
+    /// Fields that had another name: the old one, and what to write now.
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 }
 
 /// The library whose keys, tables and initial values a network has, where two know the same network.
