@@ -7,16 +7,12 @@ pub mod alexnet;
 pub mod bn_inception;
 pub mod convnext;
 pub mod densenet;
-pub mod efficientnet;
 pub mod googlenet;
 pub mod inception_resnet_v2;
 pub mod inception_v3;
 pub mod inception_v4;
 pub mod maxvit;
-pub mod mnasnet;
 pub mod mobile;
-pub mod mobilenet_v2;
-pub mod mobilenet_v3;
 mod net;
 pub mod registry;
 pub mod regnet;
@@ -113,6 +109,11 @@ pub trait Config: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// # Errors
     /// Fields that do not make a network, by name.
     fn build(&self, store: &Store) -> Result<Box<dyn Model>>;
+
+    /// Fields that had another name: the old one, and what to write now.
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 }
 
 /// The library whose keys, tables and initial values a network has, where two know the same network.

@@ -2,9 +2,9 @@
 
 use super::spec::ErasedConfig;
 use super::{
-    alexnet, bn_inception, convnext, densenet, efficientnet, googlenet, inception_resnet_v2, inception_v3,
-    inception_v4, maxvit, mnasnet, mobile, mobilenet_v2, mobilenet_v3, regnet, residual, resnet, resnetv2,
-    senet, shufflenet_v2, squeezenet, swin, vgg, vit, xception, xception_aligned,
+    alexnet, bn_inception, convnext, densenet, googlenet, inception_resnet_v2, inception_v3, inception_v4,
+    maxvit, mobile, regnet, residual, resnet, resnetv2, senet, shufflenet_v2, squeezenet, swin, vgg, vit,
+    xception, xception_aligned,
 };
 use crate::nearest;
 use anyhow::{Result, anyhow};
@@ -47,10 +47,6 @@ pub fn entries() -> &'static [Entry] {
             densenet::entries(),
             squeezenet::entries(),
             shufflenet_v2::entries(),
-            mnasnet::entries(),
-            mobilenet_v2::entries(),
-            mobilenet_v3::entries(),
-            efficientnet::entries(),
             mobile::entries(),
             regnet::entries(),
             convnext::entries(),

@@ -125,6 +125,9 @@ impl<C: Config> ErasedConfig for C {
         for field in set.keys() {
             let name = field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
             if !registered.contains_key(name) {
+                if let Some((_, now)) = C::renamed().iter().find(|(old, _)| *old == name) {
+                    bail!("`{name}` is now `{now}`");
+                }
                 let known: Vec<&str> = registered.keys().filter_map(Value::as_str).collect();
                 let like = nearest(name, known.iter().copied()).unwrap_or_default();
                 bail!("unknown field `{name}`; did you mean `{like}`? The fields are {}", known.join(", "));

@@ -109,8 +109,9 @@ pub struct QueryHeads {
     /// Pixels per key along each side; above 1, a depthwise convolution with `kernel` downsamples the image.
     pub kv_stride: i64,
     pub kernel: i64,
-    /// Eps of the norm after that convolution.
+    /// Of the norm after that convolution.
     pub bn_eps: f64,
+    pub bn_momentum: f64,
 }
 
 /// A projection of the pixels to keys or values, after the downsampling convolution, if any.
@@ -126,7 +127,8 @@ impl Projection {
             stride => {
                 let conv = Conv::new(channels, channels, sizes.kernel).same().stride(stride).groups(channels);
                 let conv = Conv2d::new(&(path / "down_conv"), conv.no_bias().init(Init::XavierUniform))?;
-                Some((conv, BatchNorm2d::new(&(path / "norm"), channels)?.eps(sizes.bn_eps)))
+                let norm = BatchNorm2d::new(&(path / "norm"), channels)?.eps(sizes.bn_eps);
+                Some((conv, norm.momentum(Some(sizes.bn_momentum))))
             }
         };
         Ok(Self { down, proj: pointwise(&(path / "proj"), channels, sizes.key_dim)? })

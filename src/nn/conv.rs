@@ -10,6 +10,14 @@ use crate::torch::{self, Window};
 use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
+/// `channels` to the nearest multiple of `divisor`, at least one of it, and one more where rounding down would leave
+/// less than `limit` of them: 0.9 in the papers' code.
+pub fn make_divisible(channels: f64, divisor: i64, limit: f64) -> i64 {
+    let divisor = divisor.max(1);
+    let rounded = ((channels + divisor as f64 / 2.0) as i64 / divisor * divisor).max(divisor);
+    if (rounded as f64) < limit * channels { rounded + divisor } else { rounded }
+}
+
 /// How an image is padded before a convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Padding {

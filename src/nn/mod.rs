@@ -19,7 +19,6 @@ pub mod layer_norm_2d;
 pub mod layer_scale;
 pub mod linear;
 pub mod mlp;
-pub mod mobile;
 pub mod norm;
 pub mod patch_embed;
 pub mod pool;
@@ -36,7 +35,7 @@ pub use attention::{
 pub use classifier::Classifier;
 pub use compose::{Concat, Sequence, Sequential};
 pub use cond_conv::CondConv2d;
-pub use conv::{Conv, Conv2d};
+pub use conv::{Conv, Conv2d, make_divisible};
 pub use conv_norm::{ConvNorm, ConvNormAct, ConvRelu};
 pub use cost::Cost;
 pub use dropout::{DropPath, Dropout};
@@ -46,7 +45,6 @@ pub use layer_norm_2d::LayerNorm2d;
 pub use layer_scale::{LayerScale, LayerScale2d};
 pub use linear::Linear;
 pub use mlp::{FeedForward, Mlp};
-pub use mobile::{ConvBlock, FusedInvertedResidual, InvertedResidual, Skip, make_divisible};
 pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};
 pub use patch_embed::PatchEmbed;
 pub use pool::{

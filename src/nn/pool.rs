@@ -121,11 +121,11 @@ pub enum AntiAlias {
 }
 
 impl AntiAlias {
-    /// `x` downsampled by `stride` along each side.
-    pub fn forward(self, x: &Tensor, stride: i64, train: bool) -> Result<Tensor> {
+    /// The filter that keeps one pixel of `stride` × `stride`.
+    pub fn layer(self, stride: i64) -> Box<dyn Layer> {
         match self {
-            AntiAlias::Average => AvgPool2d::new(stride).forward(x, train),
-            AntiAlias::Blur => BlurPool2d { stride }.forward(x, train),
+            AntiAlias::Average => Box::new(AvgPool2d::new(stride)),
+            AntiAlias::Blur => Box::new(BlurPool2d { stride }),
         }
     }
 }

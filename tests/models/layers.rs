@@ -85,7 +85,7 @@ fn mobile_layers_equal_timms() {
         (Activation::Silu, Activation::HardSigmoid, ["conv_reduce", "conv_expand"]);
     let excitation = Excitation { squeezed: 3, activation, gate, names };
     check_layer("squeeze_excite_mobile", &x(), |p| SqueezeExcite::mobile(p, 8, excitation));
-    let sizes = QueryHeads { heads: 2, key_dim: 4, kv_stride: 1, kernel: 3, bn_eps: 1e-5 };
+    let sizes = QueryHeads { heads: 2, key_dim: 4, kv_stride: 1, kernel: 3, bn_eps: 1e-5, bn_momentum: 0.1 };
     check_layer("multi_query_attention", &even, |p| MultiQueryAttention::new(p, 8, sizes));
     let strided = QueryHeads { kv_stride: 2, ..sizes };
     check_layer("multi_query_attention_strided", &even, |p| MultiQueryAttention::new(p, 8, strided));

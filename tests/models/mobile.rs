@@ -1,4 +1,4 @@
-//! Mobile nets: compound scaling, training, and what a wrong table is told.
+//! Mobile nets: compound scaling, training, either library's keys, and what a wrong table is told.
 
 use crate::common::{fill, freezes_in_bfloat16, images};
 use tch::{Device, Kind, Tensor};
@@ -28,6 +28,21 @@ fn phi_scales_depth_width_and_resolution_together() {
     for (more, less) in [(&one, &b0), (&two, &one)] {
         let growth = more.macs as f64 / less.macs as f64;
         assert!((1.7..2.6).contains(&growth), "{growth}");
+    }
+}
+
+/// One engine: every net of it scales so.
+#[test]
+fn phi_scales_nets_that_the_paper_does_not_have() {
+    for name in
+        ["mobilenet_v2", "mobilenet_v3_small", "mnasnet0_5", "paper/mobilenet_v1", "timm/mobilenetv3_rw"]
+    {
+        let compound = model(name, &[("phi", "2")]);
+        let width = if name == "mnasnet0_5" { "0.605" } else { "1.21" };
+        let by_hand = model(name, &[("depth", "1.44"), ("width", width), ("image_size", "296")]);
+        assert_eq!(compound.input(), [3, 296, 296], "{name}");
+        let cost = |model: &Architecture| model.complexity([3, 296, 296]).unwrap();
+        assert_eq!(cost(&compound), cost(&by_hand), "{name}");
     }
 }
 
@@ -103,4 +118,55 @@ fn a_wrong_table_is_told_where() {
     assert!(message(&[("width", "0")]).contains("`width` 0 must be positive"));
     let attention = message(&[("tf_same", "true"), ("stages", "[mqa k3 h2 d8 c32]")]);
     assert!(attention.contains("`mqa` block has no `tf_same`"), "{attention}");
+}
+
+/// Either library's net has the other's keys and shapes where both have the net.
+#[test]
+fn keys_are_those_of_the_library_that_is_asked_for() {
+    let keys = |name: &str, set: &[(&str, &str)]| -> Vec<(String, Vec<i64>)> {
+        let store = Store::meta();
+        model(name, set).build(&store).unwrap();
+        store.state_dict().into_iter().map(|(key, tensor)| (key, tensor.size())).collect()
+    };
+    for (torchvision, timm) in [
+        ("torchvision/mobilenet_v2", "timm/mobilenetv2_100"),
+        ("torchvision/mobilenet_v3_large", "timm/mobilenetv3_large_100"),
+        ("torchvision/mobilenet_v3_small", "timm/mobilenetv3_small_100"),
+        ("torchvision/efficientnet_b3", "timm/efficientnet_b3"),
+        ("torchvision/efficientnet_v2_m", "timm/tf_efficientnetv2_m"),
+    ] {
+        assert_eq!(keys(torchvision, &[("keys", "timm")]), keys(timm, &[]), "{timm}");
+        assert_eq!(keys(timm, &[("keys", "torchvision")]), keys(torchvision, &[]), "{torchvision}");
+    }
+    let refused = |name: &str, set: &[(&str, &str)]| {
+        format!("{:#}", model(name, set).count_parameters().err().unwrap())
+    };
+    let net = refused("timm/mobilenetv4_conv_small", &[("keys", "torchvision")]);
+    assert!(net.contains("torchvision has no such net"), "{net}");
+    let block = refused("torchvision/mobilenet_v2", &[("stages", "[uir a3 k3 e4 c24]")]);
+    assert!(block.contains("torchvision has plain `cn`, `ds`, `ir` and `er` blocks alone"), "{block}");
+}
+
+#[test]
+fn fields_of_before_say_what_they_are_now() {
+    let message = |name: &str, field: &str, value: &str| {
+        let mut spec = ModelSpec::new(name);
+        spec.set(field, value).unwrap();
+        format!("{:#}", spec.resolve().err().unwrap())
+    };
+    for (name, field, now) in [
+        ("torchvision/efficientnet_b0", "last", "head_channels"),
+        ("torchvision/mobilenet_v3_large", "hidden", "head_channels"),
+        ("torchvision/mobilenet_v3_large", "blocks", "stages"),
+        ("torchvision/mnasnet1_0", "separable", "stages: [ds k3 c16 noskip, …]"),
+        ("timm/mobilenetv2_100", "features", "head_channels"),
+    ] {
+        assert_eq!(message(name, field, "640"), format!("`model` {name}: `{field}` is now `{now}`"));
+    }
+    let row = "{block: mb_conv, expansion: 6, kernel: 5, stride: 2, channels: 40, blocks: 2}";
+    let stages = message("torchvision/efficientnet_b0", "stages", &format!("[{row}]"));
+    assert!(
+        stages.contains(&format!("field `stages`: one line a stage: `{row}` is now `ir x2 k5")),
+        "{stages}"
+    );
 }

@@ -1,28 +1,68 @@
-//! The blocks of mobile nets by timm's keys, from the rows of a table.
+//! The blocks of mobile nets, from the rows of a table.
 
+use super::names::Names;
 use super::table::{Kind, Row};
-use super::{Config, Squeeze};
+use super::{Config, Expansion, Squeeze};
 use crate::nn::{
-    Activation, BatchNorm2d, CondConv2d, Conv, ConvBlock, ConvNorm, Excitation, FusedInvertedResidual, Init,
-    InvertedResidual, Layer, LayerScale2d, Linear, MultiQueryAttention, Path, QueryHeads, Skip,
-    SqueezeExcite, global_avg_pool, make_divisible,
+    Activation, BatchNorm2d, CondConv2d, Conv, ConvNorm, ConvNormAct, DropPath, Excitation, Init, Layer,
+    LayerScale2d, Linear, MultiQueryAttention, QueryHeads, Sequence, SqueezeExcite, global_avg_pool,
+    make_divisible,
 };
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// Depthwise and pointwise convolution, each with activation (MobileNetV1), and squeeze-excitation of the output.
-struct SeparableConv {
-    depthwise: ConvBlock,
-    pointwise: ConvBlock,
-    se: Option<SqueezeExcite>,
+/// The way round a block where it keeps the shape, with stochastic depth of the branch; `None` is none.
+#[derive(Clone, Copy)]
+struct Skip(Option<DropPath>);
+
+impl Skip {
+    /// The block's output from its input `x` and its branch's output.
+    fn forward(self, x: &Tensor, branch: Tensor, train: bool) -> Result<Tensor> {
+        match self.0 {
+            Some(drop_path) => Ok(drop_path.forward(&branch, train)?.f_add(x)?),
+            None => Ok(branch),
+        }
+    }
+
+    /// The same where the branch ends with the convolution `last` of `y`: one step when nothing is dropped.
+    fn project(self, x: &Tensor, y: &Tensor, last: &ConvNorm, train: bool) -> Result<Tensor> {
+        match self.0 {
+            Some(_) if !train => last.forward_add(y, x, Activation::Identity, train),
+            _ => self.forward(x, last.forward(y, Activation::Identity, train)?, train),
+        }
+    }
 }
 
-impl Layer for SeparableConv {
+/// What most blocks are: convolutions with activation, squeeze-excitation, a 1×1 convolution without activation and its
+/// layer scale, each where there is one, and a way round them.
+struct Block {
+    convs: Sequence,
+    se: Option<SqueezeExcite>,
+    project: Option<ConvNorm>,
+    layer_scale: Option<LayerScale2d>,
+    skip: Skip,
+}
+
+impl Block {
+    /// Convolutions alone.
+    fn new(convs: Vec<Box<dyn Layer>>, skip: Skip) -> Self {
+        Self { convs: Sequence(convs), se: None, project: None, layer_scale: None, skip }
+    }
+}
+
+impl Layer for Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self.pointwise.forward(&self.depthwise.forward(x, train)?, train)?;
-        match &self.se {
-            Some(se) => se.forward(&y, train),
-            None => Ok(y),
+        let mut y = self.convs.forward(x, train)?;
+        if let Some(se) = &self.se {
+            y = se.forward(&y, train)?;
+        }
+        match (&self.project, &self.layer_scale) {
+            (None, _) => self.skip.forward(x, y, train),
+            (Some(project), None) => self.skip.project(x, &y, project, train),
+            (Some(project), Some(scale)) => {
+                y = scale.forward(&project.forward(&y, Activation::Identity, train)?, train)?;
+                self.skip.forward(x, y, train)
+            }
         }
     }
 }
@@ -63,37 +103,6 @@ impl Layer for CondConvResidual {
     }
 }
 
-/// The universal inverted bottleneck of MobileNetV4 (2404.10518, section 3): with depthwise convolutions before and
-/// after the expansion, only before (ConvNeXt), only after (inverted residual) or nowhere (feed-forward).
-struct UniversalInvertedBottleneck {
-    start: Option<ConvBlock>,
-    expand: ConvBlock,
-    middle: Option<ConvBlock>,
-    project: ConvNorm,
-    layer_scale: Option<LayerScale2d>,
-    skip: Skip,
-}
-
-impl Layer for UniversalInvertedBottleneck {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = match &self.start {
-            Some(start) => start.forward(x, train)?,
-            None => x.shallow_clone(),
-        };
-        y = self.expand.forward(&y, train)?;
-        if let Some(middle) = &self.middle {
-            y = middle.forward(&y, train)?;
-        }
-        match &self.layer_scale {
-            Some(scale) => {
-                let y = self.project.forward(&y, Activation::Identity, train)?;
-                self.skip.forward(x, scale.forward(&y, train)?, train)
-            }
-            None => self.skip.project(x, &y, &self.project, train),
-        }
-    }
-}
-
 /// Norm, attention and layer scale with a way round (MobileNetV4, section 4).
 struct MobileAttention {
     norm: BatchNorm2d,
@@ -115,8 +124,10 @@ impl Layer for MobileAttention {
 /// A block at its place in the net: how a [`Row`] becomes layers.
 pub(super) struct Builder<'a> {
     pub config: &'a Config,
-    pub path: &'a Path,
     pub row: &'a Row,
+    pub names: Names,
+    /// Input channels by the table, before `width`.
+    pub table: i64,
     /// Input channels.
     pub from: i64,
     /// Probability of stochastic depth.
@@ -127,81 +138,97 @@ impl Builder<'_> {
     /// The block: (N, from, H, W) to (N, channels, H/stride, W/stride).
     ///
     /// # Errors
-    /// A row whose numbers make no block.
-    pub(super) fn build(&self) -> Result<Box<dyn Layer>> {
-        let (config, path, row, from, to) = (self.config, self.path, self.row, self.from, self.to());
-        Ok(match row.kind {
+    /// A row whose numbers make no block, or one that torchvision has no keys for.
+    pub fn build(mut self) -> Result<Box<dyn Layer>> {
+        let (row, from, to, skip) = (self.row, self.from, self.to(), self.skip()?);
+        let torchvisions = matches!(row.kind, Kind::Conv | Kind::Separable | Kind::Inverted | Kind::Fused);
+        ensure!(
+            self.names.are_timms() || torchvisions && row.experts == 0,
+            "torchvision has plain `cn`, `ds`, `ir` and `er` blocks alone; `keys: timm` has all"
+        );
+        let block = match row.kind {
+            Kind::Attention => return self.attention(skip),
+            Kind::Inverted if row.experts > 0 => return self.cond_conv(skip),
             Kind::Conv => {
-                let conv = Conv::new(from, to, row.kernel);
-                Box::new(ConvBlock { skip: self.skip()?, ..self.conv("conv", "bn1", conv, row.stride)? })
+                let conv = self.conv(["conv", "bn1"], Conv::new(from, to, row.kernel), row.stride)?;
+                Block::new(vec![conv], skip)
             }
-            Kind::Separable => Box::new(InvertedResidual {
-                expand: None,
-                depthwise: self.depthwise("conv_dw", "bn1", from)?,
-                se: self.squeeze_excite(from, 1.0)?,
-                project: config.conv_norm(path, "conv_pw", "bn2", Conv::new(from, to, 1))?,
-                skip: self.skip()?,
-            }),
             Kind::SeparableAct => {
                 ensure!(!row.skip, "a `dsa` block takes no skip");
-                Box::new(SeparableConv {
-                    depthwise: self.depthwise("conv_dw", "bn1", from)?,
-                    pointwise: self.conv("conv_pw", "bn2", Conv::new(from, to, 1), 1)?,
-                    se: self.output_squeeze_excite()?,
-                })
+                let depthwise = self.depthwise(["conv_dw", "bn1"], from)?;
+                let pointwise = self.conv(["conv_pw", "bn2"], Conv::new(from, to, 1), 1)?;
+                let se = self.output_squeeze_excite()?;
+                Block { se, ..Block::new(vec![depthwise, pointwise], skip) }
             }
-            Kind::Inverted if row.experts > 0 => Box::new(self.cond_conv()?),
+            Kind::Separable => {
+                let depthwise = self.depthwise(["conv_dw", "bn1"], from)?;
+                let se = self.squeeze_excite(from, 1.0)?;
+                let project = Some(self.project(["conv_pw", "bn2"], from)?);
+                Block { se, project, ..Block::new(vec![depthwise], skip) }
+            }
             Kind::Inverted => {
                 let hidden = self.expanded(from);
-                Box::new(InvertedResidual {
-                    expand: Some(self.conv("conv_pw", "bn1", Conv::new(from, hidden, 1), 1)?),
-                    depthwise: self.depthwise("conv_dw", "bn2", hidden)?,
-                    se: self.squeeze_excite(hidden, row.expansion)?,
-                    project: config.conv_norm(path, "conv_pwl", "bn3", Conv::new(hidden, to, 1))?,
-                    skip: self.skip()?,
-                })
+                let mut convs = Vec::new();
+                // torchvision has no convolution that expands nothing.
+                if hidden != from || self.names.are_timms() {
+                    convs.push(self.conv(["conv_pw", "bn1"], Conv::new(from, hidden, 1), 1)?);
+                }
+                convs.push(self.depthwise(["conv_dw", "bn2"], hidden)?);
+                let se = self.squeeze_excite(hidden, row.expansion)?;
+                let project = Some(self.project(["conv_pwl", "bn3"], hidden)?);
+                Block { se, project, ..Block::new(convs, skip) }
             }
+            // One k×k convolution in place of the 1×1 up and the depthwise one (2104.00298).
             Kind::Fused => {
                 let hidden = self.expanded(match row.expanded_from {
                     0 => from,
-                    channels => config.channels(channels),
+                    channels => self.config.channels(channels),
                 });
                 let expand = Conv::new(from, hidden, row.kernel);
-                Box::new(FusedInvertedResidual {
-                    expand: self.conv("conv_exp", "bn1", expand, row.stride)?,
-                    se: self.squeeze_excite(hidden, row.expansion)?,
-                    project: config.conv_norm(path, "conv_pwl", "bn2", Conv::new(hidden, to, 1))?,
-                    skip: self.skip()?,
-                })
+                let expand = self.conv(["conv_exp", "bn1"], expand, row.stride)?;
+                let se = self.squeeze_excite(hidden, row.expansion)?;
+                let project = Some(self.project(["conv_pwl", "bn2"], hidden)?);
+                Block { se, project, ..Block::new(vec![expand], skip) }
             }
-            Kind::Universal => Box::new(self.universal()?),
-            Kind::Attention => {
-                ensure!(from == to && row.stride == 1, "an `mqa` block keeps the shape");
-                ensure!(!config.tf_same, "an `mqa` block has no `tf_same` padding");
-                let sizes = QueryHeads {
-                    heads: row.heads,
-                    key_dim: row.key_dim,
-                    kv_stride: row.kv_stride,
-                    kernel: row.kernel,
-                    bn_eps: config.bn_eps,
-                };
-                Box::new(MobileAttention {
-                    norm: BatchNorm2d::new(&(path / "norm"), from)?.eps(config.bn_eps),
-                    attn: MultiQueryAttention::new(&(path / "attn"), from, sizes)?,
-                    layer_scale: self.layer_scale()?,
-                    skip: self.skip()?,
-                })
+            // With depthwise convolutions before and after the expansion, only before (ConvNeXt), only after (inverted
+            // residual) or nowhere (feed-forward); the stride is the later one's (2404.10518, section 3).
+            Kind::Universal => {
+                ensure!(row.squeeze == 0.0, "a `uir` block takes no se");
+                let hidden = self.expanded(from);
+                let mut convs = Vec::new();
+                if row.start_kernel > 0 {
+                    let stride = if row.kernel == 0 { row.stride } else { 1 };
+                    let start = Conv::new(from, from, row.start_kernel).groups(from);
+                    let names = ["dw_start.conv", "dw_start.bn"];
+                    convs.push(self.conv_act(names, start, stride, Activation::Identity)?);
+                }
+                convs.push(self.conv(["pw_exp.conv", "pw_exp.bn"], Conv::new(from, hidden, 1), 1)?);
+                if row.kernel > 0 {
+                    convs.push(self.depthwise(["dw_mid.conv", "dw_mid.bn"], hidden)?);
+                }
+                let project = Some(self.project(["pw_proj.conv", "pw_proj.bn"], hidden)?);
+                Block { project, layer_scale: self.layer_scale()?, ..Block::new(convs, skip) }
             }
-        })
+        };
+        Ok(Box::new(block))
     }
 
     /// Output channels.
-    pub(super) fn to(&self) -> i64 {
-        self.config.channels(self.row.channels)
+    pub fn to(&self) -> i64 {
+        match self.row.channels {
+            0 => (self.from as f64 * self.row.expansion).round() as i64,
+            channels => self.config.channels(channels),
+        }
     }
 
+    /// `channels`, which are the input's unless the row says otherwise, times the expansion factor.
     fn expanded(&self, channels: i64) -> i64 {
-        make_divisible(channels as f64 * self.row.expansion, 8, 0.9)
+        match self.config.expansion {
+            Expansion::Input => {
+                make_divisible(channels as f64 * self.row.expansion, self.config.divisor, 0.9)
+            }
+            Expansion::Table => self.config.channels((self.table as f64 * self.row.expansion).round() as i64),
+        }
     }
 
     fn activation(&self) -> Activation {
@@ -209,31 +236,42 @@ impl Builder<'_> {
     }
 
     fn skip(&self) -> Result<Skip> {
-        match self.row.skip && self.row.stride == 1 && self.from == self.to() {
-            true => Skip::new(self.drop_path),
-            false => Ok(Skip::NONE),
-        }
+        let keeps_shape = self.row.stride == 1 && self.from == self.to();
+        Ok(Skip((self.row.skip && keeps_shape).then(|| DropPath::new(self.drop_path)).transpose()?))
     }
 
     /// A convolution with norm and activation; the anti-alias filter takes over the stride where there is one.
-    fn conv(&self, conv_name: &str, norm_name: &str, conv: Conv, stride: i64) -> Result<ConvBlock> {
-        let anti_alias = self.config.anti_alias.filter(|_| stride > 1).map(|filter| (filter, stride));
+    fn conv_act(
+        &mut self,
+        names: [&str; 2],
+        conv: Conv,
+        stride: i64,
+        activation: Activation,
+    ) -> Result<Box<dyn Layer>> {
+        let anti_alias = self.config.anti_alias.filter(|_| stride > 1);
         let conv = if anti_alias.is_some() { conv } else { conv.stride(stride) };
-        Ok(ConvBlock {
-            conv: self.config.conv_norm(self.path, conv_name, norm_name, conv)?,
-            activation: self.activation(),
-            anti_alias,
-            skip: Skip::NONE,
+        let conv = ConvNormAct::new(self.config.conv_norm(self.names.conv(names), conv)?, activation);
+        Ok(match anti_alias {
+            None => Box::new(conv),
+            Some(filter) => Box::new(Sequence(vec![Box::new(conv), filter.layer(stride)])),
         })
     }
 
-    fn depthwise(&self, conv_name: &str, norm_name: &str, channels: i64) -> Result<ConvBlock> {
-        let conv = Conv::new(channels, channels, self.row.kernel).groups(channels);
-        self.conv(conv_name, norm_name, conv, self.row.stride)
+    fn conv(&mut self, names: [&str; 2], conv: Conv, stride: i64) -> Result<Box<dyn Layer>> {
+        self.conv_act(names, conv, stride, self.activation())
+    }
+
+    fn depthwise(&mut self, names: [&str; 2], channels: i64) -> Result<Box<dyn Layer>> {
+        self.conv(names, Conv::new(channels, channels, self.row.kernel).groups(channels), self.row.stride)
+    }
+
+    /// The 1×1 convolution from `hidden` channels to the block's output.
+    fn project(&mut self, names: [&str; 2], hidden: i64) -> Result<ConvNorm> {
+        self.config.conv_norm(self.names.project(names), Conv::new(hidden, self.to(), 1))
     }
 
     /// Squeeze-excitation of `channels`, which are the block's input times `expansion`.
-    fn squeeze_excite(&self, channels: i64, expansion: f64) -> Result<Option<SqueezeExcite>> {
+    fn squeeze_excite(&mut self, channels: i64, expansion: f64) -> Result<Option<SqueezeExcite>> {
         if self.row.squeeze == 0.0 {
             return Ok(None);
         }
@@ -247,12 +285,13 @@ impl Builder<'_> {
                 (expanded.round_ties_even() as i64, self.activation(), Activation::HardSigmoid)
             }
             Squeeze::ExpandedDivisible => {
-                (make_divisible(expanded, 8, 0.9), Activation::Relu, Activation::HardSigmoid)
+                let squeezed = make_divisible(expanded, self.config.divisor, 0.9);
+                (squeezed, Activation::Relu, Activation::HardSigmoid)
             }
         };
-        let names = ["conv_reduce", "conv_expand"];
+        let (path, names) = self.names.squeeze_excite();
         let excitation = Excitation { squeezed, activation, gate, names };
-        Ok(Some(SqueezeExcite::mobile(&(self.path / "se"), channels, excitation)?))
+        Ok(Some(SqueezeExcite::mobile(&path, channels, excitation)?))
     }
 
     /// SENet's of a block's output (1709.01507), without biases.
@@ -261,66 +300,61 @@ impl Builder<'_> {
             return Ok(None);
         }
         let squeezed = (self.to() as f64 * self.row.squeeze).round_ties_even() as i64;
-        let se = SqueezeExcite::no_bias(&(self.path / "se"), self.to(), squeezed, Init::KaimingFanOut)?;
-        Ok(Some(se))
+        let path = self.names.timm("se");
+        Ok(Some(SqueezeExcite::no_bias(&path, self.to(), squeezed, Init::KaimingFanOut)?))
     }
 
     fn layer_scale(&self) -> Result<Option<LayerScale2d>> {
-        let scale = |initial| LayerScale2d::new(&(self.path / "layer_scale"), self.to(), initial);
+        let scale = |initial| LayerScale2d::new(&self.names.timm("layer_scale"), self.to(), initial);
         self.config.layer_scale.map(scale).transpose()
     }
 
-    fn cond_conv(&self) -> Result<CondConvResidual> {
-        let (row, path, to, hidden) = (self.row, self.path, self.to(), self.expanded(self.from));
-        ensure!(self.config.anti_alias.is_none(), "conditional convolutions have no anti-alias filter");
-        let experts = row.experts * self.config.experts;
-        let conv = |conv_name: &str, norm_name: &str, channels: i64, conv: Conv| -> Result<CondConvNorm> {
-            let conv = CondConv2d::new(&(path / conv_name), self.config.padded(conv), experts)?;
-            let norm = BatchNorm2d::new(&(path / norm_name), channels)?.eps(self.config.bn_eps);
-            Ok(CondConvNorm { conv, norm })
+    fn attention(self, skip: Skip) -> Result<Box<dyn Layer>> {
+        let Self { config, row, from, .. } = self;
+        ensure!(from == self.to() && row.stride == 1, "an `mqa` block keeps the shape");
+        ensure!(!config.tf_same, "an `mqa` block has no `tf_same` padding");
+        let sizes = QueryHeads {
+            heads: row.heads,
+            key_dim: row.key_dim,
+            kv_stride: row.kv_stride,
+            kernel: row.kernel,
+            bn_eps: config.bn_eps,
+            bn_momentum: config.bn_momentum,
         };
-        let depthwise = Conv::new(hidden, hidden, row.kernel).groups(hidden).stride(row.stride);
-        let routing = Init::Uniform(1.0 / ((self.from + experts) as f64).sqrt());
-        Ok(CondConvResidual {
-            expand: conv("conv_pw", "bn1", hidden, Conv::new(self.from, hidden, 1))?,
-            depthwise: conv("conv_dw", "bn2", hidden, depthwise)?,
-            se: self.squeeze_excite(hidden, row.expansion)?,
-            project: conv("conv_pwl", "bn3", to, Conv::new(hidden, to, 1))?,
-            routing: Linear::init(&(path / "routing_fn"), self.from, experts, routing)?,
-            activation: self.activation(),
-            skip: self.skip()?,
-        })
+        Ok(Box::new(MobileAttention {
+            norm: config.norm(&self.names.timm("norm"), from)?,
+            attn: MultiQueryAttention::new(&self.names.timm("attn"), from, sizes)?,
+            layer_scale: self.layer_scale()?,
+            skip,
+        }))
     }
 
-    fn universal(&self) -> Result<UniversalInvertedBottleneck> {
-        let (row, from, to, hidden) = (self.row, self.from, self.to(), self.expanded(self.from));
-        ensure!(row.squeeze == 0.0, "a `uir` block takes no se");
-        let part = |name: &str, conv: Conv, stride: i64| {
-            self.conv(&format!("{name}.conv"), &format!("{name}.bn"), conv, stride)
-        };
-        let depthwise = |channels, kernel| Conv::new(channels, channels, kernel).groups(channels);
-        // The stride is the later depthwise convolution's.
-        let start_stride = if row.kernel == 0 { row.stride } else { 1 };
-        let start = match row.start_kernel {
-            0 => None,
-            kernel => {
-                let start = part("dw_start", depthwise(from, kernel), start_stride)?;
-                Some(ConvBlock { activation: Activation::Identity, ..start })
-            }
-        };
-        let expand = part("pw_exp", Conv::new(from, hidden, 1), 1)?;
-        let middle = match row.kernel {
-            0 => None,
-            kernel => Some(part("dw_mid", depthwise(hidden, kernel), row.stride)?),
-        };
-        let project = Conv::new(hidden, to, 1);
-        Ok(UniversalInvertedBottleneck {
-            start,
-            expand,
-            middle,
-            project: self.config.conv_norm(self.path, "pw_proj.conv", "pw_proj.bn", project)?,
-            layer_scale: self.layer_scale()?,
-            skip: self.skip()?,
+    fn cond_conv(mut self, skip: Skip) -> Result<Box<dyn Layer>> {
+        let (config, row, from, hidden) = (self.config, self.row, self.from, self.expanded(self.from));
+        ensure!(config.anti_alias.is_none(), "conditional convolutions have no anti-alias filter");
+        let experts = row.experts * config.experts;
+        let depthwise = Conv::new(hidden, hidden, row.kernel).groups(hidden).stride(row.stride);
+        let routing = Init::Uniform(1.0 / ((from + experts) as f64).sqrt());
+        Ok(Box::new(CondConvResidual {
+            expand: self.cond_conv_norm(["conv_pw", "bn1"], Conv::new(from, hidden, 1), experts)?,
+            depthwise: self.cond_conv_norm(["conv_dw", "bn2"], depthwise, experts)?,
+            se: self.squeeze_excite(hidden, row.expansion)?,
+            project: self.cond_conv_norm(["conv_pwl", "bn3"], Conv::new(hidden, self.to(), 1), experts)?,
+            routing: Linear::init(&self.names.timm("routing_fn"), from, experts, routing)?,
+            activation: self.activation(),
+            skip,
+        }))
+    }
+
+    fn cond_conv_norm(
+        &self,
+        [conv_name, norm_name]: [&str; 2],
+        conv: Conv,
+        experts: i64,
+    ) -> Result<CondConvNorm> {
+        Ok(CondConvNorm {
+            conv: CondConv2d::new(&self.names.timm(conv_name), self.config.padded(conv), experts)?,
+            norm: self.config.norm(&self.names.timm(norm_name), conv.out_channels())?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The EfficientNets.
 
-use super::{Config, Entry, HeadWidth};
+use super::{Config, HeadWidth, Layout};
 use crate::nn::Activation;
 
 /// EfficientNet-B0 (1905.11946, Table 1).
@@ -12,28 +12,6 @@ const B0: [&str; 7] = [
     "ir x3 k5 e6 c112 se0.25",
     "ir x4 k5 s2 e6 c192 se0.25",
     "ir k3 e6 c320 se0.25",
-];
-
-/// B0 without squeeze-excitation.
-const LITE: [&str; 7] = [
-    "ds k3 c16",
-    "ir x2 k3 s2 e6 c24",
-    "ir x2 k5 s2 e6 c40",
-    "ir x3 k3 s2 e6 c80",
-    "ir x3 k5 e6 c112",
-    "ir x4 k5 s2 e6 c192",
-    "ir k3 e6 c320",
-];
-
-/// B0 with conditional convolutions in the last stages (1904.04971, section 4.1).
-const CONDCONV: [&str; 7] = [
-    "ds k3 c16 se0.25",
-    "ir x2 k3 s2 e6 c24 se0.25",
-    "ir x2 k5 s2 e6 c40 se0.25",
-    "ir x3 k3 s2 e6 c80 se0.25",
-    "ir x3 k5 e6 c112 se0.25 cc4",
-    "ir x4 k5 s2 e6 c192 se0.25 cc4",
-    "ir k3 e6 c320 se0.25 cc4",
 ];
 
 /// EfficientNet-EdgeTPU-S; its first block expands as many channels as it puts out.
@@ -98,118 +76,157 @@ const V2_XL: [&str; 7] = [
 
 impl Config {
     /// EfficientNet's rules around these stages.
-    fn efficient(stages: &[&str]) -> Self {
-        Self { activation: Activation::Silu, head_width: HeadWidth::Scaled, ..Self::new(stages) }
+    fn efficientnet<S: Into<String>>(stages: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            activation: Activation::Silu,
+            head_width: HeadWidth::Scaled,
+            layout: Some(Layout::Efficientnet),
+            ..Self::new(stages)
+        }
     }
 
     /// EfficientNet-B0.
     pub fn efficientnet_b0() -> Self {
-        Self::efficient(&B0)
+        Self::efficientnet(B0)
     }
 
     /// EfficientNet-Lite0: for integer arithmetic; neither stem, last convolution nor the ends scale.
     pub fn efficientnet_lite0() -> Self {
         let (fix_stem, fix_ends, head_width) = (true, true, HeadWidth::Fixed);
-        Self { activation: Activation::Relu6, fix_stem, fix_ends, head_width, ..Self::efficient(&LITE) }
+        let config = Self::efficientnet(B0.map(|stage| stage.replace(" se0.25", "")));
+        Self { activation: Activation::Relu6, fix_stem, fix_ends, head_width, ..config }
     }
 
     /// EfficientNet-EdgeTPU-S.
     pub fn efficientnet_es() -> Self {
-        Self { activation: Activation::Relu, ..Self::efficient(&EDGE_TPU) }
+        Self { activation: Activation::Relu, ..Self::efficientnet(EDGE_TPU) }
     }
 
-    /// EfficientNet-B0 of four experts.
+    /// EfficientNet-B0 with conditional convolutions of four experts in the last stages (1904.04971, section 4.1).
     pub fn efficientnet_cc_b0_4e() -> Self {
-        Self::efficient(&CONDCONV)
+        let mut config = Self::efficientnet_b0();
+        config.stages[4..].iter_mut().for_each(|stage| *stage += " cc4");
+        config
     }
 
-    /// EfficientNet-B0 of eight experts.
+    /// The same with eight experts.
     pub fn efficientnet_cc_b0_8e() -> Self {
         Self { experts: 2, ..Self::efficientnet_cc_b0_4e() }
     }
 
     /// EfficientNetV2-B0.
     pub fn efficientnetv2_b0() -> Self {
-        Self { round_limit: 0.0, ..Self::efficient(&V2_BASE) }
+        Self { round_limit: 0.0, ..Self::efficientnet(V2_BASE) }
     }
 
     /// EfficientNetV2-S.
     pub fn efficientnetv2_s() -> Self {
-        Self { stem: 24, ..Self::efficient(&V2_S) }
+        Self { stem: 24, ..Self::efficientnet(V2_S) }
     }
 
     /// EfficientNetV2-M.
     pub fn efficientnetv2_m() -> Self {
-        Self { stem: 24, head_width: HeadWidth::Fixed, ..Self::efficient(&V2_M) }
+        Self { stem: 24, head_width: HeadWidth::Fixed, ..Self::efficientnet(V2_M) }
     }
 
     /// EfficientNetV2-L.
     pub fn efficientnetv2_l() -> Self {
-        Self { head_width: HeadWidth::Fixed, ..Self::efficient(&V2_L) }
+        Self { head_width: HeadWidth::Fixed, ..Self::efficientnet(V2_L) }
     }
 
     /// EfficientNetV2-XL.
     pub fn efficientnetv2_xl() -> Self {
-        Self { head_width: HeadWidth::Fixed, ..Self::efficient(&V2_XL) }
+        Self { head_width: HeadWidth::Fixed, ..Self::efficientnet(V2_XL) }
     }
 }
 
-/// timm's names; those with `tf_` are for TensorFlow's weights.
-pub(super) fn entries() -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let mut add = |name: &str, config: Config| {
-        entries.push(Entry::new(format!("timm/{name}"), "EfficientNet", config));
+/// B0 to B8 and L2, with the image sizes of TensorFlow's weights.
+fn scaled() -> [Config; 10] {
+    let b0 = Config::efficientnet_b0;
+    [
+        b0(),
+        b0().depth(1.1).image(240),
+        b0().width(1.1).depth(1.2).image(260),
+        b0().width(1.2).depth(1.4).image(300),
+        b0().width(1.4).depth(1.8).image(380),
+        b0().width(1.6).depth(2.2).image(456),
+        b0().width(1.8).depth(2.6).image(528),
+        b0().width(2.0).depth(3.1).image(600),
+        b0().width(2.2).depth(3.6).image(672),
+        b0().width(4.3).depth(5.3).image(475),
+    ]
+}
+
+pub(super) fn torchvision() -> [(&'static str, Config); 11] {
+    let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = scaled();
+    let regular = |config: Config, dropout: f64| Config {
+        head_width: HeadWidth::Fixed,
+        dropout,
+        drop_path: 0.2,
+        ..config.torchvision()
     };
-    let (b0, lite0) = (Config::efficientnet_b0(), Config::efficientnet_lite0());
-    // Width, depth, and the image sizes of timm's own weights and of TensorFlow's.
-    let scales = [
-        ("efficientnet_b0", 1.0, 1.0, 224, 224),
-        ("efficientnet_b1", 1.0, 1.1, 240, 240),
-        ("efficientnet_b2", 1.1, 1.2, 256, 260),
-        ("efficientnet_b3", 1.2, 1.4, 288, 300),
-        ("efficientnet_b4", 1.4, 1.8, 320, 380),
-        ("efficientnet_b5", 1.6, 2.2, 448, 456),
-        ("efficientnet_b6", 1.8, 2.6, 528, 528),
-        ("efficientnet_b7", 2.0, 3.1, 600, 600),
-        ("efficientnet_b8", 2.2, 3.6, 672, 672),
-        ("efficientnet_l2", 4.3, 5.3, 800, 475),
-    ];
-    for (name, width, depth, size, tf_size) in scales {
-        add(name, b0.clone().scaled(width, depth, size));
-        add(&format!("tf_{name}"), b0.clone().scaled(width, depth, tf_size).tf());
-    }
-    let (es, cc_b0_8e) = (Config::efficientnet_es(), Config::efficientnet_cc_b0_8e());
+    // Four times the last stage's channels.
+    let first = |config: Config, dropout: f64| Config { head_channels: 0, ..regular(config, dropout) };
+    let larger =
+        |config: Config, dropout: f64| Config { bn_eps: 1e-3, bn_momentum: 0.01, ..first(config, dropout) };
+    let second = |config: Config, dropout: f64| Config { bn_eps: 1e-3, ..regular(config, dropout) };
+    [
+        ("efficientnet_b0", first(b0, 0.2)),
+        ("efficientnet_b1", first(b1, 0.2)),
+        ("efficientnet_b2", first(b2.image(288), 0.3)),
+        ("efficientnet_b3", first(b3, 0.3)),
+        ("efficientnet_b4", first(b4, 0.4)),
+        ("efficientnet_b5", larger(b5, 0.4)),
+        ("efficientnet_b6", larger(b6, 0.5)),
+        ("efficientnet_b7", larger(b7, 0.5)),
+        ("efficientnet_v2_s", second(Config::efficientnetv2_s().image(384), 0.2)),
+        ("efficientnet_v2_m", second(Config::efficientnetv2_m().image(480), 0.3)),
+        ("efficientnet_v2_l", second(Config::efficientnetv2_l().image(480), 0.4)),
+    ]
+}
+
+/// timm's names; those with `tf_` are for TensorFlow's weights.
+pub(super) fn timm() -> Vec<(String, Config)> {
+    let [b0, b1, b2, b3, b4, b5, b6, b7, b8, l2] = scaled();
+    let (lite, edge, cc) =
+        (Config::efficientnet_lite0, Config::efficientnet_es, Config::efficientnet_cc_b0_8e);
+    // The last number is the image size of timm's own weights.
     let both = [
-        ("efficientnet_lite0", lite0.clone()),
-        ("efficientnet_lite1", lite0.clone().scaled(1.0, 1.1, 240)),
-        ("efficientnet_lite2", lite0.clone().scaled(1.1, 1.2, 260)),
-        ("efficientnet_lite3", lite0.clone().scaled(1.2, 1.4, 300)),
-        ("efficientnet_lite4", lite0.scaled(1.4, 1.8, 380)),
-        ("efficientnet_es", es.clone()),
-        ("efficientnet_em", es.clone().scaled(1.0, 1.1, 240)),
-        ("efficientnet_el", es.scaled(1.2, 1.4, 300)),
-        ("efficientnet_cc_b0_4e", Config::efficientnet_cc_b0_4e()),
-        ("efficientnet_cc_b0_8e", cc_b0_8e.clone()),
-        ("efficientnet_cc_b1_8e", cc_b0_8e.scaled(1.0, 1.1, 240)),
+        ("efficientnet_b0", b0, 224),
+        ("efficientnet_b1", b1, 240),
+        ("efficientnet_b2", b2, 256),
+        ("efficientnet_b3", b3, 288),
+        ("efficientnet_b4", b4, 320),
+        ("efficientnet_b5", b5, 448),
+        ("efficientnet_b6", b6, 528),
+        ("efficientnet_b7", b7, 600),
+        ("efficientnet_b8", b8, 672),
+        ("efficientnet_l2", l2, 800),
+        ("efficientnet_lite0", lite(), 224),
+        ("efficientnet_lite1", lite().depth(1.1).image(240), 240),
+        ("efficientnet_lite2", lite().width(1.1).depth(1.2).image(260), 260),
+        ("efficientnet_lite3", lite().width(1.2).depth(1.4).image(300), 300),
+        ("efficientnet_lite4", lite().width(1.4).depth(1.8).image(380), 380),
+        ("efficientnet_es", edge(), 224),
+        ("efficientnet_em", edge().depth(1.1).image(240), 240),
+        ("efficientnet_el", edge().width(1.2).depth(1.4).image(300), 300),
+        ("efficientnet_cc_b0_4e", Config::efficientnet_cc_b0_4e(), 224),
+        ("efficientnet_cc_b0_8e", cc(), 224),
+        ("efficientnet_cc_b1_8e", cc().depth(1.1).image(240), 240),
+        ("efficientnetv2_s", Config::efficientnetv2_s().image(300), 288),
+        ("efficientnetv2_m", Config::efficientnetv2_m().image(384), 320),
+        ("efficientnetv2_l", Config::efficientnetv2_l().image(384), 384),
+        ("efficientnetv2_xl", Config::efficientnetv2_xl().image(384), 384),
     ];
-    for (name, config) in both {
-        add(name, config.clone());
-        add(&format!("tf_{name}"), config.tf());
+    let mut nets = Vec::new();
+    for (name, config, image_size) in both {
+        nets.push((name.to_owned(), config.clone().image(image_size)));
+        nets.push((format!("tf_{name}"), config.tf()));
     }
-    let v2 = [
-        ("efficientnetv2_s", Config::efficientnetv2_s(), 288, 300),
-        ("efficientnetv2_m", Config::efficientnetv2_m(), 320, 384),
-        ("efficientnetv2_l", Config::efficientnetv2_l(), 384, 384),
-        ("efficientnetv2_xl", Config::efficientnetv2_xl(), 384, 384),
-    ];
-    for (name, config, image_size, tf_size) in v2 {
-        add(name, Config { image_size, ..config.clone() });
-        add(&format!("tf_{name}"), Config { image_size: tf_size, ..config }.tf());
-    }
-    let v2_b0 = Config::efficientnetv2_b0().tf();
-    add("tf_efficientnetv2_b0", v2_b0.clone().scaled(1.0, 1.0, 192));
-    add("tf_efficientnetv2_b1", v2_b0.clone().scaled(1.0, 1.1, 192));
-    add("tf_efficientnetv2_b2", v2_b0.clone().scaled(1.1, 1.2, 208));
-    add("tf_efficientnetv2_b3", v2_b0.scaled(1.2, 1.4, 240));
-    entries
+    let v2 = || Config::efficientnetv2_b0().tf();
+    nets.push(("tf_efficientnetv2_b0".into(), v2().image(192)));
+    nets.push(("tf_efficientnetv2_b1".into(), v2().depth(1.1).image(192)));
+    nets.push(("tf_efficientnetv2_b2".into(), v2().width(1.1).depth(1.2).image(208)));
+    nets.push(("tf_efficientnetv2_b3".into(), v2().width(1.2).depth(1.4).image(240)));
+    nets
 }

@@ -1,25 +1,32 @@
-//! Mobile nets as timm has them: MobileNet V1 (1704.04861), V2 (1801.04381), V3 (1905.02244), V4 (2404.10518),
+//! Mobile nets: MobileNet V1 (1704.04861), V2 (1801.04381), V3 (1905.02244), V4 (2404.10518), MnasNet (1807.11626),
 //! EfficientNet (1905.11946) with its Lite, EdgeTPU and CondConv (1904.04971) variants, EfficientNetV2 (2104.00298).
 //!
-//! One network whose [`Config`] spells them: stages of blocks by a table, scaled in width and depth. Keys as timm's:
-//! `conv_stem`, `bn1`, `blocks.0.0.conv_dw`, …, `conv_head`, `bn2`, `classifier`.
+//! One network whose [`Config`] spells them: stages of blocks by a table, scaled in width, depth and resolution. Keys as
+//! torchvision's files or timm's have them.
 
 mod blocks;
 mod efficientnet;
+mod head;
+mod mnasnet;
 mod mobilenet;
+mod names;
 mod table;
 
+pub use names::Layout;
+
 use super::net::Net;
-use super::{Entry, Model};
+use super::{Entry, Library, Model};
 use crate::nn::{
-    Activation, AntiAlias, BatchNorm2d, Conv, Conv2d, ConvBlock, ConvNorm, Dropout, Init, Layer, Linear,
-    Path, Sequential, Store, make_divisible,
+    Activation, AntiAlias, BatchNorm2d, Conv, ConvNorm, ConvNormAct, Init, Layer, Path, Sequence, Store,
+    make_divisible,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use blocks::Builder;
+use head::Classifier;
+use names::Names;
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 use table::Row;
-use tch::Tensor;
 
 /// Where the last 1×1 convolution is, and what it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +38,7 @@ pub enum Head {
     BeforePool,
     /// After the pooling, with bias (V3).
     AfterPool,
-    /// After the pooling, without bias (V3 of the first port).
+    /// After the pooling, without bias (V3 of timm's first port).
     AfterPoolNoBias,
     /// After the pooling, with norm (V4).
     AfterPoolNorm,
@@ -49,25 +56,61 @@ pub enum HeadWidth {
     Fixed,
 }
 
+/// What an expansion factor multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expansion {
+    /// The block's input channels, which `width` has scaled.
+    Input,
+    /// Those of the table, and `width` scales the product (torchvision's V3).
+    Table,
+}
+
 /// What squeeze-excitation keeps its share of, and its functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Squeeze {
     /// Of the block's input; the block's activation, sigmoid (EfficientNet).
     Input,
-    /// Of the expanded channels; the block's activation, hard sigmoid (V3 of the first port).
+    /// Of the expanded channels; the block's activation, hard sigmoid (V3 of timm's first port).
     Expanded,
-    /// Of the expanded channels, to a multiple of 8; ReLU, hard sigmoid (V3).
+    /// Of the expanded channels, to a multiple of `divisor`; ReLU, hard sigmoid (V3).
     ExpandedDivisible,
 }
 
+/// How the weights of convolutions start: N(0, 2/fan_out).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConvInit {
+    /// With the fan of all groups, as PyTorch counts it.
+    FanOut,
+    /// With the fan of one group, as TensorFlow does.
+    FanOutOfGroup,
+}
+
+/// How the weights of the classifier start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassifierInit {
+    /// N(0, 0.01²) (torchvision's MobileNets).
+    Normal,
+    /// U(±1/√classes) (EfficientNet).
+    Uniform,
+    /// U(±√(3/classes)) (torchvision's MNASNet).
+    KaimingUniform,
+}
+
 /// A mobile net.
+///
+/// What is built is `depth` · α^φ deep, `width` · β^φ wide, and its costs are stated at `image_size` · γ^φ pixels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Classes to tell apart.
     pub num_classes: i64,
+    /// Channels of the images.
     pub in_chans: i64,
-    /// Height and width of the images at which costs are stated.
+    /// Height and width of the images at which costs are stated, at φ = 0.
     pub image_size: i64,
     /// Channels of the first convolution, before `width`.
     pub stem: i64,
@@ -75,26 +118,46 @@ pub struct Config {
     pub fix_stem: bool,
     /// The blocks, a line a stage: `ir x2 k3 s2 e6 c24 se0.25` is two inverted residuals of kernel 3, the first at
     /// stride 2, that expand six times, to 24 channels, with squeeze-excitation of a quarter; commas part kinds.
+    #[serde(deserialize_with = "table::lines")]
     pub stages: Vec<String>,
+    /// Where the last 1×1 convolution is.
     pub head: Head,
-    /// Channels of the last 1×1 convolution.
-    pub features: i64,
+    /// Its channels; 0 is four times the last stage's.
+    pub head_channels: i64,
+    /// How `width` acts on them.
     pub head_width: HeadWidth,
-    /// Width multiplier of all channels.
+    /// Multiplier of channels.
     pub width: f64,
-    /// Rounded to a multiple of 8, channels keep this share of what they were; 0 is the nearest multiple.
-    pub round_limit: f64,
     /// Multiplier of every stage's blocks, rounded up.
     pub depth: f64,
     /// Whether `depth` leaves the first and the last stage alone.
     pub fix_ends: bool,
+    /// Compound coefficient φ, which scales depth, width and resolution together.
+    pub phi: f64,
+    /// Depth at φ = 1.
+    pub alpha: f64,
+    /// Width at φ = 1.
+    pub beta: f64,
+    /// Resolution at φ = 1.
+    pub gamma: f64,
+    /// Channels are multiples of it.
+    pub divisor: i64,
+    /// The share that channels keep at least when they are rounded to a multiple; 0 is the nearest multiple.
+    pub round_limit: f64,
+    /// What a block's expansion factor multiplies.
+    pub expansion: Expansion,
+    /// After every convolution that has one, but where the table says `relu`.
     pub activation: Activation,
+    /// What squeeze-excitation keeps its share of.
     pub squeeze: Squeeze,
     /// Multiplier of the experts of conditional convolutions.
     pub experts: i64,
     /// TensorFlow's SAME padding instead of as many zeros on both sides.
     pub tf_same: bool,
+    /// Added to the variance in every batch norm.
     pub bn_eps: f64,
+    /// Weight of a new batch in the running statistics.
+    pub bn_momentum: f64,
     /// The filter that takes over the strides of blocks.
     pub anti_alias: Option<AntiAlias>,
     /// Initial layer scale of `uir` and `mqa` blocks.
@@ -103,35 +166,59 @@ pub struct Config {
     pub dropout: f64,
     /// Probability of stochastic depth at the end; it grows from 0 with the depth.
     pub drop_path: f64,
+    /// How the weights of convolutions start.
+    pub conv_init: ConvInit,
+    /// How those of the classifier start.
+    pub classifier_init: ClassifierInit,
+    /// Whose keys.
+    pub keys: Library,
+    /// The file of torchvision whose numbers `keys: torchvision` takes; none where torchvision has no such net.
+    pub layout: Option<Layout>,
 }
 
 impl Config {
-    /// MobileNetV2's rules around these stages.
-    fn new(stages: &[&str]) -> Self {
+    /// MobileNetV2's rules around these stages, as timm has them.
+    fn new<S: Into<String>>(stages: impl IntoIterator<Item = S>) -> Self {
         Self {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
             stem: 32,
             fix_stem: false,
-            stages: stages.iter().map(|&stage| stage.into()).collect(),
+            stages: stages.into_iter().map(Into::into).collect(),
             head: Head::BeforePool,
-            features: 1280,
+            head_channels: 1280,
             head_width: HeadWidth::Widened,
             width: 1.0,
-            round_limit: 0.9,
             depth: 1.0,
             fix_ends: false,
+            phi: 0.0,
+            alpha: 1.2,
+            beta: 1.1,
+            gamma: 1.15,
+            divisor: 8,
+            round_limit: 0.9,
+            expansion: Expansion::Input,
             activation: Activation::Relu6,
             squeeze: Squeeze::Input,
             experts: 1,
             tf_same: false,
             bn_eps: 1e-5,
+            bn_momentum: 0.1,
             anti_alias: None,
             layer_scale: None,
             dropout: 0.0,
             drop_path: 0.0,
+            conv_init: ConvInit::FanOutOfGroup,
+            classifier_init: ClassifierInit::Uniform,
+            keys: Library::Timm,
+            layout: None,
         }
+    }
+
+    /// torchvision's keys and initial values.
+    pub fn torchvision(self) -> Self {
+        Self { keys: Library::Torchvision, conv_init: ConvInit::FanOut, ..self }
     }
 
     /// As TensorFlow's weights need it: SAME padding and eps 1e-3.
@@ -139,41 +226,76 @@ impl Config {
         Self { tf_same: true, bn_eps: 1e-3, ..self }
     }
 
-    /// Scaled in width and depth, with costs at this image size.
-    pub fn scaled(self, width: f64, depth: f64, image_size: i64) -> Self {
-        Self { width, depth, image_size, ..self }
+    pub fn width(self, width: f64) -> Self {
+        Self { width, ..self }
+    }
+
+    pub fn depth(self, depth: f64) -> Self {
+        Self { depth, ..self }
+    }
+
+    pub fn image(self, image_size: i64) -> Self {
+        Self { image_size, ..self }
     }
 
     fn channels(&self, channels: i64) -> i64 {
-        make_divisible(channels as f64 * self.width, 8, self.round_limit)
+        let channels = channels as f64 * self.width * self.beta.powf(self.phi);
+        make_divisible(channels, self.divisor, self.round_limit)
     }
 
-    fn head_channels(&self) -> i64 {
-        match self.head_width {
-            HeadWidth::Scaled => self.channels(self.features),
-            HeadWidth::Widened => self.channels(self.features).max(self.features),
-            HeadWidth::Fixed => self.features,
+    /// Channels of the last 1×1 convolution after a stage of `last`.
+    fn head_channels(&self, last: i64) -> i64 {
+        match (self.head_channels, self.head_width) {
+            (0, _) => 4 * last,
+            (channels, HeadWidth::Scaled) => self.channels(channels),
+            (channels, HeadWidth::Widened) => self.channels(channels).max(channels),
+            (channels, HeadWidth::Fixed) => channels,
         }
     }
 
     /// Every block of every stage.
     fn rows(&self) -> Result<Vec<Vec<Row>>> {
         let last = self.stages.len().saturating_sub(1);
-        let depth = |i| if self.fix_ends && (i == 0 || i == last) { 1.0 } else { self.depth };
-        self.stages.iter().enumerate().map(|(i, stage)| table::blocks(stage, depth(i))).collect()
+        let deepened = |blocks: i64| (blocks as f64 * self.depth * self.alpha.powf(self.phi)).ceil() as i64;
+        let rows = |(i, stage): (usize, &String)| match self.fix_ends && (i == 0 || i == last) {
+            true => table::blocks(stage, |blocks| blocks),
+            false => table::blocks(stage, deepened),
+        };
+        self.stages.iter().enumerate().map(rows).collect()
     }
 
     fn validate(&self) -> Result<()> {
-        ensure!(self.width > 0.0 && self.width.is_finite(), "`width` {} must be positive", self.width);
-        ensure!(self.depth > 0.0 && self.depth.is_finite(), "`depth` {} must be positive", self.depth);
+        let positive = [
+            ("width", self.width),
+            ("depth", self.depth),
+            ("alpha", self.alpha),
+            ("beta", self.beta),
+            ("gamma", self.gamma),
+        ];
+        for (name, value) in positive {
+            ensure!(value > 0.0 && value.is_finite(), "`{name}` {value} must be positive");
+        }
+        ensure!(self.phi.is_finite(), "`phi` {} must be a number", self.phi);
+        ensure!(self.divisor > 0, "`divisor` {} must be positive", self.divisor);
         ensure!(
             (0.0..=1.0).contains(&self.round_limit),
             "`round_limit` {} is not in [0, 1]",
             self.round_limit
         );
+        ensure!(self.head_channels >= 0, "`head_channels` {} must not be negative", self.head_channels);
         ensure!(self.experts > 0, "`experts` {} must be positive", self.experts);
         ensure!(!self.stages.is_empty(), "`stages` is empty");
         Ok(())
+    }
+
+    /// The file of torchvision whose keys are asked for, if they are.
+    fn torchvision_layout(&self) -> Result<Option<Layout>> {
+        match self.keys {
+            Library::Timm => Ok(None),
+            Library::Torchvision => {
+                self.layout.map(Some).context("torchvision has no such net: `keys: timm` has, or a `layout`")
+            }
+        }
     }
 
     /// The padding that keeps the size at stride 1.
@@ -181,121 +303,102 @@ impl Config {
         if self.tf_same { conv.tf_same() } else { conv.same() }
     }
 
-    fn conv_norm(&self, path: &Path, conv_name: &str, norm_name: &str, conv: Conv) -> Result<ConvNorm> {
-        let conv = self.padded(conv).init_fan_out_of_group();
-        Ok(ConvNorm::new(&(path / conv_name), &(path / norm_name), conv)?.eps(self.bn_eps))
+    fn norm(&self, path: &Path, channels: i64) -> Result<BatchNorm2d> {
+        Ok(BatchNorm2d::new(path, channels)?.eps(self.bn_eps).momentum(Some(self.bn_momentum)))
+    }
+
+    fn conv_norm(&self, [conv_path, norm_path]: [Path; 2], conv: Conv) -> Result<ConvNorm> {
+        let conv = match self.conv_init {
+            ConvInit::FanOut => conv.init(Init::KaimingFanOut),
+            ConvInit::FanOutOfGroup => conv.init_fan_out_of_group(),
+        };
+        let conv = ConvNorm::new(&conv_path, &norm_path, self.padded(conv))?;
+        Ok(conv.eps(self.bn_eps).momentum(self.bn_momentum))
     }
 }
 
 impl super::Config for Config {
     fn input(&self) -> [i64; 3] {
-        [self.in_chans, self.image_size, self.image_size]
+        let side = (self.image_size as f64 * self.gamma.powf(self.phi)).round() as i64;
+        [self.in_chans, side, side]
     }
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
         Ok(Box::new(network(&store.root(), self)?))
     }
-}
 
-/// The 1×1 convolution of the pooled features, with or without norm, and an activation.
-struct Hidden {
-    conv: Conv2d,
-    norm: Option<BatchNorm2d>,
-    activation: Activation,
-}
-
-impl Hidden {
-    fn new(path: &Path, config: &Config, channels: i64) -> Result<Option<Self>> {
-        let conv = Conv::new(channels, config.head_channels(), 1).init_fan_out_of_group();
-        let conv = match config.head {
-            Head::None | Head::BeforePool => return Ok(None),
-            Head::AfterPool => conv.zero_bias(),
-            Head::AfterPoolNoBias | Head::AfterPoolNorm => conv.no_bias(),
-        };
-        let conv = Conv2d::new(&(path / "conv_head"), conv)?;
-        let norm = match config.head {
-            Head::AfterPoolNorm => {
-                let norm = BatchNorm2d::new(&(path / "norm_head"), config.head_channels())?;
-                Some(norm.eps(config.bn_eps))
-            }
-            _ => None,
-        };
-        Ok(Some(Self { conv, norm, activation: config.activation }))
-    }
-}
-
-impl Layer for Hidden {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = self.conv.forward(x, train)?;
-        if let Some(norm) = &self.norm {
-            y = norm.forward(&y, train)?;
-        }
-        self.activation.forward(y)
-    }
-}
-
-/// Global average, hidden features where there are some, dropout and classifier.
-struct Classifier {
-    hidden: Option<Hidden>,
-    dropout: Dropout,
-    classifier: Linear,
-}
-
-impl Layer for Classifier {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = x.f_adaptive_avg_pool2d([1, 1])?;
-        if let Some(hidden) = &self.hidden {
-            y = hidden.forward(&y, train)?;
-        }
-        self.classifier.forward(&self.dropout.forward(&y.f_flatten(1, -1)?, train)?, train)
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[
+            ("last", "head_channels"),
+            ("hidden", "head_channels"),
+            ("features", "head_channels"),
+            ("blocks", "stages"),
+            ("separable", "stages: [ds k3 c16 noskip, …]"),
+        ]
     }
 }
 
 /// The whole net.
-fn network(path: &Path, config: &Config) -> Result<Net> {
-    let mut channels = if config.fix_stem { config.stem } else { config.channels(config.stem) };
+fn network(root: &Path, config: &Config) -> Result<Net> {
+    let mut names = Names::new(root, config.torchvision_layout()?);
+    let mut stages: Vec<(String, Vec<Box<dyn Layer>>)> = Vec::new();
+
+    let (mut table, mut channels) = (config.stem, config.stem);
+    if !config.fix_stem {
+        channels = config.channels(config.stem);
+    }
     let stem = Conv::new(config.in_chans, channels, 3).stride(2);
-    let stem = ConvBlock::new(config.conv_norm(path, "conv_stem", "bn1", stem)?, config.activation);
-    let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("conv_stem".into(), Box::new(stem))];
+    let (name, paths) = names.stage(["conv_stem", "bn1"]);
+    let stem = ConvNormAct::new(config.conv_norm(paths, stem)?, config.activation);
+    stages.push((name, vec![Box::new(stem)]));
+
     let rows = config.rows()?;
     let total = rows.iter().map(Vec::len).sum::<usize>() as f64;
     let mut done = 0;
-    let mut blocks = Sequential::named(path, "blocks");
     for stage in &rows {
-        blocks.push(|path| {
-            let mut blocks = Sequential::new(path.clone());
-            for row in stage {
-                let drop_path = config.drop_path * f64::from(done) / total;
-                blocks.push(|path| {
-                    let block = Builder { config, path, row, from: channels, drop_path };
-                    channels = block.to();
-                    block.build()
-                })?;
-                done += 1;
+        for (i, row) in stage.iter().enumerate() {
+            let (name, places) = names.block(i, row.kind);
+            let drop_path = config.drop_path * f64::from(done) / total;
+            let block = Builder { config, row, names: places, table, from: channels, drop_path };
+            (table, channels, done) = (row.to(table), block.to(), done + 1);
+            let block = block.build()?;
+            match stages.last_mut() {
+                Some((last, blocks)) if *last == name => blocks.push(block),
+                _ => stages.push((name, vec![block])),
             }
-            Ok(blocks)
-        })?;
+        }
     }
-    stages.extend(blocks.into_layers());
+
     if config.head == Head::BeforePool {
-        let conv = Conv::new(channels, config.head_channels(), 1);
-        let conv = config.conv_norm(path, "conv_head", "bn2", conv)?;
-        stages.push(("conv_head".into(), Box::new(ConvBlock::new(conv, config.activation))));
+        let conv = Conv::new(channels, config.head_channels(channels), 1);
+        let (name, paths) = names.stage(["conv_head", "bn2"]);
+        let conv = ConvNormAct::new(config.conv_norm(paths, conv)?, config.activation);
+        stages.push((name, vec![Box::new(conv)]));
     }
-    let features = if config.head == Head::None { channels } else { config.head_channels() };
-    let init = Init::Uniform(1.0 / (config.num_classes as f64).sqrt());
-    let head = Classifier {
-        hidden: Hidden::new(path, config, channels)?,
-        dropout: Dropout::new(config.dropout)?,
-        classifier: Linear::init(&(path / "classifier"), features, config.num_classes, init)?,
-    };
-    Ok(Net::new(stages, head))
+    let stages = stages
+        .into_iter()
+        .map(|(name, layers)| -> (String, Box<dyn Layer>) { (name, Box::new(Sequence(layers))) });
+    Ok(Net::new(stages.collect(), Classifier::new(root, &names, config, channels)?))
 }
 
-/// timm's nets.
+/// Both libraries' nets, and the papers'.
 pub(super) fn entries() -> Vec<Entry> {
-    let mut entries = mobilenet::entries();
-    entries.extend(efficientnet::entries());
-    entries
+    fn of<N: Display>(
+        source: &str,
+        family: &'static str,
+        nets: impl IntoIterator<Item = (N, Config)>,
+    ) -> Vec<Entry> {
+        let entry = |(name, config)| Entry::new(format!("{source}/{name}"), family, config);
+        nets.into_iter().map(entry).collect()
+    }
+    let families = [
+        of("torchvision", "MNASNet", mnasnet::torchvision()),
+        of("torchvision", "MobileNet", mobilenet::torchvision()),
+        of("torchvision", "EfficientNet", efficientnet::torchvision()),
+        of("paper", "MobileNet", mobilenet::paper()),
+        of("timm", "MobileNet", mobilenet::timm()),
+        of("timm", "EfficientNet", efficientnet::timm()),
+    ];
+    families.into_iter().flatten().collect()
 }

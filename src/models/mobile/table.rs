@@ -6,6 +6,7 @@
 
 use crate::nn::Activation;
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::de::{Deserialize, Deserializer, Error};
 
 /// What a row builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub(super) struct Row {
     pub stride: i64,
     /// `e`: expansion factor.
     pub expansion: f64,
-    /// `c`: output channels, before the width multiplier.
+    /// `c`: output channels, before the width multiplier; `cn` without it puts out `e` times its input's.
     pub channels: i64,
     /// `fc`: channels that `er` expands instead of its input's; 0 is the input's.
     pub expanded_from: i64,
@@ -93,12 +94,19 @@ impl Row {
         for word in words {
             row.read(word).with_context(|| format!("`{word}`"))?;
         }
-        ensure!(row.repeats > 0 && row.channels > 0, "x (blocks) and c (channels) must be positive");
+        let relative = kind == Kind::Conv && row.expansion != 1.0;
+        let has_channels = row.channels > 0 || relative;
+        ensure!(row.repeats > 0 && has_channels, "x (blocks) and c (channels) must be positive");
         ensure!(row.kernel > 0 || kind == Kind::Universal, "k (kernel) must be positive");
         ensure!(row.stride == 1 || row.stride == 2, "s (stride) must be 1 or 2");
         ensure!(row.stride == 1 || row.kernel + row.start_kernel > 0, "s (stride) needs a kernel");
         ensure!(row.expansion > 0.0, "e (expansion) must be positive");
         Ok(row)
+    }
+
+    /// Output channels after an input of `from`, both before the width multiplier.
+    pub fn to(&self, from: i64) -> i64 {
+        if self.channels > 0 { self.channels } else { (from as f64 * self.expansion).round() as i64 }
     }
 
     fn read(&mut self, word: &str) -> Result<()> {
@@ -136,15 +144,26 @@ impl Row {
     }
 }
 
-/// The blocks of one stage, one by one, the stage's depth multiplied by `depth`; only the first may have a stride.
+/// Reads stages, one line each.
+pub(super) fn lines<'de, D: Deserializer<'de>>(stages: D) -> Result<Vec<String>, D::Error> {
+    Vec::deserialize(stages).map_err(|_| {
+        D::Error::custom(
+            "one line a stage: `{block: mb_conv, expansion: 6, kernel: 5, stride: 2, channels: 40, blocks: 2}` is now \
+             `ir x2 k5 s2 e6 c40 se0.25`",
+        )
+    })
+}
+
+/// The blocks of one stage, one by one, as many as `deepened` makes of the table's; only the first may have a stride.
 ///
 /// # Errors
 /// A line that is not a stage, by the place in it.
-pub(super) fn blocks(stage: &str, depth: f64) -> Result<Vec<Row>> {
+pub(super) fn blocks(stage: &str, deepened: impl Fn(i64) -> i64) -> Result<Vec<Row>> {
     let parse =
         |item: &str| Row::parse(item).with_context(|| format!("stage `{stage}`, block `{}`", item.trim()));
     let rows: Vec<Row> = stage.split(',').map(parse).collect::<Result<_>>()?;
-    let repeats = deepen(&rows.iter().map(|row| row.repeats).collect::<Vec<_>>(), depth);
+    let repeats: Vec<i64> = rows.iter().map(|row| row.repeats).collect();
+    let repeats = spread(&repeats, deepened(repeats.iter().sum()));
     let mut blocks: Vec<Row> = Vec::new();
     for (row, repeats) in rows.into_iter().zip(repeats) {
         for _ in 0..repeats {
@@ -155,18 +174,17 @@ pub(super) fn blocks(stage: &str, depth: f64) -> Result<Vec<Row>> {
     Ok(blocks)
 }
 
-/// Spreads the stage's blocks, times `depth` and rounded up, over its items, from the last to the first: so the first,
-/// which changes the shape, is repeated last.
-fn deepen(repeats: &[i64], depth: f64) -> Vec<i64> {
+/// Spreads as many as `after` blocks over a stage's items, from the last to the first: so the first, which changes the
+/// shape, is repeated last.
+fn spread(repeats: &[i64], mut after: i64) -> Vec<i64> {
     let mut before: i64 = repeats.iter().sum();
-    let mut after = (before as f64 * depth).ceil() as i64;
-    let mut deepened: Vec<i64> = Vec::new();
+    let mut spread: Vec<i64> = Vec::new();
     for &count in repeats.iter().rev() {
         let share = (count as f64 / before as f64 * after as f64).round_ties_even() as i64;
-        deepened.push(share.max(1));
+        spread.push(share.max(1));
         before -= count;
         after -= share.max(1);
     }
-    deepened.reverse();
-    deepened
+    spread.reverse();
+    spread
 }

@@ -1,0 +1,91 @@
+//! From the last stage's features to the logits.
+
+use super::names::Names;
+use super::{ClassifierInit, Config, Head};
+use crate::models::Library;
+use crate::nn::{Activation, BatchNorm2d, Conv, Conv2d, Dropout, Init, Layer, Linear, Path};
+use anyhow::{Result, ensure};
+use tch::Tensor;
+
+/// What the pooled features (N, C, 1, 1) pass before the classifier.
+enum Hidden {
+    /// A 1×1 convolution, with or without norm.
+    Conv(Conv2d, Option<BatchNorm2d>),
+    /// The same in torchvision's keys.
+    Linear(Linear),
+}
+
+impl Hidden {
+    fn new(root: &Path, name: &str, config: &Config, [from, to]: [i64; 2]) -> Result<Self> {
+        let path = root / name;
+        if config.keys == Library::Torchvision {
+            ensure!(
+                config.head == Head::AfterPool,
+                "torchvision's layer after the pooling has a bias, and no norm"
+            );
+            return Ok(Self::Linear(Linear::init(&path, from, to, classifier_init(config))?));
+        }
+        let conv = Conv::new(from, to, 1).init(Init::KaimingFanOut);
+        let conv = if config.head == Head::AfterPool { conv.zero_bias() } else { conv.no_bias() };
+        let conv = Conv2d::new(&path, conv)?;
+        let norm = match config.head {
+            Head::AfterPoolNorm => Some(config.norm(&(root / "norm_head"), to)?),
+            _ => None,
+        };
+        Ok(Self::Conv(conv, norm))
+    }
+}
+
+impl Layer for Hidden {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        match self {
+            Self::Conv(conv, None) => conv.forward(x, train),
+            Self::Conv(conv, Some(norm)) => norm.forward(&conv.forward(x, train)?, train),
+            Self::Linear(linear) => linear.forward(&x.f_flatten(1, -1)?, train),
+        }
+    }
+}
+
+fn classifier_init(config: &Config) -> Init {
+    let classes = config.num_classes as f64;
+    match config.classifier_init {
+        ClassifierInit::Normal => Init::Normal(0.01),
+        ClassifierInit::Uniform => Init::Uniform(1.0 / classes.sqrt()),
+        ClassifierInit::KaimingUniform => Init::Uniform((3.0 / classes).sqrt()),
+    }
+}
+
+/// Global average, hidden features where there are some, dropout and classifier: (N, C, H, W) to logits (N, classes).
+pub(super) struct Classifier {
+    hidden: Option<Hidden>,
+    activation: Activation,
+    dropout: Dropout,
+    classifier: Linear,
+}
+
+impl Classifier {
+    /// After a stage of `last` channels.
+    pub fn new(root: &Path, names: &Names, config: &Config, last: i64) -> Result<Self> {
+        let features = if config.head == Head::None { last } else { config.head_channels(last) };
+        let has_hidden = !matches!(config.head, Head::None | Head::BeforePool);
+        let [hidden, classifier] = names.head(has_hidden);
+        let hidden = has_hidden.then(|| Hidden::new(root, hidden, config, [last, features])).transpose()?;
+        let init = classifier_init(config);
+        Ok(Self {
+            hidden,
+            activation: config.activation,
+            dropout: Dropout::new(config.dropout)?,
+            classifier: Linear::init(&(root / classifier), features, config.num_classes, init)?,
+        })
+    }
+}
+
+impl Layer for Classifier {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let mut y = x.f_adaptive_avg_pool2d([1, 1])?;
+        if let Some(hidden) = &self.hidden {
+            y = self.activation.forward(hidden.forward(&y, train)?)?;
+        }
+        self.classifier.forward(&self.dropout.forward(&y.f_flatten(1, -1)?, train)?, train)
+    }
+}
