@@ -1,37 +1,47 @@
 # Everything from a clean clone: `make demo` and `make test` need cargo, python3 and a C++ compiler, nothing else.
 # A step that is done is skipped. A libtorch of your own (LIBTORCH, LIBTORCH_USE_PYTORCH) is used as it is.
+#
+# .venv grows with what is asked of it: `build` and `demo` fetch libtorch and TensorBoard, with NVIDIA's libraries only
+# where its driver is installed (or by `make cuda`); `test` and `bench` add torchvision, timm and all that torch needs
+# in Python.
 
 PYTHON ?= python3
 VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+LINKED := $(VENV)/.linked
 READY := $(VENV)/.ready
+DRIVER := $(shell ldconfig -p 2>/dev/null | grep -o -m1 'libcuda\.so\.1')
 PROGRAM := target/release/tchvision
 BENCHES := infer train startup weights loader
 
 ifdef LIBTORCH
-LINKED :=
+LIBRARY :=
 else ifdef LIBTORCH_USE_PYTORCH
-LINKED :=
+LIBRARY :=
 else
-LINKED := libtorch
+LIBRARY := libtorch
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test parity verify bench gpubench lint goldens catalogue clean tools
+.PHONY: help build install demo cuda test parity verify bench gpubench lint goldens catalogue clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-build: tools $(LINKED) ## the release build: target/release/tchvision
+build: tools $(LIBRARY) ## the release build: target/release/tchvision
 	cargo build --release
+
+install: build ## puts tchvision on cargo's path
+	install -D $(PROGRAM) $${CARGO_HOME:-$$HOME/.cargo}/bin/tchvision
 
 demo: build ## ResNeXt cardinality at equal cost on Fashion-MNIST: table, report, TensorBoard
 	$(PROGRAM) data fetch fashion-mnist
 	$(PROGRAM) experiment run experiments/demo.yaml
 
-test: tools $(LINKED) $(READY) ## all tests
+test: tools $(LIBRARY) $(READY) ## all tests
 	cargo test --release
 
-parity: tools $(LINKED) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
+parity: tools $(LIBRARY) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
 	TCHVISION_PARITY=all cargo test --release --test models parity:: -- --test-threads=1 # the largest takes 15 GB
 
 verify: build $(READY) ## every model's state_dict as torchvision and timm write it, in every format: hours, and goes on where it was
@@ -49,7 +59,7 @@ gpubench: build $(READY) ## the same steps on the first GPU in bfloat16, for the
 		$(PROGRAM) bench $$what --device cuda --json > target/bench/gpu-$$what.json || exit 1; \
 	done
 
-lint: tools $(LINKED) ## formatting, and clippy with warnings as errors
+lint: tools $(LIBRARY) ## formatting, and clippy with warnings as errors
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 
@@ -74,13 +84,23 @@ clean: ## removes the build, the virtual environment and its link; data sets and
 	rm -rf target $(VENV) libtorch
 
 # The torch package of the virtual environment, where .cargo/config.toml looks for libtorch.
-libtorch: | $(READY)
+libtorch: | $(LINKED)
 	ln -sfn "$$(cd $(VENV) && echo lib/python3*/site-packages/torch | sed 's|^|$(VENV)/|')" libtorch
 
-$(READY): requirements.txt | tools
+# libtorch_cpu.so needs two small libraries of NVIDIA's; of the 4 GB that torch's package asks for, a CPU opens no others.
+$(LINKED): requirements/libtorch.txt requirements/tensorboard.txt | tools
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) --no-deps -r requirements/libtorch.txt
+	$(PIP) -r requirements/tensorboard.txt
+	$(if $(DRIVER),$(PIP) -r requirements/cuda.txt)
 	touch $@
+
+$(READY): requirements.txt $(LINKED)
+	$(PIP) -r requirements.txt
+	touch $@
+
+cuda: $(LINKED) ## NVIDIA's libraries for a GPU (4 GB); `make build` fetches them where a driver is installed
+	$(PIP) -r requirements/cuda.txt
 
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.89 or newer (https://rustup.rs)" >&2; exit 1; }

@@ -45,6 +45,15 @@ def tensors(folder):
     return ImageFolder(folder, v2.Compose([*steps, v2.Normalize(MEAN, STD)]), loader=load)
 
 
+class Decoding(ImageFolder):
+    """Decoding alone: what `decode_only` of ours does."""
+
+    def __getitem__(self, index):
+        path, label = self.samples[index]
+        decode_jpeg(read_file(path), ImageReadMode.RGB)
+        return 0, label
+
+
 def images_per_second(dataset, threads, batch, repeats):
     """The best of several epochs after a first one, in which the workers start."""
     workers = 0 if threads == 1 else threads
@@ -64,5 +73,5 @@ if __name__ == "__main__":
         write(sys.argv[2], int(sys.argv[3]))
     else:
         reader, folder, (threads, batch, repeats) = sys.argv[2], sys.argv[3], map(int, sys.argv[4:])
-        dataset = {"torchvision_pil": pil, "torchvision_v2": tensors}[reader](f"{folder}/train")
+        dataset = {"torchvision_pil": pil, "torchvision_v2": tensors, "torchvision_decode": Decoding}[reader](f"{folder}/train")
         print(json.dumps({"images_per_second": images_per_second(dataset, threads, batch, repeats)}))

@@ -46,13 +46,20 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
+/// How a checkout gets the half of libtorch that a CPU does without.
+const FETCH_CUDA: &str = "`make cuda` fetches them";
+
 fn examine() -> Report {
     let mut problems = Vec::new();
     // Before any other question to libtorch: see `torch::device`.
     let nvidia_driver = device::has_driver();
-    let cuda_libraries = Path::new(device::LIBTORCH).join("libtorch_cuda.so").exists();
+    let cuda_libraries = device::has_cuda_libraries();
     let mut cards = Vec::new();
-    if nvidia_driver {
+    if nvidia_driver && !cuda_libraries {
+        problems.push(format!(
+            "NVIDIA's driver is installed, but not the libraries that libtorch needs on a GPU: {FETCH_CUDA}"
+        ));
+    } else if nvidia_driver {
         match device::cuda_count() {
             Ok(0) => problems.push(
                 "NVIDIA's driver is installed but libtorch sees no GPU: look at `nvidia-smi`, and at \
@@ -128,7 +135,7 @@ fn text(report: &Report) -> String {
          loaded      {}\n\
          CPU         {}, {} cores, kernels {}\n\
          threads     {}\n\
-         GPU         driver: {}, CUDA libraries: {}, visible: {}\n\
+         GPU         driver: {}, CUDA libraries: {}{}, visible: {}\n\
          device      {}\n",
         report.tchvision,
         report.libtorch_loaded,
@@ -141,6 +148,7 @@ fn text(report: &Report) -> String {
         report.threads,
         yes(report.nvidia_driver),
         yes(report.cuda_libraries),
+        if report.cuda_libraries { String::new() } else { format!(" ({FETCH_CUDA})") },
         if report.cards.is_empty() { "none".to_owned() } else { report.cards.join(", ") },
         report.default_device,
     );

@@ -80,7 +80,7 @@ pub fn cuda_count() -> Result<usize> {
 }
 
 fn open_cuda() -> Result<(), String> {
-    let path = Path::new(LIBTORCH).join("libtorch_cuda.so");
+    let path = Path::new(LIBTORCH).join(CUDA);
     if !path.exists() {
         return Err(format!(
             "{} does not exist: this libtorch is a CPU build; point LIBTORCH at a CUDA build and rebuild",
@@ -89,6 +89,20 @@ fn open_cuda() -> Result<(), String> {
     }
     open(&path, libc::RTLD_NOW | libc::RTLD_GLOBAL).map(drop)
 }
+
+/// Whether the libraries of NVIDIA's that `libtorch_cuda.so` opens are installed: beside it, or as packages of Python.
+/// Opens nothing.
+pub fn has_cuda_libraries() -> bool {
+    let folder = Path::new(LIBTORCH);
+    let has_cudnn = |folder: &Path| {
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        files.into_iter().any(|file| file.file_name().to_string_lossy().starts_with("libcudnn.so"))
+    };
+    folder.join(CUDA).exists() && (has_cudnn(folder) || has_cudnn(&folder.join("../../nvidia/cudnn/lib")))
+}
+
+/// The half of libtorch for GPUs.
+const CUDA: &str = "libtorch_cuda.so";
 
 const DRIVER: &str = "libcuda.so.1";
 

@@ -19,6 +19,12 @@ use tchvision::data::{DataConfig, ImageFiles, Loader, LoaderConfig, image, open_
 
 const PEER: &str = include_str!("../../../benches/loader.py");
 const BATCH: usize = 64;
+/// How often each loader has its turn, so that a busy moment of the machine strikes no one alone.
+const TURNS: usize = 2;
+/// Our decoding alone, by the name in the report.
+const DECODING: &str = "decode_only";
+/// The columns of [`Report::rows`].
+pub const TITLES: [&str; 3] = ["loader", "images/s", "tchvision is"];
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,8 +34,8 @@ pub struct Args {
     /// Cores, and threads of a loader
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     threads: u64,
-    /// Epochs, of which the fastest counts
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Epochs in each of two turns; the fastest of all counts
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     repeats: u64,
     /// A folder of your own with JPEG files: train/CLASS and val/CLASS
     #[arg(long, value_name = "DIR")]
@@ -50,6 +56,20 @@ pub struct Report {
     pub threads: u64,
 }
 
+impl Report {
+    /// Each loader with its rate and how many times as fast ours is: whole loaders beside ours, decoders beside our
+    /// decoding alone.
+    pub fn rows(&self) -> Vec<[String; 3]> {
+        let rate = |name: &str| self.images_per_second.get(name).copied().unwrap_or(f64::NAN);
+        let row = |(name, their_rate): (&String, &f64)| {
+            let own = if name.ends_with("decode") { DECODING } else { OWN };
+            let times = if name == own { String::new() } else { format!("{:.2}×", rate(own) / their_rate) };
+            [name.clone(), format!("{their_rate:.0}"), times]
+        };
+        self.images_per_second.iter().map(row).collect()
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Timing {
     images_per_second: f64,
@@ -59,7 +79,7 @@ pub fn run(args: &Args) -> Result<()> {
     if let (Some(only), Some(folder)) = (&args.only, &args.folder) {
         let images_per_second = match only.as_str() {
             "tchvision" => time_loader(folder, args)?,
-            "decode_only" => time_decoding(folder, args)?,
+            DECODING => time_decoding(folder, args)?,
             _ => bail!("there is no loader `{only}`"),
         };
         return print_json(&Timing { images_per_second });
@@ -94,19 +114,19 @@ pub fn run(args: &Args) -> Result<()> {
         }
         Ok((reader, command))
     };
-    let readers = [OWN, "decode_only", "torchvision_pil", "torchvision_v2"];
+    let readers = [OWN, DECODING, "torchvision_pil", "torchvision_v2", "torchvision_decode"];
     let mut contestants = readers.into_iter().map(contestant).collect::<Result<Vec<_>>>()?;
-    turn(&mut contestants, |reader, timing: Timing, _| {
-        report.images_per_second.insert(reader.to_owned(), timing.images_per_second);
-    })?;
+    for _ in 0..TURNS {
+        turn(&mut contestants, |reader, timing: Timing, _| {
+            let best = report.images_per_second.entry(reader.to_owned()).or_default();
+            *best = best.max(timing.images_per_second);
+        })?;
+    }
     if args.json {
         return print_json(&report);
     }
-    let own = report.images_per_second[OWN];
-    let mut out = table(&["loader", "images/s", "tchvision is"]);
-    for (reader, rate) in &report.images_per_second {
-        out.add_row([reader.clone(), format!("{rate:.0}"), format!("{:.2}×", own / rate)]);
-    }
+    let mut out = table(&TITLES);
+    out.add_rows(report.rows());
     print(out)
 }
 

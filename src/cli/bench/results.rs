@@ -170,15 +170,11 @@ fn weights_section(report: &weights::Report) -> Result<String> {
 }
 
 fn loader_section(report: &loader::Report) -> Result<String> {
-    let own = report.images_per_second.get("tchvision").copied().unwrap_or(f64::NAN);
-    let rows = report
-        .images_per_second
-        .iter()
-        .map(|(reader, rate)| vec![reader.clone(), format!("{rate:.0}"), format!("{:.2}×", own / rate)]);
     Ok(format!(
-        "\n## Loader\n\nJPEG files of 500×375: RandomResizedCrop 224, flip, normalised batches; {} cores.\n\n{}",
+        "\n## Loader\n\nJPEG files of 500×375: RandomResizedCrop 224, flip, normalised batches; {} cores. The decoders \
+         beside each other decode whole pictures.\n\n{}",
         report.threads,
-        markdown(&["loader", "images/s", "tchvision is"], rows)
+        markdown(&loader::TITLES, report.rows().into_iter().map(Vec::from))
     ))
 }
 
