@@ -5,6 +5,7 @@ mod common;
 
 mod bench;
 mod data;
+mod docs;
 mod images;
 mod import;
 mod weights;
