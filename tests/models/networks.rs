@@ -182,7 +182,7 @@ fn small_nets_of_torchvision_alone_train() {
         (
             "maxvit_t",
             &[
-                ("stem", "8"),
+                ("stem_width", "8"),
                 ("channels", "[16, 32]"),
                 ("layers", "[1, 2]"),
                 ("head_dim", "8"),

@@ -121,12 +121,12 @@ impl Config {
 
     /// EfficientNetV2-S.
     pub fn efficientnetv2_s() -> Self {
-        Self { stem: 24, ..Self::efficientnet(V2_S) }
+        Self { stem_width: 24, ..Self::efficientnet(V2_S) }
     }
 
     /// EfficientNetV2-M.
     pub fn efficientnetv2_m() -> Self {
-        Self { stem: 24, head_width: HeadWidth::Fixed, ..Self::efficientnet(V2_M) }
+        Self { stem_width: 24, head_width: HeadWidth::Fixed, ..Self::efficientnet(V2_M) }
     }
 
     /// EfficientNetV2-L.

@@ -127,7 +127,7 @@ impl Config {
     /// V3's rules around these stages; below three quarters of the width the stem keeps its own.
     fn mobilenet_v3<const STAGES: usize>(stages: [&str; STAGES], head_channels: i64, width: f64) -> Self {
         Self {
-            stem: 16,
+            stem_width: 16,
             fix_stem: width < 0.75,
             head: Head::AfterPool,
             head_channels,
@@ -165,9 +165,9 @@ impl Config {
     }
 
     /// V4's rules around these stages; a narrower net keeps its stem.
-    fn mobilenet_v4(stages: [&str; 5], stem: i64, width: f64) -> Self {
+    fn mobilenet_v4(stages: [&str; 5], stem_width: i64, width: f64) -> Self {
         Self {
-            stem,
+            stem_width,
             fix_stem: width < 1.0,
             head: Head::AfterPoolNorm,
             head_width: HeadWidth::Fixed,

@@ -113,7 +113,7 @@ pub struct Config {
     /// Height and width of the images at which costs are stated, at φ = 0.
     pub image_size: i64,
     /// Channels of the first convolution, before `width`.
-    pub stem: i64,
+    pub stem_width: i64,
     /// Whether `width` leaves them alone.
     pub fix_stem: bool,
     /// The blocks, a line a stage: `ir x2 k3 s2 e6 c24 se0.25` is two inverted residuals of kernel 3, the first at
@@ -183,7 +183,7 @@ impl Config {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
-            stem: 32,
+            stem_width: 32,
             fix_stem: false,
             stages: stages.into_iter().map(Into::into).collect(),
             head: Head::BeforePool,
@@ -330,6 +330,7 @@ impl super::Config for Config {
 
     fn renamed() -> &'static [(&'static str, &'static str)] {
         &[
+            ("stem", "stem_width"),
             ("last", "head_channels"),
             ("hidden", "head_channels"),
             ("features", "head_channels"),
@@ -344,9 +345,9 @@ fn network(root: &Path, config: &Config) -> Result<Net> {
     let mut names = Names::new(root, config.torchvision_layout()?);
     let mut stages: Vec<(String, Vec<Box<dyn Layer>>)> = Vec::new();
 
-    let (mut table, mut channels) = (config.stem, config.stem);
+    let (mut table, mut channels) = (config.stem_width, config.stem_width);
     if !config.fix_stem {
-        channels = config.channels(config.stem);
+        channels = config.channels(config.stem_width);
     }
     let stem = Conv::new(config.in_chans, channels, 3).stride(2);
     let (name, paths) = names.stage(["conv_stem", "bn1"]);
