@@ -1,11 +1,12 @@
 //! Work on many pictures by all cores, ahead of the one who uses them.
 
 use anyhow::Result;
+use std::ops::ControlFlow;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-/// Prepares `sources` on `threads` threads, `batch` at a time and in order, while `each` uses the batch before: two
-/// batches are in memory. A panic of `prepare` goes on in the caller.
+/// Prepares `sources` on `threads` threads, `batch` at a time and in order, while `each` uses the batch before, until it
+/// breaks off: two batches are in memory. A panic of `prepare` goes on in the caller.
 ///
 /// # Errors
 /// The first of `each`, which ends the work.
@@ -14,7 +15,7 @@ pub fn prepare<S: Sync, T: Send>(
     batch: usize,
     threads: usize,
     prepare: impl Fn(&S) -> T + Sync,
-    mut each: impl FnMut(&[S], Vec<T>) -> Result<()>,
+    mut each: impl FnMut(&[S], Vec<T>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let prepare = &prepare;
     thread::scope(|scope| {
@@ -27,7 +28,12 @@ pub fn prepare<S: Sync, T: Send>(
                 }
             }
         });
-        receiver.into_iter().try_for_each(|(sources, prepared)| each(sources, prepared))
+        for (sources, prepared) in receiver {
+            if each(sources, prepared)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     })
 }
 

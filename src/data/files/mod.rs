@@ -22,8 +22,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A larger file is no picture.
-const MOST_BYTES: u64 = 256 << 20;
 /// What file names of pictures end in, in capitals or not.
 const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
 /// Shards whose pictures mix in one epoch: the disk reads from these alone at a time.
@@ -174,12 +172,7 @@ impl ImageFiles {
     pub fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
         match &self.places[index] {
             Place::File { folder, name } => {
-                let file = File::open(self.folders[*folder as usize].join(&**name))?;
-                let size = file.metadata()?.len();
-                ensure!(size <= MOST_BYTES, "{size} bytes are too many for a picture");
-                let mut bytes = Vec::with_capacity(size as usize + 1);
-                file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-                Ok(bytes.into())
+                Ok(image::read_file(&self.folders[*folder as usize].join(&**name))?.into())
             }
             Place::Entry { archive, size, start } => {
                 Ok(self.archives[*archive as usize].bytes(*start, u64::from(*size))?.into())
@@ -269,7 +262,7 @@ impl ImageFiles {
     /// Adds an entry of an archive.
     fn push_entry(&mut self, archive: u32, entry: &Entry, label: i64) -> Result<()> {
         let (start, size) = (entry.start, entry.size);
-        ensure!(size <= MOST_BYTES, "`{}`: {size} bytes are too many for a picture", entry.path);
+        ensure!(size <= image::MAX_BYTES, "`{}`: {size} bytes are too many for a picture", entry.path);
         self.places.push(Place::Entry { archive, size: size as u32, start });
         self.labels.push(label);
         Ok(())

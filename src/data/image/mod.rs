@@ -21,7 +21,7 @@ use std::path::Path;
 pub const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
 
 /// A larger file is no picture.
-const MAX_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
 /// How many times larger than wanted a picture of low frequencies is at least.
 const SPARE: usize = 3;
@@ -189,15 +189,20 @@ fn caught(format: ImageFormat, decode: impl FnOnce() -> Result<RgbImage>) -> Res
 /// # Errors
 /// As [`decode`], and a file that is missing, unreadable or too large for a picture; the message names it.
 pub fn read(path: &Path) -> Result<RgbImage> {
-    let read = || {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        ensure!(size <= MAX_BYTES, "{size} bytes are too many for a picture");
-        let mut bytes = Vec::with_capacity(size as usize);
-        file.take(MAX_BYTES).read_to_end(&mut bytes)?;
-        decode(&bytes)
-    };
-    read().with_context(|| path.display().to_string())
+    read_file(path).and_then(|bytes| decode(&bytes)).with_context(|| path.display().to_string())
+}
+
+/// The bytes of an image file.
+///
+/// # Errors
+/// A file that is missing, unreadable or too large for a picture; the message does not name it.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    ensure!(size <= MAX_BYTES, "{size} bytes are too many for a picture");
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl RgbImage {
