@@ -10,6 +10,22 @@ pub struct Usage(pub String);
 #[derive(Debug)]
 pub struct Interrupted(pub String);
 
+/// The last cause of an error that another choice of the caller mends. The library says what to choose; a program looks
+/// for it with [`anyhow::Error::downcast_ref`] and says how, such as by which flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Another directory for a run or an experiment.
+    RunDirectory,
+    /// Trials of the plan, such as the one with this ID.
+    Trial(String),
+    /// A folder that has the files of a data set.
+    DataFolder,
+    /// A file of weights.
+    WeightsFile,
+    /// So many classes of the model, or as many as the file of weights has.
+    Classes(Option<usize>),
+}
+
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.0)
@@ -22,8 +38,22 @@ impl fmt::Display for Interrupted {
     }
 }
 
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Remedy::RunDirectory => f.write_str("choose another directory, or remove this one"),
+            Remedy::Trial(like) => write!(f, "write an ID such as `{like}`, or KEY=VALUE"),
+            Remedy::DataFolder => f.write_str("put them there by hand, or name a folder that has them"),
+            Remedy::WeightsFile => f.write_str("name a file of weights"),
+            Remedy::Classes(Some(classes)) => write!(f, "use weights for {classes} classes"),
+            Remedy::Classes(None) => f.write_str("build the model with as many classes as the file has"),
+        }
+    }
+}
+
 impl std::error::Error for Usage {}
 impl std::error::Error for Interrupted {}
+impl std::error::Error for Remedy {}
 
 /// The whole chain of an error on one line, without the C++ stack that libtorch appends to its messages.
 pub fn brief(error: &anyhow::Error) -> String {

@@ -2,8 +2,8 @@
 //!
 //! A YAML file ([`yaml`]) spells a run or an [`experiment`]: [`models`] made of [`nn`] layers, with [`weights`] from
 //! files, meet [`data`]; [`train`] leaves a run directory, [`evaluate`] tests by the papers' protocols, and [`report`]
-//! tells what came out. Below all of it,
-//! [`torch`] has what tch lacks.
+//! tells what came out. Below all of it, [`torch`] has what tch lacks; above it, a [`Classifier`] is a model with its
+//! weights, ready for pictures.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -30,15 +30,17 @@ pub mod weights;
 
 pub mod data;
 
-pub mod train;
-
 pub mod evaluate;
+
+pub mod yaml;
+
+pub mod train;
 
 pub mod experiment;
 
 pub mod report;
 
-pub mod yaml;
+pub mod classifier;
 
 pub mod machine;
 
@@ -46,8 +48,9 @@ mod atomic;
 mod download;
 mod error;
 
+pub use classifier::Classifier;
 pub(crate) use error::nearest;
-pub use error::{Interrupted, Usage, brief};
+pub use error::{Interrupted, Remedy, Usage, brief};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

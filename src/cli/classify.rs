@@ -1,14 +1,12 @@
 //! `tchvision classify`: the likeliest classes of pictures.
 
-use super::network;
-use super::{print, print_json};
+use super::{network, print, print_json};
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use std::path::PathBuf;
-use tch::Kind;
-use tchvision::data::{pictures_below, prepare};
-use tchvision::evaluate::{Evaluator, Protocol};
-use tchvision::{Usage, brief, machine};
+use tchvision::Usage;
+use tchvision::classifier::Likely;
+use tchvision::data::{Skipped, pictures_below};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -33,54 +31,21 @@ struct Classified {
     top: Vec<Likely>,
 }
 
-#[derive(Serialize)]
-struct Likely {
-    class: usize,
-    label: Option<&'static str>,
-    probability: f64,
-}
-
 pub fn run(args: &Args) -> Result<()> {
     if args.topk == 0 || args.batch_size == 0 {
         return Err(Usage("--topk and --batch-size are 1 or more".into()).into());
     }
     let files = files(&args.images)?;
-    let network = args.network.open(&[])?;
-    network.expect(files.len());
-    let (preprocess, labels) = (network.preprocess(), network.labels());
-    let evaluator = Evaluator::new(network.model.as_ref(), network.device, &preprocess, Protocol::Center)?;
-    let topk = args.topk.min(network.classes);
+    let classifier = network::open(args.network.builder()?)?;
+    network::show_notes(&classifier);
     let mut classified = Vec::with_capacity(files.len());
-    let views = |path: &PathBuf| network::views(Protocol::Center, &preprocess, path);
-    prepare(&files, args.batch_size, machine::cores(), views, |files, views| {
-        let (mut names, mut read) = (Vec::new(), Vec::new());
-        for (path, views) in files.iter().zip(views) {
-            match views {
-                Ok(views) => {
-                    names.push(path);
-                    read.push(views);
-                }
-                Err(error) => eprintln!("error: {}", brief(&error)),
-            }
+    let mut skipped = |picture: Skipped| eprintln!("error: {}: {}", picture.name, picture.reason);
+    classifier.classify(&files, args.topk, args.batch_size, &mut skipped, &mut |place, top| {
+        let row = Classified { image: files[place].display().to_string(), top };
+        if !args.json {
+            show(&row, files.len() > 1 || args.images.len() > 1)?;
         }
-        if read.is_empty() {
-            return Ok(());
-        }
-        let (likely, best) = evaluator.probabilities(&read)?.f_topk(topk as i64, 1, true, true)?;
-        let likely = Vec::<f64>::try_from(likely.f_to_kind(Kind::Double)?.f_view(-1)?)?;
-        let best = Vec::<i64>::try_from(best.f_view(-1)?)?;
-        for (path, (likely, best)) in names.iter().zip(likely.chunks(topk).zip(best.chunks(topk))) {
-            let top = likely.iter().zip(best).map(|(&probability, &class)| {
-                let class = class as usize;
-                let label = labels.as_ref().and_then(|labels| labels.get(class).copied());
-                Likely { class, label, probability }
-            });
-            let row = Classified { image: path.display().to_string(), top: top.collect() };
-            if !args.json {
-                show(&row, files.len() > 1 || args.images.len() > 1)?;
-            }
-            classified.push(row);
-        }
+        classified.push(row);
         Ok(())
     })?;
     if args.json {
@@ -111,7 +76,7 @@ fn show(row: &Classified, with_name: bool) -> Result<()> {
         print(&row.image)?;
     }
     for Likely { class, label, probability } in &row.top {
-        let label = label.map_or_else(|| format!("class {class}"), str::to_owned);
+        let label = label.clone().unwrap_or_else(|| format!("class {class}"));
         print(format_args!("{:6.2} %  {label}", 100.0 * probability))?;
     }
     Ok(())

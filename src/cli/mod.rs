@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind};
 use tchvision::torch::device;
-use tchvision::{Interrupted, Usage, brief};
+use tchvision::{Interrupted, Remedy, Usage, brief};
 
 /// The exit code that asks to run the same command again to go on.
 const TRY_AGAIN: u8 = 75;
@@ -49,8 +49,29 @@ fn code(outcome: Result<()>) -> u8 {
         eprintln!("{error}");
         return TRY_AGAIN;
     }
-    eprintln!("error: {}", brief(&error));
+    eprintln!("error: {}{}", brief(&error), error.downcast_ref().map_or(String::new(), flag));
     if error.is::<Usage>() { 2 } else { 1 }
+}
+
+/// The flag by which what mends an error is chosen.
+fn flag(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::RunDirectory => " (--out DIR)".to_owned(),
+        Remedy::Trial(_) => " (--only TRIAL)".to_owned(),
+        Remedy::DataFolder => " (--from DIR)".to_owned(),
+        Remedy::WeightsFile => " (--weights FILE)".to_owned(),
+        Remedy::Classes(Some(classes)) => format!(" (with --set num_classes={classes})"),
+        Remedy::Classes(None) => " (--set num_classes=N)".to_owned(),
+    }
+}
+
+/// The fields and values that `--set FIELD=VALUE` spells.
+pub fn assignments(texts: &[String]) -> Result<Vec<(&str, &str)>> {
+    let pairs = texts.iter().map(|text| {
+        let wrong = || Usage(format!("--set {text}: write FIELD=VALUE, such as --set num_classes=10"));
+        Ok(text.split_once('=').ok_or_else(wrong)?)
+    });
+    pairs.collect()
 }
 
 /// In which numbers convolutions and matrix products compute.

@@ -1,6 +1,6 @@
 //! `tchvision models`: what there is, and what it costs.
 
-use super::{print, print_json, table};
+use super::{assignments, print, print_json, table};
 use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
@@ -80,10 +80,7 @@ struct Shown<'a> {
 fn show(name: &str, set: &[String], input: Option<&str>, json: bool) -> Result<()> {
     let usage = |e: anyhow::Error| anyhow::Error::new(Usage(brief(&e)));
     let mut spec = ModelSpec::new(name);
-    for assignment in set {
-        let (field, value) = assignment.split_once('=').ok_or_else(|| {
-            Usage(format!("--set {assignment}: write FIELD=VALUE, such as --set width=1.5"))
-        })?;
+    for (field, value) in assignments(set)? {
         spec.set(field, value).map_err(usage)?;
     }
     let model = spec.resolve().map_err(usage)?;

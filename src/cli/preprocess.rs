@@ -1,12 +1,13 @@
 //! `tchvision preprocess`: the tensor that classify would feed to the network.
 
-use super::{network, print};
+use super::print;
 use anyhow::Result;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tch::Device;
 use tchvision::data::image;
-use tchvision::weights;
+use tchvision::weights::{self, catalogue};
+use tchvision::{Usage, brief};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -23,7 +24,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let preprocess = network::preprocess(&args.model, args.image_size)?;
+    let entry = catalogue::find(&args.model).map_err(|error| Usage(brief(&error)))?;
+    let mut preprocess = entry.preprocess.clone();
+    if let Some(side) = args.image_size {
+        preprocess = preprocess.at(side);
+    }
     let input = preprocess.input([&preprocess.crop(&image::read(&args.image)?)?], Device::Cpu)?;
     let shape = input.size();
     weights::save(&args.to, &[("input".to_owned(), input.f_contiguous()?)], HashMap::new())?;

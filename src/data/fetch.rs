@@ -1,9 +1,9 @@
 //! Fetches a known data set from a local folder, the official URLs or Debian's package, and verifies it.
 
 use super::registry::{self, Checksum, Known, KnownFile};
-use crate::atomic;
 use crate::download::{self, Download, Failure, digest};
-use anyhow::{Context, Result, bail, ensure};
+use crate::{Remedy, atomic};
+use anyhow::{Context, Error, Result, ensure};
 use flate2::read::MultiGzDecoder;
 use md5::Md5;
 use sha2::Sha256;
@@ -136,14 +136,14 @@ impl<'a> Job<'a> {
             return Ok(self.fetched);
         }
         let names: Vec<&str> = missing.iter().map(|file| file.name).collect();
-        bail!(
-            "{}: cannot get {}.\nTried:\n  {}\nPut the files into {} by hand, or give their folder with \
-             --from",
+        let text = format!(
+            "{}: cannot get {}.\nTried:\n  {}\nMissing in {}",
             self.known.name,
             names.join(", "),
             self.tried.join("\n  "),
             self.folder.display()
-        )
+        );
+        Err(Error::new(Remedy::DataFolder).context(text))
     }
 }
 
@@ -289,7 +289,7 @@ mod tests {
         let wrong = serve(vec![Answer::WrongBytes; 4]);
         let missing = serve(vec![Answer::Status(404); 4]);
         let error = format!("{:#}", fetch_all(&[&wrong, &missing], root.path()).unwrap_err());
-        for part in ["the checksum is", "status 404", "by hand, or give their folder with --from"] {
+        for part in ["the checksum is", "status 404", "put them there by hand, or name a folder that has them"] {
             assert!(error.contains(part), "{part:?} is not in {error:?}");
         }
         assert_eq!(fs::read_dir(root.path().join("mnist")).unwrap().count(), 0);

@@ -43,6 +43,23 @@ pub struct LoaderConfig {
     pub pinned: bool,
 }
 
+impl LoaderConfig {
+    /// All images as they are, in order.
+    pub fn in_order(batch_size: usize) -> Self {
+        Self {
+            batch_size,
+            shuffle: false,
+            augment: Vec::new(),
+            drop_last: false,
+            seed: 0,
+            preprocess: None,
+            fill: [0; 3],
+            workers: None,
+            pinned: false,
+        }
+    }
+}
+
 /// The images of a loader.
 pub enum Pictures {
     Memory(Dataset),
@@ -393,6 +410,17 @@ impl Batches {
         let skipped = new.map(|(index, reason)| Skipped { name: self.shared.title(index), reason }).collect();
         Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })
     }
+}
+
+/// Normalised images (N, C, H, W) as a network takes them: of this height and width, in channels_last order.
+///
+/// # Errors
+/// Tensors of another shape.
+pub(crate) fn fitted(images: &Tensor, [height, width]: [i64; 2]) -> Result<Tensor> {
+    if images.size()[2..] == [height, width] {
+        return torch::channels_last(images);
+    }
+    torch::channels_last(&images.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?)
 }
 
 /// `(x / 255 − mean) / std` of uint8 images (N, C, H, W), as float32 on the device. The bytes are copied

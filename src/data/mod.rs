@@ -13,6 +13,7 @@ mod prepare;
 mod preprocess;
 mod random;
 mod registry;
+mod test_set;
 
 pub use augment::{Augment, Mix};
 pub use config::DataConfig;
@@ -27,6 +28,10 @@ pub use prepare::prepare;
 pub use preprocess::{CropMode, Preprocess};
 pub use random::Stream;
 pub use registry::{Known, known, load, root, shape};
+pub use test_set::TestSet;
+
+pub(crate) use loader::fitted;
+pub(crate) use preprocess::stacked;
 
 use anyhow::{Result, ensure};
 

@@ -1,11 +1,12 @@
 //! Prepares many images on several threads, one batch ahead of the consumer.
 
 use anyhow::Result;
+use std::ops::ControlFlow;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
 /// Prepares `sources` on `threads` threads, `batch` at a time and in order, while `each` uses the previous
-/// batch: two batches are in memory. A panic in `prepare` is propagated to the caller.
+/// batch, until it breaks off: two batches are in memory. A panic in `prepare` is propagated to the caller.
 ///
 /// # Errors
 /// The first error of `each`, which ends the work.
@@ -14,7 +15,7 @@ pub fn prepare<S: Sync, T: Send>(
     batch: usize,
     threads: usize,
     prepare: impl Fn(&S) -> T + Sync,
-    mut each: impl FnMut(&[S], Vec<T>) -> Result<()>,
+    mut each: impl FnMut(&[S], Vec<T>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let prepare = &prepare;
     thread::scope(|scope| {
@@ -27,7 +28,12 @@ pub fn prepare<S: Sync, T: Send>(
                 }
             }
         });
-        receiver.into_iter().try_for_each(|(sources, prepared)| each(sources, prepared))
+        for (sources, prepared) in receiver {
+            if each(sources, prepared)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     })
 }
 

@@ -91,26 +91,17 @@ impl Preprocess {
         images: impl IntoIterator<Item = &'a RgbImage>,
         device: Device,
     ) -> Result<Tensor> {
-        let images: Vec<&RgbImage> = images.into_iter().collect();
-        let first = images.first().context("no images")?;
-        let mut pixels = Vec::with_capacity(images.len() * first.pixels.len());
-        for image in &images {
-            let size = |image: &RgbImage| (image.width, image.height);
-            ensure!(
-                size(image) == size(first),
-                "images of {:?} and {:?} pixels in one batch",
-                size(first),
-                size(image)
-            );
-            pixels.extend_from_slice(&image.pixels);
-        }
-        let size = [images.len(), first.height, first.width, 3].map(|n| n as i64);
-        let images = Tensor::f_from_data_size(&pixels, &size, Kind::Uint8)?.f_permute([0, 3, 1, 2])?;
-        normalise(&images, &self.statistics(), device)
+        normalise(&stacked(images)?, &self.statistics(), device)
+    }
+
+    /// The same share of the image at another size.
+    pub fn at(self, side: i64) -> Self {
+        let resize = (side as f64 / self.crop_pct).floor() as i64;
+        Self { input: [3, side, side], resize, ..self }
     }
 
     /// Mean and std as [`normalise`] takes them.
-    fn statistics(&self) -> Statistics {
+    pub fn statistics(&self) -> Statistics {
         let floats = |values: [f64; 3]| values.map(|value| value as f32).to_vec();
         Statistics { mean: floats(self.mean), std: floats(self.std) }
     }
@@ -138,6 +129,28 @@ impl Preprocess {
             CropMode::Border => self.mean.map(|value| (255.0 * value).round_ties_even() as u8),
         }
     }
+}
+
+/// Images of one size as one uint8 tensor (N, 3, H, W).
+///
+/// # Errors
+/// No images, or images of several sizes.
+pub(crate) fn stacked<'a>(images: impl IntoIterator<Item = &'a RgbImage>) -> Result<Tensor> {
+    let images: Vec<&RgbImage> = images.into_iter().collect();
+    let first = images.first().context("no images")?;
+    let mut pixels = Vec::with_capacity(images.len() * first.pixels.len());
+    for image in &images {
+        let size = |image: &RgbImage| (image.width, image.height);
+        ensure!(
+            size(image) == size(first),
+            "images of {:?} and {:?} pixels in one batch",
+            size(first),
+            size(image)
+        );
+        pixels.extend_from_slice(&image.pixels);
+    }
+    let size = [images.len(), first.height, first.width, 3].map(|n| n as i64);
+    Ok(Tensor::f_from_data_size(&pixels, &size, Kind::Uint8)?.f_permute([0, 3, 1, 2])?)
 }
 
 /// The centre crop along one side.

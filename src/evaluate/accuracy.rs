@@ -1,9 +1,12 @@
 //! Accuracy over a data set and over each of its classes.
 
+use super::{Evaluator, Source};
+use crate::data::Skipped;
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use tch::{Kind, Tensor};
 
 /// How many pictures have their label first, or among the first five.
@@ -26,6 +29,24 @@ pub struct Accuracy {
 impl Accuracy {
     pub fn new(classes: usize) -> Self {
         Self { classes: vec![Score::default(); classes], confusion: BTreeMap::new() }
+    }
+
+    /// That of a model on all of a source, with so many classes.
+    ///
+    /// # Errors
+    /// As [`Evaluator::run`] and [`Self::add`].
+    pub fn measure(
+        evaluator: &Evaluator,
+        source: &dyn Source,
+        classes: usize,
+        skipped: &mut dyn FnMut(Skipped),
+    ) -> Result<Self> {
+        let mut accuracy = Self::new(classes);
+        evaluator.run(source, skipped, &mut |batch, scores| {
+            accuracy.add(&scores, &Vec::<i64>::try_from(&batch.labels)?)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(accuracy)
     }
 
     /// Counts a batch: scores (N, classes), the larger the likelier, and the N right classes.

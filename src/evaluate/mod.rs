@@ -1,7 +1,11 @@
-//! How well a model classifies pictures: the protocols of the papers, and accuracy.
+//! How well a model classifies pictures: the protocols of the papers, the evaluation loop, accuracy.
 
 mod accuracy;
+mod evaluator;
 mod protocol;
+mod source;
 
 pub use accuracy::{Accuracy, Score};
-pub use protocol::{Evaluator, Protocol};
+pub use evaluator::Evaluator;
+pub use protocol::Protocol;
+pub use source::{Batch, Input, ReadPictures, Source, Views};

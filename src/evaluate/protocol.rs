@@ -2,9 +2,7 @@
 
 use crate::data::image::{Resize, RgbImage};
 use crate::data::{CropMode, Preprocess};
-use crate::models::Model;
-use anyhow::{Context, Result, ensure};
-use tch::{Device, Kind, Tensor};
+use anyhow::{Result, ensure};
 
 /// Which views of a picture a model sees; its probabilities are the mean over them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +24,6 @@ pub enum Protocol {
 const SCALES: [i64; 3] = [8, 12, 16];
 /// Those of [`Protocol::Crops144`]: for an input of 224, GoogLeNet's 256, 288, 320 and 352 pixels.
 const CROP_SCALES: [i64; 4] = [8, 9, 10, 11];
-/// Views that go through the network at once.
-const MOST_VIEWS: usize = 64;
 /// What a view of a whole picture may have: one that is more elongated would take memory without bound.
 const MOST_PIXELS: usize = 1 << 24;
 
@@ -63,7 +59,7 @@ impl Protocol {
         }
     }
 
-    fn is_dense(self) -> bool {
+    pub(super) fn is_dense(self) -> bool {
         matches!(self, Self::Dense | Self::MultiScale)
     }
 }
@@ -119,100 +115,4 @@ fn resized(preprocess: &Preprocess, side: i64, image: &RgbImage) -> Result<RgbIm
         image.height
     );
     Preprocess { resize: side, crop_mode: CropMode::Center, ..preprocess.clone() }.resize(image)
-}
-
-/// A model with the views of one protocol.
-pub struct Evaluator<'a> {
-    model: &'a dyn Model,
-    /// Where the model is.
-    device: Device,
-    preprocess: &'a Preprocess,
-    /// For dense protocols: height and width of the features that the head takes.
-    window: Option<[i64; 2]>,
-}
-
-impl<'a> Evaluator<'a> {
-    /// # Errors
-    /// A model that cannot be tested so: a dense protocol needs features that are maps.
-    pub fn new(
-        model: &'a dyn Model,
-        device: Device,
-        preprocess: &'a Preprocess,
-        protocol: Protocol,
-    ) -> Result<Self> {
-        let window = match protocol.is_dense() {
-            true => {
-                let _no_grad = tch::no_grad_guard();
-                let [c, h, w] = preprocess.input;
-                let x = Tensor::f_zeros([1, c, h, w], (Kind::Float, device))?;
-                let shape = last_features(model, &x)?.size();
-                ensure!(
-                    shape.len() == 4,
-                    "features of shape {shape:?} are no maps: this model has no dense protocol; take center or \
-                     ten-crop"
-                );
-                Some([shape[2], shape[3]])
-            }
-            false => None,
-        };
-        Ok(Self { model, device, preprocess, window })
-    }
-
-    /// The probabilities (N, classes) of pictures by their views, the mean of the views' softmax, on the CPU.
-    ///
-    /// # Errors
-    /// No pictures, or views that are not this protocol's.
-    pub fn probabilities(&self, pictures: &[Vec<RgbImage>]) -> Result<Tensor> {
-        let _no_grad = tch::no_grad_guard();
-        let mut means = Vec::with_capacity(pictures.len());
-        let probabilities = match self.window {
-            Some(window) => {
-                for views in pictures {
-                    let mut each = Vec::with_capacity(views.len());
-                    for view in views {
-                        let logits = self.dense(&self.preprocess.input([view], self.device)?, window)?;
-                        each.push(logits.f_softmax(1, Kind::Float)?);
-                    }
-                    means.push(Tensor::f_cat(&each, 0)?.f_mean_dim(&[0i64][..], true, Kind::Float)?);
-                }
-                Tensor::f_cat(&means, 0)?
-            }
-            None => {
-                let views: Vec<&RgbImage> = pictures.iter().flatten().collect();
-                let mut each = Vec::with_capacity(views.len().div_ceil(MOST_VIEWS));
-                for views in views.chunks(MOST_VIEWS) {
-                    let input = self.preprocess.input(views.iter().copied(), self.device)?;
-                    let logits = self.model.forward(&input, false)?;
-                    each.push(logits.f_softmax(-1, Kind::Float)?);
-                }
-                let each = Tensor::f_cat(&each, 0)?;
-                let each = each.f_view([pictures.len() as i64, -1, each.size2()?.1])?;
-                each.f_mean_dim(&[1i64][..], false, Kind::Float)?
-            }
-        };
-        Ok(probabilities.f_to_device(Device::Cpu)?)
-    }
-
-    /// The logits (1, classes) of one view of any size: the mean over every place where the head fits on the features.
-    fn dense(&self, x: &Tensor, [height, width]: [i64; 2]) -> Result<Tensor> {
-        let features = last_features(self.model, x)?;
-        let shape = features.size();
-        ensure!(
-            shape.len() == 4 && shape[2] >= height && shape[3] >= width,
-            "features {shape:?} are smaller than the head's {height}×{width}: the picture's side is below the input's"
-        );
-        let places = features.f_unfold(2, height, 1)?.f_unfold(3, width, 1)?.f_permute([0, 2, 3, 1, 4, 5])?;
-        let places = places.f_reshape([-1, shape[1], height, width])?;
-        let logits = self.model.head().forward(&places, false).context("head")?;
-        Ok(logits.f_mean_dim(&[0i64][..], true, Kind::Float)?)
-    }
-}
-
-/// The features that the head takes.
-fn last_features(model: &dyn Model, x: &Tensor) -> Result<Tensor> {
-    let mut x = x.shallow_clone();
-    for (name, stage) in model.stages() {
-        x = stage.forward(&x, false).with_context(|| format!("stage `{name}`, input {:?}", x.size()))?;
-    }
-    Ok(x)
 }

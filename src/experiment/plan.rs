@@ -7,8 +7,8 @@ use super::status::finished;
 use super::variant;
 use crate::train::RunConfig;
 use crate::yaml::{Document, Override};
-use crate::{Usage, nearest};
-use anyhow::{Result, ensure};
+use crate::{Remedy, Usage, nearest};
+use anyhow::{Error, Result};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use std::path::Path;
@@ -253,12 +253,12 @@ impl Plan {
             trial.id == wanted || picks(&trial.variant, &rest)
         };
         for wanted in wanted {
-            let ids: Vec<&str> = self.trials.iter().map(|trial| trial.id.as_str()).collect();
-            let like = nearest(wanted, ids.iter().copied()).unwrap_or_default();
-            ensure!(
-                self.trials.iter().any(|trial| picks(trial, wanted)),
-                Usage(format!("--only {wanted}: no such trial; write an ID such as `{like}`, or KEY=VALUE"))
-            );
+            if !self.trials.iter().any(|trial| picks(trial, wanted)) {
+                let ids = self.trials.iter().map(|trial| trial.id.as_str());
+                let like = nearest(wanted, ids).unwrap_or_default().to_owned();
+                let text = format!("{wanted}: no such trial");
+                return Err(Error::new(Remedy::Trial(like)).context(Usage(text)));
+            }
         }
         let kept = |trial: &&Trial| wanted.is_empty() || wanted.iter().any(|wanted| picks(trial, wanted));
         Ok(self.trials.iter().filter(kept).collect())

@@ -4,8 +4,8 @@ use super::halving::{Choices, Halving};
 use super::plan::{Experiment, Plan, Trial};
 use super::spec::Spec;
 use crate::train::{self, Event, RunResult};
-use crate::{Interrupted, Usage, atomic, locked, machine, yaml};
-use anyhow::{Context, Result};
+use crate::{Interrupted, Remedy, Usage, atomic, locked, machine, yaml};
+use anyhow::{Context, Error, Result};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -166,9 +166,8 @@ fn same_configurations(plan: &Plan, dir: &Path) -> Result<()> {
     for trial in &plan.trials {
         let path = trial_dir(dir, trial).join(train::CONFIG);
         if path.exists() && yaml::load::<train::RunConfig>(&path)? != trial.config {
-            let remedy = "choose another directory (--out), or remove this one";
-            let message = format!("{}: this trial ran with another configuration; {remedy}", path.display());
-            return Err(Usage(message).into());
+            let text = format!("{}: this trial ran with another configuration", path.display());
+            return Err(Error::new(Remedy::RunDirectory).context(Usage(text)));
         }
     }
     Ok(())

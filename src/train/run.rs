@@ -4,8 +4,8 @@ use super::config::RunConfig;
 use super::record::{EpochMetrics, RunResult};
 use super::trainer::Trainer;
 use crate::data::Skipped;
-use crate::{Interrupted, Usage, atomic, yaml};
-use anyhow::{Context, Result, bail};
+use crate::{Interrupted, Remedy, Usage, atomic, yaml};
+use anyhow::{Context, Error, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -132,11 +132,8 @@ fn claim(config: &RunConfig, dir: &Path) -> Result<()> {
     };
     let there: RunConfig = yaml::parse(&text, &path.display().to_string())?;
     if there != *config {
-        let remedy = "choose another directory (--out), or remove this one";
-        let path = path.display();
-        return Err(
-            Usage(format!("{path}: the directory holds a run of another configuration; {remedy}")).into()
-        );
+        let text = format!("{}: the directory holds a run of another configuration", path.display());
+        return Err(Error::new(Remedy::RunDirectory).context(Usage(text)));
     }
     Ok(())
 }

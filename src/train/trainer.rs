@@ -76,15 +76,12 @@ impl<'a> Trainer<'a> {
         let optimizer = Optimizer::new(&config.train, &store.parameters())?;
         let ema = config.train.ema.map(|decay| Ema::new(decay, &store.state_dict())).transpose()?;
         let test_config = LoaderConfig {
-            batch_size: eval_batch_size,
-            shuffle: false,
-            augment: Vec::new(),
-            drop_last: false,
             seed: config.seed,
             preprocess,
             fill: statistics.color(),
             workers: config.data.workers,
             pinned: device.is_cuda(),
+            ..LoaderConfig::in_order(eval_batch_size)
         };
         let train_config = LoaderConfig {
             batch_size,
@@ -264,7 +261,7 @@ impl<'a> Trainer<'a> {
         let (images, labels) = self.to_device(batch)?;
         let (images, targets) = self.mixed(images, &labels)?;
         self.optimizer.zero_grad()?;
-        let (logits, auxiliary) = self.forward_auxiliary(&images)?;
+        let (logits, auxiliary) = self.forward(&images)?;
         let loss = |logits: &Tensor| {
             logits.f_cross_entropy_loss(&targets, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
         };
@@ -284,14 +281,6 @@ impl<'a> Trainer<'a> {
         Ok((main.detach(), count_correct(&logits.detach(), &labels)?))
     }
 
-    /// The numbers in which the passes compute, while the guard lives.
-    fn precision(&self) -> Result<Option<Autocast>> {
-        Ok(match self.config.train.precision {
-            Precision::Float32 | Precision::Tf32 => None,
-            Precision::Bfloat16 => Some(Autocast::new(self.device, Kind::BFloat16)?),
-        })
-    }
-
     /// Images and targets after mixup or CutMix, where the run has them: shares of the classes instead of labels.
     fn mixed(&self, images: Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
         let Progress { epoch, batch, .. } = self.progress;
@@ -304,18 +293,15 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// The logits in float32.
-    fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor> {
-        let _precision = self.precision()?;
-        Ok(self.model.forward(images, train)?.f_to_kind(Kind::Float)?)
-    }
-
     /// The logits of a training pass in float32, and those of the auxiliary heads if these are trained.
-    fn forward_auxiliary(&self, images: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, images: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let _precision = match self.config.train.precision {
+            Precision::Float32 | Precision::Tf32 => None,
+            Precision::Bfloat16 => Some(Autocast::new(self.device, Kind::BFloat16)?),
+        };
         if self.config.train.auxiliary_weight == 0.0 || self.model.auxiliaries().is_empty() {
-            return Ok((self.forward(images, true)?, Vec::new()));
+            return Ok((self.model.forward(images, true)?.f_to_kind(Kind::Float)?, Vec::new()));
         }
-        let _precision = self.precision()?;
         let (logits, auxiliary) = self.model.forward_auxiliary(images, true)?;
         let auxiliary = auxiliary.into_iter().map(|logits| logits.f_to_kind(Kind::Float));
         Ok((logits.f_to_kind(Kind::Float)?, auxiliary.collect::<Result<_, _>>()?))
@@ -323,12 +309,9 @@ impl<'a> Trainer<'a> {
 
     /// Normalised images of the model's size in channels_last order, and labels.
     fn to_device(&self, batch: &data::Batch) -> Result<(Tensor, Tensor)> {
-        let mut images = batch.input(&self.statistics, self.device)?;
+        let images = batch.input(&self.statistics, self.device)?;
         let [_, height, width] = self.complexity.input;
-        if images.size()[2..] != [height, width] {
-            images = images.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?;
-        }
-        Ok((torch::channels_last(&images)?, torch::upload(&batch.labels, self.device)?))
+        Ok((data::fitted(&images, [height, width])?, torch::upload(&batch.labels, self.device)?))
     }
 
     /// Evaluates, records and saves. Nothing is written before the numbers are known to be finite.

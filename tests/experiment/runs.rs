@@ -332,7 +332,7 @@ fn what_cannot_run_is_refused_with_its_place() {
     refused(
         "seeds: 1\n",
         &["--only", "seed=5"],
-        "--only seed=5: no such trial; write an ID such as `seed=0`",
+        "seed=5: no such trial: write an ID such as `seed=0`, or KEY=VALUE (--only TRIAL)",
     );
     refused(
         "seeds: 1\n",

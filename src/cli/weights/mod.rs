@@ -6,7 +6,7 @@ mod inspect;
 mod list;
 mod verify;
 
-use super::network::assign;
+use super::assignments;
 use anyhow::Result;
 use clap::Subcommand;
 use std::path::Path;
@@ -45,7 +45,7 @@ fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
 
 /// A registered model, or with a tag the one that those public weights are of, with some fields set; a wrong name or
 /// value is wrong usage.
-fn model(name: &str, fields: &[(&str, Option<i64>)], assignments: &[String]) -> Result<ModelSpec> {
+fn model(name: &str, fields: &[(&str, Option<i64>)], set: &[String]) -> Result<ModelSpec> {
     let usage = |e: anyhow::Error| Usage(brief(&e));
     let mut spec = match name.contains('.') {
         true => catalogue::find(name).and_then(|entry| entry.spec()).map_err(usage)?,
@@ -56,7 +56,9 @@ fn model(name: &str, fields: &[(&str, Option<i64>)], assignments: &[String]) -> 
             spec.set(field, &value.to_string()).map_err(usage)?;
         }
     }
-    assign(&mut spec, assignments)?;
+    for (field, value) in assignments(set)? {
+        spec.set(field, value).map_err(usage)?;
+    }
     spec.resolve().map_err(usage)?;
     Ok(spec)
 }

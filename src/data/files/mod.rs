@@ -22,8 +22,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Upper bound on the size of an image file.
-const MAX_BYTES: u64 = 256 << 20;
 /// Extensions of image files, in lower or upper case.
 const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
 /// Shards whose images are shuffled together, so that the disk reads from few places at a time.
@@ -176,12 +174,7 @@ impl ImageFiles {
     pub fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
         match &self.locations[index] {
             Location::File { folder, name } => {
-                let file = File::open(self.folders[*folder as usize].join(&**name))?;
-                let size = file.metadata()?.len();
-                ensure!(size <= MAX_BYTES, "{size} bytes are too many for an image");
-                let mut bytes = Vec::with_capacity(size as usize + 1);
-                file.take(MAX_BYTES).read_to_end(&mut bytes)?;
-                Ok(bytes.into())
+                Ok(image::read_file(&self.folders[*folder as usize].join(&**name))?.into())
             }
             Location::Entry { archive, size, start } => {
                 Ok(self.archives[*archive as usize].bytes(*start, u64::from(*size))?.into())
@@ -271,7 +264,7 @@ impl ImageFiles {
 
     fn push_entry(&mut self, archive: u32, entry: &Entry, label: i64) -> Result<()> {
         let (start, size) = (entry.start, entry.size);
-        ensure!(size <= MAX_BYTES, "`{}`: {size} bytes are too many for an image", entry.path);
+        ensure!(size <= image::MAX_BYTES, "`{}`: {size} bytes are too many for an image", entry.path);
         self.locations.push(Location::Entry { archive, size: size as u32, start });
         self.labels.push(label);
         Ok(())

@@ -21,7 +21,7 @@ use std::path::Path;
 pub const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
 
 /// Upper bound on the size of an image file.
-const MAX_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
 /// A JPEG decoded at reduced size is still at least this many times larger than the wanted size.
 const MIN_OVERSAMPLING: usize = 3;
@@ -192,15 +192,20 @@ fn caught(format: ImageFormat, decode: impl FnOnce() -> Result<RgbImage>) -> Res
 /// # Errors
 /// Same as [`decode`], or a file that is missing, unreadable or too large for an image; the message names it.
 pub fn read(path: &Path) -> Result<RgbImage> {
-    let read = || {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        ensure!(size <= MAX_BYTES, "{size} bytes are too many for an image");
-        let mut bytes = Vec::with_capacity(size as usize);
-        file.take(MAX_BYTES).read_to_end(&mut bytes)?;
-        decode(&bytes)
-    };
-    read().with_context(|| path.display().to_string())
+    read_file(path).and_then(|bytes| decode(&bytes)).with_context(|| path.display().to_string())
+}
+
+/// The bytes of an image file.
+///
+/// # Errors
+/// A file that is missing, unreadable or too large for an image; the message does not name it.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    ensure!(size <= MAX_BYTES, "{size} bytes are too many for an image");
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl RgbImage {

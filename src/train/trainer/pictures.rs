@@ -1,8 +1,10 @@
 //! What TensorBoard shows of a run that is over: its first filters, and test images that it takes for something else.
 
 use super::Trainer;
+use crate::evaluate::Input;
 use crate::report::tiles::{Png, tiles};
 use anyhow::Result;
+use std::ops::ControlFlow;
 use tch::Tensor;
 
 /// Test images that are shown.
@@ -47,26 +49,21 @@ impl Trainer<'_> {
 
     /// The first test images that are not taken for what they are.
     fn mistakes(&self) -> Result<Vec<Mistake>> {
-        let _no_grad = tch::no_grad_guard();
         let mut found = Vec::new();
-        for batch in self.test.epoch(0, 0) {
-            let batch = batch?;
-            if batch.labels.numel() == 0 {
-                continue;
-            }
-            let (pixels, _) = self.to_device(&batch)?;
-            let guesses = Vec::<i64>::try_from(self.forward(&pixels, false)?.f_argmax(1, false)?)?;
+        self.evaluator().run(&self.test, &mut |_| {}, &mut |batch, logits| {
+            let guesses = Vec::<i64>::try_from(logits.f_argmax(1, false)?)?;
             let labels = Vec::<i64>::try_from(&batch.labels)?;
             for (i, (&class, &taken_for)) in (0..).zip(labels.iter().zip(&guesses)) {
-                if class != taken_for {
-                    let picture = tiles(&batch.images.f_narrow(0, i, 1)?)?;
+                if let (Input::Images(images), true) = (&batch.input, class != taken_for) {
+                    let picture = tiles(&images.f_narrow(0, i, 1)?)?;
                     found.push(Mistake { picture, class: class as usize, taken_for: taken_for as usize });
                 }
                 if found.len() == MISTAKES {
-                    return Ok(found);
+                    return Ok(ControlFlow::Break(()));
                 }
             }
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(found)
     }
 }

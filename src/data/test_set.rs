@@ -1,0 +1,33 @@
+//! The labelled pictures of a test, by name.
+
+use super::{Dataset, ImageFiles, Splits, Statistics, files, load, shape};
+use crate::{Usage, brief};
+use anyhow::Result;
+use std::path::Path;
+
+/// Labelled pictures to test on.
+pub enum TestSet {
+    /// Pictures of any size.
+    Files(ImageFiles),
+    /// Images of one size, and the statistics of their training half.
+    Images(Dataset, Statistics),
+}
+
+impl TestSet {
+    /// A folder with a folder of pictures a class, or the test half of a data set: one below `root`, `idx:DIR`,
+    /// `folder:DIR`, `list:DIR` or `webdataset:DIR`.
+    ///
+    /// # Errors
+    /// A name that is no folder and no data set ([`Usage`]), or files that are missing or damaged.
+    pub fn open(name: &str, root: &Path) -> Result<Self> {
+        if Path::new(name).is_dir() {
+            return Ok(Self::Files(ImageFiles::in_classes(Path::new(name))?));
+        }
+        if let Some(files) = files::open_test(name, root)? {
+            return Ok(Self::Files(files));
+        }
+        shape(name, root).map_err(|error| Usage(format!("{name}: no such folder, and {}", brief(&error))))?;
+        let Splits { train, test } = load(name, root)?;
+        Ok(Self::Images(test, train.images.statistics()))
+    }
+}

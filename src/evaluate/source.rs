@@ -1,0 +1,127 @@
+//! What an evaluation looks at, batch by batch.
+
+use super::Protocol;
+use crate::data::image::{self, RgbImage};
+use crate::data::{ImageFiles, Loader, Preprocess, Skipped, prepare};
+use crate::{brief, machine};
+use anyhow::Result;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use tch::Tensor;
+
+/// Where an evaluation takes its pictures from.
+pub trait Source {
+    /// Hands every batch to `each`, in order, until it breaks off; meanwhile the next one is made.
+    ///
+    /// # Errors
+    /// Those of `each`, and data with which it makes no sense to go on.
+    fn batches(&self, each: &mut dyn FnMut(Batch) -> Result<ControlFlow<()>>) -> Result<()>;
+}
+
+/// Pictures that go through the network together.
+pub struct Batch {
+    pub input: Input,
+    /// One a picture (N), int64.
+    pub labels: Tensor,
+    /// Pictures that cannot be read and are missing here.
+    pub skipped: Vec<Skipped>,
+}
+
+/// What a network sees of the pictures of a batch.
+pub enum Input {
+    /// uint8 (N, C, H, W): each as it is.
+    Images(Tensor),
+    /// The views of each, by a [`Protocol`].
+    Views(Vec<Vec<RgbImage>>),
+}
+
+/// The images of a data set in its order, each as the loader makes it.
+impl Source for Loader {
+    fn batches(&self, each: &mut dyn FnMut(Batch) -> Result<ControlFlow<()>>) -> Result<()> {
+        for batch in self.epoch(0, 0) {
+            let crate::data::Batch { images, labels, skipped, .. } = batch?;
+            if each(Batch { input: Input::Images(images), labels, skipped })?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Pictures of any size that are read one by one, on several threads.
+pub trait ReadPictures: Sync {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// A picture that cannot be read; the message need not name it.
+    fn decode(&self, index: usize) -> Result<RgbImage>;
+
+    /// What it is called in messages.
+    fn title(&self, index: usize) -> String;
+}
+
+impl ReadPictures for ImageFiles {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn decode(&self, index: usize) -> Result<RgbImage> {
+        image::decode(&self.read(index)?)
+    }
+
+    fn title(&self, index: usize) -> String {
+        ImageFiles::title(self, index)
+    }
+}
+
+impl ReadPictures for Vec<PathBuf> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn decode(&self, index: usize) -> Result<RgbImage> {
+        image::decode(&image::read_file(&self[index])?)
+    }
+
+    fn title(&self, index: usize) -> String {
+        self[index].display().to_string()
+    }
+}
+
+/// Pictures of any size by the views of a protocol.
+pub struct Views<'a> {
+    pub pictures: &'a dyn ReadPictures,
+    /// Each one's label; its place, where it has none.
+    pub label: &'a dyn Fn(usize) -> i64,
+    pub preprocess: &'a Preprocess,
+    pub protocol: Protocol,
+    /// Views that go through the network together, about; those of one picture always do.
+    pub batch_size: usize,
+}
+
+impl Source for Views<'_> {
+    fn batches(&self, each: &mut dyn FnMut(Batch) -> Result<ControlFlow<()>>) -> Result<()> {
+        let Self { pictures, label, preprocess, protocol, batch_size } = *self;
+        let views = |&index: &usize| {
+            let views = pictures.decode(index).and_then(|picture| protocol.views(preprocess, &picture));
+            views.map_err(|error| Skipped { name: pictures.title(index), reason: brief(&error) })
+        };
+        let all: Vec<usize> = (0..pictures.count()).collect();
+        prepare(&all, batch_size / protocol.count(), machine::cores(), views, |indices, prepared| {
+            let (mut read, mut labels, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+            for (&index, views) in indices.iter().zip(prepared) {
+                match views {
+                    Ok(views) => {
+                        read.push(views);
+                        labels.push(label(index));
+                    }
+                    Err(picture) => skipped.push(picture),
+                }
+            }
+            each(Batch { input: Input::Views(read), labels: Tensor::f_from_slice(&labels)?, skipped })
+        })
+    }
+}
