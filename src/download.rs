@@ -60,7 +60,7 @@ pub(crate) struct Download<'a> {
     pub part: PathBuf,
     pub to: PathBuf,
     /// Bounds what a server can make us write.
-    pub most_bytes: u64,
+    pub max_bytes: u64,
 }
 
 impl Download<'_> {
@@ -134,7 +134,7 @@ impl Download<'_> {
         };
         let start = if resumed { have } else { 0 };
         let total = response.body().content_length().map_or(0, |rest| start.saturating_add(rest));
-        if total > self.most_bytes {
+        if total > self.max_bytes {
             return Err(anyhow!("{url}: {total} bytes are more than the file can have").into());
         }
         let unwritable = || format!("{}: cannot be written", self.part.display());
@@ -154,8 +154,8 @@ impl Download<'_> {
                 Err(error) => return Err(broken(format!("{url}: broke off ({error})"))),
             };
             done += read as u64;
-            if done > self.most_bytes {
-                return Err(anyhow!("{url}: more than {} bytes", self.most_bytes).into());
+            if done > self.max_bytes {
+                return Err(anyhow!("{url}: more than {} bytes", self.max_bytes).into());
             }
             file.write_all(&buffer[..read]).with_context(unwritable)?;
             progress(done, total);

@@ -1,9 +1,11 @@
 //! Vision models, pretrained weights, data sets and scaling experiments over libtorch.
 //!
 //! A YAML file ([`yaml`]) spells a run or an [`experiment`]: [`models`] made of [`nn`] layers, with [`weights`] from
-//! files, meet [`data`]; [`train`] leaves a run directory, [`evaluate`] tests by the papers' protocols, and [`report`]
-//! tells what came out. Below all of it,
-//! [`torch`] has what tch lacks.
+//! files, meet [`data`]; [`train`] leaves a run directory that [`tensorboard`] can show, [`evaluate`] tests by the papers'
+//! protocols, and [`report`] tells what came out. Below all of it, [`torch`] has what tch lacks.
+//!
+//! The modules below stand in the order in which they may use each other: each uses only those above it, and the files
+//! of a module form no circle.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -20,34 +22,43 @@
 //! # }
 //! ```
 
+// In the order in which they may use each other: each uses only those above it, first of all the files beside this one.
+// `tests/layout.rs` holds them to it.
+
+mod error;
+
+mod atomic;
+
+pub mod machine;
+
+pub mod statistics;
+
+mod download;
+
 pub mod torch;
 
 pub mod nn;
 
 pub mod models;
 
-pub mod weights;
+pub mod yaml;
 
 pub mod data;
 
-pub mod train;
+pub mod weights;
 
 pub mod evaluate;
+
+pub mod tensorboard;
+
+pub mod train;
 
 pub mod experiment;
 
 pub mod report;
 
-pub mod yaml;
-
-pub mod machine;
-
-mod atomic;
-mod download;
-mod error;
-
 pub(crate) use error::nearest;
-pub use error::{Interrupted, Usage, brief};
+pub use error::{Interrupted, Invalid, Usage, brief};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const SIDE: usize = 32;
 const PIXELS: usize = 3 * SIDE * SIDE;
 /// The largest file of either archive is below this.
-const MOST_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 256 << 20;
 
 /// What differs between the two.
 pub(super) struct Version {
@@ -111,7 +111,7 @@ fn from_folder(version: &Version, folder: &Path) -> Result<HashMap<String, Vec<u
     let read = |name: &str| {
         let path = folder.join(name);
         let size = fs::metadata(&path).with_context(|| format!("{}: cannot be read", path.display()))?.len();
-        ensure!(size <= MOST_BYTES, "{}: {size} bytes are too many for CIFAR", path.display());
+        ensure!(size <= MAX_BYTES, "{}: {size} bytes are too many for CIFAR", path.display());
         Ok((name.to_owned(), fs::read(&path).with_context(|| format!("{}", path.display()))?))
     };
     wanted(version).map(read).collect()
@@ -131,7 +131,7 @@ fn from_archive(version: &Version, path: &PathBuf) -> Result<(HashMap<String, Ve
                 continue;
             }
             let size = entry.size();
-            ensure!(size <= MOST_BYTES, "`{name}` has {size} bytes, too many for CIFAR");
+            ensure!(size <= MAX_BYTES, "`{name}` has {size} bytes, too many for CIFAR");
             let mut bytes = Vec::new();
             entry.take(size).read_to_end(&mut bytes)?;
             // A cut archive gives a short entry without an error.

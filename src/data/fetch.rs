@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// No file of a known data set is larger, in bytes.
-const MOST_BYTES: u64 = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 
 /// What [`fetch`] found or did for one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl<'a> Job<'a> {
         for file in self.missing() {
             let (url, to) = (format!("{url}{}", file.name), self.folder.join(file.name));
             let part = self.folder.join(format!("{}.part", file.name));
-            let download = Download { url: &url, token: None, part, to: to.clone(), most_bytes: MOST_BYTES };
+            let download = Download { url: &url, token: None, part, to: to.clone(), max_bytes: MAX_BYTES };
             let mut check = |part: &Path| verify(part, file.checksum);
             let outcome =
                 download.run(&client, &mut check, &mut |done, total| progress(file.name, done, total));

@@ -8,7 +8,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// No MNIST-like set has more bytes; a header that claims more is not believed.
-const MOST_BYTES: usize = 4 << 30;
+const MAX_BYTES: usize = 4 << 30;
 
 /// Reads `PREFIX-images-idx3-ubyte` and `PREFIX-labels-idx1-ubyte`, plain or `.gz`, from a folder.
 ///
@@ -56,7 +56,7 @@ fn parse(reader: &mut dyn Read, dimensions: usize) -> Result<(Vec<usize>, Vec<u8
         sizes.push(u32::from_be_bytes(size) as usize);
     }
     let product = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    let Some(total) = product.filter(|total| (1..=MOST_BYTES).contains(total)) else {
+    let Some(total) = product.filter(|total| (1..=MAX_BYTES).contains(total)) else {
         bail!("impossible sizes {sizes:?}");
     };
     // Grows with what is really there, whatever the header claims.

@@ -2,7 +2,7 @@
 
 use super::augment::{self, Effects};
 use super::image::Encoded;
-use super::{Augment, Dataset, ImageFiles, Images, Preprocess, Statistics, Stream};
+use super::{Augment, Dataset, Images, Pictures, Preprocess, Statistics, Stream, normalise};
 use crate::{locked, machine, torch};
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
@@ -17,8 +17,8 @@ use tch::{Device, Kind, Tensor};
 /// Batches that may wait, so that memory stays bounded.
 const READY: usize = 2;
 
-/// Where none of so many pictures together can be read, there is more wrong than a picture.
-const HOPELESS: usize = 8;
+/// A batch of this many pictures of which none can be read is an error: more is wrong than a picture.
+const MIN_UNREADABLE: usize = 8;
 
 /// Pictures of which the mean image and the colours' components are made, at most.
 const MEASURED: usize = 100_000;
@@ -41,63 +41,6 @@ pub struct LoaderConfig {
     pub workers: Option<usize>,
     /// Batches in memory from which a GPU copies by itself (see [`torch::written`]).
     pub pinned: bool,
-}
-
-/// Where a loader takes its pictures from.
-pub enum Pictures {
-    Memory(Dataset),
-    Files(ImageFiles),
-}
-
-impl Pictures {
-    /// Number of pictures.
-    pub fn len(&self) -> usize {
-        self.labels().len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.labels().is_empty()
-    }
-
-    /// One class a picture, below `classes().len()`.
-    pub fn labels(&self) -> &[i64] {
-        match self {
-            Self::Memory(dataset) => &dataset.labels,
-            Self::Files(files) => &files.labels,
-        }
-    }
-
-    pub fn classes(&self) -> &[String] {
-        match self {
-            Self::Memory(dataset) => &dataset.classes,
-            Self::Files(files) => &files.classes,
-        }
-    }
-
-    /// How many pictures each class has.
-    pub fn label_counts(&self) -> Vec<usize> {
-        super::label_counts(self.labels(), self.classes().len())
-    }
-
-    /// The pictures in the order of one epoch, which (seed, epoch) decide.
-    fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
-        match self {
-            Self::Files(files) => files.order(seed, epoch),
-            Self::Memory(dataset) => {
-                let mut order: Vec<usize> = (0..dataset.images.count).collect();
-                Stream::new(seed, "order", epoch, 0).shuffle(&mut order);
-                order
-            }
-        }
-    }
-
-    /// Keeps the first `count` pictures of a shuffle that `seed` decides.
-    pub(super) fn sample(&mut self, count: usize, seed: u64) {
-        match self {
-            Self::Memory(dataset) => *dataset = dataset.sample(count, seed),
-            Self::Files(files) => files.sample(count, seed),
-        }
-    }
 }
 
 /// uint8 images (N, C, H, W) and int64 labels (N), on the CPU. N is smaller, 0 at the worst, where pictures cannot be read.
@@ -254,9 +197,10 @@ impl Loader {
         let (shared, batches) = (Arc::clone(&self.shared), self.batches());
         thread::spawn(move || {
             let Shared { pictures, config, .. } = &*shared;
-            let order = match config.shuffle {
-                true => pictures.order(config.seed, epoch),
-                false => (0..pictures.len()).collect(),
+            let order = if config.shuffle {
+                pictures.order(config.seed, epoch)
+            } else {
+                (0..pictures.len()).collect()
             };
             for chunk in order.chunks(config.batch_size).take(batches).skip(first) {
                 if sender.send(shared.make(&config.augment, epoch, chunk)).is_err() {
@@ -318,7 +262,9 @@ impl Shared {
             }
             (labels, effects, skipped)
         })?;
-        if let ([], Some((index, reason)), HOPELESS..) = (labels.as_slice(), skipped.first(), chunk.len()) {
+        if let ([], Some((index, reason)), MIN_UNREADABLE..) =
+            (labels.as_slice(), skipped.first(), chunk.len())
+        {
             bail!("{}: {reason}; no picture of its batch of {} can be read", self.title(*index), chunk.len());
         }
         let images = images.f_narrow(0, 0, labels.len() as i64)?;
@@ -387,28 +333,4 @@ impl Batches {
         let skipped = new.map(|(index, reason)| Skipped { name: self.shared.title(index), reason }).collect();
         Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })
     }
-}
-
-/// `(x / 255 − mean) / std` of uint8 images (N, C, H, W), as float32 on the device: bytes travel, not floats.
-///
-/// # Errors
-/// Images with other channels than the statistics have, or of another size than their mean image.
-pub fn normalise(images: &Tensor, statistics: &Statistics, device: Device) -> Result<Tensor> {
-    let Statistics { mean, std } = statistics;
-    let scale: Vec<f32> = std.iter().map(|std| 1.0 / (255.0 * std)).collect();
-    // A mean a channel, or a mean a pixel.
-    let plane = (mean.len() / std.len().max(1)).max(1);
-    let shift = mean.chunks(plane).zip(std).flat_map(|(mean, std)| mean.iter().map(move |mean| -mean / std));
-    let shift: Vec<f32> = shift.collect();
-    if plane == 1 && device == Device::Cpu {
-        return torch::scaled(images, &scale, &shift);
-    }
-    let on_device = |values: &[f32], shape: &[i64]| -> Result<Tensor> {
-        Ok(torch::upload(&Tensor::f_from_slice(values)?, device)?.f_reshape(shape)?)
-    };
-    let size = images.size();
-    let shape = if plane == 1 { [1, -1, 1, 1] } else { [1, size[1], size[2], size[3]] };
-    let mut pixels = torch::upload(images, device)?.f_to_kind(Kind::Float)?;
-    let mut pixels = pixels.f_mul_(&on_device(&scale, &[1, -1, 1, 1])?)?;
-    Ok(pixels.f_add_(&on_device(&shift, &shape)?)?)
 }

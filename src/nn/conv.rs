@@ -1,10 +1,11 @@
 //! 2-d convolution.
 
 use super::activation::Activation;
-use super::frozen::{Frozen, Kernel, On};
+use super::frozen::{Frozen, Kernel};
 use super::init::{Init, fan_in_bound};
 use super::norm::BatchNorm2d;
 use super::store::Path;
+use super::switch::On;
 use super::{Layer, cost};
 use crate::torch::{self, Window};
 use anyhow::{Result, bail, ensure};
@@ -192,9 +193,10 @@ impl Conv {
     fn pad(&self, x: &Tensor) -> Result<(Tensor, [i64; 2])> {
         let (_, _, h, w) = x.size4()?;
         let ([top, bottom], [left, right]) = (self.zeros(0, h), self.zeros(1, w));
-        Ok(match (top, left) == (bottom, right) {
-            true => (x.shallow_clone(), [top, left]),
-            false => (x.f_constant_pad_nd([left, right, top, bottom])?, [0; 2]),
+        Ok(if (top, left) == (bottom, right) {
+            (x.shallow_clone(), [top, left])
+        } else {
+            (x.f_constant_pad_nd([left, right, top, bottom])?, [0; 2])
         })
     }
 

@@ -2,46 +2,11 @@
 
 use super::Activation;
 use super::store::Path;
-use crate::locked;
+use super::switch::{On, Switch};
 use crate::torch::{self, Pointwise, Window};
 use anyhow::Result;
 use std::cell::{Ref, RefCell};
-use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
-
-/// Whether the layers of one model are frozen, and which time: weights made before an earlier thaw are stale.
-#[derive(Clone, Default)]
-pub(super) struct Switch(Arc<Mutex<State>>);
-
-#[derive(Clone, Copy, Default)]
-struct State {
-    /// How often the model was frozen.
-    count: u64,
-    kind: Option<Kind>,
-}
-
-/// A switch that is on: which time, and in which dtype.
-#[derive(Clone, Copy)]
-pub(super) struct On {
-    count: u64,
-    kind: Kind,
-}
-
-impl Switch {
-    fn on(&self) -> Option<On> {
-        let State { count, kind } = *locked(&self.0);
-        kind.map(|kind| On { count, kind })
-    }
-
-    pub(super) fn freeze(&self, kind: Kind) {
-        let mut state = locked(&self.0);
-        *state = State { count: state.count + 1, kind: Some(kind) };
-    }
-
-    pub(super) fn thaw(&self) {
-        locked(&self.0).kind = None;
-    }
-}
 
 /// What one layer makes of its weights, made when a frozen pass first needs it.
 pub(super) struct Frozen<K, T> {
@@ -150,21 +115,21 @@ impl Kernel {
         input: [i64; 4],
     ) -> Result<Self> {
         let kernel = Self::new(weight, bias, kind)?;
-        match is_fused(weight, kind) {
-            true => {
-                let weight = torch::pack_convolution(&kernel.weight, window, input)?;
-                Ok(Self { weight, packed: true, ..kernel })
-            }
-            false => Ok(Self { weight: torch::channels_last(&kernel.weight)?, ..kernel }),
+        if is_fused(weight, kind) {
+            let weight = torch::pack_convolution(&kernel.weight, window, input)?;
+            Ok(Self { weight, packed: true, ..kernel })
+        } else {
+            Ok(Self { weight: torch::channels_last(&kernel.weight)?, ..kernel })
         }
     }
 
     /// Of a linear layer over so many rows.
     pub(super) fn linear(weight: &Tensor, bias: Option<&Tensor>, kind: Kind, rows: i64) -> Result<Self> {
         let kernel = Self::new(weight, bias, kind)?;
-        match is_fused(weight, kind) {
-            true => Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?, packed: true, ..kernel }),
-            false => Ok(kernel),
+        if is_fused(weight, kind) {
+            Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?, packed: true, ..kernel })
+        } else {
+            Ok(kernel)
         }
     }
 

@@ -154,10 +154,9 @@ pub fn find(name: &str) -> Result<&'static Entry> {
         if model.starts_with("paper/") {
             bail!("`{model}`: a paper's model has no public weights; `tchvision train` trains it");
         }
-        let names = entries.iter().map(|entry| match model.contains('/') {
-            true => entry.model.as_str(),
-            false => entry.bare_model(),
-        });
+        let names = entries
+            .iter()
+            .map(|entry| if model.contains('/') { entry.model.as_str() } else { entry.bare_model() });
         let like = nearest(model, names).unwrap_or_default();
         bail!(
             "no public weights for a model `{model}`; did you mean `{like}`? `tchvision weights list` has them all"
@@ -223,7 +222,7 @@ fn read(file: &str, text: &str) -> Result<Vec<Entry>> {
             let tag = tag.as_str().with_context(|| format!("{file}: a tag of `{model}` is not text"))?;
             let mut row = defaults.clone();
             row.extend(fields.as_mapping().cloned().unwrap_or_default());
-            let entry = yaml::from_value::<Row>(Value::Mapping(row))
+            let entry = yaml::from_value::<Row>(&Value::Mapping(row))
                 .and_then(|row| row.entry(model.to_owned(), tag.to_owned(), family.clone(), place == 0));
             entries.push(entry.with_context(|| format!("{file}: `{model}.{tag}`"))?);
         }

@@ -1,7 +1,7 @@
 //! The rules for the names in the `.npz` files of Google's releases; see [`super::naming`]. timm's loaders
 //! (`_load_weights` of `vision_transformer.py` and `resnetv2.py`) read the same.
 
-use super::naming::{Rule, join, rename, transpose, unstack, without};
+use super::rule::{Rule, join, rename, transpose, unstack, without};
 
 macro_rules! block {
     ($attention:literal, $norm:literal, $mlp:literal) => {

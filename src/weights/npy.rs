@@ -1,7 +1,7 @@
 //! NumPy's arrays: `.npy` alone, or many of them in a `.npz`, as the original ViT and BiT releases are.
 
 use super::dtype;
-use super::file::{Bytes, TensorInfo};
+use super::info::{Bytes, TensorInfo};
 use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::DeflateDecoder;
@@ -26,9 +26,10 @@ pub(super) fn arrays(file: &[u8], members: &[Member]) -> Result<Vec<TensorInfo>>
     let mut tensors = Vec::new();
     for member in members {
         let Some(name) = member.name.strip_suffix(".npy") else { continue };
-        let tensor = match member.deflated {
-            false => array(file, name, member.bytes.clone()),
-            true => deflated(file, name, member),
+        let tensor = if member.deflated {
+            deflated(file, name, member)
+        } else {
+            array(file, name, member.bytes.clone())
         };
         tensors.push(tensor.with_context(|| format!("array `{name}`"))?);
     }

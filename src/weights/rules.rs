@@ -1,7 +1,7 @@
 //! The rules by which libraries and their older versions name the same tensors; see [`super::naming`].
 
 use super::google;
-use super::naming::{Naming, Rule, position_index, rename, unflatten, without};
+use super::rule::{Naming, Rule, position_index, rename, unflatten, without};
 
 pub(super) const NAMINGS: &[Naming] = &[
     Naming {

@@ -4,7 +4,7 @@
 //! function on a reference to a storage, an offset, a shape and strides; several tensors may share a storage.
 
 use super::dtype;
-use super::file::{Format, Group, MOST_DIMENSIONS, TensorInfo, WHOLE};
+use super::info::{Format, Group, MAX_DIMENSIONS, TensorInfo, WHOLE};
 use super::pickle::{self, Id, Node, Pickle};
 use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
@@ -30,7 +30,7 @@ const DEEPEST_WRAPPER: usize = 4;
 const LONGEST_KEY: usize = 512;
 /// Far above what checkpoints have. Values may be shared, so that a small file can spell very many names; this bounds
 /// the memory and the time that it can ask for.
-const MOST_VALUES: usize = 200_000;
+const MAX_VALUES: usize = 200_000;
 
 /// The folder of the zip that holds `data.pkl`, with its slash.
 pub(super) fn prefix(members: &[Member]) -> Option<&str> {
@@ -197,9 +197,10 @@ impl<'a> Reader<'a> {
             ensure!(key.len() <= LONGEST_KEY, "a name of {} bytes", key.len());
             let name = format!("{prefix}{key}");
             ensure!(name.len() <= LONGEST_KEY, "a name of {} bytes", name.len());
-            match self.is_module(value) {
-                true => self.module(value, &format!("{name}."), depth + 1, tensors)?,
-                false => self.add(&name, value, tensors)?,
+            if self.is_module(value) {
+                self.module(value, &format!("{name}."), depth + 1, tensors)?
+            } else {
+                self.add(&name, value, tensors)?
             }
         }
         Ok(())
@@ -226,7 +227,7 @@ impl<'a> Reader<'a> {
 
     fn count(&mut self) -> Result<()> {
         self.found += 1;
-        ensure!(self.found <= MOST_VALUES, "more than {MOST_VALUES} values");
+        ensure!(self.found <= MAX_VALUES, "more than {MAX_VALUES} values");
         Ok(())
     }
 
@@ -301,7 +302,7 @@ impl<'a> Reader<'a> {
             Node::Call { args, .. } => self.args(*args).first().map_or(&[][..], |id| self.args(*id)),
             _ => self.args(id),
         };
-        ensure!(items.len() <= MOST_DIMENSIONS, "{} dimensions", items.len());
+        ensure!(items.len() <= MAX_DIMENSIONS, "{} dimensions", items.len());
         items.iter().map(|id| self.int(*id)).collect()
     }
 

@@ -15,7 +15,7 @@ const LOCATOR64: u32 = 0x0706_4b50;
 const DIRECTORY: u32 = 0x0201_4b50;
 const LOCAL: u32 = 0x0403_4b50;
 /// Deflate packs a byte into no less than this part of a byte: a member that claims more is a bomb.
-const MOST_DEFLATION: usize = 1032;
+const MAX_DEFLATION: usize = 1032;
 
 /// A file in the zip.
 pub(super) struct Member {
@@ -88,7 +88,7 @@ fn member(bytes: &[u8], reader: &mut Cursor) -> Result<Member> {
     };
     let (length, packed) = (usize::try_from(length)?, usize::try_from(packed)?);
     ensure!(deflated || length == packed, "`{name}` is stored, yet its two lengths differ");
-    ensure!(length / MOST_DEFLATION <= packed, "`{name}` claims {length} bytes in {packed}");
+    ensure!(length / MAX_DEFLATION <= packed, "`{name}` claims {length} bytes in {packed}");
     let mut header = Cursor::new(bytes, usize::try_from(local)?);
     ensure!(header.u32()? == LOCAL, "`{name}` is not where the directory says");
     header.take(22)?;

@@ -1,7 +1,15 @@
 //! Affine movements of pixels, in the arithmetic of Pillow's `Geometry.c`.
 
-use super::operation::Filling;
 use crate::data::image::RgbImage;
+
+/// What moved pixels are made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Filling {
+    /// Bicubic; bilinear otherwise.
+    pub bicubic: bool,
+    /// Where the picture has no pixels.
+    pub color: [u8; 3],
+}
 
 /// From a place in the new picture to the one in the old: x' = a x + b y + c, y' = d x + e y + f.
 pub(super) struct Affine(pub [f64; 6]);

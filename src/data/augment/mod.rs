@@ -3,102 +3,29 @@
 mod affine;
 mod color;
 mod crop;
+mod effects;
 mod erase;
 mod mix;
 mod operation;
 mod placement;
 mod rand_augment;
+mod step;
 mod tone;
 
+pub use affine::Filling;
 pub use color::{ColorJitter, Lighting};
 pub use crop::{RandomResizedCrop, Rectangle, ScaleJitter};
+pub use effects::Effects;
 pub use erase::{Erasure, RandomErasing};
 pub use mix::{Mix, Mixture};
-pub use operation::{Filling, Operation, Warp};
+pub use operation::{Operation, Warp};
 pub use rand_augment::RandAugment;
+pub use step::Augment;
+pub(super) use step::validate;
 
 use super::image::{Encoded, RgbImage};
-use super::{Preprocess, Statistics, Stream};
-use crate::torch;
-use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
-use tch::Tensor;
-
-/// One step of the augmentation, done in the order given; in YAML `augment: [random_resized_crop: {}, flip]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Augment {
-    /// Pads every side with zeros (black) by so many pixels and crops the old size anywhere. For images of one size.
-    PadCrop(u32),
-    /// Mirrors every second picture left to right.
-    Flip,
-    /// For images of all sizes, which otherwise take the evaluation's crop.
-    RandomResizedCrop(RandomResizedCrop),
-    ScaleJitter(ScaleJitter),
-    ColorJitter(ColorJitter),
-    RandAugment(RandAugment),
-    /// On normalised pixels, after all steps on bytes.
-    Lighting(Lighting),
-    /// On normalised pixels, after all others.
-    RandomErasing(RandomErasing),
-}
-
-/// What is done to one picture after normalisation.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Effects {
-    /// Added to red, green and blue, where white is 1.
-    pub light: Option<[f32; 3]>,
-    pub erased: Vec<(Rectangle, Erasure)>,
-}
-
-impl Augment {
-    fn is_placement(&self) -> bool {
-        matches!(self, Self::PadCrop(_) | Self::Flip)
-    }
-
-    fn is_crop(&self) -> bool {
-        matches!(self, Self::RandomResizedCrop(_) | Self::ScaleJitter(_))
-    }
-}
-
-/// Checks the steps for images of one size with so many channels, or for pictures of all sizes that become squares.
-///
-/// # Errors
-/// A step that is impossible, or impossible there or for such images.
-pub(super) fn validate(steps: &[Augment], channels: usize, side: Option<usize>) -> Result<()> {
-    for (i, step) in steps.iter().enumerate() {
-        match step {
-            Augment::PadCrop(_) | Augment::Flip => {}
-            Augment::RandomResizedCrop(crop) => crop.validate()?,
-            Augment::ScaleJitter(jitter) => jitter.validate(side.unwrap_or(0))?,
-            Augment::ColorJitter(jitter) => jitter.validate()?,
-            Augment::RandAugment(rand) => rand.validate()?,
-            Augment::Lighting(_) => {}
-            Augment::RandomErasing(erasing) => erasing.validate()?,
-        }
-        let pads = matches!(step, Augment::PadCrop(_));
-        match side {
-            Some(_) => {
-                ensure!(!pads, "`data.augment`: pad_crop is for images of one size; use random_resized_crop");
-                ensure!(i == 0 || !step.is_crop(), "`data.augment`: a crop comes first");
-            }
-            None => {
-                ensure!(
-                    !step.is_crop(),
-                    "`data.augment`: {step:?} is for pictures of all sizes; use pad_crop"
-                );
-                let first = steps[..i].iter().all(Augment::is_placement);
-                ensure!(!pads || first, "`data.augment`: pad_crop comes first, after flip at most");
-                let any_channels = step.is_placement() || matches!(step, Augment::RandomErasing(_));
-                ensure!(
-                    any_channels || channels == 3,
-                    "`data.augment`: {step:?} needs images in colour, and these have {channels} channel(s)"
-                );
-            }
-        }
-    }
-    Ok(())
-}
+use super::{Preprocess, Stream};
+use anyhow::Result;
 
 /// Writes an image of (channels, height, width) into `out`, augmented by the numbers of `stream`.
 pub(super) fn augment_planes(
@@ -183,20 +110,4 @@ fn effects(steps: &[Augment], width: usize, height: usize, stream: &mut Stream) 
         }
     }
     effects
-}
-
-impl Effects {
-    /// Does them to one normalised picture (C, H, W).
-    ///
-    /// # Errors
-    /// Another shape than the effects were drawn for.
-    pub fn apply(&self, image: &Tensor, statistics: &Statistics) -> Result<()> {
-        if let Some(light) = self.light {
-            let light: Vec<f32> = light.iter().zip(&statistics.std).map(|(light, std)| light / std).collect();
-            let light =
-                torch::upload(&Tensor::f_from_slice(&light)?, image.device())?.f_reshape([-1, 1, 1])?;
-            let _lit = image.shallow_clone().f_add_(&light)?;
-        }
-        self.erased.iter().try_for_each(|&(part, mode)| mode.apply(image, part))
-    }
 }

@@ -1,6 +1,6 @@
 //! What is done to the pixels of one picture, with everything random already decided; to the bit as Pillow does it.
 
-use super::affine::Affine;
+use super::affine::{Affine, Filling};
 use super::tone;
 use crate::data::image::RgbImage;
 
@@ -37,15 +37,6 @@ pub enum Warp {
     /// In pixels.
     TranslateX(f64),
     TranslateY(f64),
-}
-
-/// What moved pixels are made of.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Filling {
-    /// Bicubic; bilinear otherwise.
-    pub bicubic: bool,
-    /// Where the picture has no pixels.
-    pub color: [u8; 3],
 }
 
 impl Operation {

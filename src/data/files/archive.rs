@@ -1,6 +1,6 @@
 //! Tar archives mapped into memory: an index of their entries, and the bytes of any of them.
 
-use super::index::Index;
+use super::index::{Entry, Index};
 use anyhow::{Context, Result, ensure};
 use memmap2::Mmap;
 use std::fs::File;
@@ -13,14 +13,6 @@ const BLOCK: u64 = 512;
 pub(super) struct Archive {
     path: PathBuf,
     map: Mmap,
-}
-
-/// A file in an archive.
-pub(super) struct Entry {
-    pub path: String,
-    /// Where its bytes begin in the archive.
-    pub start: u64,
-    pub size: u64,
 }
 
 impl Archive {
@@ -40,7 +32,7 @@ impl Archive {
     /// `a.tar`, `a.tar/1.jpg`. Only headers are read, and of a large archive they are read once.
     ///
     /// # Errors
-    /// An archive that is cut or is none.
+    /// A file that is not a tar archive, or is cut off.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         let index = Index::of(&self.path);
         if let Some(entries) = index.as_ref().and_then(Index::read) {
@@ -48,9 +40,10 @@ impl Archive {
         }
         let mut entries = Vec::new();
         for entry in self.within(0, self.map.len() as u64)? {
-            let inner = match entry.path.ends_with(".tar") {
-                true => self.within(entry.start, entry.size).with_context(|| format!("`{}`", entry.path))?,
-                false => Vec::new(),
+            let inner = if entry.path.ends_with(".tar") {
+                self.within(entry.start, entry.size).with_context(|| format!("`{}`", entry.path))?
+            } else {
+                Vec::new()
             };
             let below = |inner: Entry| Entry { path: format!("{}/{}", entry.path, inner.path), ..inner };
             let inner: Vec<Entry> = inner.into_iter().map(below).collect();

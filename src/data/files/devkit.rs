@@ -1,6 +1,7 @@
 //! The labels of ImageNet-1k's validation pictures, from the development kit of ILSVRC 2012 as downloaded.
 
-use super::{matlab, numbered};
+use super::labels::numbered;
+use super::matlab;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
@@ -11,7 +12,7 @@ const FOLDER: &str = "ILSVRC2012_devkit_t12";
 const GROUND_TRUTH: &str = "data/ILSVRC2012_validation_ground_truth.txt";
 const META: &str = "data/meta.mat";
 /// The kit has less than 10 MB.
-const MOST_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 256 << 20;
 
 /// The class of each validation picture by its number, among `synsets`.
 ///
@@ -24,7 +25,7 @@ pub(super) fn validation_labels(dir: &Path, synsets: &[String]) -> Result<Vec<i6
             let mut bytes = Vec::new();
             File::open(folder.join(name))
                 .context(name.to_owned())?
-                .take(MOST_BYTES)
+                .take(MAX_BYTES)
                 .read_to_end(&mut bytes)?;
             Ok(bytes)
         };
@@ -45,7 +46,7 @@ pub(super) fn validation_labels(dir: &Path, synsets: &[String]) -> Result<Vec<i6
 /// Both files out of the packed kit.
 fn unpack(file: File) -> Result<(Vec<u8>, Vec<u8>)> {
     let (mut truth, mut meta) = (None, None);
-    let reader = MultiGzDecoder::new(BufReader::new(file)).take(MOST_BYTES);
+    let reader = MultiGzDecoder::new(BufReader::new(file)).take(MAX_BYTES);
     for entry in tar::Archive::new(reader).entries()? {
         let mut entry = entry?;
         let wanted = match entry.path()? {

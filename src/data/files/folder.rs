@@ -1,7 +1,10 @@
 //! A folder with a class a sub-folder or a class a tar archive.
 
-use super::archive::{Archive, Entry};
-use super::{DEEPEST, FileSplits, ImageFiles, base, either, is_picture, listing, numbered, walk};
+use super::archive::Archive;
+use super::index::Entry;
+use super::labels::numbered;
+use super::listing::{MAX_DEPTH, base, either, is_picture, listing, walk};
+use super::{FileSplits, ImageFiles};
 use anyhow::{Result, bail, ensure};
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,6 +29,18 @@ pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
     by_class(&either(dir, &["val", "test"])?, Classes::These(&classes(&dir.join("train"))?))
 }
 
+impl ImageFiles {
+    /// A folder with a folder of pictures a class, or a tar archive a class, numbered by their sorted names.
+    ///
+    /// # Errors
+    /// A folder that is missing, or a class without pictures.
+    pub fn in_classes(dir: &Path) -> Result<Self> {
+        let mut files = by_class(dir, Classes::There)?;
+        files.name = dir.display().to_string();
+        Ok(files)
+    }
+}
+
 /// The names of the classes in a folder, sorted.
 pub(super) fn classes(dir: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> =
@@ -38,12 +53,11 @@ pub(super) fn classes(dir: &Path) -> Result<Vec<String>> {
 /// The pictures of a folder, or of a tar archive of tar archives, by class.
 pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
     let mut files = ImageFiles::default();
-    let found = match path.is_dir() {
-        true => Found::Folder(listing(path)?.into_iter().filter_map(class_of).collect()),
-        false => {
-            let archive = Archive::open(path)?;
-            Found::Archive(archive.entries()?, archive)
-        }
+    let found = if path.is_dir() {
+        Found::Folder(listing(path)?.into_iter().filter_map(class_of).collect())
+    } else {
+        let archive = Archive::open(path)?;
+        Found::Archive(archive.entries()?, archive)
     };
     files.classes = match classes {
         Classes::These(classes) | Classes::Among(classes) => classes.to_vec(),
@@ -66,19 +80,18 @@ pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
         Found::Folder(found) => {
             for ((name, packed), number) in found.iter().zip(numbers) {
                 let Some(number) = number else { continue };
-                match packed {
-                    false => walk(&path.join(name), DEEPEST, &mut |dir, pictures| {
+                if *packed {
+                    let archive = Archive::open(&path.join(format!("{name}.tar")))?;
+                    let entries = archive.entries()?;
+                    let archive = files.archive(archive);
+                    for entry in entries.iter().filter(|entry| is_picture(&entry.path)) {
+                        files.push_entry(archive, entry, number)?;
+                    }
+                } else {
+                    walk(&path.join(name), MAX_DEPTH, &mut |dir, pictures| {
                         let folder = files.folder(dir.to_owned());
                         pictures.iter().for_each(|name| files.push_file(folder, name, number));
-                    })?,
-                    true => {
-                        let archive = Archive::open(&path.join(format!("{name}.tar")))?;
-                        let entries = archive.entries()?;
-                        let archive = files.archive(archive);
-                        for entry in entries.iter().filter(|entry| is_picture(&entry.path)) {
-                            files.push_entry(archive, entry, number)?;
-                        }
-                    }
+                    })?
                 }
             }
         }

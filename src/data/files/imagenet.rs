@@ -4,7 +4,8 @@
 
 use super::archive::Archive;
 use super::folder::{Classes, by_class};
-use super::{FileSplits, ImageFiles, devkit, either, first, is_picture, listing};
+use super::listing::{either, first, is_picture, listing};
+use super::{FileSplits, ImageFiles, devkit};
 use crate::data::Stream;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
@@ -106,9 +107,10 @@ fn train_1k(dir: &Path, synsets: &[String]) -> Result<ImageFiles> {
 
 fn val_1k(dir: &Path, synsets: &[String]) -> Result<ImageFiles> {
     let val = either(dir, &["val", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_val"])?;
-    match val.is_dir() && listing(&val)?.iter().any(|(_, is_folder)| *is_folder) {
-        true => by_class(&val, Classes::These(synsets)),
-        false => numbered_pictures(&val, synsets, &devkit::validation_labels(dir, synsets)?),
+    if val.is_dir() && listing(&val)?.iter().any(|(_, is_folder)| *is_folder) {
+        by_class(&val, Classes::These(synsets))
+    } else {
+        numbered_pictures(&val, synsets, &devkit::validation_labels(dir, synsets)?)
     }
 }
 
@@ -120,7 +122,8 @@ fn numbered_pictures(val: &Path, synsets: &[String], labels: &[i64]) -> Result<I
         let label = number.and_then(|number| labels.get(number.checked_sub(1)?)).copied();
         label.with_context(|| format!("{}: `{name}` has no label in the devkit", val.display()))
     };
-    let mut files = ImageFiles { classes: synsets.to_vec(), ..ImageFiles::default() };
+    let mut files = ImageFiles::default();
+    files.classes = synsets.to_vec();
     if val.is_dir() {
         let folder = files.folder(val.to_owned());
         for (name, _) in listing(val)?.iter().filter(|(name, _)| is_picture(name)) {

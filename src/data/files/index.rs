@@ -1,7 +1,6 @@
 //! What is in a large archive, kept beside it: to find that out anew, all of the archive is gone through.
 
-use super::archive::Entry;
-use super::text;
+use super::listing::text;
 use crate::atomic;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -10,8 +9,16 @@ use std::time::UNIX_EPOCH;
 
 /// The entries of smaller archives are found at once.
 const LARGE: u64 = 256 << 20;
-/// A longer index is none.
-const MOST_BYTES: u64 = 8 << 30;
+/// A longer file is not an index.
+const MAX_BYTES: u64 = 8 << 30;
+
+/// A file in an archive.
+pub(super) struct Entry {
+    pub path: String,
+    /// Where its bytes begin in the archive.
+    pub start: u64,
+    pub size: u64,
+}
 
 /// The file of an archive's index.
 pub(super) struct Index {
@@ -31,7 +38,7 @@ impl Index {
 
     /// The entries, if the archive has not changed since they were kept.
     pub fn read(&self) -> Option<Vec<Entry>> {
-        let text = text(&self.path, MOST_BYTES).ok()?;
+        let text = text(&self.path, MAX_BYTES).ok()?;
         let mut lines = text.lines();
         if lines.next()? != self.head {
             return None;

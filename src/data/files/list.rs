@@ -1,11 +1,13 @@
 //! Lists of pictures, a line `path label` each, as Caffe has them.
 
-use super::{FileSplits, ImageFiles, class_names, label, text};
+use super::labels::{class_names, label};
+use super::listing::text;
+use super::{FileSplits, ImageFiles};
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// A longer list is none.
-const MOST_BYTES: u64 = 8 << 30;
+/// A longer file is not a list of pictures.
+const MAX_BYTES: u64 = 8 << 30;
 
 /// `DIR/train.txt` and `DIR/val.txt`; paths are relative to DIR.
 pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
@@ -19,7 +21,7 @@ fn read(dir: &Path, name: &str) -> Result<ImageFiles> {
     let path = dir.join(name);
     let mut files = ImageFiles::default();
     let folder = files.folder(dir.to_owned());
-    for (number, line) in (1..).zip(text(&path, MOST_BYTES)?.lines()) {
+    for (number, line) in (1..).zip(text(&path, MAX_BYTES)?.lines()) {
         if line.trim().is_empty() {
             continue;
         }

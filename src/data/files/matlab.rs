@@ -6,7 +6,7 @@ use std::io::Read;
 
 const HEADER: usize = 128;
 /// No variable that is read here is larger unpacked.
-const MOST_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 256 << 20;
 
 const COMPRESSED: u32 = 15;
 const MATRIX: u32 = 14;
@@ -56,7 +56,7 @@ pub(super) fn structs(file: &[u8], name: &str) -> Result<Vec<Struct>> {
         let mut unpacked = Vec::new();
         let (kind, data) = match kind {
             COMPRESSED => {
-                ZlibDecoder::new(data).take(MOST_BYTES).read_to_end(&mut unpacked)?;
+                ZlibDecoder::new(data).take(MAX_BYTES).read_to_end(&mut unpacked)?;
                 Elements(&unpacked).next()?.context("an empty variable")?
             }
             _ => (kind, data),

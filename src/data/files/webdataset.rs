@@ -1,11 +1,14 @@
 //! WebDataset: tar shards in which files of the same name and different endings make a sample.
 
-use super::archive::{Archive, Entry};
-use super::{CLASSES, FileSplits, ImageFiles, class_names, is_picture, label, listing};
+use super::archive::Archive;
+use super::index::Entry;
+use super::labels::{CLASSES, class_names, label};
+use super::listing::{is_picture, listing};
+use super::{FileSplits, ImageFiles};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
-/// A larger label is none, in bytes.
+/// A larger file is not a label, in bytes.
 const LONGEST_LABEL: u64 = 16 << 20;
 
 /// The shards `*.tar` in `DIR/train` and `DIR/val`, or those in DIR with `train` and `val` in their names.
@@ -21,8 +24,9 @@ pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
     if !dir.join(CLASSES).exists() {
         return Ok(splits(dir)?.test);
     }
-    let test = shards(dir, "val")?;
-    Ok(ImageFiles { classes: class_names(dir, test.labels.iter())?, ..test })
+    let mut test = shards(dir, "val")?;
+    test.classes = class_names(dir, test.labels.iter())?;
+    Ok(test)
 }
 
 fn shards(dir: &Path, half: &str) -> Result<ImageFiles> {
@@ -55,12 +59,11 @@ fn shard(files: &mut ImageFiles, archive: Archive) -> Result<()> {
         let picture = picture.with_context(|| format!("{} has no picture", at()))?;
         found.push((picture, sample_label(&archive, sample).with_context(at)?));
     }
-    let number = files.archives.len() as u32;
+    let number = files.archive(archive);
     for (picture, label) in found {
         files.push_entry(number, picture, label)?;
     }
-    files.archive(archive);
-    files.shards.push(files.len());
+    files.end_shard();
     Ok(())
 }
 
@@ -74,7 +77,7 @@ fn sample_label(archive: &Archive, sample: &[Entry]) -> Result<i64> {
     let text = if let Some(bytes) = read("cls")? {
         String::from_utf8_lossy(bytes).into_owned()
     } else if let Some(bytes) = read("json")? {
-        let json: serde_json::Value = serde_json::from_slice(bytes).context("its .json is none")?;
+        let json: serde_json::Value = serde_json::from_slice(bytes).context("its .json is not JSON")?;
         let value = json.get("label").or_else(|| json.get("cls"));
         value.context("its .json has no `label` and no `cls`")?.to_string()
     } else {

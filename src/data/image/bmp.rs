@@ -1,6 +1,6 @@
 //! BMP of Windows and OS/2: 1 to 32 bits a pixel, with palettes, colour masks and run lengths.
 
-use super::{RgbImage, bounded};
+use super::rgb::{RgbImage, bounded};
 use anyhow::{Context, Result, bail, ensure};
 
 /// The header's values of `compression`.

@@ -3,7 +3,7 @@
 //! The arithmetic and its order are those of Pillow 13's `Resample.c` (Jeffrey A. Clark and contributors, MIT-CMU).
 
 use super::convolve::Kernels;
-use super::{RgbImage, bounded, within};
+use super::rgb::{RgbImage, bounded, within};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;

@@ -1,7 +1,7 @@
 //! AlexNet over two devices (the paper's section 3.2): each has half of every layer's channels, and the halves meet in
 //! the layers of one group.
 
-use super::{Config, ConvLayer, FIELD, RESPONSE_NORM, ResponseNorm};
+use super::config::{Config, ConvLayer, FIELD, RESPONSE_NORM, ResponseNorm};
 use crate::models::net::Net;
 use crate::nn::{
     Activation, Conv2d, Dropout, Layer, Linear, LocalResponseNorm, MaxPool2d, Path, adaptive_avg_pool,
@@ -78,9 +78,10 @@ impl Stage {
     }
 
     fn forward(&self, x: &Halves, devices: [Option<Device>; 2], train: bool) -> Result<Halves> {
-        let seen = match self.meets {
-            true => Halves([x.gather(devices[0])?, x.gather(devices[1])?]),
-            false => x.map(|half| Ok(half.shallow_clone()))?,
+        let seen = if self.meets {
+            Halves([x.gather(devices[0])?, x.gather(devices[1])?])
+        } else {
+            x.map(|half| Ok(half.shallow_clone()))?
         };
         let half = |i: usize| self.halves[i].forward_act(&seen.0[i], Activation::Relu, train);
         let mut y = Halves([half(0)?, half(1)?]);

@@ -1,6 +1,6 @@
 //! Attention within windows, and across the whole map by a grid.
 
-use super::{Config, INIT};
+use super::config::{Config, INIT};
 use crate::nn::{
     DropPath, FeedForward, Init, Layer, LayerNorm, Linear, Mlp, Path, biased_attention, join_heads,
     relative_position_bias, relative_position_index, split_heads,
@@ -43,12 +43,11 @@ impl Layer for RelativeAttention {
         let qkv = self.to_qkv.forward(&x.f_flatten(0, -3)?, train)?;
         let qkv = split_heads(&qkv, 3, self.heads)?;
         // The meta device needs no more than shapes.
-        let bias = match torch::is_meta(x)? {
-            true => None,
-            false => {
-                let (table, index) = (&self.relative_position_bias_table, &self.relative_position_index);
-                Some(relative_position_bias(table, index)?)
-            }
+        let bias = if torch::is_meta(x)? {
+            None
+        } else {
+            let (table, index) = (&self.relative_position_bias_table, &self.relative_position_index);
+            Some(relative_position_bias(table, index)?)
         };
         let channels = size.last().copied().unwrap_or(1);
         // All channels, not only a head's, as torchvision has it.

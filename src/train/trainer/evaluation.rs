@@ -1,47 +1,45 @@
 //! The passes over the test images.
 
-use super::Trainer;
-use crate::train::config::Precision;
-use crate::train::run::Event;
+use super::network::Network;
+use crate::data::Loader;
+use crate::train::{Event, Precision};
 use anyhow::Result;
 use tch::{Kind, Reduction, Tensor};
 
-impl Trainer<'_> {
-    /// Mean cross-entropy and percent of right answers on the test images.
-    pub(super) fn evaluate(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
-        let _no_grad = tch::no_grad_guard();
-        // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
-        if self.config.train.precision != Precision::Bfloat16 {
-            self.store.freeze(Kind::Float);
-        }
-        let outcome = self.evaluate_all(observe);
-        self.store.thaw();
-        outcome
+/// Mean cross-entropy and percent of right answers on the test images.
+pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
+    let _no_grad = tch::no_grad_guard();
+    // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
+    if network.precision != Precision::Bfloat16 {
+        network.store.freeze(Kind::Float);
     }
+    let outcome = evaluate_all(network, test, observe);
+    network.store.thaw();
+    outcome
+}
 
-    fn evaluate_all(&self, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
-        // Summed on the device, as in training.
-        let zero = || Tensor::f_zeros([1], (Kind::Double, self.device));
-        let (mut loss, mut correct, mut images) = (zero()?, zero()?, 0.0);
-        for batch in self.test.epoch(0, 0) {
-            let batch = batch?;
-            batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
-            if batch.labels.numel() == 0 {
-                continue;
-            }
-            let (pixels, labels) = self.to_device(&batch)?;
-            let logits = self.forward(&pixels, false)?;
-            let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
-            let _summed = loss.f_add_(&sum)?;
-            let _summed = correct.f_add_(&count_correct(&logits, &labels)?)?;
-            images += labels.size()[0] as f64;
+fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
+    // Summed on the device, as in training.
+    let zero = || Tensor::f_zeros([1], (Kind::Double, network.device));
+    let (mut loss, mut correct, mut images) = (zero()?, zero()?, 0.0);
+    for batch in test.epoch(0, 0) {
+        let batch = batch?;
+        batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
+        if batch.labels.numel() == 0 {
+            continue;
         }
-        let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
-        Ok((loss / images, 100.0 * correct / images))
+        let (pixels, labels) = network.input(&batch)?;
+        let logits = network.forward(&pixels, false)?;
+        let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
+        let _summed = loss.f_add_(&sum)?;
+        let _summed = correct.f_add_(&count_correct(&logits, &labels)?)?;
+        images += labels.size()[0] as f64;
     }
+    let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
+    Ok((loss / images, 100.0 * correct / images))
 }
 
 /// How many rows of `logits` have their maximum at the label: a float64 scalar on the device.
-pub(super) fn count_correct(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+pub fn count_correct(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     Ok(logits.f_argmax(1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Double)?)
 }

@@ -18,9 +18,9 @@ const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 /// The revision of a repository that is fetched.
 const REVISION: &str = "main";
 /// No file of weights is larger, in bytes; bounds what a server can make us write where it tells no size.
-const MOST_BYTES: u64 = 1 << 36;
+const MAX_BYTES: u64 = 1 << 36;
 /// A repository that moved answers with the address of the next; so many are followed.
-const MOST_MOVES: usize = 5;
+const MAX_MOVES: usize = 5;
 
 /// Where weights come from and where they are kept. Not `Debug`: the token stays out of logs.
 #[derive(Clone)]
@@ -97,7 +97,7 @@ impl Hub {
             return Ok(fetched);
         }
         let part = self.checkpoints.join(format!("{name}.part"));
-        let download = Download { url, token: None, part, to: to.clone(), most_bytes: MOST_BYTES };
+        let download = Download { url, token: None, part, to: to.clone(), max_bytes: MAX_BYTES };
         let sha256 = run(&download, sha256, progress).map_err(|e| Error::from(e).context(by_hand()))?;
         // Whoever waits for the lock finds the file.
         fs::remove_file(&lock)?;
@@ -131,7 +131,7 @@ impl Hub {
                     token: self.token_for(&remote.url),
                     part: blobs.join(format!("{}.incomplete", remote.etag)),
                     to: blob,
-                    most_bytes: remote.size.unwrap_or(MOST_BYTES),
+                    max_bytes: remote.size.unwrap_or(MAX_BYTES),
                 };
                 let sha256 =
                     run(&download, published, progress).map_err(|e| Error::from(e).context(by_hand()))?;
@@ -166,7 +166,7 @@ impl Hub {
     /// Asks the hub for a file's name, commit and size.
     fn ask(&self, mut url: String) -> Result<Remote, Failure> {
         let client = download::client();
-        for _ in 0..MOST_MOVES {
+        for _ in 0..MAX_MOVES {
             let mut request = client.head(&url).config().max_redirects(0).build();
             if let Some(token) = self.token_for(&url) {
                 request = request.header("Authorization", format!("Bearer {token}"));
@@ -189,7 +189,7 @@ impl Hub {
                 None => return Ok(remote(url, response.headers())?),
             }
         }
-        Err(anyhow!("{url}: redirected more than {MOST_MOVES} times").into())
+        Err(anyhow!("{url}: redirected more than {MAX_MOVES} times").into())
     }
 
     /// The whole address of a redirect that stays on the endpoint's host.

@@ -48,7 +48,7 @@ pub(super) struct Pickle {
 
 /// More opcodes than any checkpoint has (a tensor takes some forty). Every opcode keeps a bounded amount of memory beside
 /// the text it carries, so this bounds the memory that a hostile file can ask for.
-const MOST_STEPS: usize = 5_000_000;
+const MAX_STEPS: usize = 5_000_000;
 
 /// Reads one pickle from the beginning of `bytes`.
 ///
@@ -56,13 +56,13 @@ const MOST_STEPS: usize = 5_000_000;
 /// A name that is not allowed, an opcode out of place, a cut end; the message has the byte position.
 pub(super) fn read(bytes: &[u8]) -> Result<Pickle> {
     let mut machine = Machine { input: Cursor::new(bytes, 0), ..Machine::default() };
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let at = machine.input.at;
         if let Some(root) = machine.step().with_context(|| format!("pickle, byte {at}"))? {
             return Ok(Pickle { nodes: machine.nodes, root, length: machine.input.at });
         }
     }
-    bail!("a pickle of more than {MOST_STEPS} opcodes is no state_dict")
+    bail!("a pickle of more than {MAX_STEPS} opcodes is no state_dict")
 }
 
 #[derive(Default)]

@@ -1,10 +1,8 @@
 //! The head of a JPEG file: its markers up to the compressed data (ITU T.81, annex B).
 
 use super::huffman::Table;
-use crate::data::image::bounded;
-
-/// Samples a side of a block.
-pub const BLOCK: usize = 8;
+use super::idct::BLOCK;
+use crate::data::image::rgb::bounded;
 
 /// A picture of 8 bits in gray or YCbCr whose one scan is Huffman-coded from top to bottom.
 pub struct Frame {

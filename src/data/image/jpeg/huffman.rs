@@ -1,6 +1,6 @@
 //! Huffman codes of JPEG (ITU T.81, annexes C and F.2).
 
-use super::frame::BLOCK;
+use super::idct::BLOCK;
 use std::sync::Arc;
 
 /// Bits that are looked up at once; longer codes are rare.

@@ -1,6 +1,6 @@
 //! Any JPEG by libjpeg, with the options that Pillow leaves it.
 
-use crate::data::image::{RgbImage, bounded};
+use crate::data::image::rgb::{RgbImage, bounded};
 use anyhow::{Result, bail};
 use mozjpeg::{ColorSpace, Decompress};
 use std::io::{self, BufRead, Read};
