@@ -26,6 +26,39 @@ pub enum Remedy {
     Classes(Option<usize>),
 }
 
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The keys that lead to it from the root of a run's configuration, as far as they are known.
+    pub keys: Vec<String>,
+    /// Whether the last key itself is wrong, and not its value.
+    pub unknown: bool,
+    pub message: String,
+}
+
+impl Invalid {
+    /// The value at a path of keys such as `train.epochs` is wrong; reads "`train.epochs`: 0 trains nothing".
+    pub(crate) fn value(path: &str, message: impl fmt::Display) -> Self {
+        let keys = path.split('.').map(str::to_owned).collect();
+        Self { keys, unknown: false, message: format!("`{path}`: {message}") }
+    }
+
+    /// The place that an error carries, if any, and the whole of what it says.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        let (keys, unknown) = match error.downcast_ref::<Self>() {
+            Some(Self { keys, unknown, .. }) => (keys.clone(), *unknown),
+            None => (Vec::new(), false),
+        };
+        Self { keys, unknown, message: brief(error) }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.0)
@@ -51,6 +84,7 @@ impl fmt::Display for Remedy {
     }
 }
 
+impl std::error::Error for Invalid {}
 impl std::error::Error for Usage {}
 impl std::error::Error for Interrupted {}
 impl std::error::Error for Remedy {}

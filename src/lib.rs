@@ -1,9 +1,12 @@
 //! Vision models, pretrained weights, data sets and scaling experiments over libtorch.
 //!
 //! A YAML file ([`yaml`]) spells a run or an [`experiment`]: [`models`] made of [`nn`] layers, with [`weights`] from
-//! files, meet [`data`]; [`train`] leaves a run directory, [`evaluate`] tests by the papers' protocols, and [`report`]
-//! tells what came out. Below all of it, [`torch`] has what tch lacks; above it, a [`Classifier`] is a model with its
-//! weights, ready for pictures.
+//! files, meet [`data`]; [`train`] leaves a run directory that [`tensorboard`] can show, [`evaluate`] tests by the papers'
+//! protocols, and [`report`] tells what came out. Below all of it, [`torch`] has what tch lacks; above it, a
+//! [`Classifier`] is a model with its weights, ready for images.
+//!
+//! The modules below stand in the order in which they may use each other: each uses only those above it, and the files
+//! of a module form no circle.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -20,19 +23,34 @@
 //! # }
 //! ```
 
+// In the order in which they may use each other: each uses only those above it, first of all the files beside this one.
+// `tests/layout.rs` holds them to it.
+
+mod error;
+
+mod atomic;
+
+pub mod machine;
+
+pub mod statistics;
+
+mod download;
+
 pub mod torch;
 
 pub mod nn;
 
 pub mod models;
 
-pub mod weights;
+pub mod yaml;
 
 pub mod data;
 
+pub mod weights;
+
 pub mod evaluate;
 
-pub mod yaml;
+pub mod tensorboard;
 
 pub mod train;
 
@@ -42,15 +60,9 @@ pub mod report;
 
 pub mod classifier;
 
-pub mod machine;
-
-mod atomic;
-mod download;
-mod error;
-
 pub use classifier::Classifier;
 pub(crate) use error::nearest;
-pub use error::{Interrupted, Remedy, Usage, brief};
+pub use error::{Interrupted, Invalid, Remedy, Usage, brief};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind};
 use tchvision::torch::device;
+use tchvision::yaml::ConfigError;
 use tchvision::{Interrupted, Remedy, Usage, brief};
 
 /// The exit code that asks to run the same command again to go on.
@@ -50,7 +51,7 @@ fn code(outcome: Result<()>) -> u8 {
         return TRY_AGAIN;
     }
     eprintln!("error: {}{}", brief(&error), error.downcast_ref().map_or(String::new(), flag));
-    if error.is::<Usage>() { 2 } else { 1 }
+    if error.is::<Usage>() || error.is::<ConfigError>() { 2 } else { 1 }
 }
 
 /// The flag by which what mends an error is chosen.

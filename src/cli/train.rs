@@ -33,8 +33,7 @@ pub fn run(args: Args) -> Result<()> {
     let overrides = args.overrides.iter().map(|text| Override::new(text)).collect::<Result<_>>()?;
     let document = Document::read(&args.run, overrides)?;
     let config: RunConfig = document.parse()?;
-    let checked = config.validate().and_then(|()| config.model.resolve()?.count_parameters());
-    checked.map_err(|error| document.blame(&[], &error))?;
+    config.validate().and_then(|()| config.model.check()).map_err(|error| document.locate(&[], &error))?;
     let name = args.run.file_stem().unwrap_or_default();
     let dir = args.out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     let stop = signals()?;

@@ -3,6 +3,7 @@
 use super::image::Interpolation;
 use super::{Augment, CropMode, FileSplits, Mix, Pictures, Preprocess, Splits, Statistics};
 use super::{files, load, root, shape};
+use crate::Invalid;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map_recursive;
@@ -69,10 +70,12 @@ impl DataConfig {
     /// # Errors
     /// An unknown data set, or an image size that is missing or out of range.
     pub fn shape(&self) -> Result<([i64; 3], i64)> {
-        if let Some(classes) = files::classes(&self.dataset, &self.root())? {
+        let keys = || ["data", "dataset"].map(str::to_owned).into();
+        let invalid = |error| Invalid { keys: keys(), ..Invalid::of(&error) };
+        if let Some(classes) = files::classes(&self.dataset, &self.root()).map_err(invalid)? {
             return Ok((self.resized([3, self.side()?, self.side()?])?, classes));
         }
-        let (images, classes) = shape(&self.dataset, &self.root())?;
+        let (images, classes) = shape(&self.dataset, &self.root()).map_err(invalid)?;
         Ok((self.resized(images)?, classes))
     }
 
@@ -82,17 +85,16 @@ impl DataConfig {
     /// An image size out of range.
     pub fn resized(&self, images: [i64; 3]) -> Result<[i64; 3]> {
         let Some(size) = self.image_size else { return Ok(images) };
-        ensure!((1..=4096).contains(&size), "`data.image_size`: {size} is not between 1 and 4096");
+        let message = format!("{size} is not between 1 and 4096");
+        ensure!((1..=4096).contains(&size), Invalid::value("data.image_size", message));
         Ok([images[0], size, size])
     }
 
     /// The size to which images of any size are resized.
     fn side(&self) -> Result<i64> {
         self.image_size.with_context(|| {
-            format!(
-                "`data.image_size` is missing; the images of {} need it, as they differ in size",
-                self.dataset
-            )
+            let message = format!("missing; the images of {} need it, as they differ in size", self.dataset);
+            Invalid::value("data.image_size", message)
         })
     }
 
@@ -117,33 +119,26 @@ impl DataConfig {
             [("mean", &self.mean, &mut statistics.mean), ("std", &self.std, &mut statistics.std)]
         {
             if let Some(values) = given {
-                ensure!(
-                    values.len() == channels,
-                    "`data.{key}`: {} values for {channels} channels",
-                    values.len()
-                );
+                let message = format!("{} values for {channels} channels", values.len());
+                ensure!(values.len() == channels, Invalid::value(&format!("data.{key}"), message));
                 used.clone_from(values);
             }
         }
-        ensure!(
-            statistics.std.iter().all(|&std| std > 0.0),
-            "`data.std`: {:?} is not positive",
-            statistics.std
-        );
+        let message = format!("{:?} is not positive", statistics.std);
+        ensure!(statistics.std.iter().all(|&std| std > 0.0), Invalid::value("data.std", message));
         for (key, count, set, seed) in
             [("train", self.train, &mut train, seed), ("test", self.test, &mut test, 0)]
         {
             if let Some(count) = count {
                 let has = set.len();
-                ensure!((1..=has).contains(&count), "`data.{key}`: {count} is not between 1 and {has}");
+                let message = format!("{count} is not between 1 and {has}");
+                ensure!((1..=has).contains(&count), Invalid::value(&format!("data.{key}"), message));
                 set.sample(count, seed);
             }
         }
         self.mix.as_ref().map_or(Ok(()), Mix::validate)?;
-        ensure!(
-            !self.mean_image || self.mean.is_none(),
-            "`data.mean_image` and `data.mean` exclude each other; remove one"
-        );
+        let message = "it and `data.mean` exclude each other; remove one";
+        ensure!(!self.mean_image || self.mean.is_none(), Invalid::value("data.mean_image", message));
         Ok((train, test, statistics))
     }
 
@@ -163,7 +158,8 @@ impl DataConfig {
         }
         let input = self.resized([3, self.side()?, self.side()?])?;
         let crop_pct = self.crop_pct.unwrap_or(0.875);
-        ensure!((0.1..=1.0).contains(&crop_pct), "`data.crop_pct`: {crop_pct} is not between 0.1 and 1");
+        let message = format!("{crop_pct} is not between 0.1 and 1");
+        ensure!((0.1..=1.0).contains(&crop_pct), Invalid::value("data.crop_pct", message));
         let three = |values: &[f32]| std::array::from_fn(|i| f64::from(values[i]));
         Ok(Some(Preprocess {
             input,

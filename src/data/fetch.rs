@@ -289,7 +289,9 @@ mod tests {
         let wrong = serve(vec![Answer::WrongBytes; 4]);
         let missing = serve(vec![Answer::Status(404); 4]);
         let error = format!("{:#}", fetch_all(&[&wrong, &missing], root.path()).unwrap_err());
-        for part in ["the checksum is", "status 404", "put them there by hand, or name a folder that has them"] {
+        for part in
+            ["the checksum is", "status 404", "put them there by hand, or name a folder that has them"]
+        {
             assert!(error.contains(part), "{part:?} is not in {error:?}");
         }
         assert_eq!(fs::read_dir(root.path().join("mnist")).unwrap().count(), 0);

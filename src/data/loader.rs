@@ -2,7 +2,7 @@
 
 use super::augment::{self, Effects};
 use super::image::Encoded;
-use super::{Augment, Dataset, ImageFiles, Images, Preprocess, Statistics, Stream};
+use super::{Augment, Dataset, Images, Pictures, Preprocess, Statistics, Stream, normalise};
 use crate::{locked, machine, torch};
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
@@ -56,63 +56,6 @@ impl LoaderConfig {
             fill: [0; 3],
             workers: None,
             pinned: false,
-        }
-    }
-}
-
-/// The images of a loader.
-pub enum Pictures {
-    Memory(Dataset),
-    Files(ImageFiles),
-}
-
-impl Pictures {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels().len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.labels().is_empty()
-    }
-
-    /// One class per image, below `classes().len()`.
-    pub fn labels(&self) -> &[i64] {
-        match self {
-            Self::Memory(dataset) => &dataset.labels,
-            Self::Files(files) => &files.labels,
-        }
-    }
-
-    pub fn classes(&self) -> &[String] {
-        match self {
-            Self::Memory(dataset) => &dataset.classes,
-            Self::Files(files) => &files.classes,
-        }
-    }
-
-    /// Images per class.
-    pub fn label_counts(&self) -> Vec<usize> {
-        super::label_counts(self.labels(), self.classes().len())
-    }
-
-    /// The indices in the order of one epoch, decided by (seed, epoch).
-    fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
-        match self {
-            Self::Files(files) => files.order(seed, epoch),
-            Self::Memory(dataset) => {
-                let mut order: Vec<usize> = (0..dataset.images.count).collect();
-                Stream::new(seed, "order", epoch, 0).shuffle(&mut order);
-                order
-            }
-        }
-    }
-
-    /// Keeps the first `count` images of a shuffle seeded by `seed`.
-    pub(super) fn sample(&mut self, count: usize, seed: u64) {
-        match self {
-            Self::Memory(dataset) => *dataset = dataset.sample(count, seed),
-            Self::Files(files) => files.sample(count, seed),
         }
     }
 }
@@ -410,40 +353,4 @@ impl Batches {
         let skipped = new.map(|(index, reason)| Skipped { name: self.shared.title(index), reason }).collect();
         Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })
     }
-}
-
-/// Normalised images (N, C, H, W) as a network takes them: of this height and width, in channels_last order.
-///
-/// # Errors
-/// Tensors of another shape.
-pub(crate) fn fitted(images: &Tensor, [height, width]: [i64; 2]) -> Result<Tensor> {
-    if images.size()[2..] == [height, width] {
-        return torch::channels_last(images);
-    }
-    torch::channels_last(&images.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?)
-}
-
-/// `(x / 255 − mean) / std` of uint8 images (N, C, H, W), as float32 on the device. The bytes are copied
-/// there and converted on it.
-///
-/// # Errors
-/// Images whose channels, or size if there is a mean image, differ from those of the statistics.
-pub fn normalise(images: &Tensor, statistics: &Statistics, device: Device) -> Result<Tensor> {
-    let Statistics { mean, std } = statistics;
-    let scale: Vec<f32> = std.iter().map(|std| 1.0 / (255.0 * std)).collect();
-    // One mean per channel, or one per pixel.
-    let plane = (mean.len() / std.len().max(1)).max(1);
-    let shift = mean.chunks(plane).zip(std).flat_map(|(mean, std)| mean.iter().map(move |mean| -mean / std));
-    let shift: Vec<f32> = shift.collect();
-    if plane == 1 && device == Device::Cpu {
-        return torch::scaled(images, &scale, &shift);
-    }
-    let on_device = |values: &[f32], shape: &[i64]| -> Result<Tensor> {
-        Ok(torch::upload(&Tensor::f_from_slice(values)?, device)?.f_reshape(shape)?)
-    };
-    let size = images.size();
-    let shape = if plane == 1 { [1, -1, 1, 1] } else { [1, size[1], size[2], size[3]] };
-    let mut pixels = torch::upload(images, device)?.f_to_kind(Kind::Float)?;
-    let mut pixels = pixels.f_mul_(&on_device(&scale, &[1, -1, 1, 1])?)?;
-    Ok(pixels.f_add_(&on_device(&shift, &shape)?)?)
 }

@@ -1,7 +1,7 @@
 //! The data sets known by name.
 
 use super::cifar::{self, CIFAR10, CIFAR100};
-use super::{Splits, files, idx};
+use super::{Dataset, Splits, files, idx};
 use crate::nearest;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
@@ -200,7 +200,7 @@ pub fn load(name: &str, root: &Path) -> Result<Splits> {
         let classes =
             if train.classes.len() >= test.classes.len() { &train.classes } else { &test.classes }.clone();
         test.classes.clone_from(&classes);
-        anyhow::Ok(Splits { train: super::Dataset { classes, ..train }, test })
+        anyhow::Ok(Splits { train: Dataset { classes, ..train }, test })
     };
     if let Some(folder) = name.strip_prefix("idx:") {
         return idx(name, Path::new(folder), &[]);

@@ -1,14 +1,17 @@
 //! The results of an experiment, one row a variant.
 
-use super::plan::{Experiment, Plan, Trial, pairs, picks};
+use super::metric::{Cost, Metric};
+use super::plan::Plan;
 use super::printed::Figures;
-use super::run::trial_dir;
-use super::spec::{Cost, Metric, ReportSpec};
-use super::status::{State, TrialStatus, epochs, result, status};
+use super::setting::{Settings, pairs, picks};
+use super::source::Experiment;
+use super::spec::ReportSpec;
+use super::status::{State, TrialStatus, status};
+use super::trial::Trial;
+use crate::statistics::{mean, std};
 use crate::train::{EpochMetrics, RunResult};
 use anyhow::Result;
 use serde::Serialize;
-use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Everything a report says.
@@ -34,8 +37,8 @@ pub struct Answer {
 pub struct Row {
     /// For people, such as `cardinality 4`.
     pub label: String,
-    pub variant: Map<String, Value>,
-    pub solved: Map<String, Value>,
+    pub variant: Settings,
+    pub solved: Settings,
     pub params: u64,
     pub macs: u64,
     pub activations: u64,
@@ -72,10 +75,10 @@ fn row(trials: &[Trial], report: &ReportSpec, dir: &Path) -> Result<Row> {
     let first = &trials[0];
     let (mut results, mut curves) = (Vec::new(), Vec::new());
     for trial in trials {
-        let dir = trial_dir(dir, trial);
-        if let Some(result) = result(&dir)? {
+        let run = trial.run_dir(dir);
+        if let Some(result) = run.result()? {
             results.push(result);
-            curves.push(epochs(&dir)?);
+            curves.push(run.epochs()?);
         }
     }
     let paper = report.paper.0.iter().find(|(wanted, _)| picks(&first.variant, &pairs(wanted)));
@@ -120,16 +123,8 @@ impl Row {
         mean(&self.values(metric))
     }
 
-    /// The standard deviation of a sample over the seeds (n − 1); `None` below two trials.
+    /// The standard deviation over the seeds; `None` below two trials.
     pub fn std(&self, metric: Metric) -> Option<f64> {
-        let values = self.values(metric);
-        let mean = mean(&values).filter(|_| values.len() > 1)?;
-        let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
-        Some((squares / (values.len() - 1) as f64).sqrt())
+        std(&self.values(metric))
     }
-}
-
-/// The mean; `None` of nothing.
-pub(crate) fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

@@ -1,15 +1,15 @@
 //! Variants of equal cost: one knob of the model is solved for it.
 
-use super::plan::text;
+use super::metric::Cost;
 use super::planner::Planner;
-use super::spec::{Cost, Knobs, Match, Target};
+use super::setting::{Settings, text};
+use super::spec::{Knobs, Match, Target};
 use super::variant::{self, Variant};
 use crate::models::Complexity;
 use crate::nearest;
 use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
 use anyhow::{Context, Result, ensure};
-use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 
 /// The setting of a knob that comes nearest to the target.
@@ -28,8 +28,8 @@ impl Solution {
 
 /// The knob of compound scaling.
 const PHI: &str = "scale.phi";
-/// No knob is searched beyond this.
-const LARGEST: f64 = (1u64 << 24) as f64;
+/// The largest value that a knob is tried at.
+const MAX_KNOB: f64 = (1u64 << 24) as f64;
 /// How close a fractional knob is solved before it is rounded.
 const RESOLUTION: f64 = 1e-7;
 
@@ -39,7 +39,7 @@ const RESOLUTION: f64 = 1e-7;
 /// and its neighbours are tried. `None` is returned when no setting makes a model, or `start` is no number.
 fn solve(start: &Value, target: u64, mut cost: impl FnMut(&Value) -> Option<u64>) -> Option<Solution> {
     let integer = start.is_i64() || start.is_u64();
-    let start = start.as_f64()?.clamp(if integer { 1.0 } else { RESOLUTION }, LARGEST);
+    let start = start.as_f64()?.clamp(if integer { 1.0 } else { RESOLUTION }, MAX_KNOB);
     let value = |x: f64| if integer { Value::from(x as i64) } else { Value::from(x) };
     let mut best: Option<Solution> = None;
     let mut at = |x: f64| {
@@ -55,13 +55,13 @@ fn solve(start: &Value, target: u64, mut cost: impl FnMut(&Value) -> Option<u64>
     let step = |x: f64| if integer { x + 1.0 } else { x * 1.01 };
     let mut near = |x: f64| {
         let candidates = std::iter::successors(Some(x), |&x| Some(step(x))).take(64);
-        candidates.take_while(|&x| x <= LARGEST).find_map(|x| Some((x, at(x)?)))
+        candidates.take_while(|&x| x <= MAX_KNOB).find_map(|x| Some((x, at(x)?)))
     };
     let first = near(start)?;
     let up = near(step(first.0));
     let rises = up.is_none_or(|(_, cost)| cost >= first.1);
     let over = |cost: u64| (cost > target) == rises;
-    // A setting on each side of the target, as far as there is one.
+    // A setting on each side of the target, where there is one.
     let (mut low, mut high) = (first.0, first.0);
     while let Some((x, cost)) = near(high) {
         high = x;
@@ -80,7 +80,7 @@ fn solve(start: &Value, target: u64, mut cost: impl FnMut(&Value) -> Option<u64>
     let close = |low: f64, high: f64| {
         if integer { high - low <= 1.0 } else { high - low <= RESOLUTION * high }
     };
-    high = high.min(LARGEST);
+    high = high.min(MAX_KNOB);
     while !close(low, high) {
         let middle = (low + high) / 2.0;
         let middle = if integer { middle.floor() } else { middle };
@@ -163,32 +163,32 @@ impl Planner<'_> {
         matching: &Match,
         cost: Cost,
         target: u64,
-    ) -> Result<Map<String, Json>> {
+    ) -> Result<Settings> {
         let by = match &matching.by {
             Knobs::One(path) => path,
             Knobs::Named(knobs) => {
                 let named = knobs.0.iter().find(|(name, _)| Some(name.as_str()) == variant.name());
-                let Some((_, path)) = named else { return Ok(Map::new()) };
+                let Some((_, path)) = named else { return Ok(Settings::new()) };
                 path
             }
         };
         // Sets the knob in a trial's value and returns all that was set: φ turns three others.
-        let set = |value: &mut Value, setting: &Value| -> Result<Map<String, Json>> {
+        let set = |value: &mut Value, setting: &Value| -> Result<Settings> {
             let mut settings = if by == PHI {
                 self.scaled(&variant.clone().set(PHI, setting.clone(), &["match", "by"]), value)?
             } else {
                 set_path(value, &by.split('.').collect::<Vec<_>>(), setting.clone())?;
-                Map::new()
+                Settings::new()
             };
             settings.insert(by.clone(), serde_json::to_value(setting)?);
             Ok(settings)
         };
-        let start = if by == PHI { 1.0.into() } else { self.knob(&yaml::from_value(value.clone())?, by)? };
+        let start = if by == PHI { 1.0.into() } else { self.knob(&yaml::from_value(value)?, by)? };
         let solved = solve(&start, target, |setting| {
             let mut trial = value.clone();
             set(&mut trial, setting).ok()?;
-            let config = yaml::from_value::<RunConfig>(trial).ok()?;
-            Some(cost.of(&self.cost(&config).ok()?))
+            let config = yaml::from_value::<RunConfig>(&trial).ok()?;
+            Some(cost.of(&self.costs.of(&config).ok()?))
         });
         let solved = solved
             .with_context(|| format!("no setting of `{by}` makes a model"))

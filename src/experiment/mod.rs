@@ -1,31 +1,43 @@
 //! Experiments: a question in YAML becomes a plan of trials, the trials run, their results become the answer.
 //!
-//! `spec` (the YAML; `space`: what varies) → `plan` (`variant`s become trials in the `planner`: drawn by `sampling`, turned by
-//! `scaling`, of equal cost by `matching`) → `run` (one process a trial) → `collect`.
+//! `source` (the file) holds a `spec` (its YAML; `space`: what varies) → `plan` (`variant`s become `trials`: drawn by
+//! `sampling`, turned by `scaling`, of equal cost by `matching`, over what the `planner` knows) → `run` (a `pool` of
+//! processes, one a trial) → `status`, `collect`.
 
+mod choices;
 mod collect;
+mod costs;
 mod formula;
 mod halving;
 mod matching;
+mod metric;
 mod plan;
 mod planner;
+mod pool;
 mod printed;
 mod run;
 mod sampling;
 mod scaling;
+mod setting;
+mod source;
 mod space;
 mod spec;
 mod status;
+mod trial;
+mod trials;
 mod variant;
 
-pub(crate) use collect::mean;
 pub use collect::{Answer, Row, collect};
 pub use formula::Formula;
 pub use halving::Halving;
-pub use plan::{Experiment, Plan, Trial};
-pub(crate) use plan::{label, last, shown, text};
+pub use metric::{Cost, Metric};
+pub use plan::Plan;
+pub use pool::{RunOptions, TrialEvent};
 pub use printed::{Figures, Printed};
-pub use run::{Failure, Outcome, RunOptions, TrialEvent, run};
+pub use run::{Failure, Outcome, run};
+pub(crate) use setting::{label, last, shown, text};
+pub use source::Experiment;
 pub use space::{Between, Dimension, Draw, Named, Ordered, Sample, Scale, Search, Values, Within};
-pub use spec::{Cost, Knobs, Match, Metric, ReportSpec, Spec, Target, X};
+pub use spec::{Knobs, Match, ReportSpec, Spec, Target, X};
 pub use status::{State, TrialStatus, status};
+pub use trial::Trial;

@@ -1,6 +1,6 @@
 //! A paper's own figures, as it prints them.
 
-use super::spec::Cost;
+use super::metric::Cost;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;

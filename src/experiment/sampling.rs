@@ -1,8 +1,8 @@
 //! Variants drawn at random until enough of them cost what they may.
 
+use super::metric::Cost;
 use super::planner::Planner;
 use super::space::Sample;
-use super::spec::Cost;
 use super::variant::Variant;
 use crate::brief;
 use crate::data::Stream;
@@ -43,9 +43,10 @@ impl Planner<'_> {
             let drawn = (next..draws.min(next + some)).map(|index| Self::draw(sample, index));
             let new: Vec<Variant> = drawn.filter(|cell| ids.insert(cell.id())).collect();
             let configs: Vec<Result<RunConfig>> =
-                new.par_iter().map(|cell| yaml::from_value(self.assigned(cell)?)).collect();
+                new.par_iter().map(|cell| yaml::from_value(&self.assigned(cell)?)).collect();
             let configs = configs.into_iter().collect::<Result<Vec<_>>>()?;
-            let costs: Vec<Result<Complexity>> = configs.par_iter().map(|config| self.cost(config)).collect();
+            let costs: Vec<Result<Complexity>> =
+                configs.par_iter().map(|config| self.costs.of(config)).collect();
             for (cell, cost) in new.into_iter().zip(costs) {
                 match cost {
                     Ok(cost) if within(&cost) => found.push(cell),
@@ -71,6 +72,7 @@ impl Planner<'_> {
         );
         Err(self.experiment.document.error(&["sample", "within"], message))
     }
+
     /// The variant of one draw.
     fn draw(sample: &Sample, index: u64) -> Variant {
         let mut stream = Stream::new(sample.seed, "sample", 0, index);

@@ -1,12 +1,12 @@
 //! Compound scaling of a run, with knobs that whole numbers turn.
 
 use super::planner::Planner;
+use super::setting::Settings;
 use super::space::{Dimension, Scale};
 use super::variant::{Assignment, Variant};
-use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
 use anyhow::{Context, Error, Result};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use serde_yaml::Value;
 
 /// How far from the scaled value a whole number may move until it makes a model.
@@ -14,7 +14,7 @@ const NEIGHBOURS: i64 = 32;
 
 impl Planner<'_> {
     /// Multiplies the three knobs of `scale` in `value`, and returns their settings.
-    pub(super) fn scaled(&self, variant: &Variant, value: &mut Value) -> Result<Map<String, Json>> {
+    pub(super) fn scaled(&self, variant: &Variant, value: &mut Value) -> Result<Settings> {
         let spec = &self.experiment.spec;
         let scale = match (&spec.scale, &spec.search) {
             (Some(scale), _) => scale.clone(),
@@ -24,7 +24,7 @@ impl Planner<'_> {
                 let message = "there is no `scale` whose key this could be";
                 return match stray {
                     Some(a) => Err(self.experiment.document.error(&a.place, message)),
-                    None => Ok(Map::new()),
+                    None => Ok(Settings::new()),
                 };
             }
         };
@@ -48,7 +48,7 @@ impl Planner<'_> {
             };
             *to = number;
         }
-        let mut settings = Map::new();
+        let mut settings = Settings::new();
         let knobs = [
             (Dimension::Depth, &scale.depth, alpha),
             (Dimension::Width, &scale.width, beta),
@@ -75,7 +75,7 @@ impl Planner<'_> {
         times: impl Fn(&Value) -> Option<Value>,
     ) -> Result<Json> {
         let keys: Vec<&str> = path.split('.').collect();
-        let now = self.knob(&yaml::from_value(value.clone())?, path)?;
+        let now = self.knob(&yaml::from_value(value)?, path)?;
         let wanted = times(&now).with_context(|| format!("it is {now:?}, which is no number"))?;
         let others = wanted.as_i64().map_or(Vec::new(), |n| {
             (1..=NEIGHBOURS).flat_map(|d| [n + d, n - d]).filter(|&n| n > 0).map(Value::from).collect()
@@ -84,7 +84,7 @@ impl Planner<'_> {
         for setting in std::iter::once(wanted).chain(others) {
             let mut trial = value.clone();
             set_path(&mut trial, &keys, setting.clone())?;
-            match yaml::from_value(trial.clone()).and_then(|config| self.cost(&config)) {
+            match yaml::from_value(&trial).and_then(|config| self.costs.of(&config)) {
                 Ok(_) => {
                     *value = trial;
                     return Ok(serde_json::to_value(setting)?);
@@ -93,18 +93,5 @@ impl Planner<'_> {
             }
         }
         Err(first.unwrap_or_else(|| Error::msg("no setting makes a model")))
-    }
-
-    /// What a run has at a key path, defaults included.
-    pub(super) fn knob(&self, config: &RunConfig, path: &str) -> Result<Value> {
-        let (shape, classes) = self.shape(config)?;
-        if path == "data.image_size" {
-            return Ok(shape[1].into());
-        }
-        let mut all = serde_yaml::to_value(config)?;
-        let fields = config.architecture(shape, classes)?.fields()?;
-        set_path(&mut all, &["model"], fields.into())?;
-        let found = path.split('.').try_fold(&all, |value, key| value.as_mapping()?.get(key));
-        found.cloned().with_context(|| format!("the base has no `{path}`"))
     }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// No range has more values.
-const MOST: usize = 10_000;
+const MAX_VALUES: usize = 10_000;
 
 /// A mapping in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,10 +102,10 @@ impl Range {
             _ => return Err("a range takes `step` above 0, or `times` above 1 and `from` above 0".into()),
         };
         let end = to + 1e-9 * (to - from).abs();
-        let values: Vec<f64> = (0..).map(next).take(MOST + 1).take_while(|&x| x <= end).collect();
+        let values: Vec<f64> = (0..).map(next).take(MAX_VALUES + 1).take_while(|&x| x <= end).collect();
         match values.len() {
             0 => Err(format!("`to` {to} is below `from` {from}")),
-            n if n > MOST => Err(format!("a range of more than {MOST} values")),
+            n if n > MAX_VALUES => Err(format!("a range of more than {MAX_VALUES} values")),
             _ => {
                 let whole = [Some(from), step, times].into_iter().flatten().all(|x| x.fract() == 0.0);
                 Ok(values.into_iter().map(|x| number(x, whole)).collect())
@@ -116,10 +116,7 @@ impl Range {
 
 /// A number as YAML has it; a fraction without the last digits, where nothing but rounding shows.
 pub(super) fn number(x: f64, whole: bool) -> Value {
-    match whole {
-        true => Value::from(x.round() as i64),
-        false => Value::from(format!("{x:.9e}").parse().unwrap_or(x)),
-    }
+    if whole { Value::from(x.round() as i64) } else { Value::from(format!("{x:.9e}").parse().unwrap_or(x)) }
 }
 
 /// Settings under a name, and axes that this name alone has.
@@ -236,10 +233,7 @@ impl Draw {
                 let half = if whole && multiple.is_none() { 0.5 } else { 0.0 };
                 let (low, high) = ((from - half).max(from * 0.5), to + half);
                 let unit = (stream.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-                let x = match log {
-                    true => low * (high / low).powf(unit),
-                    false => low + (high - low) * unit,
-                };
+                let x = if *log { low * (high / low).powf(unit) } else { low + (high - low) * unit };
                 let x = multiple.map_or(x, |m| (x / m).round() * m).clamp(from, to);
                 number(if whole { x.round() } else { x }, whole)
             }

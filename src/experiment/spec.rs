@@ -1,13 +1,13 @@
 //! An experiment as its YAML file spells it.
 
 use super::halving::Halving;
+use super::metric::{Cost, Metric};
 use super::printed::Figures;
 use super::space::{Named, Ordered, Sample, Scale, Search, Values};
-use crate::models::Complexity;
-use crate::train::{RunConfig, RunResult};
+use crate::train::RunConfig;
+use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A question, the run that all trials start from, and what varies.
@@ -42,7 +42,7 @@ pub struct Spec {
     pub matching: Option<Match>,
     #[serde(default)]
     pub seeds: Seeds,
-    /// Gives up on the worse variants on the way.
+    /// Drops the worse variants on the way.
     #[serde(default)]
     pub halving: Option<Halving>,
     #[serde(default)]
@@ -107,38 +107,7 @@ impl<'de> Deserialize<'de> for Knobs {
     }
 }
 
-/// What a model costs for one image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cost {
-    Params,
-    Macs,
-    Activations,
-}
-
-impl Cost {
-    pub fn of(self, complexity: &Complexity) -> u64 {
-        match self {
-            Cost::Params => complexity.params,
-            Cost::Macs => complexity.macs,
-            Cost::Activations => complexity.activations,
-        }
-    }
-
-    /// All costs, in the order of tables.
-    pub const ALL: [Cost; 3] = [Cost::Params, Cost::Macs, Cost::Activations];
-
-    /// The name in YAML, JSON and CSV.
-    pub fn name(self) -> &'static str {
-        match self {
-            Cost::Params => "params",
-            Cost::Macs => "macs",
-            Cost::Activations => "activations",
-        }
-    }
-}
-
-/// What a matched cost shall be: that of the base, or a number.
+/// The cost to match: that of the base, or a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     Base,
@@ -166,9 +135,10 @@ impl<'de> Deserialize<'de> for Target {
                 }
             }
             fn visit_f64<E: de::Error>(self, x: f64) -> Result<Target, E> {
-                match x >= 1.0 && x < 2f64.powi(63) {
-                    true => Ok(Target::Number(x.round() as u64)),
-                    false => Err(E::invalid_value(de::Unexpected::Float(x), &self)),
+                if x >= 1.0 && x < 2f64.powi(63) {
+                    Ok(Target::Number(x.round() as u64))
+                } else {
+                    Err(E::invalid_value(de::Unexpected::Float(x), &self))
                 }
             }
         }
@@ -216,15 +186,15 @@ impl<'de> Deserialize<'de> for Seeds {
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Seeds, A::Error> {
                 let mut list = Vec::new();
                 while let Some(seed) = items.next_element()? {
-                    match list.contains(&seed) {
-                        true => return Err(de::Error::custom(format!("seed {seed} twice"))),
-                        false => list.push(seed),
+                    if list.contains(&seed) {
+                        return Err(de::Error::custom(format!("seed {seed} twice")));
                     }
+                    list.push(seed);
                 }
-                match list.is_empty() {
-                    true => Err(de::Error::invalid_length(0, &self)),
-                    false => Ok(Seeds::List(list)),
+                if list.is_empty() {
+                    return Err(de::Error::invalid_length(0, &self));
                 }
+                Ok(Seeds::List(list))
             }
         }
         deserializer.deserialize_any(Reader)
@@ -259,44 +229,5 @@ impl<'de> Deserialize<'de> for X {
         let text = String::deserialize(deserializer)?;
         let cost = Cost::ALL.into_iter().find(|cost| cost.name() == text);
         Ok(cost.map_or(X::Axis(text), X::Cost))
-    }
-}
-
-/// A result of a trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    Top1,
-    Loss,
-    ImagesPerSecond,
-}
-
-impl Metric {
-    /// The name with its unit, for people.
-    pub fn label(self) -> &'static str {
-        match self {
-            Metric::Top1 => "top-1 on the test images (%)",
-            Metric::Loss => "cross-entropy on the test images",
-            Metric::ImagesPerSecond => "training images per second",
-        }
-    }
-
-    /// Whether more is better.
-    pub fn rises(self) -> bool {
-        self != Metric::Loss
-    }
-
-    /// Whether `a` is better than `b`.
-    pub fn better(self, a: f64, b: f64) -> bool {
-        if self.rises() { a > b } else { a < b }
-    }
-
-    /// What a finished run has of it.
-    pub fn of(self, result: &RunResult) -> f64 {
-        match self {
-            Metric::Top1 => result.top1,
-            Metric::Loss => result.loss,
-            Metric::ImagesPerSecond => result.images_per_second,
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The cells of an experiment: which settings go together.
 
-use super::plan::{last, text};
+use super::setting::{last, text};
 use super::space::{Named, Ordered, Search, Values, number};
 use super::spec::Spec;
 use serde_yaml::Value;

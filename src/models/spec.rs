@@ -1,10 +1,8 @@
 //! A model as a file or a flag names it: a registered name and overridden fields.
 
-use super::registry::{self, Entry};
-use super::{Complexity, Config, Model, complexity};
-use crate::nearest;
-use crate::nn::Store;
-use anyhow::{Context, Result, anyhow, bail};
+use super::{Architecture, registry};
+use crate::Invalid;
+use anyhow::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
@@ -33,14 +31,39 @@ impl ModelSpec {
         Ok(())
     }
 
+    /// Checks that the fields make a network; allocates nothing.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`] and [`Architecture::build`], as an [`Invalid`].
+    pub fn check(&self) -> Result<()> {
+        let check = |spec: &Self| spec.resolve()?.count_parameters().map(drop);
+        check(self).map_err(|error| self.blame(&error, |spec| check(spec).is_ok()))
+    }
+
+    /// An error of this model as one of the field without which it `works`, the last where there are several.
+    pub(crate) fn blame(&self, error: &Error, works: impl Fn(&Self) -> bool) -> Error {
+        let invalid = Invalid::of(error);
+        if !invalid.keys.is_empty() {
+            return invalid.into();
+        }
+        let works_without = |field: &&str| {
+            let mut spec = self.clone();
+            spec.set.shift_remove(field);
+            works(&spec)
+        };
+        let field = self.set.keys().filter_map(Value::as_str).filter(works_without).last();
+        let keys = ["model"].into_iter().chain(field).map(str::to_owned).collect();
+        Invalid { keys, ..invalid }.into()
+    }
+
     /// Finds the model and applies the overrides.
     ///
     /// # Errors
     /// An unknown name or field (the nearest is named), or a value of the wrong type.
     pub fn resolve(&self) -> Result<Architecture> {
-        let entry = registry::find(&self.name)?;
-        let config = entry.config.with(&self.set).with_context(|| format!("`model` {}", entry.name))?;
-        Ok(Architecture { name: &entry.name, family: entry.family, config })
+        let keys = || ["model", "name"].map(str::to_owned).into();
+        let unknown_name = |error| Invalid { keys: keys(), ..Invalid::of(&error) };
+        registry::find(&self.name).map_err(unknown_name)?.with(&self.set)
     }
 }
 
@@ -62,121 +85,5 @@ impl From<ModelSpec> for Mapping {
         mapping.insert("name".into(), spec.name.into());
         mapping.extend(spec.set);
         mapping
-    }
-}
-
-/// A model with all its fields decided.
-pub struct Architecture {
-    pub name: &'static str,
-    pub family: &'static str,
-    config: Box<dyn ErasedConfig>,
-}
-
-impl Architecture {
-    /// The network with its tensors in `store`.
-    ///
-    /// # Errors
-    /// Fields that do not make a network.
-    pub fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
-        self.config.build(store).with_context(|| format!("`model` {}", self.name))
-    }
-
-    /// Channels, height and width of the input at which the model's cost is stated.
-    pub fn input(&self) -> [i64; 3] {
-        self.config.input()
-    }
-
-    /// Parameters, MACs and activations for one image of shape `input`; allocates nothing.
-    ///
-    /// # Errors
-    /// Fields that do not make a network, or an input that it cannot take.
-    pub fn complexity(&self, input: [i64; 3]) -> Result<Complexity> {
-        self.config.complexity(input).with_context(|| format!("`model` {}", self.name))
-    }
-
-    /// The number of trained values; allocates nothing.
-    ///
-    /// # Errors
-    /// As [`Architecture::build`].
-    pub fn count_parameters(&self) -> Result<u64> {
-        let store = Store::meta();
-        self.build(&store)?;
-        Ok(store.count_parameters())
-    }
-
-    /// Every field of the `Config` with its value.
-    pub fn fields(&self) -> Result<Mapping> {
-        self.config.fields()
-    }
-}
-
-/// A [`Config`] whose type the registry does not know.
-pub(super) trait ErasedConfig: Send + Sync {
-    fn with(&self, set: &Mapping) -> Result<Box<dyn ErasedConfig>>;
-    fn fields(&self) -> Result<Mapping>;
-    fn input(&self) -> [i64; 3];
-    fn build(&self, store: &Store) -> Result<Box<dyn Model>>;
-    fn complexity(&self, input: [i64; 3]) -> Result<Complexity>;
-}
-
-impl<C: Config> ErasedConfig for C {
-    fn with(&self, set: &Mapping) -> Result<Box<dyn ErasedConfig>> {
-        let registered = ErasedConfig::fields(self)?;
-        for field in set.keys() {
-            let name = field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
-            if !registered.contains_key(name) {
-                if let Some((_, now)) = C::renamed().iter().find(|(old, _)| *old == name) {
-                    bail!("`{name}` is now `{now}`");
-                }
-                let known: Vec<&str> = registered.keys().filter_map(Value::as_str).collect();
-                let like = nearest(name, known.iter().copied()).unwrap_or_default();
-                bail!("unknown field `{name}`; did you mean `{like}`? The fields are {}", known.join(", "));
-            }
-        }
-        let mut fields = registered.clone();
-        fields.extend(set.clone());
-        let error = match serde_yaml::from_value::<C>(fields.into()) {
-            Ok(config) => return Ok(Box::new(config)),
-            Err(error) => error,
-        };
-        // Once more, one by one, for the field that is wrong.
-        for (field, value) in set {
-            let mut one = registered.clone();
-            one.insert(field.clone(), value.clone());
-            let name = field.as_str().unwrap_or_default();
-            let _: C = serde_yaml::from_value(one.into()).with_context(|| format!("field `{name}`"))?;
-        }
-        Err(error.into())
-    }
-
-    fn fields(&self) -> Result<Mapping> {
-        match serde_yaml::to_value(self)? {
-            Value::Mapping(fields) => Ok(fields),
-            _ => bail!("a model's configuration has no named fields"),
-        }
-    }
-
-    fn input(&self) -> [i64; 3] {
-        Config::input(self)
-    }
-
-    fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
-        Config::build(self, store)
-    }
-
-    fn complexity(&self, input: [i64; 3]) -> Result<Complexity> {
-        complexity(self, input)
-    }
-}
-
-impl Entry {
-    /// A registered configuration.
-    pub(super) fn new(name: String, family: &'static str, config: impl Config) -> Self {
-        Self { name, family, config: Box::new(config) }
-    }
-
-    /// The model with the registered values of all fields.
-    pub fn architecture(&self) -> Result<Architecture> {
-        ModelSpec::new(&self.name).resolve()
     }
 }

@@ -1,10 +1,11 @@
 //! 2-d convolution.
 
 use super::activation::Activation;
-use super::frozen::{Frozen, Kernel, On};
+use super::frozen::{Frozen, Kernel};
 use super::init::{Init, fan_in_bound};
 use super::norm::BatchNorm2d;
 use super::store::Path;
+use super::switch::On;
 use super::{Layer, cost};
 use crate::torch::{self, Window};
 use anyhow::{Result, bail, ensure};

@@ -3,47 +3,11 @@
 
 use super::Activation;
 use super::store::Path;
-use crate::locked;
+use super::switch::{On, Switch};
 use crate::torch::{self, Pointwise, Window};
 use anyhow::Result;
 use std::cell::{Ref, RefCell};
-use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
-
-/// Whether the layers of one model are frozen, with a count of the freezes: weights prepared for an earlier one are
-/// stale.
-#[derive(Clone, Default)]
-pub(super) struct Switch(Arc<Mutex<State>>);
-
-#[derive(Clone, Copy, Default)]
-struct State {
-    /// How often the model has been frozen.
-    count: u64,
-    kind: Option<Kind>,
-}
-
-/// A switch that is on: the count of freezes and the dtype.
-#[derive(Clone, Copy)]
-pub(super) struct On {
-    count: u64,
-    kind: Kind,
-}
-
-impl Switch {
-    fn on(&self) -> Option<On> {
-        let State { count, kind } = *locked(&self.0);
-        kind.map(|kind| On { count, kind })
-    }
-
-    pub(super) fn freeze(&self, kind: Kind) {
-        let mut state = locked(&self.0);
-        *state = State { count: state.count + 1, kind: Some(kind) };
-    }
-
-    pub(super) fn thaw(&self) {
-        locked(&self.0).kind = None;
-    }
-}
 
 /// A layer's weights as prepared for its kernel, built by the first frozen pass that needs them.
 pub(super) struct Frozen<K, T> {

@@ -26,6 +26,7 @@ pub mod relative_position;
 pub mod shortcut;
 pub mod squeeze_excite;
 pub mod store;
+mod switch;
 
 pub use activation::Activation;
 pub use attention::{

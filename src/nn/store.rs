@@ -1,7 +1,7 @@
 //! Where the tensors of a model live: an ordered state_dict, and the paths that name its keys.
 
-use super::frozen::Switch;
 use super::init::Init;
+use super::switch::Switch;
 use crate::{locked, torch};
 use anyhow::{Result, ensure};
 use std::collections::HashSet;

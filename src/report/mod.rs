@@ -1,12 +1,9 @@
-//! What people look at: numbers, tables, pictures, pages, TensorBoard.
+//! What people look at: numbers, tables, pictures, pages.
 
 pub mod format;
 mod html;
 mod plot;
-pub mod statistics;
 mod table;
-pub mod tensorboard;
-pub mod tiles;
 mod words;
 
 pub use table::{Table, answer_table, paper_table};

@@ -1,8 +1,8 @@
 //! The pictures of an experiment, as SVG and PNG.
 
-use super::statistics::{pareto_front, power_law};
 use super::words;
-use crate::experiment::{Answer, Cost, Metric, Row, X, label, last, mean, text};
+use crate::experiment::{Answer, Cost, Metric, Row, X, label, last, text};
+use crate::statistics::{mean, pareto_front, power_law};
 use anyhow::{Result, anyhow};
 use kuva::backend::{png::PngBackend, svg::SvgBackend};
 use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat};
@@ -88,10 +88,7 @@ impl Point {
 fn dots(points: &[Point], colour: &str) -> ScatterPlot {
     let dots = ScatterPlot::new().with_data(points.iter().map(|p| (p.x, p.y)));
     let dots = dots.with_color(colour).with_size(5.0);
-    match points.iter().any(|p| p.std > 0.0) {
-        true => dots.with_y_err(points.iter().map(|p| p.std)),
-        false => dots,
-    }
+    if points.iter().any(|p| p.std > 0.0) { dots.with_y_err(points.iter().map(|p| p.std)) } else { dots }
 }
 
 /// Points with error bars, and a line through them.
@@ -118,9 +115,10 @@ fn over_axis(answer: &Answer, path: &str) -> Result<Picture> {
     let numeric = values.iter().all(|value| value.is_number());
     let x = |row: &Row| {
         let value = row.variant.get(path)?;
-        match numeric {
-            true => value.as_f64(),
-            false => names.iter().position(|name| *name == text(value)).map(|i| i as f64),
+        if numeric {
+            value.as_f64()
+        } else {
+            names.iter().position(|name| *name == text(value)).map(|i| i as f64)
         }
     };
     // One line for each setting of the other axes.
@@ -171,9 +169,8 @@ fn pareto(answer: &Answer, cost: Cost) -> Result<Picture> {
     let xy: Vec<(f64, f64)> = points.iter().map(|p| (p.x, p.y)).collect();
     let front = pareto_front(&xy, |a, b| metric.better(a, b));
     let crowded = points.len() > LABELLED;
-    let label = |(i, row): (usize, &Row)| match crowded && !front.contains(&i) {
-        true => String::new(),
-        false => row.label.clone(),
+    let label = |(i, row): (usize, &Row)| {
+        if crowded && !front.contains(&i) { String::new() } else { row.label.clone() }
     };
     let dots = dots(&points, COLOURS[0])
         .with_labels(rows.into_iter().enumerate().map(label))
@@ -232,9 +229,10 @@ fn law(answer: &Answer) -> Option<Result<Picture>> {
     let (low, high) = range(points.iter().map(|point| point.1));
     Some(picture("power_law", title, vec![Plot::Line(line), Plot::Scatter(dots)], |layout| {
         let layout = over_cost(layout, cost).with_y_label(label);
-        let layout = match high / low > LOGARITHMIC {
-            true => layout.with_log_y().with_y_axis_min(0.8 * low).with_y_axis_max(1.25 * high),
-            false => layout.with_y_axis_min(roomy((low, high)).0).with_y_axis_max(roomy((low, high)).1),
+        let layout = if high / low > LOGARITHMIC {
+            layout.with_log_y().with_y_axis_min(0.8 * low).with_y_axis_max(1.25 * high)
+        } else {
+            layout.with_y_axis_min(roomy((low, high)).0).with_y_axis_max(roomy((low, high)).1)
         };
         scaled(layout, &xs)
     }))

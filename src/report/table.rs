@@ -2,9 +2,9 @@
 
 use super::format::{count, mean_std};
 use super::plot::Picture;
-use super::statistics::mean_estimate;
 use super::words;
 use crate::experiment::{Answer, Cost, Metric, Printed, Row, last, shown, text};
+use crate::statistics::mean_estimate;
 use serde_json::{Map, Value};
 
 /// Rows under titles.
@@ -141,9 +141,12 @@ pub(super) fn csv(answer: &Answer) -> String {
 
 /// One line of CSV (RFC 4180, with a bare line feed).
 fn line(cells: impl Iterator<Item = String>) -> String {
-    let quoted = |cell: String| match cell.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell,
+    let quoted = |cell: String| {
+        if cell.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", cell.replace('"', "\"\""))
+        } else {
+            cell
+        }
     };
     cells.map(quoted).collect::<Vec<_>>().join(",") + "\n"
 }

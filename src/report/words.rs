@@ -1,8 +1,8 @@
 //! An experiment's answer in words.
 
 use super::format::{count, mean_std};
-use super::statistics::{Estimate, differ, mean_estimate, pareto_front, power_law};
 use crate::experiment::{Answer, Cost, Metric, Row, State, X};
+use crate::statistics::{Estimate, differ, mean_estimate, pareto_front, power_law};
 
 /// What the numbers of a report are.
 pub(super) const NOTE: &str = "Mean ± standard deviation over the seeds, on the test images after the last epoch. Differences are paired over the \
@@ -54,7 +54,7 @@ pub(super) fn interval(estimate: &Estimate, metric: Metric) -> String {
     format!("{value:+.decimals$} [{low:.decimals$}, {high:.decimals$}]")
 }
 
-/// Which variant is best, by how much, and whether the seeds allow to say so.
+/// Which variant is best, by how much, and whether the seeds tell it from noise.
 pub fn verdict(answer: &Answer) -> String {
     let metric = answer.report.y;
     let Unit { unit, decimals, .. } = unit(metric);
@@ -82,9 +82,10 @@ pub fn verdict(answer: &Answer) -> String {
     let differences = best.differences(second, metric);
     words += &match mean_estimate(&differences) {
         Some(estimate) => {
-            let clear = match estimate.is_clear() {
-                true => "does not hold 0",
-                false => "holds 0: it may be the noise of the seeds",
+            let clear = if estimate.is_clear() {
+                "excludes 0"
+            } else {
+                "includes 0: it may be the noise of the seeds"
             };
             let shown = interval(&estimate, metric);
             format!(". Over {} seeds they differ by {shown}, an interval that {clear}.", differences.len())
@@ -122,7 +123,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     (names.len() <= NAMED).then(|| names.join("; "))
 }
 
-/// Which variants none beats in both cost and result, where the costs differ enough to ask.
+/// Which variants no other beats in both cost and result, where the costs differ enough to compare.
 fn frontier(answer: &Answer) -> Option<String> {
     let (metric, axis) = (answer.report.y, cost_axis(answer));
     let point = |row: &Row| Some((row.cost(axis) as f64, row.mean(metric)?));
@@ -165,9 +166,10 @@ fn against_first(answer: &Answer) -> Option<String> {
     let parts: Vec<String> =
         [list("clearly better", true), list("clearly worse", false)].into_iter().flatten().collect();
     let reference = name(first);
-    Some(match parts.is_empty() {
-        true => format!("Against {reference}, no variant differs by more than the noise of the seeds."),
-        false => format!("Against {reference}, by intervals that do not hold 0: {}.", parts.join(", ")),
+    Some(if parts.is_empty() {
+        format!("Against {reference}, no variant differs by more than the noise of the seeds.")
+    } else {
+        format!("Against {reference}, by intervals that exclude 0: {}.", parts.join(", "))
     })
 }
 
@@ -188,7 +190,7 @@ pub(super) fn cost_axis(answer: &Answer) -> Cost {
     }
 }
 
-/// How the error falls with the cost, where costs differ enough to ask.
+/// How the error falls with the cost, where costs differ enough to compare.
 fn trend(answer: &Answer) -> Option<String> {
     let axis = cost_axis(answer);
     let points = errors_over(answer, axis);
@@ -197,7 +199,7 @@ fn trend(answer: &Answer) -> Option<String> {
     let law = power_law(&points)?;
     let Estimate { value, low: from, high: to } = law.exponent;
     let what = if answer.report.y == Metric::Loss { "loss" } else { "error" };
-    let clear = if law.exponent.is_clear() { "" } else { ", an interval that holds 0" };
+    let clear = if law.exponent.is_clear() { "" } else { ", which includes 0" };
     Some(format!(
         "Over {} variants from {} to {} {}, {what} goes as cost to the power of {value:.3} (95 % interval {from:.3} to \
          {to:.3}{clear}; R² {:.2}).",

@@ -6,19 +6,14 @@
 use super::ema::Ema;
 use super::optimizer::Optimizer;
 use super::record::EpochMetrics;
-use crate::report::tensorboard::Histogram;
+use crate::tensorboard::Histogram;
+use crate::weights::checkpoint::{AVERAGE, PROGRESS};
 use crate::weights::{self, StateFile};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 use tch::Tensor;
-
-/// What the averages' names begin with, and the optimizer's; the model's keys stand as they are.
-const AVERAGE: &str = "ema.";
-const OPTIMIZER: &str = "optim.";
-/// Where the progress stands in the file's metadata.
-const PROGRESS: &str = "tchvision.progress";
 
 /// Where a run stands, and what it has measured so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,7 +24,6 @@ pub(super) struct Progress {
     pub batch: u64,
     /// Optimizer steps since the start.
     pub step: u64,
-    /// Sums over the batches of the running epoch.
     pub sums: Sums,
     pub rows: Vec<EpochMetrics>,
     pub points: Vec<Point>,
@@ -44,7 +38,7 @@ pub(super) struct Progress {
     pub skipped: [Vec<usize>; 2],
 }
 
-/// What an epoch adds up on the way.
+/// Sums over the batches of the running epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sums {
     pub loss: f64,
@@ -61,7 +55,7 @@ pub(super) struct Point {
     pub wall_time: f64,
 }
 
-/// How the values of each parameter were spread after an epoch.
+/// Histograms of all parameters after an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Snapshot {
     pub epoch: u64,
@@ -118,28 +112,6 @@ impl State<'_> {
         weights::load(&file.state_dict()?, &self.tensors()).with_context(remedy)?;
         Ok(progress)
     }
-}
-
-/// The weights in a checkpoint of a run: those that are trained, or their averages. Another file has only the former, and is
-/// returned as it is.
-///
-/// # Errors
-/// A file without averages.
-pub fn checkpoint_weights(file: StateFile, averaged: bool) -> Result<StateFile> {
-    let is_average = |name: &String| name.starts_with(AVERAGE);
-    let has_averages = file.metadata(PROGRESS).is_some() && file.names().iter().any(is_average);
-    ensure!(
-        has_averages || !averaged,
-        "{}: not the checkpoint of a run with `train.ema`",
-        file.path().display()
-    );
-    if file.metadata(PROGRESS).is_none() {
-        return Ok(file);
-    }
-    Ok(file.renamed(|name| match name.strip_prefix(AVERAGE) {
-        Some(name) => averaged.then_some(name),
-        None => (!averaged && !name.starts_with(OPTIMIZER)).then_some(name),
-    }))
 }
 
 /// Writes a model's weights alone, under its own keys.

@@ -1,11 +1,12 @@
 //! One training run as a YAML file spells it.
 
-use super::optimizer::OptimizerConfig;
+use super::optimizer_config::OptimizerConfig;
 use super::schedule::ScheduleConfig;
+use crate::Invalid;
 use crate::data::DataConfig;
 use crate::models::{Architecture, Complexity, ModelSpec};
 use crate::weights::{self, StateFile};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map;
 use std::collections::BTreeMap;
@@ -44,7 +45,7 @@ impl RunConfig {
     /// # Errors
     /// The key and the value that cannot be.
     pub fn validate(&self) -> Result<()> {
-        ensure!(self.threads != Some(0), "`threads`: 0 is not possible; use 1 or more");
+        ensure!(self.threads != Some(0), Invalid::value("threads", "0 is impossible; use 1 or more"));
         self.train.validate()
     }
 
@@ -71,12 +72,20 @@ impl RunConfig {
     pub fn complexity(&self, input: [i64; 3], classes: i64) -> Result<Complexity> {
         let complexity = self.architecture(input, classes)?.complexity(input)?;
         let outputs = complexity.stages.last().and_then(|head| head.output.last()).copied().unwrap_or(0);
-        ensure!(
-            outputs == classes,
+        let message = format!(
             "the model has {outputs} classes and data set `{}` has {classes}: set `model.num_classes: {classes}`",
             self.data.dataset
         );
+        let keys = ["model", "num_classes"].map(str::to_owned).into();
+        ensure!(outputs == classes, Invalid { keys, unknown: false, message });
         Ok(complexity)
+    }
+
+    /// An error of [`Self::complexity`] as one of the setting of the model that is to blame.
+    pub(crate) fn blame(&self, error: &Error, input: [i64; 3], classes: i64) -> Error {
+        self.model.blame(error, |model| {
+            Self { model: model.clone(), ..self.clone() }.complexity(input, classes).is_ok()
+        })
     }
 }
 
@@ -94,7 +103,7 @@ impl InitConfig {
     /// Copies the layers into `model`.
     ///
     /// # Errors
-    /// A file that is none of weights, or layers that are not there or of other shapes.
+    /// A file that does not hold weights, or layers that are missing or have other shapes.
     pub fn apply(&self, model: &[(String, Tensor)]) -> Result<()> {
         let layers: Vec<(String, String)> = self.layers.clone().into_iter().collect();
         let file = StateFile::open(&self.from)?;
@@ -107,13 +116,13 @@ impl InitConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     pub epochs: u64,
-    /// Optimizer steps after which the run ends, if the epochs are not over before; the schedule spans what is left.
+    /// The run ends after this many optimizer steps, if the epochs are not over before; the schedule spans the shorter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// The run ends with the epoch in which so many minutes are over. How far it comes is then the machine's affair.
+    /// The run ends with the epoch in which this many minutes are over; how far it gets depends on the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
-    /// The run ends when so many evaluations in a row were not better than the best before them.
+    /// The run ends after this many evaluations in a row without a new best.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
     pub batch_size: usize,
@@ -177,35 +186,36 @@ impl Default for TrainConfig {
 
 impl TrainConfig {
     fn validate(&self) -> Result<()> {
-        ensure!(self.epochs > 0, "`train.epochs`: 0 trains nothing");
-        ensure!(self.steps != Some(0), "`train.steps`: 0 trains nothing");
-        ensure!(self.patience != Some(0), "`train.patience`: 0 is not possible; use 1 or more");
-        if let Some(minutes) = self.minutes {
-            ensure!(minutes > 0.0, "`train.minutes`: {minutes} must be positive");
-        }
+        let invalid = |key: &str, message: String| Invalid::value(&format!("train.{key}"), message);
+        let positive = |key: &str, x: f64| {
+            ensure!(x > 0.0, invalid(key, format!("{x} is not positive")));
+            Ok(())
+        };
+        positive("epochs", self.epochs as f64)?;
+        self.steps.map_or(Ok(()), |steps| positive("steps", steps as f64))?;
+        self.minutes.map_or(Ok(()), |minutes| positive("minutes", minutes))?;
+        self.patience.map_or(Ok(()), |patience| positive("patience", patience as f64))?;
+        positive("batch_size", self.batch_size as f64)?;
+        positive("eval_batch_size", self.eval_batch_size as f64)?;
+        positive("eval_every", self.eval_every as f64)?;
+        self.clip_grad_norm.map_or(Ok(()), |norm| positive("clip_grad_norm", norm))?;
         let weight = self.auxiliary_weight;
         ensure!(
             weight >= 0.0 && weight.is_finite(),
-            "`train.auxiliary_weight`: {weight} must not be negative"
+            invalid("auxiliary_weight", format!("{weight} must not be negative"))
         );
-        ensure!(self.batch_size > 0, "`train.batch_size` must be positive");
-        ensure!(self.eval_batch_size > 0, "`train.eval_batch_size` must be positive");
-        ensure!(self.eval_every > 0, "`train.eval_every` must be positive");
         let unit = |key: &str, x: f64| {
-            ensure!((0.0..1.0).contains(&x), "`train.{key}`: {x} is not in [0, 1)");
+            ensure!((0.0..1.0).contains(&x), invalid(key, format!("{x} is not in [0, 1)")));
             Ok(())
         };
         unit("label_smoothing", self.label_smoothing)?;
         self.ema.map_or(Ok(()), |decay| unit("ema", decay))?;
-        if let Some(norm) = self.clip_grad_norm {
-            ensure!(norm > 0.0, "`train.clip_grad_norm`: {norm} must be positive");
-        }
         self.optimizer.validate()?;
         self.schedule.validate()
     }
 }
 
-/// In which numbers the forward and backward pass compute; weights and optimizer stay float32.
+/// The arithmetic of the forward and backward pass; weights and optimizer stay float32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {

@@ -3,44 +3,34 @@
 use super::checkpoint::{Point, Progress, Snapshot};
 use super::config::RunConfig;
 use super::record::EpochMetrics;
-use crate::atomic;
-use crate::report::tensorboard::{EventWriter, HParam};
-use crate::report::tiles::Png;
-use anyhow::{Context, Result};
+use super::run_dir::RunDir;
+use crate::data::image::Png;
+use crate::tensorboard::{HParam, Writer};
+use anyhow::Result;
 use serde_yaml::Value;
-use std::fs;
-use std::path::{Path, PathBuf};
 
-/// One [`EpochMetrics`] a line.
-pub(crate) const METRICS: &str = "metrics.jsonl";
 /// What TensorBoard's HParams page compares runs by.
 const METRIC_TAGS: [&str; 3] = ["top1/test", "loss/test", "images_per_second"];
 
 pub(super) struct RunLog {
-    metrics: PathBuf,
-    events: EventWriter,
+    dir: RunDir,
+    events: Writer,
 }
 
 impl RunLog {
     /// Writes both anew from what the checkpoint knows, so that steps which a killed process logged after its last
     /// checkpoint do not stand twice.
-    pub fn new(config: &RunConfig, dir: &Path, progress: &Progress) -> Result<Self> {
-        for entry in fs::read_dir(dir).with_context(|| format!("{}", dir.display()))? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with("events.out.tfevents.") {
-                fs::remove_file(&path).with_context(|| format!("{}", path.display()))?;
-            }
-        }
+    pub fn new(config: &RunConfig, dir: &RunDir, progress: &Progress) -> Result<Self> {
+        dir.remove_events()?;
         let mut hparams = Vec::new();
         flatten("", &serde_yaml::to_value(config)?, &mut hparams);
-        let mut events = EventWriter::create(dir)?;
+        let mut events = Writer::create(dir.path())?;
         events.hparams(&hparams, &METRIC_TAGS)?;
-        let mut log = Self { metrics: dir.join(METRICS), events };
+        let mut log = Self { dir: dir.clone(), events };
         progress.points.iter().try_for_each(|point| log.point(point))?;
         progress.rows.iter().try_for_each(|row| log.scalars(row))?;
         progress.snapshots.iter().try_for_each(|snapshot| log.histograms(snapshot))?;
-        log.epoch_lines(progress)?;
+        dir.write_epochs(&progress.rows)?;
         log.events.flush()?;
         Ok(log)
     }
@@ -64,7 +54,7 @@ impl RunLog {
             self.histograms(snapshot)?;
         }
         self.events.flush()?;
-        self.epoch_lines(progress)
+        self.dir.write_epochs(&progress.rows)
     }
 
     /// A picture of the run at its end.
@@ -101,15 +91,6 @@ impl RunLog {
             let tag = format!("weights/{name}");
             self.events.histogram(&tag, snapshot.epoch as i64, snapshot.wall_time, histogram)
         })
-    }
-
-    fn epoch_lines(&self, progress: &Progress) -> Result<()> {
-        let mut lines = String::new();
-        for row in &progress.rows {
-            lines += &serde_json::to_string(row)?;
-            lines.push('\n');
-        }
-        atomic::write(&self.metrics, lines.as_bytes())
     }
 }
 

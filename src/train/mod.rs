@@ -1,21 +1,26 @@
-//! Training: optimizer, schedule, moving average, checkpoint, loop.
+//! Training: optimizer, schedule, moving average, checkpoint, loop, run directory.
 
 mod checkpoint;
 mod config;
 mod ema;
+mod event;
+mod lock;
 mod log;
 mod optimizer;
+mod optimizer_config;
 mod record;
 mod run;
+mod run_dir;
 mod schedule;
 mod trainer;
 
-pub use checkpoint::checkpoint_weights;
+pub use crate::weights::checkpoint_weights;
 pub use config::{InitConfig, Precision, RunConfig, TrainConfig};
-pub use optimizer::{AdamW, Optimizer, OptimizerConfig, RmsProp, Sgd};
+pub use event::Event;
+pub(crate) use lock::lock;
+pub use optimizer::Optimizer;
+pub use optimizer_config::{AdamW, OptimizerConfig, RmsProp, Sgd};
 pub use record::{EpochMetrics, RunResult};
-pub use run::{Event, run, run_until};
+pub use run::{run, run_until};
+pub use run_dir::{RunDir, RunState};
 pub use schedule::{Cosine, MultiStep, ScheduleConfig, Step, Warmup};
-
-pub(crate) use log::METRICS;
-pub(crate) use run::{CONFIG, FAILED, RESULT, is_running, lock};

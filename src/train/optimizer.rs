@@ -1,125 +1,11 @@
 //! Optimizers over named parameters, whose state can be saved.
 
 use super::config::TrainConfig;
+use super::optimizer_config::{AdamW, OptimizerConfig, RmsProp, Sgd};
 use crate::torch::{self, AdamWStep, SgdStep};
-use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
+use crate::weights::checkpoint::OPTIMIZER;
+use anyhow::{Result, bail};
 use tch::{Kind, Tensor};
-
-/// The rule of the update: one of the names below with its own settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerConfig {
-    Sgd(Sgd),
-    AdamW(AdamW),
-    RmsProp(RmsProp),
-}
-
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        Self::Sgd(Sgd::default())
-    }
-}
-
-impl OptimizerConfig {
-    /// The learning rate before the schedule.
-    pub fn lr(&self) -> f64 {
-        match self {
-            Self::Sgd(c) => c.lr,
-            Self::AdamW(c) => c.lr,
-            Self::RmsProp(c) => c.lr,
-        }
-    }
-
-    /// The weight decay of the parameters that have any.
-    pub fn weight_decay(&self) -> f64 {
-        match self {
-            Self::Sgd(c) => c.weight_decay,
-            Self::AdamW(c) => c.weight_decay,
-            Self::RmsProp(c) => c.weight_decay,
-        }
-    }
-
-    pub(super) fn validate(&self) -> Result<()> {
-        let not_negative = |key: &str, x: f64| {
-            ensure!(x >= 0.0 && x.is_finite(), "`train.optimizer`: {key} {x} must not be negative");
-            Ok(())
-        };
-        let unit = |key: &str, x: f64| {
-            ensure!((0.0..1.0).contains(&x), "`train.optimizer`: {key} {x} is not in [0, 1)");
-            Ok(())
-        };
-        not_negative("lr", self.lr())?;
-        not_negative("weight_decay", self.weight_decay())?;
-        match self {
-            Self::Sgd(c) => {
-                unit("momentum", c.momentum)?;
-                ensure!(!c.nesterov || c.momentum > 0.0, "`train.optimizer.sgd`: nesterov needs a momentum");
-                Ok(())
-            }
-            Self::AdamW(c) => {
-                c.betas.iter().try_for_each(|&beta| unit("betas", beta))?;
-                not_negative("eps", c.eps)
-            }
-            Self::RmsProp(c) => {
-                unit("alpha", c.alpha)?;
-                unit("momentum", c.momentum)?;
-                not_negative("eps", c.eps)
-            }
-        }
-    }
-}
-
-/// `torch.optim.SGD`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sgd {
-    pub lr: f64,
-    pub momentum: f64,
-    pub nesterov: bool,
-    pub weight_decay: f64,
-}
-
-impl Default for Sgd {
-    fn default() -> Self {
-        Self { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0 }
-    }
-}
-
-/// `torch.optim.AdamW`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdamW {
-    pub lr: f64,
-    pub betas: [f64; 2],
-    pub eps: f64,
-    pub weight_decay: f64,
-}
-
-impl Default for AdamW {
-    fn default() -> Self {
-        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 1e-2 }
-    }
-}
-
-/// `torch.optim.RMSprop`; with `tf` the variant of TensorFlow that the MobileNet and EfficientNet papers trained with
-/// (eps inside the root, the mean square starting at 1, the learning rate inside the momentum), as timm's `RMSpropTF`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RmsProp {
-    pub lr: f64,
-    pub alpha: f64,
-    pub momentum: f64,
-    pub eps: f64,
-    pub weight_decay: f64,
-    pub tf: bool,
-}
-
-impl Default for RmsProp {
-    fn default() -> Self {
-        Self { lr: 1e-2, alpha: 0.99, momentum: 0.0, eps: 1e-8, weight_decay: 0.0, tf: false }
-    }
-}
 
 /// Parameters that share a weight decay and a device, with one list of state tensors a slot.
 struct Group {
@@ -201,7 +87,7 @@ impl Optimizer {
                         rms_prop(c, lr, group.weight_decay, param, grad, &square_avg[i], buffer)?;
                     }
                 }
-                _ => anyhow::bail!("the optimizer's state does not fit its rule"),
+                _ => bail!("the optimizer's state does not fit its rule"),
             }
         }
         Ok(())
@@ -213,7 +99,7 @@ impl Optimizer {
         for group in &self.groups {
             for (slot, tensors) in &group.state {
                 let named = group.names.iter().zip(tensors);
-                state.extend(named.map(|(name, t)| (format!("optim.{name}.{slot}"), t.shallow_clone())));
+                state.extend(named.map(|(name, t)| (format!("{OPTIMIZER}{name}.{slot}"), t.shallow_clone())));
             }
         }
         state

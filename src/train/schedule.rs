@@ -1,5 +1,6 @@
 //! The learning rate of each step.
 
+use crate::Invalid;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -35,24 +36,26 @@ impl ScheduleConfig {
     }
 
     pub(super) fn validate(&self) -> Result<()> {
+        let name = match self {
+            Self::Constant(_) => "constant",
+            Self::Step(_) => "step",
+            Self::MultiStep(_) => "multi_step",
+            Self::Cosine(_) => "cosine",
+        };
+        let valid = |holds: bool, key: &str, message: &str| {
+            ensure!(holds, Invalid::value(&format!("train.schedule.{name}.{key}"), message));
+            Ok(())
+        };
         let warmup = self.warmup_epochs();
-        let negative = "`train.schedule`: warmup_epochs must not be negative";
-        ensure!(warmup >= 0.0 && warmup.is_finite(), "{negative}");
+        valid(warmup >= 0.0 && warmup.is_finite(), "warmup_epochs", "must not be negative")?;
         match self {
-            Self::Constant(_) => {}
-            Self::Step(c) => ensure!(c.every > 0, "`train.schedule.step.every` must be positive"),
-            Self::MultiStep(c) => ensure!(
-                c.milestones.windows(2).all(|pair| pair[0] < pair[1]),
-                "`train.schedule.multi_step.milestones` must rise"
-            ),
-            Self::Cosine(c) => {
-                ensure!(
-                    (0.0..=1.0).contains(&c.final_lr),
-                    "`train.schedule.cosine.final_lr` is not in [0, 1]"
-                );
+            Self::Constant(_) => Ok(()),
+            Self::Step(c) => valid(c.every > 0, "every", "must be positive"),
+            Self::MultiStep(c) => {
+                valid(c.milestones.windows(2).all(|pair| pair[0] < pair[1]), "milestones", "must rise")
             }
+            Self::Cosine(c) => valid((0.0..=1.0).contains(&c.final_lr), "final_lr", "is not in [0, 1]"),
         }
-        Ok(())
     }
 }
 

@@ -223,7 +223,7 @@ fn read(file: &str, text: &str) -> Result<Vec<Entry>> {
             let tag = tag.as_str().with_context(|| format!("{file}: a tag of `{model}` is not text"))?;
             let mut row = defaults.clone();
             row.extend(fields.as_mapping().cloned().unwrap_or_default());
-            let entry = yaml::from_value::<Row>(Value::Mapping(row))
+            let entry = yaml::from_value::<Row>(&Value::Mapping(row))
                 .and_then(|row| row.entry(model.to_owned(), tag.to_owned(), family.clone(), i == 0));
             entries.push(entry.with_context(|| format!("{file}: `{model}.{tag}`"))?);
         }

@@ -1,7 +1,7 @@
 //! Naming rules for the `.npz` files of Google's releases; see [`super::naming`]. They correspond to timm's
 //! loaders (`_load_weights` in `vision_transformer.py` and `resnetv2.py`).
 
-use super::naming::{Rule, join, rename, transpose, unstack, without};
+use super::rule::{Rule, join, rename, transpose, unstack, without};
 
 macro_rules! block {
     ($attention:literal, $norm:literal, $mlp:literal) => {

@@ -7,17 +7,20 @@
 
 mod adapt;
 pub mod catalogue;
+pub(crate) mod checkpoint;
 mod cursor;
 mod dtype;
 mod file;
 mod google;
 mod hub;
+mod info;
 mod load;
 mod naming;
 mod npy;
 mod pickle;
 mod pretrained;
 mod resample;
+mod rule;
 mod rules;
 mod safetensors;
 mod template;
@@ -25,9 +28,11 @@ mod torch;
 mod zip;
 
 pub use adapt::{Classes, adapt, input_conv, select_classes};
+pub use checkpoint::checkpoint_weights;
 pub use dtype::dtype_name;
-pub use file::{Archive, Format, Group, StateFile, TensorInfo, TensorView};
+pub use file::{Archive, StateFile, TensorView};
 pub use hub::{Fetched, Hub};
+pub use info::{Format, Group, TensorInfo};
 pub use load::{Differences, StateDict, compare, load, take_over};
 pub use naming::{export, recognise};
 pub use pretrained::{Pretrained, Public, from_pretrained, pretrained};

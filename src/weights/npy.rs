@@ -1,7 +1,7 @@
 //! NumPy arrays: a single `.npy`, or several in a `.npz`, the format of the original ViT and BiT releases.
 
 use super::dtype;
-use super::file::{Bytes, TensorInfo};
+use super::info::{Bytes, TensorInfo};
 use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::DeflateDecoder;

@@ -1,7 +1,7 @@
 //! Naming rules between libraries and their older versions; see [`super::naming`].
 
 use super::google;
-use super::naming::{Naming, Rule, position_index, rename, unflatten, without};
+use super::rule::{Naming, Rule, position_index, rename, unflatten, without};
 
 pub(super) const NAMINGS: &[Naming] = &[
     Naming {

@@ -1,7 +1,7 @@
 //! The safetensors format: locates the tensors of a file, and writes files atomically.
 
 use super::dtype;
-use super::file::{Bytes, TensorInfo};
+use super::info::{Bytes, TensorInfo};
 use crate::atomic;
 use anyhow::{Context, Result, anyhow, bail};
 use safetensors::tensor::{Dtype, SafeTensors, View};

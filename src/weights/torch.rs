@@ -5,7 +5,7 @@
 //! a storage.
 
 use super::dtype;
-use super::file::{Format, Group, MOST_DIMENSIONS, TensorInfo, WHOLE};
+use super::info::{Format, Group, MAX_DIMENSIONS, TensorInfo, WHOLE};
 use super::pickle::{self, Id, Node, Pickle};
 use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
@@ -311,7 +311,7 @@ impl<'a> Reader<'a> {
             Node::Call { args, .. } => self.args(*args).first().map_or(&[][..], |id| self.args(*id)),
             _ => self.args(id),
         };
-        ensure!(items.len() <= MOST_DIMENSIONS, "{} dimensions", items.len());
+        ensure!(items.len() <= MAX_DIMENSIONS, "{} dimensions", items.len());
         items.iter().map(|id| self.int(*id)).collect()
     }
 

@@ -1,8 +1,9 @@
 //! A file as the user wrote it, with the assignments of the command line over it.
 
+use super::invalid::invalid;
 use super::locate::walk;
-use super::{describe, parse, quoted, read};
-use crate::Usage;
+use super::{ConfigError, Place, parse, read};
+use crate::{Invalid, Usage, brief};
 use anyhow::{Error, Result, bail};
 use serde::de::DeserializeOwned;
 use serde_yaml::{Mapping, Value};
@@ -38,8 +39,13 @@ impl Override {
             bail!(usage(example));
         }
         let path = split(key).map_err(|e| usage(&e.to_string()))?;
-        let value = serde_yaml::from_str(value).map_err(|e| usage(&describe(&e)))?;
+        let value = serde_yaml::from_str(value).map_err(|e| usage(&invalid(&e).message))?;
         Ok(Self { text: text.to_owned(), path, value })
+    }
+
+    /// The assignment is wrong.
+    fn error(&self, keys: &[impl AsRef<str>], message: impl Display) -> Error {
+        error(Place::Override(self.text.clone()), keys, message)
     }
 }
 
@@ -60,8 +66,9 @@ impl Document {
     pub fn read(path: &Path, overrides: Vec<Override>) -> Result<Self> {
         let (text, name) = (read(path)?, path.display().to_string());
         let mut value: Value = parse(&text, &name)?;
-        for Override { text, path, value: new } in &overrides {
-            set_path(&mut value, path, new.clone()).map_err(|e| Usage(format!("`{text}`: {e}")))?;
+        for given in &overrides {
+            set_path(&mut value, &given.path, given.value.clone())
+                .map_err(|e| given.error(&given.path, brief(&e)))?;
         }
         Ok(Self { name, text, overrides, value })
     }
@@ -76,82 +83,76 @@ impl Document {
     /// # Errors
     /// A value that YAML cannot spell.
     pub fn text(&self) -> Result<String> {
-        match self.overrides.is_empty() {
-            true => Ok(self.text.clone()),
-            false => super::to_string(&self.value),
-        }
+        if self.overrides.is_empty() { Ok(self.text.clone()) } else { super::to_string(&self.value) }
     }
 
     /// Reads the document into `T`.
     ///
     /// # Errors
-    /// What is wrong, at its place in the file, or with the override that made it wrong.
+    /// A [`ConfigError`], at its place in the file or at the override that is wrong.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         if self.overrides.is_empty() {
             return parse(&self.text, &self.name);
         }
-        let text = self.text()?;
-        serde_yaml::from_str(&text).map_err(|error| match parse::<T>(&self.text, &self.name) {
-            Err(in_file) => in_file,
-            Ok(_) => Usage(format!("{}: {}", self.culprit::<T>(), describe(&error))).into(),
+        serde_yaml::from_str(&self.text()?).map_err(|error| {
+            let Invalid { keys, message, .. } = invalid(&error);
+            match (self.deciding(&keys), parse::<T>(&self.text, &self.name), self.culprit::<T>()) {
+                (Some(given), ..) => given.error(&keys, message),
+                (None, Err(in_file), _) => in_file,
+                (None, Ok(_), Some(given)) => given.error(&keys, message),
+                (None, Ok(_), None) => self.error(&keys, message),
+            }
         })
     }
 
     /// The override after which the document no longer spells a `T`.
-    fn culprit<T: DeserializeOwned>(&self) -> String {
+    fn culprit<T: DeserializeOwned>(&self) -> Option<&Override> {
         let mut value: Value = serde_yaml::from_str(&self.text).unwrap_or_default();
-        let breaks = self.overrides.iter().find(|o| {
-            let set = set_path(&mut value, &o.path, o.value.clone());
-            set.is_err() || serde_yaml::from_value::<T>(value.clone()).is_err()
-        });
-        breaks.map_or_else(|| self.name.clone(), |o| format!("`{}`", o.text))
+        self.overrides.iter().find(|given| {
+            let set = set_path(&mut value, &given.path, given.value.clone());
+            set.is_err() || T::deserialize(&value).is_err()
+        })
     }
 
-    /// An error at the value that `path` leads to, or at the nearest that is there.
-    pub fn error(&self, path: &[impl AsRef<str>], message: impl Display) -> Error {
-        self.error_at(path, message, false)
+    /// An error at the value that `keys` lead to, or at the nearest that is there.
+    pub fn error(&self, keys: &[impl AsRef<str>], message: impl Display) -> Error {
+        self.error_at(keys, message, false)
     }
 
-    /// An error at the last key of `path`, or at the nearest that is there.
-    pub fn key_error(&self, path: &[impl AsRef<str>], message: impl Display) -> Error {
-        self.error_at(path, message, true)
+    /// An error at the last of `keys` itself, or at the nearest that is there.
+    pub fn key_error(&self, keys: &[impl AsRef<str>], message: impl Display) -> Error {
+        self.error_at(keys, message, true)
     }
 
-    /// An error within `prefix`, at the innermost key that the message names in backquotes.
-    pub fn blame(&self, prefix: &[&str], error: &Error) -> Error {
-        let message = crate::brief(error);
-        let mut path: Vec<&str> = prefix.to_vec();
-        for word in quoted(&message) {
-            for key in word.split('.') {
-                path.push(key);
-                if get(&self.value, &path).is_none() {
-                    path.pop();
-                    break;
-                }
-            }
+    /// An error of a run whose configuration is at `prefix`, at the setting that it is about (see [`Invalid`]).
+    pub fn locate(&self, prefix: &[&str], error: &Error) -> Error {
+        let Invalid { keys, unknown, message } = Invalid::of(error);
+        let path: Vec<&str> = prefix.iter().copied().chain(keys.iter().map(String::as_str)).collect();
+        self.error_at(&path, message, unknown)
+    }
+
+    /// The override that decides what `keys` lead to.
+    fn deciding(&self, keys: &[impl AsRef<str>]) -> Option<&Override> {
+        let decides = |given: &&Override| {
+            given.path.len() <= keys.len() && given.path.iter().zip(keys).all(|(a, b)| a == b.as_ref())
+        };
+        self.overrides.iter().rev().find(decides)
+    }
+
+    fn error_at(&self, keys: &[impl AsRef<str>], message: impl Display, at_key: bool) -> Error {
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        if let Some(given) = self.deciding(&keys) {
+            return given.error(&keys, message);
         }
-        match message.contains("unknown field") {
-            true => self.key_error(&path, &message),
-            false => self.error(&path, &message),
-        }
-    }
-
-    fn error_at(&self, path: &[impl AsRef<str>], message: impl Display, at_key: bool) -> Error {
-        let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
-        let covers =
-            |o: &&Override| o.path.iter().zip(&path).all(|(a, b)| a == b) && o.path.len() <= path.len();
-        if let Some(o) = self.overrides.iter().rev().find(covers) {
-            return Usage(format!("`{}`: {message}", o.text)).into();
-        }
-        let parents = (1..path.len()).rev().find_map(|n| walk(&self.text, &path[..n], false));
-        let (line, column) = walk(&self.text, &path, at_key).or(parents).unwrap_or((1, 1));
-        Usage(format!("{}:{line}:{column}: {message}", self.name)).into()
+        let parents = || (1..keys.len()).rev().find_map(|n| walk(&self.text, &keys[..n], false));
+        let (line, column) = walk(&self.text, &keys, at_key).or_else(parents).unwrap_or((1, 1));
+        error(Place::File { file: self.name.clone(), line, column }, &keys, message)
     }
 }
 
-/// The value that a path of keys leads to.
-fn get<'a>(value: &'a Value, path: &[impl AsRef<str>]) -> Option<&'a Value> {
-    path.iter().try_fold(value, |value, key| value.as_mapping()?.get(key.as_ref()))
+fn error(place: Place, keys: &[impl AsRef<str>], message: impl Display) -> Error {
+    let keys = keys.iter().map(|key| key.as_ref().to_owned()).collect();
+    ConfigError { place, keys, message: message.to_string() }.into()
 }
 
 /// Sets what `path` leads to; mappings that are missing on the way are made.

@@ -1,14 +1,19 @@
-//! YAML from users: typed values whose errors read `FILE:LINE:COLUMN: message`, with the nearest valid name.
+//! YAML from users: typed values whose errors ([`ConfigError`]) read `FILE:LINE:COLUMN: message`, with the nearest valid
+//! name.
 //!
-//! The one place that parses such files. Errors here are [`crate::Usage`].
+//! The one place that parses such files.
 
 mod document;
+mod error;
+mod invalid;
 mod locate;
 
 pub use document::{Document, Override, set_path};
+pub use error::{ConfigError, Place};
 
-use crate::{Usage, nearest};
+use crate::{Invalid, Usage};
 use anyhow::{Context, Result};
+use invalid::invalid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
@@ -30,20 +35,27 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// Reads `text` into `T`; `name` stands for the file in errors.
 ///
 /// # Errors
-/// A text that does not spell a `T`: file, line, column and the nearest valid name.
+/// A [`ConfigError`] for a text that does not spell a `T`: file, line, column and the nearest valid name.
 pub fn parse<T: DeserializeOwned>(text: &str, name: &str) -> Result<T> {
     serde_yaml::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        Usage(format!("{name}:{line}:{column}: {}", describe(&error))).into()
+        let place = Place::File { file: name.to_owned(), line, column };
+        let Invalid { keys, message, .. } = invalid(&error);
+        ConfigError { place, keys, message }.into()
     })
 }
 
 /// Reads a value that is no longer tied to a text.
 ///
 /// # Errors
-/// A value that does not spell a `T`, with the nearest valid name.
-pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T> {
-    serde_yaml::from_value(value).map_err(|error| anyhow::Error::msg(describe(&error)))
+/// An [`Invalid`] for a value that does not spell a `T`, with the nearest valid name.
+pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T> {
+    T::deserialize(value).map_err(|error| {
+        // Only of a text does serde_yaml say which keys lead to the error.
+        let of_text = serde_yaml::to_string(value).and_then(|text| serde_yaml::from_str::<T>(&text));
+        let Invalid { message, .. } = invalid(&error);
+        Invalid { message, ..invalid(&of_text.err().unwrap_or(error)) }.into()
+    })
 }
 
 /// The text of a value, for files that [`load`] reads again.
@@ -54,6 +66,7 @@ pub fn to_string(value: &impl Serialize) -> Result<String> {
     serde_yaml::to_string(value).context("writing YAML")
 }
 
+/// The text of a file of bounded size.
 fn read(path: &Path) -> Result<String> {
     let file = path.display();
     let usage = |message: String| anyhow::Error::new(Usage(message));
@@ -65,29 +78,4 @@ fn read(path: &Path) -> Result<String> {
         return Err(usage(format!("{file}: larger than 1 MiB; is it a configuration?")));
     }
     String::from_utf8(bytes).map_err(|e| usage(format!("{file}: not UTF-8 text: {e}")))
-}
-
-/// What serde_yaml says, without the position, and with the nearest valid name for an unknown one.
-fn describe(error: &serde_yaml::Error) -> String {
-    let mut text = error.to_string();
-    if let Some(at) = error.location() {
-        let position = format!(" at line {} column {}", at.line(), at.column());
-        text = text.strip_suffix(&position).map_or(text.clone(), str::to_owned);
-    }
-    suggest(&text).unwrap_or(text)
-}
-
-/// Rewrites "unknown field `x`, expected one of `a`, `b`" so that it names the nearest.
-fn suggest(text: &str) -> Option<String> {
-    let (start, listed) = text.split_once(", expected ")?;
-    let (_, word) = start.rsplit_once("unknown ")?;
-    let word = quoted(word).next()?;
-    let names: Vec<&str> = quoted(listed).collect();
-    let like = nearest(word, names.iter().copied())?;
-    Some(format!("{start}; did you mean `{like}`? The valid names are {}", names.join(", ")))
-}
-
-/// The words between backquotes.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
 }

@@ -5,3 +5,4 @@ mod common;
 
 mod runs;
 mod studies;
+mod yaml;

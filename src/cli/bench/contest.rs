@@ -58,9 +58,10 @@ impl Contest<'_> {
         let (side, kind) = (product_side(self.device.is_cuda()), self.dtype.kind());
         let random = || Tensor::f_rand([side, side], (kind, self.device));
         let (a, b) = (random()?, random()?);
-        let packed = match self.device == Device::Cpu && torch::has_fused_kernels(kind) {
-            true => Some(torch::pack_linear(&b, side)?),
-            false => None,
+        let packed = if self.device == Device::Cpu && torch::has_fused_kernels(kind) {
+            Some(torch::pack_linear(&b, side)?)
+        } else {
+            None
         };
         self.answer(|| {
             let _product = match &packed {

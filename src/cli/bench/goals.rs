@@ -1,6 +1,6 @@
 //! What the times are meant to be, and whether they are.
 
-use super::step::{Report, Row};
+use super::report::{Report, Row};
 use super::work::Work;
 use crate::cli::Dtype;
 
@@ -90,9 +90,10 @@ impl Goal {
                 let above =
                     above.map(|(row, ratio)| format!("{} × {} ({ratio:.2})", row.short_name(), row.batch));
                 let above: Vec<_> = above.collect();
-                match above.is_empty() {
-                    true => format!("met by all {}", ratios.len()),
-                    false => format!("missed by {}", above.join(", ")),
+                if above.is_empty() {
+                    format!("met by all {}", ratios.len())
+                } else {
+                    format!("missed by {}", above.join(", "))
                 }
             }
         };

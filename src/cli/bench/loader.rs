@@ -3,7 +3,7 @@
 //! Each loader runs in a process of its own, held to as many cores as it has threads, over files that are in memory:
 //! what is compared is the work on a core, not the disk. All of them crop, flip and normalise at random in batches.
 
-use super::{OWN, output, turn};
+use super::turn::{OWN, output, turn};
 use crate::cli::{print, print_json, table};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
 //! A contestant: a process that waits for a number on stdin and answers with so many timings.
 
+use super::turn::median;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -58,10 +59,8 @@ impl Peer {
     /// One turn; the first is short and tells how many steps the others take. A turn's first step does not count: it
     /// finds the caches full of another contestant's weights.
     pub fn run(&mut self) -> Result<()> {
-        let steps = match self.times.is_empty() {
-            true => 1,
-            false => (TURN_MS / self.median()).clamp(1.0, 200.0) as usize,
-        };
+        let steps =
+            if self.times.is_empty() { 1 } else { (TURN_MS / self.median()).clamp(1.0, 200.0) as usize };
         writeln!(self.stdin, "{}", 1 + steps).and_then(|()| self.stdin.flush()).context(self.name.clone())?;
         let line = self.line()?;
         let times: Vec<f64> =
@@ -73,7 +72,7 @@ impl Peer {
 
     /// Over all steps of all turns, in milliseconds.
     pub fn median(&self) -> f64 {
-        super::median(self.times.clone())
+        median(self.times.clone())
     }
 
     fn line(&mut self) -> Result<String> {

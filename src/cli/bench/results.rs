@@ -2,7 +2,7 @@
 
 use super::contest::product_side;
 use super::goals::verdicts;
-use super::step::Report;
+use super::report::{Report, taking_part};
 use super::work::Work;
 use super::{loader, startup, weights};
 use crate::cli::{Dtype, print};
@@ -97,7 +97,7 @@ fn steps_section(work: Work, dtype: Dtype, report: &Report) -> Result<String> {
         Work::Train => "A training step",
     };
     let place = if report.gpu.is_some() { " on a GPU" } else { "" };
-    let others = work.taking_part(&rows);
+    let others = taking_part(work, &rows);
     let names: Vec<_> = others.iter().map(|other| other.name).collect();
     let mut titles: Vec<_> =
         ["model", "batch", "tchvision"].into_iter().chain(names.iter().copied()).collect();

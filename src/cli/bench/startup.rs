@@ -1,6 +1,6 @@
 //! `tchvision bench startup`: from the start of a process to the logits of one image, weights from a file.
 
-use super::{OWN, median, turn};
+use super::turn::{OWN, median, turn};
 use crate::cli::{print, print_json, table};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
     print(out)
 }
 
-/// What is timed: the way of `classify` with one picture, a black one, for which it does not freeze the network.
+/// What is timed: what `classify` does with one (black) picture, for which it does not freeze the network.
 fn start(file: &Path) -> Result<()> {
     let network =
         pretrained(&ModelSpec::new(MODEL), &Archive::open(file)?.choose(None)?, Classes::New, Device::Cpu)?;

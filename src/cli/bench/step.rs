@@ -5,10 +5,10 @@
 
 use super::contest::{Contest, product_side};
 use super::peer::Peer;
+use super::report::{Report, Row, taking_part};
 use super::work::{CANDLE, Other, Work};
 use crate::cli::{Dtype, print, print_json, resolve_device, table};
 use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -66,31 +66,6 @@ enum Own {
     Product,
 }
 
-#[derive(Serialize, Deserialize)]
-pub struct Report {
-    pub machine: String,
-    pub threads: u64,
-    /// The card, where the steps ran on one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gpu: Option<String>,
-    /// Whether the processor, or the card, computes in bfloat16.
-    pub bfloat16: bool,
-    /// Of the libraries that took part.
-    pub versions: BTreeMap<String, String>,
-    pub rows: Vec<Row>,
-}
-
-#[derive(Serialize, Deserialize)]
-pub struct Row {
-    pub work: Work,
-    pub model: String,
-    pub batch: i64,
-    pub dtype: Dtype,
-    pub median_ms: BTreeMap<String, f64>,
-    /// Of a forward pass: what its multiply-adds would take in a large matrix product on the same machine.
-    pub floor_ms: Option<f64>,
-}
-
 pub fn run(work: Work, args: &Args) -> Result<()> {
     // Before anything else asks libtorch about CUDA.
     let device = resolve_device(&args.device)?;
@@ -135,7 +110,7 @@ pub fn run(work: Work, args: &Args) -> Result<()> {
 }
 
 fn show(work: Work, report: &Report) -> Result<()> {
-    let others = work.taking_part(&report.rows.iter().collect::<Vec<_>>());
+    let others = taking_part(work, &report.rows.iter().collect::<Vec<_>>());
     let names: Vec<_> = others.into_iter().map(|other| other.name).collect();
     let titles = ["model", "batch", "dtype", "tchvision"].into_iter().chain(names.iter().copied());
     let mut out = table(&titles.chain(["floor"]).collect::<Vec<_>>());
@@ -149,37 +124,6 @@ fn show(work: Work, report: &Report) -> Result<()> {
         report.place(),
         report.threads
     ))
-}
-
-impl Report {
-    /// The machine, the card first.
-    pub fn place(&self) -> String {
-        let gpu = self.gpu.as_ref().map_or(String::new(), |gpu| format!("{gpu}, "));
-        gpu + &self.machine
-    }
-}
-
-impl Row {
-    /// The model without its source.
-    pub fn short_name(&self) -> &str {
-        self.model.split_once('/').map_or(self.model.as_str(), |(_, name)| name)
-    }
-
-    /// Our time; that of each of `others`, with ours over it in brackets; and the same of the floor.
-    pub fn cells(&self, others: &[&str]) -> Vec<String> {
-        let own = self.median_ms.get("tchvision").copied().unwrap_or(f64::NAN);
-        let beside =
-            |ms: Option<f64>| ms.map_or(String::new(), |ms| format!("{} ({:.2})", time(ms), own / ms));
-        let mut cells = vec![time(own)];
-        cells.extend(others.iter().map(|other| beside(self.median_ms.get(*other).copied())));
-        cells.push(beside(self.floor_ms));
-        cells
-    }
-}
-
-/// Milliseconds with about three digits.
-fn time(ms: f64) -> String {
-    format!("{ms:.*} ms", if ms < 10.0 { 2 } else { 1 })
 }
 
 fn pairs(work: Work, gpu: bool, args: &Args) -> Result<Vec<(String, i64)>> {

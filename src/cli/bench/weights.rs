@@ -3,7 +3,7 @@
 //! Each reader runs in a process of its own, so that its peak of memory is its own, on files that were just written and
 //! are in memory therefore: what is compared is the readers, not the disk.
 
-use super::{OWN, output, turn};
+use super::turn::{OWN, median, output, turn};
 use crate::cli::{print, print_json, table};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -119,6 +119,6 @@ fn time(path: &Path, repeats: u64) -> Result<Timing> {
         weights::load(&StateFile::open(path)?.state_dict()?, &model)?;
         times.push(1000.0 * start.elapsed().as_secs_f64());
     }
-    let median_ms = super::median(times);
+    let median_ms = median(times);
     Ok(Timing { median_ms, peak_bytes: peak_resident_bytes() })
 }

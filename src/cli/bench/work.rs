@@ -1,6 +1,5 @@
 //! What the steps are, and who does them.
 
-use super::step::Row;
 use serde::{Deserialize, Serialize};
 
 /// The contestant that is a program of its own.
@@ -73,13 +72,6 @@ impl Work {
             Work::Train => TRAIN,
         };
         all.iter().filter(move |other| other.gpu || !gpu)
-    }
-
-    /// Those that these rows have.
-    pub fn taking_part(self, rows: &[&Row]) -> Vec<&'static Other> {
-        self.others(false)
-            .filter(|other| rows.iter().any(|row| row.median_ms.contains_key(other.name)))
-            .collect()
     }
 
     /// Models and batches that are timed where none is named.

@@ -1,6 +1,6 @@
 //! `tchvision weights convert`.
 
-use super::{model, open};
+use super::arguments::{model, open};
 use crate::cli::{print, print_json};
 use anyhow::Result;
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! `tchvision weights verify`.
 
-use super::{model, open};
+use super::arguments::{model, open};
 use crate::cli::{Dtype, print, print_json};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;

@@ -1,7 +1,15 @@
 //! Affine transforms, with the arithmetic of Pillow's `Geometry.c`.
 
-use super::operation::Filling;
 use crate::data::image::RgbImage;
+
+/// How the pixels of a warped image are computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Filling {
+    /// Bicubic interpolation; bilinear otherwise.
+    pub bicubic: bool,
+    /// The colour outside the image.
+    pub color: [u8; 3],
+}
 
 /// Maps output coordinates to input coordinates: x' = a x + b y + c, y' = d x + e y + f.
 pub(super) struct Affine(pub [f64; 6]);

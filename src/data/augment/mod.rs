@@ -3,102 +3,29 @@
 mod affine;
 mod color;
 mod crop;
+mod effects;
 mod erase;
 mod mix;
 mod operation;
 mod placement;
 mod rand_augment;
+mod step;
 mod tone;
 
+pub use affine::Filling;
 pub use color::{ColorJitter, Lighting};
 pub use crop::{RandomResizedCrop, Rectangle, ScaleJitter};
+pub use effects::Effects;
 pub use erase::{Erasure, RandomErasing};
 pub use mix::{Mix, Mixture};
-pub use operation::{Filling, Operation, Warp};
+pub use operation::{Operation, Warp};
 pub use rand_augment::RandAugment;
+pub use step::Augment;
+pub(super) use step::validate;
 
 use super::image::{Encoded, RgbImage};
-use super::{Preprocess, Statistics, Stream};
-use crate::torch;
-use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
-use tch::Tensor;
-
-/// An augmentation step. Steps are applied in the given order: `augment: [random_resized_crop: {}, flip]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Augment {
-    /// Pads every side with this many black pixels and takes a random crop of the original size. Only for
-    /// images of one size.
-    PadCrop(u32),
-    /// Flips an image horizontally with probability 1/2.
-    Flip,
-    /// For image files, which otherwise get the evaluation crop.
-    RandomResizedCrop(RandomResizedCrop),
-    /// For image files, as `random_resized_crop`.
-    ScaleJitter(ScaleJitter),
-    ColorJitter(ColorJitter),
-    RandAugment(RandAugment),
-    /// Applied to normalised pixels, after all steps on bytes.
-    Lighting(Lighting),
-    /// Applied to normalised pixels, after all other steps.
-    RandomErasing(RandomErasing),
-}
-
-/// The steps on one image that follow normalisation.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Effects {
-    /// Added to red, green and blue, for pixels in [0, 1].
-    pub light: Option<[f32; 3]>,
-    pub erased: Vec<(Rectangle, Erasure)>,
-}
-
-impl Augment {
-    fn is_placement(&self) -> bool {
-        matches!(self, Self::PadCrop(_) | Self::Flip)
-    }
-
-    fn is_crop(&self) -> bool {
-        matches!(self, Self::RandomResizedCrop(_) | Self::ScaleJitter(_))
-    }
-}
-
-/// Checks the steps for images in memory with this many channels or, given `side`, for image files that
-/// become squares of that side.
-///
-/// # Errors
-/// A step that is invalid, out of place, or does not apply to such images.
-pub(super) fn validate(steps: &[Augment], channels: usize, side: Option<usize>) -> Result<()> {
-    for (i, step) in steps.iter().enumerate() {
-        match step {
-            Augment::PadCrop(_) | Augment::Flip => {}
-            Augment::RandomResizedCrop(crop) => crop.validate()?,
-            Augment::ScaleJitter(jitter) => jitter.validate(side.unwrap_or(0))?,
-            Augment::ColorJitter(jitter) => jitter.validate()?,
-            Augment::RandAugment(rand) => rand.validate()?,
-            Augment::Lighting(_) => {}
-            Augment::RandomErasing(erasing) => erasing.validate()?,
-        }
-        let pads = matches!(step, Augment::PadCrop(_));
-        match side {
-            Some(_) => {
-                ensure!(!pads, "`data.augment`: pad_crop is for images of one size; use random_resized_crop");
-                ensure!(i == 0 || !step.is_crop(), "`data.augment`: the crop must come first");
-            }
-            None => {
-                ensure!(!step.is_crop(), "`data.augment`: {step:?} is for images of any size; use pad_crop");
-                let first = steps[..i].iter().all(Augment::is_placement);
-                ensure!(!pads || first, "`data.augment`: only flip and pad_crop may precede pad_crop");
-                let any_channels = step.is_placement() || matches!(step, Augment::RandomErasing(_));
-                ensure!(
-                    any_channels || channels == 3,
-                    "`data.augment`: {step:?} needs colour images, but these have {channels} channel(s)"
-                );
-            }
-        }
-    }
-    Ok(())
-}
+use super::{Preprocess, Stream};
+use anyhow::Result;
 
 /// Augments a planar image (channels, height, width) into `out`, with random numbers from `stream`.
 pub(super) fn augment_planes(
@@ -183,20 +110,4 @@ fn effects(steps: &[Augment], width: usize, height: usize, stream: &mut Stream) 
         }
     }
     effects
-}
-
-impl Effects {
-    /// Applies them to one normalised image (C, H, W), in place.
-    ///
-    /// # Errors
-    /// An image of another shape than the effects were drawn for.
-    pub fn apply(&self, image: &Tensor, statistics: &Statistics) -> Result<()> {
-        if let Some(light) = self.light {
-            let light: Vec<f32> = light.iter().zip(&statistics.std).map(|(light, std)| light / std).collect();
-            let light =
-                torch::upload(&Tensor::f_from_slice(&light)?, image.device())?.f_reshape([-1, 1, 1])?;
-            let _lit = image.shallow_clone().f_add_(&light)?;
-        }
-        self.erased.iter().try_for_each(|&(part, mode)| mode.apply(image, part))
-    }
 }

@@ -1,6 +1,6 @@
 //! Operations on the pixels of one image, with all random numbers already drawn; bit-exact with Pillow.
 
-use super::affine::Affine;
+use super::affine::{Affine, Filling};
 use super::tone;
 use crate::data::image::RgbImage;
 
@@ -37,15 +37,6 @@ pub enum Warp {
     /// In pixels.
     TranslateX(f64),
     TranslateY(f64),
-}
-
-/// How the pixels of a warped image are computed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Filling {
-    /// Bicubic interpolation; bilinear otherwise.
-    pub bicubic: bool,
-    /// The colour outside the image.
-    pub color: [u8; 3],
 }
 
 impl Operation {

@@ -1,6 +1,6 @@
 //! Memory-mapped tar archives: the list of entries, and the bytes of each.
 
-use super::index::Index;
+use super::index::{Entry, Index};
 use anyhow::{Context, Result, ensure};
 use memmap2::Mmap;
 use std::fs::File;
@@ -13,14 +13,6 @@ const BLOCK: u64 = 512;
 pub(super) struct Archive {
     path: PathBuf,
     map: Mmap,
-}
-
-/// A file in an archive.
-pub(super) struct Entry {
-    pub path: String,
-    /// Offset of its bytes in the archive.
-    pub start: u64,
-    pub size: u64,
 }
 
 impl Archive {

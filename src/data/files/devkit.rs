@@ -1,6 +1,7 @@
 //! The labels of ImageNet-1k's validation images, from the ILSVRC 2012 development kit as downloaded.
 
-use super::{matlab, numbered};
+use super::labels::numbered;
+use super::matlab;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;

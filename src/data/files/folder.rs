@@ -1,7 +1,10 @@
 //! A folder with one sub-folder or one tar archive per class.
 
-use super::archive::{Archive, Entry};
-use super::{FileSplits, ImageFiles, MAX_DEPTH, base, either, is_image, listing, numbered, walk};
+use super::archive::Archive;
+use super::index::Entry;
+use super::labels::numbered;
+use super::listing::{MAX_DEPTH, base, either, is_image, listing, walk};
+use super::{FileSplits, ImageFiles};
 use anyhow::{Result, bail, ensure};
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,6 +27,19 @@ pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
 /// The test split only.
 pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
     by_class(&either(dir, &["val", "test"])?, Classes::Exactly(&classes(&dir.join("train"))?))
+}
+
+impl ImageFiles {
+    /// The images of a folder with one sub-folder or tar archive per class; classes are numbered in the order
+    /// of their names.
+    ///
+    /// # Errors
+    /// A folder that is missing, or a class without images.
+    pub fn in_classes(dir: &Path) -> Result<Self> {
+        let mut files = by_class(dir, Classes::Found)?;
+        files.name = dir.display().to_string();
+        Ok(files)
+    }
 }
 
 /// The names of the classes in a folder, sorted.

@@ -4,7 +4,8 @@
 
 use super::archive::Archive;
 use super::folder::{Classes, by_class};
-use super::{FileSplits, ImageFiles, devkit, either, first, is_image, listing};
+use super::listing::{either, first, is_image, listing};
+use super::{FileSplits, ImageFiles, devkit};
 use crate::data::Stream;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
@@ -118,7 +119,8 @@ fn numbered_images(val: &Path, synsets: &[String], labels: &[i64]) -> Result<Ima
         let label = number.and_then(|number| labels.get(number.checked_sub(1)?)).copied();
         label.with_context(|| format!("{}: `{name}` has no label in the devkit", val.display()))
     };
-    let mut files = ImageFiles { classes: synsets.to_vec(), ..ImageFiles::default() };
+    let mut files = ImageFiles::default();
+    files.classes = synsets.to_vec();
     if val.is_dir() {
         let folder = files.folder(val.to_owned());
         for (name, _) in listing(val)?.iter().filter(|(name, _)| is_image(name)) {

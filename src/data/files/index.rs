@@ -1,7 +1,6 @@
 //! An index of a large archive, stored beside it: finding the entries means going through the whole archive.
 
-use super::archive::Entry;
-use super::text;
+use super::listing::text;
 use crate::atomic;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -12,6 +11,14 @@ use std::time::UNIX_EPOCH;
 const MIN_INDEXED_BYTES: u64 = 256 << 20;
 /// Upper bound on the size of an index.
 const MAX_BYTES: u64 = 8 << 30;
+
+/// A file in an archive.
+pub(super) struct Entry {
+    pub path: String,
+    /// Offset of its bytes in the archive.
+    pub start: u64,
+    pub size: u64,
+}
 
 /// The index file of an archive.
 pub(super) struct Index {

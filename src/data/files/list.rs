@@ -1,6 +1,8 @@
 //! Lists of images in Caffe's format: one line `path label` per image.
 
-use super::{FileSplits, ImageFiles, class_names, label, text};
+use super::labels::{class_names, label};
+use super::listing::text;
+use super::{FileSplits, ImageFiles};
 use anyhow::{Context, Result};
 use std::path::Path;
 

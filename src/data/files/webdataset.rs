@@ -1,7 +1,10 @@
 //! WebDataset: tar shards in which files of one name with different extensions form a sample.
 
-use super::archive::{Archive, Entry};
-use super::{CLASSES, FileSplits, ImageFiles, class_names, is_image, label, listing};
+use super::archive::Archive;
+use super::index::Entry;
+use super::labels::{CLASSES, class_names, label};
+use super::listing::{is_image, listing};
+use super::{FileSplits, ImageFiles};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
@@ -21,8 +24,9 @@ pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
     if !dir.join(CLASSES).exists() {
         return Ok(splits(dir)?.test);
     }
-    let test = shards(dir, "val")?;
-    Ok(ImageFiles { classes: class_names(dir, test.labels.iter())?, ..test })
+    let mut test = shards(dir, "val")?;
+    test.classes = class_names(dir, test.labels.iter())?;
+    Ok(test)
 }
 
 fn shards(dir: &Path, split: &str) -> Result<ImageFiles> {
@@ -55,12 +59,11 @@ fn shard(files: &mut ImageFiles, archive: Archive) -> Result<()> {
         let image = image.with_context(|| format!("{} has no image", at()))?;
         found.push((image, sample_label(&archive, sample).with_context(at)?));
     }
-    let number = files.archives.len() as u32;
+    let number = files.archive(archive);
     for (image, label) in found {
         files.push_entry(number, image, label)?;
     }
-    files.archive(archive);
-    files.shards.push(files.len());
+    files.end_shard();
     Ok(())
 }
 

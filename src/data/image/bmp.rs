@@ -1,6 +1,6 @@
 //! Windows and OS/2 BMP: 1 to 32 bits per pixel, palettes, colour masks and run-length encoding.
 
-use super::{RgbImage, bounded};
+use super::rgb::{RgbImage, bounded};
 use anyhow::{Context, Result, bail, ensure};
 
 /// Values of the header's `compression` field: `BI_RGB`, `BI_RLE8`, `BI_RLE4` and `BI_BITFIELDS`.

@@ -1,6 +1,6 @@
 //! GIF: the first frame.
 
-use super::{RgbImage, bounded};
+use super::rgb::{MAX_PIXELS, RgbImage, bounded};
 use anyhow::{Context, Result, ensure};
 use gif::{ColorOutput, DecodeOptions, MemoryLimit};
 use std::num::NonZeroU64;
@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
-    options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(super::MAX_PIXELS).context("no limit")?));
+    options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(MAX_PIXELS).context("no limit")?));
     let mut file = options.read_info(bytes)?;
     let screen = [file.width(), file.height()].map(usize::from);
     let frame = file.next_frame_info()?.context("it has no frame")?;

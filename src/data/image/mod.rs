@@ -6,34 +6,27 @@ mod gif;
 mod jpeg;
 mod png;
 mod resample;
+mod rgb;
+mod tiles;
 mod webp;
 
 pub use resample::{Interpolation, Region, Resize};
+pub use rgb::{MAX_PIXELS, RgbImage};
+pub use tiles::{Png, tiles};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use rgb::within;
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Upper bound on the pixels of an image: Pillow's limit for decompression bombs.
-pub const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
-
 /// Upper bound on the size of an image file.
 pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
 /// A JPEG decoded at reduced size is still at least this many times larger than the wanted size.
 const MIN_OVERSAMPLING: usize = 3;
-
-/// An RGB image in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RgbImage {
-    pub width: usize,
-    pub height: usize,
-    /// (height, width, 3), RGB, contiguous.
-    pub pixels: Vec<u8>,
-}
 
 /// The format of an image file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,70 +199,4 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(size as usize + 1);
     file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-impl RgbImage {
-    /// From 8-bit samples, `channels` per pixel: grey, grey and alpha, RGB or RGBA. Alpha is dropped.
-    fn from_samples(width: usize, height: usize, channels: usize, samples: Vec<u8>) -> Result<Self> {
-        let count = bounded(width, height)?;
-        ensure!(samples.len() == count * channels, "{} samples for {width}×{height} pixels", samples.len());
-        let pixels = match channels {
-            1 | 2 => samples.chunks_exact(channels).flat_map(|pixel| [pixel[0]; 3]).collect(),
-            3 => samples,
-            4 => samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
-            _ => bail!("{channels} channels are not supported"),
-        };
-        Ok(Self { width, height, pixels })
-    }
-
-    /// An image of one colour.
-    ///
-    /// # Errors
-    /// A size without pixels or with more than [`MAX_PIXELS`].
-    pub fn filled(width: usize, height: usize, color: [u8; 3]) -> Result<Self> {
-        Ok(Self { width, height, pixels: color.repeat(bounded(width, height)?) })
-    }
-
-    /// Pastes an image at this position; parts that do not fit are clipped.
-    pub fn paste(&mut self, image: &RgbImage, left: usize, top: usize) {
-        let left = left.min(self.width);
-        let width = image.width.min(self.width - left) * 3;
-        let rows = image.pixels.chunks_exact(image.width * 3);
-        for (from, to) in rows.zip(self.pixels.chunks_exact_mut(self.width * 3).skip(top)) {
-            to[left * 3..][..width].copy_from_slice(&from[..width]);
-        }
-    }
-
-    /// The image flipped horizontally.
-    pub fn mirror(&self) -> Self {
-        let rows = self.pixels.chunks_exact(self.width * 3);
-        let pixels = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
-        Self { width: self.width, height: self.height, pixels }
-    }
-
-    /// Flips the image vertically, in place.
-    fn flip(&mut self) {
-        let (row, height) = (self.width * 3, self.height);
-        for y in 0..height / 2 {
-            let (top, rest) = self.pixels[y * row..].split_at_mut(row);
-            top.swap_with_slice(&mut rest[(height - 2 - 2 * y) * row..][..row]);
-        }
-    }
-}
-
-/// The number of pixels of a size stated by a file, checked against [`MAX_PIXELS`].
-fn bounded(width: usize, height: usize) -> Result<usize> {
-    ensure!(width > 0 && height > 0, "it has no pixels: {width}×{height}");
-    let count = width.checked_mul(height).filter(|&count| count as u64 <= MAX_PIXELS);
-    count.with_context(|| format!("{width}×{height} pixels are more than {MAX_PIXELS}; make it smaller"))
-}
-
-/// Checks that columns and rows are not empty and lie within an image of this size.
-fn within((width, height): (usize, usize), columns: &Range<usize>, rows: &Range<usize>) -> Result<()> {
-    let within = |range: &Range<usize>, side| range.start < range.end && range.end <= side;
-    ensure!(
-        within(columns, width) && within(rows, height),
-        "columns {columns:?} and rows {rows:?} are not within {width}×{height} pixels"
-    );
-    Ok(())
 }

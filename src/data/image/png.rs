@@ -1,6 +1,6 @@
 //! PNG of all colour types and bit depths, interlaced or not.
 
-use super::{RgbImage, bounded};
+use super::rgb::{RgbImage, bounded};
 use anyhow::{Context, Result};
 use png::{BitDepth, ColorType, Decoder, Transformations};
 use std::io::Cursor;

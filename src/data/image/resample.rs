@@ -4,7 +4,7 @@
 //! MIT-CMU).
 
 use super::convolve::Kernels;
-use super::{RgbImage, bounded, within};
+use super::rgb::{RgbImage, bounded, within};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;

@@ -1,6 +1,6 @@
 //! WebP, lossy and lossless; the first frame of an animation.
 
-use super::{RgbImage, bounded};
+use super::rgb::{RgbImage, bounded};
 use anyhow::Result;
 use image_webp::WebPDecoder;
 use std::io::Cursor;

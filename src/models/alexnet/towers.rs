@@ -1,7 +1,7 @@
 //! AlexNet over two devices (the paper's section 3.2): each has half of every layer's channels, and each half sees both
 //! in the layers with one group.
 
-use super::{Config, ConvLayer, FIELD, RESPONSE_NORM, ResponseNorm};
+use super::config::{Config, ConvLayer, FIELD, RESPONSE_NORM, ResponseNorm};
 use crate::models::net::Net;
 use crate::nn::{
     Activation, Conv2d, Dropout, Layer, Linear, LocalResponseNorm, MaxPool2d, Path, adaptive_avg_pool,

@@ -1,6 +1,6 @@
 //! Attention within windows, and over a grid across the whole feature map.
 
-use super::{Config, INIT};
+use super::config::{Config, INIT};
 use crate::nn::{
     DropPath, FeedForward, Init, Layer, LayerNorm, Linear, Mlp, Path, biased_attention, join_heads,
     relative_position_bias, relative_position_index, split_heads,

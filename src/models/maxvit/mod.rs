@@ -4,97 +4,20 @@
 //! `blocks.0.layers.0.layers.window_attention.attn_layer.0`, …, `classifier.5`.
 
 mod attention;
+mod config;
+
+pub use config::Config;
 
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, ConvNorm, DropPath, Excitation, Init, Layer, LayerNorm,
+    Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, ConvNorm, DropPath, Excitation, Layer, LayerNorm,
     Linear, Path, Sequence, Sequential, SqueezeExcite, Store, global_avg_pool,
 };
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use attention::{Partition, PartitionAttention};
-use serde::{Deserialize, Serialize};
+use config::INIT;
 use tch::Tensor;
-
-/// Initialisation of all weights of convolutions and linear layers; biases are 0.
-const INIT: Init = Init::Normal(0.02);
-
-/// Stages of layers, each with a convolution block, window attention and grid attention.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    pub num_classes: i64,
-    pub in_chans: i64,
-    /// Height and width of the images at which costs are stated.
-    pub image_size: i64,
-    /// Channels of the stem.
-    pub stem: i64,
-    /// Channels of each stage.
-    pub channels: Vec<i64>,
-    /// Layers of each stage.
-    pub layers: Vec<i64>,
-    /// Height and width of windows and of grids; must divide every stage's feature map.
-    pub window: i64,
-    /// Channels per attention head.
-    pub head_dim: i64,
-    /// Inner channels of MBConv per output channel.
-    pub expansion: f64,
-    /// Channels in its squeeze-excitation per output channel.
-    pub squeeze: f64,
-    /// Hidden features of the MLPs per channel.
-    pub mlp_ratio: i64,
-    /// Stochastic depth of the last layer; it grows linearly from 0 at the first.
-    pub drop_path: f64,
-    pub bn_eps: f64,
-    pub bn_momentum: f64,
-}
-
-impl Config {
-    /// `torchvision.models.maxvit_t`.
-    pub fn maxvit_t() -> Self {
-        Self {
-            num_classes: 1000,
-            in_chans: 3,
-            image_size: 224,
-            stem: 64,
-            channels: vec![64, 128, 256, 512],
-            layers: vec![2, 2, 5, 2],
-            window: 7,
-            head_dim: 32,
-            expansion: 4.0,
-            squeeze: 0.25,
-            mlp_ratio: 4,
-            drop_path: 0.2,
-            bn_eps: 1e-3,
-            bn_momentum: 0.01,
-        }
-    }
-
-    fn validate(&self) -> Result<()> {
-        let Self { channels, layers, window, head_dim, .. } = self;
-        ensure!(
-            !channels.is_empty() && channels.len() == layers.len(),
-            "`channels` {channels:?} and `layers` {layers:?} must have one number per stage"
-        );
-        ensure!(layers.iter().all(|&n| n > 0), "`layers` {layers:?} must be positive");
-        ensure!(*window > 0, "`window` {window} must be positive");
-        ensure!(
-            *head_dim > 0 && channels.iter().all(|channels| channels % head_dim == 0),
-            "`head_dim` {head_dim} must divide `channels` {channels:?}"
-        );
-        Ok(())
-    }
-
-    fn norm(&self, path: &Path, channels: i64) -> Result<BatchNorm2d> {
-        Ok(BatchNorm2d::new(path, channels)?.eps(self.bn_eps).momentum(Some(self.bn_momentum)))
-    }
-
-    /// Convolution and norm at `path.0` and `path.1`.
-    fn conv_norm(&self, path: &Path, conv: Conv) -> Result<ConvNorm> {
-        let conv = ConvNorm::new(&(path / 0), &(path / 1), conv.init(INIT))?;
-        Ok(conv.eps(self.bn_eps).momentum(self.bn_momentum))
-    }
-}
 
 impl super::Config for Config {
     fn input(&self) -> [i64; 3] {
@@ -104,6 +27,18 @@ impl super::Config for Config {
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         self.validate()?;
         Ok(Box::new(network(&store.root(), self)?))
+    }
+}
+
+impl Config {
+    fn norm(&self, path: &Path, channels: i64) -> Result<BatchNorm2d> {
+        Ok(BatchNorm2d::new(path, channels)?.eps(self.bn_eps).momentum(Some(self.bn_momentum)))
+    }
+
+    /// Convolution and norm at `path.0` and `path.1`.
+    fn conv_norm(&self, path: &Path, conv: Conv) -> Result<ConvNorm> {
+        let conv = ConvNorm::new(&(path / 0), &(path / 1), conv.init(INIT))?;
+        Ok(conv.eps(self.bn_eps).momentum(self.bn_momentum))
     }
 }
 

@@ -1,10 +1,8 @@
 //! The header of a JPEG file: the markers before the compressed data (ITU T.81, annex B).
 
 use super::huffman::Table;
-use crate::data::image::bounded;
-
-/// Samples per side of a block.
-pub const BLOCK: usize = 8;
+use super::idct::BLOCK;
+use crate::data::image::rgb::bounded;
 
 /// A baseline (sequential, Huffman-coded, 8-bit) image with one scan, in grey or YCbCr.
 pub struct Frame {

@@ -1,6 +1,6 @@
 //! JPEG's Huffman codes (ITU T.81, annexes C and F.2).
 
-use super::frame::BLOCK;
+use super::idct::BLOCK;
 use std::sync::Arc;
 
 /// Bits of the lookup table; longer codes are rare.

@@ -1,8 +1,10 @@
 //! The inverse DCT with libjpeg's arithmetic: `jidctint`, after Loeffler, Ligtenberg and Moschytz (1989), in
 //! fixed point with 13 fractional bits.
 
-use super::frame::BLOCK;
 use std::f64::consts::PI;
+
+/// Samples per side of a block.
+pub const BLOCK: usize = 8;
 
 type Block = [i16; BLOCK * BLOCK];
 

@@ -1,6 +1,6 @@
 //! JPEG decoding by libjpeg, with the options that Pillow uses.
 
-use crate::data::image::{RgbImage, bounded};
+use crate::data::image::rgb::{RgbImage, bounded};
 use anyhow::{Result, bail};
 use mozjpeg::{ColorSpace, Decompress};
 use std::io::{self, BufRead, Read};

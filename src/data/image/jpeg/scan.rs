@@ -1,8 +1,8 @@
 //! Decodes compressed data to planes of samples.
 
-use super::frame::{BLOCK, Frame};
+use super::frame::Frame;
 use super::huffman::{Bits, PADDING};
-use super::idct;
+use super::idct::{self, BLOCK};
 use memchr::memchr;
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
-//! What results allow one to say: medians, intervals of Student's t, and power laws.
+//! Means and medians, confidence intervals by Student's t, Pareto fronts and power laws.
 
-/// How sure an interval is.
+/// The confidence level of an interval.
 const CONFIDENCE: f64 = 0.95;
 
 /// The middle of the values, or of the two in the middle; `None` of nothing.
@@ -8,6 +8,22 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
     Some(f64::midpoint(*values.get(low)?, *values.get(high)?))
+}
+
+/// The mean; `None` of nothing.
+pub fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The standard deviation of a sample (n − 1); `None` of fewer than two values.
+pub fn std(values: &[f64]) -> Option<f64> {
+    variance(values).map(f64::sqrt)
+}
+
+fn variance(values: &[f64]) -> Option<f64> {
+    let mean = mean(values).filter(|_| values.len() > 1)?;
+    let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
+    Some(squares / (values.len() - 1) as f64)
 }
 
 /// An estimate and the ends of its 95 % confidence interval.
@@ -24,23 +40,21 @@ impl Estimate {
         Self { value, low: value - half, high: value + half }
     }
 
-    /// Whether 0 lies outside the interval.
+    /// Whether the interval excludes 0.
     pub fn is_clear(&self) -> bool {
         self.low > 0.0 || self.high < 0.0
     }
 }
 
-/// The mean of a normal population from which `values` are drawn; `None` below two of them, and where all are equal:
-/// that so few differences show no spread does not mean that there is none.
+/// The mean of a normal population from which `values` are drawn; `None` of fewer than two, and where all are equal:
+/// so few values without spread do not mean that there is none.
 pub fn mean_estimate(values: &[f64]) -> Option<Estimate> {
-    let n = values.len() as f64;
-    let freedom = values.len().checked_sub(1).filter(|&freedom| freedom > 0)?;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / freedom as f64;
-    (variance > 0.0).then(|| Estimate::new(mean, (variance / n).sqrt(), freedom))
+    let (mean, variance) = (mean(values)?, variance(values)?);
+    let standard_error = (variance / values.len() as f64).sqrt();
+    (variance > 0.0).then(|| Estimate::new(mean, standard_error, values.len() - 1))
 }
 
-/// The points (cost, value) that none beats in both, from cheap to dear, by their indices; of equal points the first.
+/// The indices of the points (cost, value) that no other beats in both, from cheap to expensive; of equal points the first.
 pub fn pareto_front(points: &[(f64, f64)], better: impl Fn(f64, f64) -> bool) -> Vec<usize> {
     let beats =
         |a: (f64, f64), b: (f64, f64)| a.0 <= b.0 && !better(b.1, a.1) && (a.0 < b.0 || better(a.1, b.1));
@@ -55,7 +69,7 @@ pub fn pareto_front(points: &[(f64, f64)], better: impl Fn(f64, f64) -> bool) ->
     front
 }
 
-/// Whether costs are not all one within the tolerance of a match.
+/// Whether costs differ by more than the tolerance of a match.
 pub fn differ(costs: impl Iterator<Item = f64>) -> bool {
     let (low, high) = costs.fold((f64::MAX, 0.0), |(low, high), x| (x.min(low), x.max(high)));
     high >= SAME * low
@@ -70,7 +84,7 @@ pub struct PowerLaw {
     pub r_squared: f64,
 }
 
-/// The x of a power law span at least this factor: variants of matched cost have none to show.
+/// The x of a power law span at least this factor: variants of matched cost show none.
 const SPAN: f64 = 1.5;
 
 /// Costs closer than this factor count as one: two groups of variants always lie on some power law.
@@ -114,9 +128,10 @@ fn student_quantile(p: f64, freedom: f64) -> f64 {
     }
     for _ in 0..100 {
         let middle = f64::midpoint(low, high);
-        match student_below(middle, freedom) < p {
-            true => low = middle,
-            false => high = middle,
+        if student_below(middle, freedom) < p {
+            low = middle;
+        } else {
+            high = middle;
         }
     }
     f64::midpoint(low, high)

@@ -1,6 +1,6 @@
 //! Tensors as pictures: tiles side by side in one PNG.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use png::{BitDepth, ColorType, Encoder};
 use tch::{Kind, Tensor};
 
@@ -17,8 +17,8 @@ pub struct Png {
 const WIDTH: i64 = 48;
 /// Pixels between two tiles.
 const GAP: i64 = 1;
-/// No picture has more of them.
-const MOST: i64 = 1024;
+/// A picture has no more tiles than this.
+const MAX_TILES: i64 = 1024;
 
 /// (N, C, H, W) with 1 or 3 channels as a square of tiles. uint8 is shown as it is; any other tile from black at its
 /// least value to white at its greatest. Beyond 1,024 tiles the rest is left out.
@@ -28,10 +28,10 @@ const MOST: i64 = 1024;
 pub fn tiles(images: &Tensor) -> Result<Png> {
     let size = images.size();
     let &[count, channels @ (1 | 3), height, width] = size.as_slice() else {
-        anyhow::bail!("{size:?} are no pictures: (N, 1 or 3, H, W) is");
+        bail!("{size:?} is not a batch of pictures: (N, 1 or 3, H, W)");
     };
     ensure!(count > 0 && height > 0 && width > 0, "{size:?} has no pixels");
-    let count = count.min(MOST);
+    let count = count.min(MAX_TILES);
     let images = images.f_detach()?.f_to_device(tch::Device::Cpu)?.f_narrow(0, 0, count)?;
     let shown = match images.kind() {
         Kind::Uint8 => images.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?,

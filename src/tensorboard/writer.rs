@@ -1,18 +1,17 @@
-//! TensorBoard event files: scalars, histograms, images and the HParams page.
+//! The writer of an event file: the only code that knows the crates behind the format.
 //!
 //! Records and messages are tensorboard-rs's; the file is ours, because its `SummaryWriter` loses what a killed
 //! process had flushed, overwrites files of the same second and aborts on a full disk.
 
-use super::tiles::Png;
+use super::{FILE_PREFIX, HParam, Histogram};
+use crate::data::image::Png;
 use crate::machine::unix_time;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use protobuf::well_known_types::Value;
 use protobuf::{Message, RepeatedField};
-use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
-use tch::{Device, Kind, Tensor};
 use tensorboard_proto::api::{DataType, Experiment, HParamInfo, MetricInfo, MetricName, Status};
 use tensorboard_proto::event::Event;
 use tensorboard_proto::plugin_hparams::{HParamsPluginData, SessionEndInfo, SessionStartInfo};
@@ -21,56 +20,13 @@ use tensorboard_proto::summary::{
 };
 use tensorboard_rs::record_writer::RecordWriter;
 
-/// A value on the HParams page.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HParam {
-    Bool(bool),
-    Number(f64),
-    Text(String),
-}
-
-/// Bins of a histogram.
-const BINS: i64 = 30;
-
-/// How values are spread: bins of equal width from the least to the greatest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Histogram {
-    pub min: f64,
-    pub max: f64,
-    pub sum: f64,
-    pub sum_squares: f64,
-    /// How many values each bin has; a single one where all values are equal.
-    pub bins: Vec<f64>,
-}
-
-impl Histogram {
-    /// Of all values of a tensor.
-    ///
-    /// # Errors
-    /// A tensor without values, or with some that are not finite.
-    pub fn of(tensor: &Tensor) -> Result<Self> {
-        let values =
-            tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_flatten(0, -1)?;
-        ensure!(values.numel() > 0, "a histogram of nothing");
-        let number = |tensor: Tensor| tensor.f_double_value(&[]);
-        let (min, max) = (number(values.f_min()?)?, number(values.f_max()?)?);
-        ensure!(min.is_finite() && max.is_finite(), "a histogram of values that are not finite");
-        let bins = match max > min {
-            true => Vec::<f64>::try_from(values.f_histc(BINS)?)?,
-            false => vec![values.numel() as f64],
-        };
-        let sum = number(values.f_sum(Kind::Double)?)?;
-        Ok(Self { min, max, sum, sum_squares: number(values.f_square()?.f_sum(Kind::Double)?)?, bins })
-    }
-}
-
-/// One event file of its own. Records are in the file once [`EventWriter::flush`] returns.
-pub struct EventWriter {
+/// One event file of its own. Records are in the file once [`Writer::flush`] returns.
+pub struct Writer {
     path: PathBuf,
     records: RecordWriter<BufWriter<File>>,
 }
 
-impl EventWriter {
+impl Writer {
     /// Creates a file in `dir` that no other writer has.
     ///
     /// # Errors
@@ -78,7 +34,7 @@ impl EventWriter {
     pub fn create(dir: &Path) -> Result<Self> {
         let (seconds, process) = (unix_time() as u64, std::process::id());
         for counter in 0..1000 {
-            let path = dir.join(format!("events.out.tfevents.{seconds}.tchvision.{process}.{counter}"));
+            let path = dir.join(format!("{FILE_PREFIX}{seconds}.tchvision.{process}.{counter}"));
             let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 opened => opened.with_context(|| format!("{}: cannot be created", path.display()))?,
@@ -108,7 +64,7 @@ impl EventWriter {
     /// How the values of a tensor are spread.
     ///
     /// # Errors
-    /// As [`EventWriter::scalar`].
+    /// As [`Writer::scalar`].
     pub fn histogram(&mut self, tag: &str, step: i64, wall_time: f64, histogram: &Histogram) -> Result<()> {
         let &Histogram { min, max, sum, sum_squares, ref bins } = histogram;
         let width = (max - min) / bins.len() as f64;
@@ -129,7 +85,7 @@ impl EventWriter {
     /// A picture.
     ///
     /// # Errors
-    /// As [`EventWriter::scalar`], and one of more than 2³¹ pixels a side.
+    /// As [`Writer::scalar`], and one of more than 2³¹ pixels a side.
     pub fn image(&mut self, tag: &str, step: i64, picture: &Png) -> Result<()> {
         let mut image = Summary_Image::new();
         image.set_width(picture.width.try_into()?);
@@ -145,7 +101,7 @@ impl EventWriter {
     /// Lists the run on the HParams page, with these settings, beside the scalars of these tags.
     ///
     /// # Errors
-    /// As [`EventWriter::scalar`].
+    /// As [`Writer::scalar`].
     pub fn hparams(&mut self, hparams: &[(String, HParam)], metric_tags: &[&str]) -> Result<()> {
         let mut experiment = Experiment::new();
         experiment.set_time_created_secs(unix_time());
@@ -194,7 +150,7 @@ impl EventWriter {
     /// Tells the HParams page that the run has ended.
     ///
     /// # Errors
-    /// As [`EventWriter::scalar`].
+    /// As [`Writer::scalar`].
     pub fn session_end(&mut self) -> Result<()> {
         let mut end = SessionEndInfo::new();
         end.set_status(Status::STATUS_SUCCESS);
@@ -207,7 +163,7 @@ impl EventWriter {
     /// Hands everything written so far to the system: it outlives the process.
     ///
     /// # Errors
-    /// As [`EventWriter::scalar`].
+    /// As [`Writer::scalar`].
     pub fn flush(&mut self) -> Result<()> {
         self.records.flush().with_context(|| format!("{}: cannot be written", self.path.display()))
     }

@@ -1,48 +1,46 @@
 //! The training loop.
 
+mod budget;
 mod evaluation;
+mod learner;
+mod loaders;
+mod network;
 mod pictures;
 
-use self::evaluation::count_correct;
-use super::checkpoint::{Point, Progress, Snapshot, State, Sums, save_weights};
+use self::budget::Budget;
+use self::evaluation::evaluate;
+use self::learner::Learner;
+use self::loaders::Loaders;
+use self::network::Network;
+use self::pictures::pictures;
+use super::checkpoint::{Point, Progress, Snapshot, Sums, save_weights};
 use super::config::{Precision, RunConfig, TrainConfig};
-use super::ema::Ema;
+use super::event::Event;
 use super::log::RunLog;
-use super::optimizer::Optimizer;
 use super::record::{EpochMetrics, RunResult};
-use super::run::{Event, RESULT};
+use super::run_dir::RunDir;
 use super::schedule::Schedule;
-use crate::data::{self, Loader, LoaderConfig, Pictures, Statistics, Stream};
+use crate::Interrupted;
+use crate::data::{Batch, Loader, Stream};
 use crate::machine::{self, unix_time};
-use crate::models::{Complexity, Model};
+use crate::models::Complexity;
 use crate::nn::Store;
-use crate::report::statistics::median;
-use crate::report::tensorboard::Histogram;
-use crate::torch::{self, Autocast, device};
-use crate::{Interrupted, atomic};
-use anyhow::{Context, Result, bail, ensure};
-use std::path::Path;
+use crate::statistics::median;
+use crate::tensorboard::Histogram;
+use crate::torch::{self, device};
+use anyhow::{Context, Result, bail};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tch::{Device, Kind, Reduction, Tensor};
-
-const LAST: &str = "last.safetensors";
-const BEST: &str = "best.safetensors";
+use tch::{Device, Kind, Tensor};
 
 /// A run in memory.
 pub(super) struct Trainer<'a> {
     config: &'a RunConfig,
-    dir: &'a Path,
-    device: Device,
+    dir: &'a RunDir,
     complexity: Complexity,
-    store: Store,
-    model: Box<dyn Model>,
-    optimizer: Optimizer,
-    ema: Option<Ema>,
+    learner: Learner,
     schedule: Schedule,
-    /// Of the whole run.
-    steps: u64,
-    statistics: Statistics,
+    budget: Budget,
     train: Loader,
     test: Loader,
     progress: Progress,
@@ -50,86 +48,42 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    pub fn new(config: &'a RunConfig, dir: &'a Path) -> Result<Self> {
+    /// A run at its start, or where its checkpoint left it.
+    pub fn new(config: &'a RunConfig, dir: &'a RunDir) -> Result<Self> {
         config.validate()?;
+        let precision = config.train.precision;
         // Before anything else asks libtorch about CUDA.
         let device = device::resolve(&config.device)?;
-        device::set_up(device, config.train.precision == Precision::Tf32)?;
+        device::set_up(device, precision == Precision::Tf32)?;
         if let Some(threads) = config.threads {
             device::set_threads(threads)?;
         }
-        let (train, test, mut statistics) = config.data.load(config.seed)?;
-        let preprocess = config.data.preprocess(&train, &statistics)?;
-        let (input, classes) = (config.data.resized(image_shape(&train))?, train.classes().len() as i64);
+        let Loaders { train, test, statistics, input, classes } = Loaders::new(config, device.is_cuda())?;
         let complexity = config.complexity(input, classes)?;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
         let model = config.architecture(input, classes)?.build(&store)?;
-        let last = dir.join(LAST);
-        if let (Some(init), false) = (&config.init, last.exists()) {
+        let resumed = dir.checkpoint().exists();
+        if let (Some(init), false) = (&config.init, resumed) {
             init.apply(&store.state_dict())?;
         }
         store.channels_last()?;
+        let size = [complexity.input[1], complexity.input[2]];
+        let network = Network { device, precision, store, model, size, statistics };
+        let learner = Learner::new(&config.train, network)?;
 
-        let TrainConfig { epochs, steps, batch_size, eval_batch_size, .. } = config.train;
-        let optimizer = Optimizer::new(&config.train, &store.parameters())?;
-        let ema = config.train.ema.map(|decay| Ema::new(decay, &store.state_dict())).transpose()?;
-        let test_config = LoaderConfig {
-            seed: config.seed,
-            preprocess,
-            fill: statistics.color(),
-            workers: config.data.workers,
-            pinned: device.is_cuda(),
-            ..LoaderConfig::in_order(eval_batch_size)
-        };
-        let train_config = LoaderConfig {
-            batch_size,
-            shuffle: true,
-            augment: config.data.augment.clone(),
-            drop_last: true,
-            ..test_config.clone()
-        };
-        let (mut train, test) = (Loader::new(train, train_config)?, Loader::new(test, test_config)?);
-        train.learn_lighting()?;
-        if config.data.mean_image {
-            statistics.mean = train.mean_image()?;
-        }
         let steps_per_epoch = train.batches() as u64;
-        ensure!(steps_per_epoch > 0, "`train.batch_size` {batch_size}: more than there are training images");
+        let budget = Budget::new(&config.train, steps_per_epoch);
         let lr = config.train.optimizer.lr();
-        let all = steps_per_epoch.saturating_mul(epochs);
-        let steps = steps.map_or(all, |steps| steps.min(all));
-        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, steps);
+        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, budget.steps);
 
-        let progress = match last.exists() {
-            false => Progress::default(),
-            true => {
-                let model = store.state_dict();
-                State { model: &model, ema: ema.as_ref(), optimizer: &optimizer }.load(&last)?
-            }
-        };
+        let progress = if resumed { learner.load(dir)? } else { Progress::default() };
         let [train_skipped, test_skipped] = &progress.skipped;
         train.know_skipped(train_skipped);
         test.know_skipped(test_skipped);
         let log = RunLog::new(config, dir, &progress)?;
-        Ok(Self {
-            config,
-            dir,
-            device,
-            complexity,
-            store,
-            model,
-            optimizer,
-            ema,
-            schedule,
-            steps,
-            statistics,
-            train,
-            test,
-            progress,
-            log,
-        })
+        Ok(Self { config, dir, complexity, learner, schedule, budget, train, test, progress, log })
     }
 
     /// Trains to the end of the run, or of epoch `until`, after which all is saved and there is no result yet.
@@ -142,11 +96,11 @@ impl<'a> Trainer<'a> {
         let started = Instant::now();
         let before = self.progress.seconds;
         observe(Event::Started {
-            steps: self.steps,
+            steps: self.budget.steps,
             step: self.progress.step,
             images_per_step: self.config.train.batch_size,
         });
-        while !self.is_over() {
+        while !self.budget.is_over(&self.progress) {
             if self.progress.epoch >= until {
                 return Ok(None);
             }
@@ -156,31 +110,11 @@ impl<'a> Trainer<'a> {
             if let Some(row) = self.progress.rows.last() {
                 observe(Event::Epoch(row.clone()));
             }
-            if stop.load(Ordering::Relaxed) && !self.is_over() {
+            if stop.load(Ordering::Relaxed) && !self.budget.is_over(&self.progress) {
                 return Err(self.interrupted().into());
             }
         }
         self.finish().map(Some)
-    }
-
-    /// Whether the last epoch is over: all steps are done, the time is up, or patience ran out.
-    fn is_over(&self) -> bool {
-        let impatient = self.config.train.patience.is_some_and(|patience| {
-            let evaluations = self.progress.rows.iter().filter_map(|row| row.test_top1);
-            let mut best = f64::NEG_INFINITY;
-            let mut since = 0;
-            for top1 in evaluations {
-                since = if top1 > best { 0 } else { since + 1 };
-                best = best.max(top1);
-            }
-            since >= patience
-        });
-        impatient || self.budget_is_spent()
-    }
-
-    fn budget_is_spent(&self) -> bool {
-        let late = self.config.train.minutes.is_some_and(|minutes| self.progress.seconds >= 60.0 * minutes);
-        self.progress.step >= self.steps || late
     }
 
     /// The batches that are left of the running epoch; returns the images per second.
@@ -193,8 +127,10 @@ impl<'a> Trainer<'a> {
         let RunConfig { seed, train: TrainConfig { log_every, save_every, .. }, .. } = *self.config;
         let epoch = self.progress.epoch;
         // Summed on the device, so that no step waits for a number.
-        let mut loss_sum = Tensor::f_full([1], self.progress.sums.loss, (Kind::Double, self.device))?;
-        let mut correct_sum = Tensor::f_full([1], self.progress.sums.correct, (Kind::Double, self.device))?;
+        let mut loss_sum =
+            Tensor::f_full([1], self.progress.sums.loss, (Kind::Double, self.learner.network.device))?;
+        let mut correct_sum =
+            Tensor::f_full([1], self.progress.sums.correct, (Kind::Double, self.learner.network.device))?;
         let read = |sum: &Tensor| sum.f_double_value(&[0]);
         let (started, mut images) = (Instant::now(), 0.0);
         for batch in self.train.epoch(epoch, self.progress.batch as usize) {
@@ -219,9 +155,11 @@ impl<'a> Trainer<'a> {
 
             let step = self.progress.step;
             let logged = log_every > 0 && step.is_multiple_of(log_every);
-            let value = match logged || self.device == Device::Cpu {
-                true => Some(loss.f_double_value(&[])?),
-                false => None,
+            // A GPU would have to be waited for.
+            let value = if logged || self.learner.network.device == Device::Cpu {
+                Some(loss.f_double_value(&[])?)
+            } else {
+                None
             };
             if let Some(loss) = value {
                 self.check_finite("training loss", loss, lr)?;
@@ -235,7 +173,7 @@ impl<'a> Trainer<'a> {
 
             let stopping = stop.load(Ordering::Relaxed);
             let saving = save_every > 0 && step.is_multiple_of(save_every);
-            let last = step == self.steps;
+            let last = step == self.budget.steps;
             let within = (self.progress.batch as usize) < self.train.batches() && !last;
             if within && (stopping || saving) {
                 self.progress.sums.loss = read(&loss_sum)?;
@@ -255,30 +193,11 @@ impl<'a> Trainer<'a> {
         Ok(images / started.elapsed().as_secs_f64())
     }
 
-    /// Forward, backward, update; returns the last head's mean loss and the number of images classified rightly.
-    fn step(&mut self, batch: &data::Batch, lr: f64) -> Result<(Tensor, Tensor)> {
-        let TrainConfig { auxiliary_weight, label_smoothing, clip_grad_norm, .. } = self.config.train;
-        let (images, labels) = self.to_device(batch)?;
+    /// Learns from one batch; returns the last head's mean loss and the number of images classified rightly.
+    fn step(&mut self, batch: &Batch, lr: f64) -> Result<(Tensor, Tensor)> {
+        let (images, labels) = self.learner.network.input(batch)?;
         let (images, targets) = self.mixed(images, &labels)?;
-        self.optimizer.zero_grad()?;
-        let (logits, auxiliary) = self.forward(&images)?;
-        let loss = |logits: &Tensor| {
-            logits.f_cross_entropy_loss(&targets, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
-        };
-        let main = loss(&logits)?;
-        let mut sum = main.shallow_clone();
-        for logits in &auxiliary {
-            sum = sum.f_add(&loss(logits)?.f_mul_scalar(auxiliary_weight)?)?;
-        }
-        sum.f_backward()?;
-        if let Some(max_norm) = clip_grad_norm {
-            let _norm = torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
-        }
-        self.optimizer.step(lr)?;
-        if let Some(ema) = &self.ema {
-            ema.update()?;
-        }
-        Ok((main.detach(), count_correct(&logits.detach(), &labels)?))
+        self.learner.step(&self.config.train, [&images, &labels, &targets], lr)
     }
 
     /// Images and targets after mixup or CutMix, where the run has them: shares of the classes instead of labels.
@@ -291,27 +210,6 @@ impl<'a> Trainer<'a> {
             Some(mixture) => mixture.apply(&images, labels, self.train.pictures().classes().len() as i64),
             None => Ok((images, labels.shallow_clone())),
         }
-    }
-
-    /// The logits of a training pass in float32, and those of the auxiliary heads if these are trained.
-    fn forward(&self, images: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        let _precision = match self.config.train.precision {
-            Precision::Float32 | Precision::Tf32 => None,
-            Precision::Bfloat16 => Some(Autocast::new(self.device, Kind::BFloat16)?),
-        };
-        if self.config.train.auxiliary_weight == 0.0 || self.model.auxiliaries().is_empty() {
-            return Ok((self.model.forward(images, true)?.f_to_kind(Kind::Float)?, Vec::new()));
-        }
-        let (logits, auxiliary) = self.model.forward_auxiliary(images, true)?;
-        let auxiliary = auxiliary.into_iter().map(|logits| logits.f_to_kind(Kind::Float));
-        Ok((logits.f_to_kind(Kind::Float)?, auxiliary.collect::<Result<_, _>>()?))
-    }
-
-    /// Normalised images of the model's size in channels_last order, and labels.
-    fn to_device(&self, batch: &data::Batch) -> Result<(Tensor, Tensor)> {
-        let images = batch.input(&self.statistics, self.device)?;
-        let [_, height, width] = self.complexity.input;
-        Ok((data::fitted(&images, [height, width])?, torch::upload(&batch.labels, self.device)?))
     }
 
     /// Evaluates, records and saves. Nothing is written before the numbers are known to be finite.
@@ -341,26 +239,24 @@ impl<'a> Trainer<'a> {
             wall_time: 0.0,
             peak_memory_bytes: torch::peak_resident_bytes(),
         };
-        if epoch.is_multiple_of(eval_every) || self.budget_is_spent() {
-            if let Some(ema) = &self.ema {
-                row.raw_top1 = Some(self.evaluate(observe)?.1);
-                ema.swap()?;
+        if epoch.is_multiple_of(eval_every) || self.budget.is_spent(&self.progress) {
+            if self.learner.has_averages() {
+                row.raw_top1 = Some(evaluate(&self.learner.network, &self.test, observe)?.1);
             }
-            let evaluated = self.evaluate(observe);
-            let improved = evaluated
-                .as_ref()
-                .is_ok_and(|(_, top1)| self.progress.best.is_none_or(|best| *top1 > best.1));
-            if let (Ok((loss, top1)), true) = (&evaluated, improved) {
-                self.check_finite("test loss", *loss, lr)?;
-                let about = [("model", self.config.model.name.clone()), ("epoch", epoch.to_string())];
-                save_weights(&self.dir.join(BEST), &self.store.state_dict(), &about)?;
-                self.progress.best = Some((epoch, *top1));
-            }
-            if let Some(ema) = &self.ema {
-                ema.swap()?;
-            }
-            let (loss, top1) = evaluated?;
+            let best = self.progress.best;
+            let is_best = |top1: f64| best.is_none_or(|best| top1 > best.1);
+            let (loss, top1) = self.learner.averaged(|network| {
+                let (loss, top1) = evaluate(network, &self.test, observe)?;
+                if loss.is_finite() && is_best(top1) {
+                    let about = [("model", self.config.model.name.clone()), ("epoch", epoch.to_string())];
+                    save_weights(&self.dir.best_weights(), &network.store.state_dict(), &about)?;
+                }
+                Ok((loss, top1))
+            })?;
             self.check_finite("test loss", loss, lr)?;
+            if is_best(top1) {
+                self.progress.best = Some((epoch, top1));
+            }
             (row.test_loss, row.test_top1) = (Some(loss), Some(top1));
         }
         // An epoch without evaluation is not the last: its time stays as it was when that was decided.
@@ -373,7 +269,8 @@ impl<'a> Trainer<'a> {
         if self.config.train.histograms {
             let histogram =
                 |(name, parameter): (String, Tensor)| -> Result<_> { Ok((name, Histogram::of(&parameter)?)) };
-            let histograms = self.store.parameters().into_iter().map(histogram).collect::<Result<_>>()?;
+            let histograms =
+                self.learner.network.store.parameters().into_iter().map(histogram).collect::<Result<_>>()?;
             self.progress.snapshots.push(Snapshot { epoch, wall_time: unix_time(), histograms });
         }
         self.progress.epoch = epoch;
@@ -384,7 +281,10 @@ impl<'a> Trainer<'a> {
     }
 
     fn finish(&mut self) -> Result<RunResult> {
-        self.show()?;
+        let pictures = self.learner.averaged(|network| pictures(network, &self.test))?;
+        for (title, picture) in pictures {
+            self.log.image(&title, self.progress.epoch, &picture)?;
+        }
         let rows = &self.progress.rows;
         let last = rows.last().context("a run without epochs")?;
         let (best_epoch, best_top1) = self.progress.best.context("a run without evaluation")?;
@@ -403,7 +303,7 @@ impl<'a> Trainer<'a> {
             images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()).unwrap_or(0.0),
             skipped: self.train.skipped().len() + self.test.skipped().len(),
             seconds: self.progress.seconds,
-            device: format!("{:?}", self.device),
+            device: format!("{:?}", self.learner.network.device),
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: torch::version(),
@@ -412,15 +312,13 @@ impl<'a> Trainer<'a> {
             wall_time: unix_time(),
         };
         self.log.finish()?;
-        atomic::write(&self.dir.join(RESULT), &serde_json::to_vec_pretty(&result)?)?;
+        self.dir.write_result(&result)?;
         Ok(result)
     }
 
     fn save(&mut self) -> Result<()> {
         self.progress.skipped = [self.train.skipped(), self.test.skipped()];
-        let model = self.store.state_dict();
-        let state = State { model: &model, ema: self.ema.as_ref(), optimizer: &self.optimizer };
-        state.save(&self.dir.join(LAST), &self.progress)
+        self.learner.save(self.dir, &self.progress)
     }
 
     fn check_finite(&self, what: &str, value: f64, lr: f64) -> Result<()> {
@@ -428,10 +326,11 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         let Progress { epoch, step, .. } = self.progress;
-        let last = self.dir.join(LAST);
-        let kept = match last.exists() {
-            true => format!("the last good checkpoint is {}", last.display()),
-            false => "there is no checkpoint yet".to_owned(),
+        let checkpoint = self.dir.checkpoint();
+        let kept = if checkpoint.exists() {
+            format!("the last good checkpoint is {}", checkpoint.display())
+        } else {
+            "there is no checkpoint yet".to_owned()
         };
         bail!(
             "the {what} is {value} in epoch {}, after step {step} (lr {lr:.3e}); {kept}; \
@@ -442,23 +341,11 @@ impl<'a> Trainer<'a> {
 
     fn interrupted(&self) -> Interrupted {
         let Progress { epoch, step, .. } = self.progress;
-        let last = self.dir.join(LAST);
         Interrupted(format!(
             "interrupted in epoch {} after step {step}, saved in {}; run the same command again to go on",
             epoch + 1,
-            last.display()
+            self.dir.checkpoint().display()
         ))
-    }
-}
-
-/// The shape of the images in the data set (C, H, W); of pictures of all sizes their channels count.
-fn image_shape(pictures: &Pictures) -> [i64; 3] {
-    match pictures {
-        Pictures::Memory(dataset) => {
-            let images = &dataset.images;
-            [images.channels as i64, images.height as i64, images.width as i64]
-        }
-        Pictures::Files(_) => [3, 0, 0],
     }
 }
 

@@ -1,0 +1,175 @@
+//! Labelled image files, in folders or in archives.
+
+use super::archive::Archive;
+use super::index::Entry;
+use super::labels::numbered;
+use super::listing::NAMES;
+use crate::data::Stream;
+use crate::data::dataset::label_counts;
+use crate::data::image::{self, RgbImage};
+use anyhow::{Context, Result, ensure};
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Shards whose images are shuffled together, so that the disk reads from few places at a time.
+const MIXED_SHARDS: usize = 16;
+
+/// Labelled images of any size in files: in folders, or in tar archives that are read in place.
+#[derive(Clone, Default)]
+pub struct ImageFiles {
+    pub name: String,
+    /// One class per image, below `classes.len()`.
+    pub labels: Vec<i64>,
+    pub classes: Vec<String>,
+    locations: Vec<Location>,
+    folders: Vec<PathBuf>,
+    archives: Vec<Arc<Archive>>,
+    /// The end of each WebDataset shard as an index of images; empty for other data sets.
+    shards: Vec<usize>,
+}
+
+/// The location of the bytes of one image.
+#[derive(Clone)]
+enum Location {
+    File { folder: u32, name: Box<str> },
+    Entry { archive: u32, size: u32, start: u64 },
+}
+
+/// The training and test split of a data set of files.
+pub struct FileSplits {
+    pub train: ImageFiles,
+    pub test: ImageFiles,
+}
+
+impl ImageFiles {
+    pub(super) fn named(self, name: &str) -> Result<Self> {
+        ensure!(!self.is_empty(), "{name}: no images in one of the splits; {NAMES}");
+        Ok(Self { name: name.to_owned(), ..self })
+    }
+
+    /// One image, decoded by [`image::decode`].
+    ///
+    /// # Errors
+    /// Bytes that cannot be read or decoded; the message names the image.
+    pub fn picture(&self, index: usize) -> Result<RgbImage> {
+        self.read(index).and_then(|bytes| image::decode(&bytes)).with_context(|| self.title(index))
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.locations.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.locations.is_empty()
+    }
+
+    /// The encoded bytes of one image.
+    ///
+    /// # Errors
+    /// A file that is missing, unreadable or too large for an image.
+    pub fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        match &self.locations[index] {
+            Location::File { folder, name } => {
+                Ok(image::read_file(&self.folders[*folder as usize].join(&**name))?.into())
+            }
+            Location::Entry { archive, size, start } => {
+                Ok(self.archives[*archive as usize].bytes(*start, u64::from(*size))?.into())
+            }
+        }
+    }
+
+    /// The name of an image in messages: its path, or the archive and the entry.
+    pub fn title(&self, index: usize) -> String {
+        match &self.locations[index] {
+            Location::File { folder, name } => {
+                self.folders[*folder as usize].join(&**name).display().to_string()
+            }
+            Location::Entry { archive, start, .. } => self.archives[*archive as usize].title(*start),
+        }
+    }
+
+    /// The indices in the order of one epoch, decided by (seed, epoch).
+    ///
+    /// The images of a WebDataset are shuffled within groups of [`MIXED_SHARDS`] random shards, so that the
+    /// disk reads from few places at a time.
+    pub fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
+        let mut stream = Stream::new(seed, "order", epoch, 0);
+        if self.shards.is_empty() {
+            let mut order: Vec<usize> = (0..self.len()).collect();
+            stream.shuffle(&mut order);
+            return order;
+        }
+        let begins = std::iter::once(0).chain(self.shards.iter().copied());
+        let mut shards: Vec<_> = begins.zip(self.shards.iter().copied()).collect();
+        stream.shuffle(&mut shards);
+        let mut order = Vec::with_capacity(self.len());
+        for together in shards.chunks(MIXED_SHARDS) {
+            let begin = order.len();
+            order.extend(together.iter().flat_map(|&(begin, end)| begin..end));
+            stream.shuffle(&mut order[begin..]);
+        }
+        order
+    }
+
+    /// Keeps the first `count` images of a shuffle seeded by `seed`, or all if there are fewer.
+    pub fn sample(&mut self, count: usize, seed: u64) {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        Stream::new(seed, "sample", 0, 0).shuffle(&mut order);
+        order.truncate(count);
+        self.keep(&mut order);
+    }
+
+    /// The same images with their classes looked up by name in `classes`; `None` if one is not there.
+    pub fn relabelled(&self, classes: Vec<String>) -> Option<Self> {
+        let numbers = numbered(&classes);
+        let new: Vec<Option<i64>> =
+            self.classes.iter().map(|class| numbers.get(class.as_str()).copied()).collect();
+        let labels = self.labels.iter().map(|&label| new[label as usize]).collect::<Option<_>>()?;
+        Some(Self { labels, classes, ..self.clone() })
+    }
+
+    /// Images per class.
+    pub fn label_counts(&self) -> Vec<usize> {
+        label_counts(&self.labels, self.classes.len())
+    }
+
+    /// Keeps the images at these indices, in ascending order.
+    pub(super) fn keep(&mut self, indices: &mut [usize]) {
+        indices.sort_unstable();
+        self.shards = self.shards.iter().map(|&end| indices.partition_point(|&i| i < end)).collect();
+        self.labels = indices.iter().map(|&i| self.labels[i]).collect();
+        self.locations = indices.iter().map(|&i| self.locations[i].clone()).collect();
+    }
+
+    /// Adds a folder and returns its index, for [`Self::push_file`].
+    pub(super) fn folder(&mut self, path: PathBuf) -> u32 {
+        self.folders.push(path);
+        self.folders.len() as u32 - 1
+    }
+
+    /// Adds an archive and returns its index, for [`Self::push_entry`].
+    pub(super) fn archive(&mut self, archive: Archive) -> u32 {
+        self.archives.push(Arc::new(archive));
+        self.archives.len() as u32 - 1
+    }
+
+    /// Ends a shard with the images added last.
+    pub(super) fn end_shard(&mut self) {
+        self.shards.push(self.len());
+    }
+
+    pub(super) fn push_file(&mut self, folder: u32, name: &str, label: i64) {
+        self.locations.push(Location::File { folder, name: name.into() });
+        self.labels.push(label);
+    }
+
+    pub(super) fn push_entry(&mut self, archive: u32, entry: &Entry, label: i64) -> Result<()> {
+        let (start, size) = (entry.start, entry.size);
+        ensure!(size <= image::MAX_BYTES, "`{}`: {size} bytes are too many for an image", entry.path);
+        self.locations.push(Location::Entry { archive, size: size as u32, start });
+        self.labels.push(label);
+        Ok(())
+    }
+}

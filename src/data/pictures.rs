@@ -1,0 +1,61 @@
+//! The labelled images of a loader, in memory or in files.
+
+use super::dataset::label_counts;
+use super::{Dataset, ImageFiles, Stream};
+
+/// The images of a loader.
+pub enum Pictures {
+    Memory(Dataset),
+    Files(ImageFiles),
+}
+
+impl Pictures {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.labels().is_empty()
+    }
+
+    /// One class per image, below `classes().len()`.
+    pub fn labels(&self) -> &[i64] {
+        match self {
+            Self::Memory(dataset) => &dataset.labels,
+            Self::Files(files) => &files.labels,
+        }
+    }
+
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Memory(dataset) => &dataset.classes,
+            Self::Files(files) => &files.classes,
+        }
+    }
+
+    /// Images per class.
+    pub fn label_counts(&self) -> Vec<usize> {
+        label_counts(self.labels(), self.classes().len())
+    }
+
+    /// The indices in the order of one epoch, decided by (seed, epoch).
+    pub(super) fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
+        match self {
+            Self::Files(files) => files.order(seed, epoch),
+            Self::Memory(dataset) => {
+                let mut order: Vec<usize> = (0..dataset.images.count).collect();
+                Stream::new(seed, "order", epoch, 0).shuffle(&mut order);
+                order
+            }
+        }
+    }
+
+    /// Keeps the first `count` images of a shuffle seeded by `seed`.
+    pub(super) fn sample(&mut self, count: usize, seed: u64) {
+        match self {
+            Self::Memory(dataset) => *dataset = dataset.sample(count, seed),
+            Self::Files(files) => files.sample(count, seed),
+        }
+    }
+}

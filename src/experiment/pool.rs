@@ -1,0 +1,176 @@
+//! Trials side by side, one process a trial.
+
+use super::trial::Trial;
+use crate::train::{Event, RunDir, RunResult, RunState};
+use crate::{brief, locked, machine};
+use anyhow::{Context, Result};
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long a signal may go unnoticed.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How to run.
+pub struct RunOptions {
+    /// The program whose `train CONFIG --out DIR --events` runs one trial: this one.
+    pub program: PathBuf,
+    /// Trials side by side; the cores are divided among them.
+    pub jobs: usize,
+    /// Trials to run (see [`super::Plan::only`]); all when empty.
+    pub only: Vec<String>,
+}
+
+/// What a trial tells while the experiment runs.
+pub enum TrialEvent {
+    Event(Event),
+    /// It waits after this epoch for the others.
+    Paused(u64),
+    /// The process is over; `None` when it was interrupted.
+    Over(Option<Result<Box<RunResult>, String>>),
+}
+
+/// The trials to run, and the processes at work.
+pub(super) struct Pool<'a> {
+    dir: &'a Path,
+    options: &'a RunOptions,
+    stop: &'a AtomicBool,
+    /// The epoch after which trials pause.
+    until: Option<u64>,
+    queue: Mutex<std::vec::IntoIter<&'a Trial>>,
+    running: Mutex<HashSet<u32>>,
+}
+
+type Message<'a> = (&'a Trial, TrialEvent);
+
+impl<'a> Pool<'a> {
+    pub fn new(
+        dir: &'a Path,
+        options: &'a RunOptions,
+        stop: &'a AtomicBool,
+        until: Option<u64>,
+        trials: Vec<&'a Trial>,
+    ) -> Self {
+        let queue = Mutex::new(trials.into_iter());
+        Self { dir, options, stop, until, queue, running: Mutex::default() }
+    }
+
+    /// Runs all to their end, or to the epoch after which they pause.
+    pub fn run(&self, observe: &mut dyn FnMut(&Trial, TrialEvent)) {
+        let (sender, receiver) = channel::<Message>();
+        thread::scope(|scope| {
+            for _ in 0..self.options.jobs.max(1) {
+                let sender = sender.clone();
+                scope.spawn(move || self.work(&sender));
+            }
+            drop(sender);
+            let mut told = HashSet::new();
+            loop {
+                match receiver.recv_timeout(TICK) {
+                    Ok((trial, event)) => observe(trial, event),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                if self.stop.load(Ordering::Relaxed) {
+                    for &process in locked(&self.running).iter().filter(|&&process| told.insert(process)) {
+                        terminate(process);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Takes trials until there are none.
+    fn work(&self, sender: &Sender<Message<'a>>) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let Some(trial) = locked(&self.queue).next() else { return };
+            let over = match self.trial(trial, sender) {
+                Ok(event) => event,
+                Err(error) => TrialEvent::Over(Some(Err(brief(&error)))),
+            };
+            if sender.send((trial, over)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Runs one trial to its end.
+    fn trial(&self, trial: &'a Trial, sender: &Sender<Message<'a>>) -> Result<TrialEvent> {
+        let dir = trial.run_dir(self.dir);
+        let mut child = self.start(trial, &dir)?;
+        locked(&self.running).insert(child.id());
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines() {
+                if let Ok(event) = serde_json::from_str(&line?) {
+                    let _ = sender.send((trial, TrialEvent::Event(event)));
+                }
+            }
+        }
+        // Its number is its own until it is waited for.
+        locked(&self.running).remove(&child.id());
+        let status = child.wait()?;
+        let state = dir.state()?;
+        if let RunState::Done(result) = state {
+            return Ok(TrialEvent::Over(Some(Ok(result))));
+        }
+        if let Some(until) = self.until.filter(|_| status.success()) {
+            return Ok(TrialEvent::Paused(until));
+        }
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(TrialEvent::Over(None));
+        }
+        let reason = match state {
+            RunState::Failed(reason) => reason,
+            _ => {
+                let stderr = fs::read_to_string(dir.stderr()).unwrap_or_default();
+                format!("{status}; {}", stderr.lines().last().unwrap_or("it left no message"))
+            }
+        };
+        Ok(TrialEvent::Over(Some(Err(reason))))
+    }
+
+    fn start(&self, trial: &Trial, dir: &RunDir) -> Result<Child> {
+        let program = &self.options.program;
+        let mut command = Command::new(program);
+        command.arg("train").arg(dir.config_file()).arg("--out").arg(dir.path()).arg("--events");
+        if let Some(until) = self.until {
+            command.arg("--until").arg(until.to_string());
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(dir.stderr())?);
+        if trial.config.threads.is_none() && std::env::var_os("OMP_NUM_THREADS").is_none() {
+            command.env("OMP_NUM_THREADS", (machine::cores() / self.options.jobs.max(1)).max(1).to_string());
+        }
+        end_with_parent(&mut command);
+        command.spawn().with_context(|| format!("{}: cannot be started", program.display()))
+    }
+}
+
+/// Asks a trial's process to save and end.
+fn terminate(process: u32) {
+    #[cfg(unix)]
+    if let Ok(process) = i32::try_from(process) {
+        // SAFETY: sends a signal to a child that has not been waited for.
+        unsafe { libc::kill(process, libc::SIGTERM) };
+    }
+}
+
+/// Keeps a terminal's Ctrl-C from the trial, which hears of it from us; when this process is killed, so is the trial.
+fn end_with_parent(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    #[cfg(target_os = "linux")]
+    // SAFETY: the call between fork and exec only sets a flag of the new process.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(command, || {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+}

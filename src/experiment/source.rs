@@ -1,0 +1,58 @@
+//! The file of an experiment, with the overrides of the command line.
+
+use super::spec::Spec;
+use crate::yaml::{Document, Override};
+use anyhow::Result;
+use std::path::Path;
+
+/// An experiment read from its file.
+pub struct Experiment {
+    /// The file's name without extension.
+    pub name: String,
+    pub spec: Spec,
+    pub(super) document: Document,
+}
+
+impl Experiment {
+    /// Reads a file, or the `experiment.yaml` of a run directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`](crate::yaml::ConfigError): what is wrong in the file, with line, column and the nearest valid key.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        let overrides = overrides.iter().map(|text| override_of(text)).collect::<Result<_>>()?;
+        let file = if path.is_dir() { path.join("experiment.yaml") } else { path.to_owned() };
+        let named = if path.is_dir() { path.canonicalize().ok() } else { Some(path.with_extension("")) };
+        let name = named.as_deref().and_then(Path::file_name).unwrap_or_default();
+        let document = Document::read(&file, overrides)?;
+        Ok(Self { name: name.to_string_lossy().into_owned(), spec: document.parse()?, document })
+    }
+
+    /// The text of the file, for the run directory.
+    ///
+    /// # Errors
+    /// Overrides that YAML cannot spell.
+    pub fn text(&self) -> Result<String> {
+        self.document.text()
+    }
+}
+
+/// `key.path=value` over an experiment: keys of the experiment as they are, keys of a run within its `base`, and key
+/// paths after `axes.` and its like as one key.
+///
+/// # Errors
+/// As [`Override::new`].
+fn override_of(text: &str) -> Result<Override> {
+    Override::with(text, |key| {
+        let (first, rest) = key.split_once('.').unwrap_or((key, ""));
+        Ok(match first {
+            "axes" | "zip" if !rest.is_empty() => vec![first.to_owned(), rest.to_owned()],
+            "sample" if rest.starts_with("of.") => {
+                vec![first.to_owned(), "of".to_owned(), rest["of.".len()..].to_owned()]
+            }
+            "model" | "data" | "train" | "seed" | "device" | "threads" => {
+                std::iter::once("base").chain(key.split('.')).map(str::to_owned).collect()
+            }
+            _ => key.split('.').map(str::to_owned).collect(),
+        })
+    })
+}

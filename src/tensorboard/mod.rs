@@ -1,0 +1,14 @@
+//! TensorBoard's event files: scalars, histograms, images and the HParams page.
+//!
+//! A [`Writer`] is one file. Only `writer.rs` uses the crates that know the format.
+
+mod histogram;
+mod hparam;
+mod writer;
+
+pub use histogram::Histogram;
+pub use hparam::HParam;
+pub use writer::Writer;
+
+/// What the names of event files begin with.
+pub(crate) const FILE_PREFIX: &str = "events.out.tfevents.";

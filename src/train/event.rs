@@ -1,0 +1,26 @@
+//! What a run tells while it goes.
+
+use super::record::EpochMetrics;
+use crate::data::Skipped;
+use serde::{Deserialize, Serialize};
+
+/// News of a run; one JSON object a line between processes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Training begins, or goes on after `step`.
+    Started {
+        steps: u64,
+        step: u64,
+        images_per_step: usize,
+    },
+    /// A step is over; the loss is there where it was read.
+    Step {
+        epoch: u64,
+        step: u64,
+        loss: Option<f64>,
+    },
+    Epoch(EpochMetrics),
+    /// A picture cannot be read and is left out; said once.
+    Skipped(Skipped),
+}

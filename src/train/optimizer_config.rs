@@ -1,0 +1,128 @@
+//! The rules of the update, as YAML spells them.
+
+use crate::Invalid;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+/// The rule of the update: one of the names below with its own settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerConfig {
+    Sgd(Sgd),
+    AdamW(AdamW),
+    RmsProp(RmsProp),
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self::Sgd(Sgd::default())
+    }
+}
+
+impl OptimizerConfig {
+    /// The learning rate before the schedule.
+    pub fn lr(&self) -> f64 {
+        match self {
+            Self::Sgd(c) => c.lr,
+            Self::AdamW(c) => c.lr,
+            Self::RmsProp(c) => c.lr,
+        }
+    }
+
+    /// The weight decay of the parameters that have any.
+    pub fn weight_decay(&self) -> f64 {
+        match self {
+            Self::Sgd(c) => c.weight_decay,
+            Self::AdamW(c) => c.weight_decay,
+            Self::RmsProp(c) => c.weight_decay,
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let rule = match self {
+            Self::Sgd(_) => "sgd",
+            Self::AdamW(_) => "adamw",
+            Self::RmsProp(_) => "rmsprop",
+        };
+        let invalid =
+            |key: &str, message: String| Invalid::value(&format!("train.optimizer.{rule}.{key}"), message);
+        let not_negative = |key: &str, x: f64| {
+            ensure!(x >= 0.0 && x.is_finite(), invalid(key, format!("{x} must not be negative")));
+            Ok(())
+        };
+        let unit = |key: &str, x: f64| {
+            ensure!((0.0..1.0).contains(&x), invalid(key, format!("{x} is not in [0, 1)")));
+            Ok(())
+        };
+        not_negative("lr", self.lr())?;
+        not_negative("weight_decay", self.weight_decay())?;
+        match self {
+            Self::Sgd(c) => {
+                unit("momentum", c.momentum)?;
+                let possible = !c.nesterov || c.momentum > 0.0;
+                ensure!(possible, invalid("nesterov", "needs a momentum".to_owned()));
+                Ok(())
+            }
+            Self::AdamW(c) => {
+                c.betas.iter().try_for_each(|&beta| unit("betas", beta))?;
+                not_negative("eps", c.eps)
+            }
+            Self::RmsProp(c) => {
+                unit("alpha", c.alpha)?;
+                unit("momentum", c.momentum)?;
+                not_negative("eps", c.eps)
+            }
+        }
+    }
+}
+
+/// `torch.optim.SGD`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sgd {
+    pub lr: f64,
+    pub momentum: f64,
+    pub nesterov: bool,
+    pub weight_decay: f64,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Self { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0 }
+    }
+}
+
+/// `torch.optim.AdamW`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamW {
+    pub lr: f64,
+    pub betas: [f64; 2],
+    pub eps: f64,
+    pub weight_decay: f64,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 1e-2 }
+    }
+}
+
+/// `torch.optim.RMSprop`; with `tf` the variant of TensorFlow that the MobileNet and EfficientNet papers trained with
+/// (eps inside the root, the mean square starting at 1, the learning rate inside the momentum), as timm's `RMSpropTF`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RmsProp {
+    pub lr: f64,
+    pub alpha: f64,
+    pub momentum: f64,
+    pub eps: f64,
+    pub weight_decay: f64,
+    pub tf: bool,
+}
+
+impl Default for RmsProp {
+    fn default() -> Self {
+        Self { lr: 1e-2, alpha: 0.99, momentum: 0.0, eps: 1e-8, weight_decay: 0.0, tf: false }
+    }
+}

@@ -1,0 +1,46 @@
+//! When a run is over.
+
+use crate::train::TrainConfig;
+use crate::train::checkpoint::Progress;
+
+pub struct Budget {
+    /// Of the whole run.
+    pub steps: u64,
+    /// Seconds after which the running epoch is the last.
+    seconds: Option<f64>,
+    /// Evaluations in a row without a new best after which the run ends.
+    patience: Option<u64>,
+}
+
+impl Budget {
+    /// `steps_per_epoch` times the epochs, or the steps of the configuration if these are fewer.
+    pub fn new(config: &TrainConfig, steps_per_epoch: u64) -> Self {
+        let all = steps_per_epoch.saturating_mul(config.epochs);
+        let steps = config.steps.map_or(all, |steps| steps.min(all));
+        Self { steps, seconds: config.minutes.map(|minutes| 60.0 * minutes), patience: config.patience }
+    }
+
+    /// Whether all steps are done or the time is up.
+    pub fn is_spent(&self, progress: &Progress) -> bool {
+        progress.step >= self.steps || self.seconds.is_some_and(|seconds| progress.seconds >= seconds)
+    }
+
+    /// Whether the last epoch is over: the budget is spent, or patience ran out.
+    pub fn is_over(&self, progress: &Progress) -> bool {
+        let impatient = self.patience.is_some_and(|patience| since_best(progress) >= patience);
+        impatient || self.is_spent(progress)
+    }
+}
+
+/// Evaluations since the best one.
+fn since_best(progress: &Progress) -> u64 {
+    let evaluations = progress.rows.iter().filter_map(|row| row.test_top1);
+    let (_, since) =
+        evaluations.fold(
+            (f64::NEG_INFINITY, 0),
+            |(best, since), top1| {
+                if top1 > best { (top1, 0) } else { (best, since + 1) }
+            },
+        );
+    since
+}

@@ -1,0 +1,87 @@
+//! What training changes: the weights, their averages and the optimizer's state.
+
+use super::evaluation::count_correct;
+use super::network::Network;
+use crate::torch;
+use crate::train::checkpoint::{Progress, State};
+use crate::train::ema::Ema;
+use crate::train::optimizer::Optimizer;
+use crate::train::{RunDir, TrainConfig};
+use anyhow::Result;
+use tch::{Reduction, Tensor};
+
+pub struct Learner {
+    pub network: Network,
+    optimizer: Optimizer,
+    ema: Option<Ema>,
+}
+
+impl Learner {
+    pub fn new(config: &TrainConfig, network: Network) -> Result<Self> {
+        let optimizer = Optimizer::new(config, &network.store.parameters())?;
+        let ema = config.ema.map(|decay| Ema::new(decay, &network.store.state_dict())).transpose()?;
+        Ok(Self { network, optimizer, ema })
+    }
+
+    /// Forward, backward, update; returns the last head's mean loss and the number of images classified rightly.
+    pub fn step(
+        &mut self,
+        config: &TrainConfig,
+        [images, labels, targets]: [&Tensor; 3],
+        lr: f64,
+    ) -> Result<(Tensor, Tensor)> {
+        let &TrainConfig { auxiliary_weight, label_smoothing, clip_grad_norm, .. } = config;
+        self.optimizer.zero_grad()?;
+        let (logits, auxiliary) = if auxiliary_weight == 0.0 {
+            (self.network.forward(images)?, Vec::new())
+        } else {
+            self.network.forward_auxiliary(images)?
+        };
+        let loss = |logits: &Tensor| {
+            logits.f_cross_entropy_loss(targets, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
+        };
+        let main = loss(&logits)?;
+        let mut sum = main.shallow_clone();
+        for logits in &auxiliary {
+            sum = sum.f_add(&loss(logits)?.f_mul_scalar(auxiliary_weight)?)?;
+        }
+        sum.f_backward()?;
+        if let Some(max_norm) = clip_grad_norm {
+            let _norm = torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
+        }
+        self.optimizer.step(lr)?;
+        if let Some(ema) = &self.ema {
+            ema.update()?;
+        }
+        Ok((main.detach(), count_correct(&logits.detach(), labels)?))
+    }
+
+    pub fn has_averages(&self) -> bool {
+        self.ema.is_some()
+    }
+
+    /// What `work` gives on the averaged weights, where there are any; the trained ones are back afterwards.
+    pub fn averaged<T>(&self, work: impl FnOnce(&Network) -> Result<T>) -> Result<T> {
+        let swap = || self.ema.as_ref().map_or(Ok(()), Ema::swap);
+        swap()?;
+        let outcome = work(&self.network);
+        swap()?;
+        outcome
+    }
+
+    /// Saves everything, with the position in the run.
+    pub fn save(&self, dir: &RunDir, progress: &Progress) -> Result<()> {
+        let model = self.network.store.state_dict();
+        self.state(&model).save(&dir.checkpoint(), progress)
+    }
+
+    /// Takes everything back, and returns the position in the run.
+    pub fn load(&self, dir: &RunDir) -> Result<Progress> {
+        let model = self.network.store.state_dict();
+        self.state(&model).load(&dir.checkpoint())
+    }
+
+    fn state<'a>(&'a self, model: &'a [(String, Tensor)]) -> State<'a> {
+        State { model, ema: self.ema.as_ref(), optimizer: &self.optimizer }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a file says of its tensors before any is read: names, shapes, dtypes, and where the bytes are.
+
+use super::dtype_name;
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use std::ops::Range;
+use tch::Kind;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    Safetensors,
+    /// A zip of `torch.save`, since PyTorch 1.6.
+    Torch,
+    /// A stream of pickles and storages of `torch.save`, before PyTorch 1.6.
+    TorchLegacy,
+    /// An archive of `torch.jit.save`.
+    Torchscript,
+    /// NumPy's arrays in a zip.
+    Npz,
+    /// One NumPy array.
+    Npy,
+}
+
+/// The bytes of a tensor.
+#[derive(Clone, Debug)]
+pub(super) enum Bytes {
+    /// As they are, here in the file.
+    Stored(Range<usize>),
+    /// Packed here in the file; unpacked, `length` bytes follow the first `skip`.
+    Deflated { packed: Range<usize>, skip: usize, length: usize },
+}
+
+/// A tensor of a file, not yet read.
+#[derive(Clone, Debug)]
+pub struct TensorInfo {
+    pub name: String,
+    pub kind: Kind,
+    pub shape: Vec<i64>,
+    /// In elements, from the first byte of `bytes`.
+    pub(super) strides: Vec<i64>,
+    pub(super) bytes: Bytes,
+}
+
+/// PyTorch has no more dimensions than this.
+pub(super) const MAX_DIMENSIONS: usize = 64;
+
+/// The tensors of a state_dict may be larger than the file, where they are packed or share their bytes: by so much, and
+/// by so many bytes for small files. More is a bomb.
+const MAX_EXPANSION: usize = 32;
+const SMALL_EXPANSION: usize = 1 << 28;
+
+impl TensorInfo {
+    /// A tensor whose elements follow each other in `bytes`, the last dimension fastest, or (`fortran`) the first.
+    ///
+    /// # Errors
+    /// A shape that does not fill the `length` bytes.
+    pub(super) fn dense(
+        name: &str,
+        kind: Kind,
+        shape: Vec<i64>,
+        fortran: bool,
+        bytes: Bytes,
+        length: usize,
+    ) -> Result<Self> {
+        ensure!(shape.len() <= MAX_DIMENSIONS, "{} dimensions", shape.len());
+        let mut strides = vec![0; shape.len()];
+        let mut numel = 1i64;
+        let mut next = |i: usize| {
+            strides[i] = numel;
+            ensure!(shape[i] >= 0, "a size of {}", shape[i]);
+            numel = shape[i].checked_mul(numel).context("a shape that overflows")?;
+            anyhow::Ok(())
+        };
+        if fortran {
+            (0..shape.len()).try_for_each(&mut next)?
+        } else {
+            (0..shape.len()).rev().try_for_each(&mut next)?
+        }
+        let needs = usize::try_from(numel)?.checked_mul(kind.elt_size_in_bytes());
+        ensure!(
+            needs == Some(length),
+            "shape {shape:?} of {} does not fill {length} bytes",
+            dtype_name(kind)
+        );
+        Ok(Self { name: name.to_owned(), kind, shape, strides, bytes })
+    }
+
+    /// A tensor that begins `offset` elements into a storage and walks through it by `strides`.
+    ///
+    /// # Errors
+    /// A walk that leaves the storage.
+    pub(super) fn strided(
+        name: &str,
+        kind: Kind,
+        shape: Vec<i64>,
+        strides: Vec<i64>,
+        storage: Range<usize>,
+        offset: i64,
+    ) -> Result<Self> {
+        ensure!(shape.len() <= MAX_DIMENSIONS, "{} dimensions", shape.len());
+        ensure!(shape.len() == strides.len(), "shape {shape:?} with strides {strides:?}");
+        let walk = || -> Option<Range<usize>> {
+            let (mut numel, mut extent) = (1i64, 1i64);
+            for (&size, &stride) in shape.iter().zip(&strides) {
+                (size >= 0 && stride >= 0).then_some(())?;
+                numel = numel.checked_mul(size)?;
+                extent = extent.checked_add((size - 1).max(0).checked_mul(stride)?)?;
+            }
+            let item = kind.elt_size_in_bytes();
+            // Elements may share memory (stride 0), but their count times their size must still be a number of bytes.
+            numel.checked_mul(i64::try_from(item).ok()?)?;
+            let extent = if numel == 0 { 0 } else { usize::try_from(extent).ok()? };
+            let start = storage.start.checked_add(usize::try_from(offset).ok()?.checked_mul(item)?)?;
+            let end = start.checked_add(extent.checked_mul(item)?)?;
+            (end <= storage.end).then_some(start..end)
+        };
+        let bytes = walk().with_context(|| {
+            let length = storage.len();
+            format!(
+                "shape {shape:?}, strides {strides:?}, offset {offset} leave the storage of {length} bytes"
+            )
+        })?;
+        Ok(Self { name: name.to_owned(), kind, shape, strides, bytes: Bytes::Stored(bytes) })
+    }
+
+    /// PyTorch's name of the dtype, such as `float32`.
+    pub fn dtype(&self) -> &'static str {
+        dtype_name(self.kind)
+    }
+}
+
+/// Tensors that belong together: a state_dict, at its place among the values of the file.
+pub struct Group {
+    /// The keys that lead to it, joined by dots; `.` is the file as a whole.
+    pub key: String,
+    pub tensors: Vec<TensorInfo>,
+}
+
+impl Group {
+    /// Refuses tensors that would take far more memory than a file of `bytes` can mean.
+    pub(super) fn check(&self, bytes: usize) -> Result<()> {
+        let of = |tensor: &TensorInfo| {
+            let size = tensor.kind.elt_size_in_bytes() as u64;
+            tensor.shape.iter().fold(size, |all, &n| all.saturating_mul(n.unsigned_abs()))
+        };
+        let needs = self.tensors.iter().fold(0u64, |all, tensor| all.saturating_add(of(tensor)));
+        let most = bytes.saturating_mul(MAX_EXPANSION).saturating_add(SMALL_EXPANSION);
+        ensure!(needs <= most as u64, "{needs} bytes of tensors in a file of {bytes}");
+        Ok(())
+    }
+}
+
+/// The key of a file that is itself a state_dict.
+pub(super) const WHOLE: &str = ".";

@@ -1,0 +1,88 @@
+//! Errors of configurations carry their place as data.
+
+use std::fs;
+use tchvision::train::RunConfig;
+use tchvision::yaml::{ConfigError, Document, Override, Place};
+
+const RUN: &str = "\
+model: {name: paper/resnet20, num_classes: 10}
+data: {dataset: fashion-mnist}
+train:
+  epochs: 3
+  optimizer: {sgd: {lr: 0.1}}
+";
+
+/// What is wrong with `text` under these overrides, found when it is read, else when it is checked.
+fn fault(text: &str, overrides: &[&str]) -> ConfigError {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.yaml");
+    fs::write(&path, text).unwrap();
+    let overrides = overrides.iter().map(|text| Override::new(text).unwrap()).collect();
+    let found = Document::read(&path, overrides).and_then(|document| {
+        let config: RunConfig = document.parse()?;
+        let checked = config.validate().and_then(|()| config.model.check());
+        checked.map_err(|error| document.locate(&[], &error))
+    });
+    let error = found.unwrap_err().context("some context");
+    let mut fault = error.downcast_ref::<ConfigError>().unwrap_or_else(|| panic!("{error:#}")).clone();
+    assert!(format!("{error:#}").ends_with(&fault.to_string()));
+    if let Place::File { file, .. } = &mut fault.place {
+        assert_eq!(*file, path.display().to_string());
+        *file = "run.yaml".to_owned();
+    }
+    fault
+}
+
+#[test]
+fn a_file_is_wrong_at_a_line_and_a_column() {
+    assert_eq!(RunConfig::validate(&tchvision::yaml::parse(RUN, "run.yaml").unwrap()).ok(), Some(()));
+    for (from, to, keys, shown) in [
+        ("epochs: 3", "epochs: x", "train.epochs", "run.yaml:4:11: train.epochs: invalid type: string \"x\""),
+        ("epochs: 3", "epochs: 0", "train.epochs", "run.yaml:4:11: `train.epochs`: 0 is not positive"),
+        (
+            "epochs:",
+            "epoch:",
+            "train.epoch",
+            "run.yaml:4:3: train: unknown field `epoch`; did you mean `epochs`?",
+        ),
+        (
+            "lr: 0.1",
+            "lr: -1",
+            "train.optimizer.sgd.lr",
+            "run.yaml:5:25: `train.optimizer.sgd.lr`: -1 must not",
+        ),
+        (
+            "num_classes",
+            "num_clases",
+            "model.num_clases",
+            "run.yaml:1:31: `model` paper/resnet20: unknown field",
+        ),
+        ("resnet20", "resnet21", "model.name", "run.yaml:1:15: unknown model `paper/resnet21`; did you mean"),
+        ("10}", "10, depth: 21}", "model.depth", "run.yaml:1:55: "),
+        ("fashion-mnist", "[", "", "run.yaml:2:"),
+    ] {
+        let fault = fault(&RUN.replace(from, to), &[]);
+        assert!(fault.to_string().starts_with(shown), "{fault}\n{shown}");
+        assert_eq!(fault.keys.join("."), keys, "{fault}");
+    }
+}
+
+#[test]
+fn an_override_is_wrong_as_it_was_given() {
+    for (given, keys, message) in [
+        ("train.epochs=x", "train.epochs", "invalid type: string \"x\", expected u64"),
+        ("train.epochs=0", "train.epochs", "0 is not positive"),
+        ("train.epoch=3", "train.epoch", "did you mean `epochs`?"),
+        ("train.epochs.x=3", "train.epochs.x", "`train.epochs` has no keys, so `x` cannot be set in it"),
+        ("model.depth=21", "model.depth", "depth"),
+        ("model.name=paper/resnet21", "model.name", "did you mean"),
+    ] {
+        let fault = fault(RUN, &["seed=1", given]);
+        assert_eq!(fault.place, Place::Override(given.to_owned()));
+        assert_eq!(fault.keys.join("."), keys);
+        assert!(fault.message.contains(message), "{fault}");
+    }
+    // What the file itself has wrong is still the file's.
+    let fault = fault(&RUN.replace("epochs: 3", "epochs: x"), &["seed=1"]);
+    assert!(fault.to_string().starts_with("run.yaml:4:11: "), "{fault}");
+}
