@@ -50,6 +50,4 @@ fn mistakes(network: &Network, test: &Loader) -> Result<Vec<Titled>> {
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(found)
-    }
-    Ok(found)
 }
