@@ -60,7 +60,7 @@ gpubench: build $(READY) ## the same steps on the first GPU in bfloat16, for the
 	done
 
 lint: tools $(LIBRARY) ## formatting, and clippy with warnings as errors
-	cargo fmt --check
+	rustfmt --check --edition 2024 build.rs $$(git ls-files 'src/*.rs' 'tests/*.rs') # cargo fmt does not see modules that a macro declares
 	cargo clippy --release --all-targets -- -D warnings
 
 goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, torchvision and timm
