@@ -3,6 +3,7 @@
 use super::planner::Planner;
 use super::space::{Dimension, Scale};
 use super::variant::{Assignment, Variant};
+use crate::models::Architecture;
 use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
 use anyhow::{Context, Error, Result};
@@ -102,9 +103,15 @@ impl Planner<'_> {
             return Ok(shape[1].into());
         }
         let mut all = serde_yaml::to_value(config)?;
-        let fields = config.architecture(shape, classes)?.fields()?;
-        set_path(&mut all, &["model"], fields.into())?;
+        let model = config.architecture(shape, classes)?;
+        set_path(&mut all, &["model"], model.fields()?.into())?;
         let found = path.split('.').try_fold(&all, |value, key| value.as_mapping()?.get(key));
-        found.cloned().with_context(|| format!("the base has no `{path}`"))
+        found.cloned().with_context(|| renamed(&model, path).unwrap_or(format!("the base has no `{path}`")))
     }
+}
+
+/// What to write in place of a key path that leads to a field of the model by its old name.
+pub(super) fn renamed(model: &Architecture, path: &str) -> Option<String> {
+    let now = model.renamed(path.strip_prefix("model.")?)?;
+    Some(format!("`{path}` is now `model.{now}`"))
 }

@@ -20,10 +20,7 @@ pub mod mobilenet_v3;
 mod net;
 pub mod registry;
 pub mod regnet;
-pub mod residual;
 pub mod resnet;
-pub mod resnetv2;
-pub mod senet;
 pub mod shufflenet_v2;
 mod spec;
 pub mod squeezenet;
@@ -105,6 +102,11 @@ pub trait Model: Send {
 /// The named fields that spell one architecture of a family. Scaling knobs are fields, so that a YAML file or a flag
 /// can turn them.
 pub trait Config: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Fields that had another name: the old one, and what to write now.
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Channels, height and width of the input that the papers and libraries state costs for.
     fn input(&self) -> [i64; 3];
 

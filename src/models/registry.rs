@@ -3,8 +3,7 @@
 use super::spec::ErasedConfig;
 use super::{
     alexnet, bn_inception, convnext, densenet, efficientnet, googlenet, inception_resnet_v2, inception_v3,
-    inception_v4, maxvit, mnasnet, mobile, mobilenet_v2, mobilenet_v3, regnet, residual, resnet, resnetv2,
-    senet, shufflenet_v2, squeezenet, swin, vgg, vit, xception, xception_aligned,
+    inception_v4, maxvit, mnasnet, mobile, mobilenet_v2, mobilenet_v3, regnet, resnet, shufflenet_v2, squeezenet, swin, vgg, vit, xception, xception_aligned,
 };
 use crate::nearest;
 use anyhow::{Result, anyhow};
@@ -40,8 +39,6 @@ pub fn entries() -> &'static [Entry] {
             inception_v4::entries(),
             inception_resnet_v2::entries(),
             resnet::entries(),
-            senet::entries(),
-            resnetv2::entries(),
             xception::entries(),
             xception_aligned::entries(),
             densenet::entries(),
@@ -55,7 +52,6 @@ pub fn entries() -> &'static [Entry] {
             regnet::entries(),
             convnext::entries(),
             maxvit::entries(),
-            residual::entries(),
             vit::entries(),
             swin::entries(),
         ];

@@ -108,12 +108,19 @@ impl Architecture {
     pub fn fields(&self) -> Result<Mapping> {
         self.config.fields()
     }
+
+    /// What a field of this name is called now, if it had that name once.
+    pub fn renamed(&self, field: &str) -> Option<&'static str> {
+        self.config.renamed(field)
+    }
 }
 
 /// A [`Config`] whose type the registry does not know.
 pub(super) trait ErasedConfig: Send + Sync {
     fn with(&self, set: &Mapping) -> Result<Box<dyn ErasedConfig>>;
     fn fields(&self) -> Result<Mapping>;
+    /// What the field of this old name is called now, where this model has it.
+    fn renamed(&self, field: &str) -> Option<&'static str>;
     fn input(&self) -> [i64; 3];
     fn build(&self, store: &Store) -> Result<Box<dyn Model>>;
     fn complexity(&self, input: [i64; 3]) -> Result<Complexity>;
@@ -125,6 +132,9 @@ impl<C: Config> ErasedConfig for C {
         for field in set.keys() {
             let name = field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
             if !registered.contains_key(name) {
+                if let Some(now) = ErasedConfig::renamed(self, name) {
+                    bail!("unknown field: `{name}` is now `{now}`");
+                }
                 let known: Vec<&str> = registered.keys().filter_map(Value::as_str).collect();
                 let like = nearest(name, known.iter().copied()).unwrap_or_default();
                 bail!("unknown field `{name}`; did you mean `{like}`? The fields are {}", known.join(", "));
@@ -141,7 +151,11 @@ impl<C: Config> ErasedConfig for C {
             let mut one = registered.clone();
             one.insert(field.clone(), value.clone());
             let name = field.as_str().unwrap_or_default();
-            let _: C = serde_yaml::from_value(one.into()).with_context(|| format!("field `{name}`"))?;
+            let _: C = serde_yaml::from_value(one.into()).with_context(|| {
+                // The name of something else once, whose values may not fit.
+                let was = ErasedConfig::renamed(self, name).map(|now| format!(" (what it was is now `{now}`)"));
+                format!("field `{name}`{}", was.unwrap_or_default())
+            })?;
         }
         Err(error.into())
     }
@@ -151,6 +165,11 @@ impl<C: Config> ErasedConfig for C {
             Value::Mapping(fields) => Ok(fields),
             _ => bail!("a model's configuration has no named fields"),
         }
+    }
+
+    fn renamed(&self, field: &str) -> Option<&'static str> {
+        let (_, now) = C::renamed().iter().find(|(old, _)| *old == field)?;
+        ErasedConfig::fields(self).ok()?.contains_key(*now).then_some(*now)
     }
 
     fn input(&self) -> [i64; 3] {

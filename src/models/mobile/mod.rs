@@ -12,8 +12,8 @@ mod table;
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, AntiAlias, BatchNorm2d, Conv, Conv2d, ConvBlock, ConvNorm, Dropout, Init, Layer, Linear,
-    Path, Sequential, Store, make_divisible,
+    Activation, AntiAlias, Conv, ConvBlock, ConvNorm, ConvNormAct, Dropout, Init, Layer, Linear, Path,
+    Sequential, Store, make_divisible,
 };
 use anyhow::{Result, ensure};
 use blocks::Builder;
@@ -199,45 +199,21 @@ impl super::Config for Config {
 }
 
 /// The 1×1 convolution of the pooled features, with or without norm, and an activation.
-struct Hidden {
-    conv: Conv2d,
-    norm: Option<BatchNorm2d>,
-    activation: Activation,
-}
-
-impl Hidden {
-    fn new(path: &Path, config: &Config, channels: i64) -> Result<Option<Self>> {
-        let conv = Conv::new(channels, config.head_channels(), 1).init_fan_out_of_group();
-        let conv = match config.head {
-            Head::None | Head::BeforePool => return Ok(None),
-            Head::AfterPool => conv.zero_bias(),
-            Head::AfterPoolNoBias | Head::AfterPoolNorm => conv.no_bias(),
-        };
-        let conv = Conv2d::new(&(path / "conv_head"), conv)?;
-        let norm = match config.head {
-            Head::AfterPoolNorm => {
-                let norm = BatchNorm2d::new(&(path / "norm_head"), config.head_channels())?;
-                Some(norm.eps(config.bn_eps))
-            }
-            _ => None,
-        };
-        Ok(Some(Self { conv, norm, activation: config.activation }))
-    }
-}
-
-impl Layer for Hidden {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = self.conv.forward(x, train)?;
-        if let Some(norm) = &self.norm {
-            y = norm.forward(&y, train)?;
-        }
-        self.activation.forward(y)
-    }
+fn hidden(path: &Path, config: &Config, channels: i64) -> Result<Option<ConvNormAct>> {
+    let (place, norm) = (path / "conv_head", path / "norm_head");
+    let conv = Conv::new(channels, config.head_channels(), 1).init_fan_out_of_group();
+    let conv = match config.head {
+        Head::None | Head::BeforePool => return Ok(None),
+        Head::AfterPool => ConvNorm::bare(&place, conv.zero_bias())?,
+        Head::AfterPoolNoBias => ConvNorm::bare(&place, conv.no_bias())?,
+        Head::AfterPoolNorm => ConvNorm::new(&place, &norm, conv)?.eps(config.bn_eps),
+    };
+    Ok(Some(ConvNormAct::new(conv, config.activation)))
 }
 
 /// Global average, hidden features where there are some, dropout and classifier.
 struct Classifier {
-    hidden: Option<Hidden>,
+    hidden: Option<ConvNormAct>,
     dropout: Dropout,
     classifier: Linear,
 }
@@ -286,7 +262,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let features = if config.head == Head::None { channels } else { config.head_channels() };
     let init = Init::Uniform(1.0 / (config.num_classes as f64).sqrt());
     let head = Classifier {
-        hidden: Hidden::new(path, config, channels)?,
+        hidden: hidden(path, config, channels)?,
         dropout: Dropout::new(config.dropout)?,
         classifier: Linear::init(&(path / "classifier"), features, config.num_classes, init)?,
     };

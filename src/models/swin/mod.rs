@@ -53,7 +53,7 @@ pub struct Config {
     pub patch_size: i64,
     pub version: Version,
     /// Channels of the first stage (the papers' C); every further stage has twice as many.
-    pub width: i64,
+    pub embed_dim: i64,
     /// Blocks of each stage.
     pub depths: Vec<i64>,
     /// Heads of each stage.
@@ -69,7 +69,7 @@ pub struct Config {
     pub shift: bool,
     pub position: Position,
     /// Dropout after the embedding and after every linear layer of a block but queries, keys and values.
-    pub dropout: f64,
+    pub block_dropout: f64,
     /// Stochastic depth of the last block; it grows linearly from 0.
     pub drop_path: f64,
     /// Whose keys, initial values, and rules for windows that do not fit.
@@ -85,7 +85,7 @@ impl Config {
             image_size: 224,
             patch_size: 4,
             version: Version::V1,
-            width: 96,
+            embed_dim: 96,
             depths: vec![2, 2, 6, 2],
             heads: vec![3, 6, 12, 24],
             window: 7,
@@ -93,7 +93,7 @@ impl Config {
             mlp_ratio: 4.0,
             shift: true,
             position: Position::Relative,
-            dropout: 0.0,
+            block_dropout: 0.0,
             drop_path: 0.1,
             keys: Library::Timm,
         }
@@ -106,12 +106,12 @@ impl Config {
 
     /// Swin-B.
     pub fn base() -> Self {
-        Self { width: 128, heads: vec![4, 8, 16, 32], ..Self::small() }
+        Self { embed_dim: 128, heads: vec![4, 8, 16, 32], ..Self::small() }
     }
 
     /// Swin-L.
     pub fn large() -> Self {
-        Self { width: 192, heads: vec![6, 12, 24, 48], ..Self::small() }
+        Self { embed_dim: 192, heads: vec![6, 12, 24, 48], ..Self::small() }
     }
 
     /// The second version at 256 pixels.
@@ -139,7 +139,7 @@ impl Config {
 
     /// Channels of a stage.
     fn channels(&self, stage: usize) -> i64 {
-        self.width << stage
+        self.embed_dim << stage
     }
 
     /// Patches along one side of the stated image in a stage.
@@ -182,7 +182,7 @@ impl Config {
             "`pretrained_windows` {:?} must be one number a stage, or none",
             self.pretrained_windows
         );
-        ensure!(self.width > 0, "`width` {} must be positive", self.width);
+        ensure!(self.embed_dim > 0, "`embed_dim` {} must be positive", self.embed_dim);
         ensure!(self.window > 0, "`window` {} must be positive", self.window);
         ensure!(
             self.mlp_ratio > 0.0 && self.mlp_ratio.is_finite(),
@@ -237,6 +237,10 @@ const TORCHVISION: Keys = Keys {
 };
 
 impl super::Config for Config {
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[("width", "embed_dim"), ("dropout", "block_dropout")]
+    }
+
     fn input(&self) -> [i64; 3] {
         [self.in_chans, self.image_size, self.image_size]
     }
@@ -252,7 +256,7 @@ impl super::Config for Config {
     }
 }
 
-/// Patches with their norm and, if asked for, their absolute positions: (N, C, H, W) to (N, H/patch, W/patch, width).
+/// Patches with their norm and, if asked for, their absolute positions: (N, C, H, W) to (N, H/patch, W/patch, channels).
 struct Embedding {
     position: Option<Tensor>,
     patch_embed: PatchEmbed,
@@ -262,7 +266,7 @@ struct Embedding {
 
 impl Embedding {
     fn new(root: &Path, config: &Config) -> Result<Self> {
-        let (names, width, grid) = (config.names(), config.width, config.grid(0));
+        let (names, width, grid) = (config.names(), config.embed_dim, config.grid(0));
         let position = match config.position {
             Position::None | Position::Relative => None,
             Position::Absolute | Position::AbsoluteAndRelative => {
@@ -277,7 +281,7 @@ impl Embedding {
             position,
             patch_embed: PatchEmbed::new(&(&path / names.projection), conv)?,
             norm: LayerNorm::new(&(&path / names.embedding_norm), width)?,
-            dropout: Dropout::new(config.dropout)?,
+            dropout: Dropout::new(config.block_dropout)?,
         })
     }
 }

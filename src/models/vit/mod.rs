@@ -3,7 +3,7 @@
 //! One network whose [`Config`] spells ViT, CLIP's and SigLIP's image towers (2103.00020, 2303.15343), DINOv2
 //! (2304.07193, registers 2309.16588), DeiT with its distillation token (2012.12877) and DeiT III (2204.07118).
 //! Keys as torchvision's `vision_transformer.py` or timm's has them; the stages are the embedding and every block, of
-//! shape (N, tokens, width).
+//! shape (N, tokens, channels).
 
 mod block;
 mod embedding;
@@ -55,9 +55,9 @@ pub struct Config {
     pub image_size: i64,
     pub patch_size: i64,
     /// Channels of a token (the paper's D).
-    pub width: i64,
-    /// Blocks.
-    pub depth: i64,
+    pub embed_dim: i64,
+    /// Blocks in all.
+    pub num_blocks: i64,
     pub heads: i64,
     /// Hidden values of a block's MLP per channel.
     pub mlp_ratio: f64,
@@ -83,7 +83,7 @@ pub struct Config {
     /// Of all norms.
     pub eps: f64,
     /// Dropout after the position table and after every linear layer of a block but queries, keys and values.
-    pub dropout: f64,
+    pub block_dropout: f64,
     /// Stochastic depth of the last block; it grows linearly from 0.
     pub drop_path: f64,
     /// Whose keys and initial values.
@@ -92,14 +92,14 @@ pub struct Config {
 
 impl Config {
     /// timm's defaults: ViT of the paper's Table 1 with a token for the class and learned positions.
-    fn vit(width: i64, depth: i64, heads: i64) -> Self {
+    fn vit(embed_dim: i64, num_blocks: i64, heads: i64) -> Self {
         Self {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
             patch_size: 16,
-            width,
-            depth,
+            embed_dim,
+            num_blocks,
             heads,
             mlp_ratio: 4.0,
             activation: Activation::Gelu,
@@ -115,7 +115,7 @@ impl Config {
             pool: Pool::Token,
             norm_after_pool: false,
             eps: 1e-6,
-            dropout: 0.0,
+            block_dropout: 0.0,
             drop_path: 0.0,
             keys: Library::Timm,
         }
@@ -222,8 +222,8 @@ impl Config {
 
     fn validate(&self) -> Result<()> {
         ensure!(self.num_classes >= 0, "`num_classes` {} must not be negative", self.num_classes);
-        ensure!(self.depth > 0, "`depth` {} must be positive", self.depth);
-        ensure!(self.width > 0, "`width` {} must be positive", self.width);
+        ensure!(self.num_blocks > 0, "`num_blocks` {} must be positive", self.num_blocks);
+        ensure!(self.embed_dim > 0, "`embed_dim` {} must be positive", self.embed_dim);
         ensure!(self.registers >= 0, "`registers` {} must not be negative", self.registers);
         ensure!(
             self.patch_size > 0 && self.image_size >= self.patch_size,
@@ -302,6 +302,10 @@ const TORCHVISION: Keys = Keys {
 };
 
 impl super::Config for Config {
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[("width", "embed_dim"), ("depth", "num_blocks"), ("dropout", "block_dropout")]
+    }
+
     fn input(&self) -> [i64; 3] {
         [self.in_chans, self.image_size, self.image_size]
     }
@@ -314,7 +318,7 @@ impl super::Config for Config {
             let name = format!("{}{i}", self.names().block);
             Block::new(&(&root / &name), self, i).map(|block| (name, block))
         };
-        let blocks = (0..self.depth).map(block).collect::<Result<_>>()?;
+        let blocks = (0..self.num_blocks).map(block).collect::<Result<_>>()?;
         Ok(Box::new(VisionTransformer { embedding, blocks, head: Head::new(&root, self)? }))
     }
 }
