@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 fn main() {
-    for file in ["shim.h", "shim.cpp", "loops.h", "batch_norm.cpp", "squeeze_excite.cpp"] {
+    for file in ["shim.h", "shim.cpp", "trace.cpp", "loops.h", "batch_norm.cpp", "squeeze_excite.cpp"] {
         println!("cargo:rerun-if-changed=src/torch/{file}");
     }
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
@@ -22,9 +22,11 @@ fn main() {
         .std("c++20")
         .flag_if_supported("-w")
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        // As libtorch is built: some of its classes have members more without it.
+        .define("NDEBUG", None)
         .include(&include)
         .include(include.join("torch/csrc/api/include"));
-    shim.clone().file("src/torch/shim.cpp").compile("tchvision_shim");
+    shim.clone().file("src/torch/shim.cpp").file("src/torch/trace.cpp").compile("tchvision_shim");
     // Loops of our own: fast in every profile, and on libtorch's threads where these are GNU OpenMP's.
     shim.opt_level(3).file("src/torch/batch_norm.cpp").file("src/torch/squeeze_excite.cpp");
     let threads = lib.join("libgomp.so.1").exists() && shim.get_compiler().is_like_gnu();

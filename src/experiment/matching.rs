@@ -1,7 +1,7 @@
 //! Variants of equal cost: one knob of the model is solved for it.
 
 use super::metric::Cost;
-use super::planner::Planner;
+use super::planner::{Planner, renamed};
 use super::setting::{Settings, text};
 use super::spec::{Knobs, Match, Target};
 use super::variant::{self, Variant};
@@ -140,14 +140,15 @@ impl Planner<'_> {
     /// Whether `path` is a number that can be solved for `variants`, none of which sets it.
     fn check_knob(&self, path: &str, variants: &[Variant], place: &[&str]) -> Result<()> {
         let spec = &self.experiment.spec;
-        let fields = spec.base.model.resolve()?.fields()?;
+        let model = spec.base.model.resolve()?;
+        let fields = model.fields()?;
         let numbers = fields.iter().filter(|(_, v)| v.is_number()).filter_map(|(k, _)| k.as_str());
         let others = ["data.image_size", PHI].into_iter().take(if spec.scale.is_some() { 2 } else { 1 });
         let known: Vec<String> =
             numbers.map(|key| format!("model.{key}")).chain(others.map(str::to_owned)).collect();
         let like = nearest(path, known.iter().map(String::as_str)).unwrap_or_default();
         let number = "a knob is the key path of a number of the model, such as `model.base_width`";
-        let message = format!("{number}; did you mean `{like}`?");
+        let message = renamed(&model, path).unwrap_or(format!("{number}; did you mean `{like}`?"));
         self.ensure(known.iter().any(|known| known == path), place, &message)?;
         let ladder = path == PHI && spec.scale.as_ref().is_some_and(|scale| !scale.phi.is_empty());
         let sets = |variant: &Variant| variant.assignments.iter().any(|a| a.path == path);

@@ -4,6 +4,7 @@ use super::costs::Costs;
 use super::source::Experiment;
 use super::variant::{Assignment, Variant};
 use crate::Invalid;
+use crate::models::Architecture;
 use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
 use anyhow::{Context, Error, Result};
@@ -46,10 +47,10 @@ impl Planner<'_> {
             return Ok(shape[1].into());
         }
         let mut all = serde_yaml::to_value(config)?;
-        let fields = config.architecture(shape, classes)?.fields()?;
-        set_path(&mut all, &["model"], fields.into())?;
+        let model = config.architecture(shape, classes)?;
+        set_path(&mut all, &["model"], model.fields()?.into())?;
         let found = path.split('.').try_fold(&all, |value, key| value.as_mapping()?.get(key));
-        found.cloned().with_context(|| format!("the base has no `{path}`"))
+        found.cloned().with_context(|| renamed(&model, path).unwrap_or(format!("the base has no `{path}`")))
     }
 
     /// An error of one assignment: at its key when that is unknown, else at its value.
@@ -80,4 +81,10 @@ impl Planner<'_> {
     pub fn ensure(&self, holds: bool, place: &[&str], message: &str) -> Result<()> {
         if holds { Ok(()) } else { Err(self.experiment.document.error(place, message)) }
     }
+}
+
+/// What to write in place of a key path that leads to a field of the model by its old name.
+pub(super) fn renamed(model: &Architecture, path: &str) -> Option<String> {
+    let now = model.renamed(path.strip_prefix("model.")?)?;
+    Some(format!("`{path}` is now `model.{now}`"))
 }

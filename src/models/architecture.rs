@@ -84,12 +84,19 @@ impl Architecture {
     pub fn fields(&self) -> Result<Mapping> {
         self.config.fields()
     }
+
+    /// What a field is called now that once had this name.
+    pub fn renamed(&self, field: &str) -> Option<&'static str> {
+        self.config.renamed(field)
+    }
 }
 
 /// A [`Config`] whose type the registry does not know.
 trait ErasedConfig: Send + Sync {
     fn with(&self, set: &Mapping) -> Result<Box<dyn ErasedConfig>>;
     fn fields(&self) -> Result<Mapping>;
+    /// What the field of this old name is called now, if this model has it.
+    fn renamed(&self, field: &str) -> Option<&'static str>;
     fn input(&self) -> [i64; 3];
     fn build(&self, store: &Store) -> Result<Box<dyn Model>>;
     fn complexity(&self, input: [i64; 3]) -> Result<Complexity>;
@@ -98,11 +105,12 @@ trait ErasedConfig: Send + Sync {
 impl<C: Config> ErasedConfig for C {
     fn with(&self, set: &Mapping) -> Result<Box<dyn ErasedConfig>> {
         let registered = ErasedConfig::fields(self)?;
+        let note = self.renamed_note().map_or(String::new(), |note| format!("; {note}"));
         for field in set.keys() {
             let name = field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
             if !registered.contains_key(name) {
-                let message = if let Some((_, now)) = C::renamed().iter().find(|(old, _)| *old == name) {
-                    format!("`{name}` is now `{now}`")
+                let message = if let Some(now) = ErasedConfig::renamed(self, name) {
+                    format!("`{name}` is now `{now}`{note}")
                 } else {
                     let known: Vec<&str> = registered.keys().filter_map(Value::as_str).collect();
                     let like = nearest(name, known.iter().copied()).unwrap_or_default();
@@ -124,7 +132,10 @@ impl<C: Config> ErasedConfig for C {
             one.insert(field.clone(), value.clone());
             let name = field.as_str().unwrap_or_default();
             if let Err(error) = serde_yaml::from_value::<C>(one.into()) {
-                let message = format!("field `{name}`: {error}");
+                // It may be the old name of another field, whose values do not fit.
+                let was = ErasedConfig::renamed(self, name)
+                    .map_or(String::new(), |now| format!(" (what had this name is now `{now}`{note})"));
+                let message = format!("field `{name}`{was}: {error}");
                 bail!(Invalid { keys: field_keys(name), unknown: false, message });
             }
         }
@@ -136,6 +147,12 @@ impl<C: Config> ErasedConfig for C {
             Value::Mapping(fields) => Ok(fields),
             _ => bail!("a model's configuration has no named fields"),
         }
+    }
+
+    fn renamed(&self, field: &str) -> Option<&'static str> {
+        let (_, now) = <C as Config>::renamed().iter().find(|(old, _)| *old == field)?;
+        let name = now.split(':').next()?;
+        ErasedConfig::fields(self).ok()?.contains_key(name).then_some(*now)
     }
 
     fn input(&self) -> [i64; 3] {

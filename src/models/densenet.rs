@@ -28,7 +28,7 @@ pub struct Config {
     /// Layers of each dense block.
     pub blocks: Vec<i64>,
     /// Channels of the first convolution.
-    pub stem: i64,
+    pub stem_width: i64,
     /// A single 3×3 convolution before the first block, for small images, instead of a 7×7 one, norm and pooling.
     pub small_stem: bool,
     /// Channels of a layer's 1×1 convolution, in growth rates; 0 for none (DenseNet without B).
@@ -49,7 +49,7 @@ impl Config {
             image_size: 224,
             growth,
             blocks: blocks.to_vec(),
-            stem: 2 * growth,
+            stem_width: 2 * growth,
             small_stem: false,
             bottleneck: 4,
             compression: 0.5,
@@ -93,11 +93,15 @@ impl Config {
     /// DenseNet without bottleneck and compression: L = 3n + 4.
     fn small(depth: i64, growth: i64) -> Self {
         let blocks = vec![(depth - 4) / 3; 3];
-        Self { blocks, stem: 16, bottleneck: 0, compression: 1.0, ..Self::small_bc(depth, growth) }
+        Self { blocks, stem_width: 16, bottleneck: 0, compression: 1.0, ..Self::small_bc(depth, growth) }
     }
 }
 
 impl super::Config for Config {
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[("stem", "stem_width")]
+    }
+
     fn input(&self) -> [i64; 3] {
         [self.in_chans, self.image_size, self.image_size]
     }
@@ -189,13 +193,13 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
 
     let (conv0, norm0) = (&features / "conv0", &features / "norm0");
     if config.small_stem {
-        add("conv0", Box::new(Conv2d::new(&conv0, conv(config.in_chans, config.stem, 3))?));
+        add("conv0", Box::new(Conv2d::new(&conv0, conv(config.in_chans, config.stem_width, 3))?));
     } else {
-        let conv = conv(config.in_chans, config.stem, 7).stride(2);
+        let conv = conv(config.in_chans, config.stem_width, 7).stride(2);
         add("norm0", Box::new(ConvNormAct::relu(ConvNorm::new(&conv0, &norm0, conv)?)));
         add("pool0", Box::new(MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) }));
     }
-    let mut channels = config.stem;
+    let mut channels = config.stem_width;
     for (&layers, number) in config.blocks.iter().zip(1..) {
         let name = format!("denseblock{number}");
         let block = &features / &name;

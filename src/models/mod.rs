@@ -36,8 +36,6 @@ families! {
     mod inception_v4;
     mod inception_resnet_v2;
     mod resnet;
-    mod senet;
-    mod resnetv2;
     mod xception;
     mod xception_aligned;
     mod densenet;
@@ -47,7 +45,6 @@ families! {
     mod regnet;
     mod convnext;
     mod maxvit;
-    mod residual;
     mod vit;
     mod swin;
 }

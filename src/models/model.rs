@@ -82,6 +82,11 @@ pub trait Config: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     fn renamed() -> &'static [(&'static str, &'static str)] {
         &[]
     }
+
+    /// What else to say to one who writes a field by its old name, such as another field whose meaning changed.
+    fn renamed_note(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// The library whose keys, tables and initial values a network has, where two know the same network.

@@ -25,9 +25,9 @@ pub struct Config {
     /// Height and width of the images at which costs are stated.
     pub image_size: i64,
     /// Channels of the stem.
-    pub stem: i64,
+    pub stem_width: i64,
     /// Total number of blocks (d).
-    pub depth: i64,
+    pub num_blocks: i64,
     /// Width of the first block (w_0).
     pub initial_width: i64,
     /// By how much each block is wider than the one before (w_a), before rounding.
@@ -37,9 +37,9 @@ pub struct Config {
     /// Channels of a group of the 3×3 convolutions (g).
     pub group_width: i64,
     /// Inner channels of a block per output channel (1/b).
-    pub bottleneck: f64,
+    pub bottleneck_multiplier: f64,
     /// Channels in squeeze-excitation per input channel of the block; 0 for none (RegNetX).
-    pub squeeze: f64,
+    pub se_ratio: f64,
     /// Dropout before the classifier.
     pub dropout: f64,
 }
@@ -51,21 +51,21 @@ impl Config {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
-            stem: 32,
-            depth: 22,
+            stem_width: 32,
+            num_blocks: 22,
             initial_width: 24,
             slope: 24.48,
             multiplier: 2.54,
             group_width: 16,
-            bottleneck: 1.0,
-            squeeze: 0.0,
+            bottleneck_multiplier: 1.0,
+            se_ratio: 0.0,
             dropout: 0.0,
         }
     }
 
     pub fn regnet_x_800mf() -> Self {
         Self {
-            depth: 16,
+            num_blocks: 16,
             initial_width: 56,
             slope: 35.73,
             multiplier: 2.28,
@@ -76,7 +76,7 @@ impl Config {
 
     pub fn regnet_x_1_6gf() -> Self {
         Self {
-            depth: 18,
+            num_blocks: 18,
             initial_width: 80,
             slope: 34.01,
             multiplier: 2.25,
@@ -87,7 +87,7 @@ impl Config {
 
     pub fn regnet_x_3_2gf() -> Self {
         Self {
-            depth: 25,
+            num_blocks: 25,
             initial_width: 88,
             slope: 26.31,
             multiplier: 2.25,
@@ -98,7 +98,7 @@ impl Config {
 
     pub fn regnet_x_8gf() -> Self {
         Self {
-            depth: 23,
+            num_blocks: 23,
             initial_width: 80,
             slope: 49.56,
             multiplier: 2.88,
@@ -109,7 +109,7 @@ impl Config {
 
     pub fn regnet_x_16gf() -> Self {
         Self {
-            depth: 22,
+            num_blocks: 22,
             initial_width: 216,
             slope: 55.59,
             multiplier: 2.1,
@@ -120,7 +120,7 @@ impl Config {
 
     pub fn regnet_x_32gf() -> Self {
         Self {
-            depth: 23,
+            num_blocks: 23,
             initial_width: 320,
             slope: 69.86,
             multiplier: 2.0,
@@ -131,41 +131,90 @@ impl Config {
 
     /// With squeeze-excitation in every block.
     fn y() -> Self {
-        Self { squeeze: 0.25, ..Self::regnet_x_400mf() }
+        Self { se_ratio: 0.25, ..Self::regnet_x_400mf() }
     }
 
     pub fn regnet_y_400mf() -> Self {
-        Self { depth: 16, initial_width: 48, slope: 27.89, multiplier: 2.09, group_width: 8, ..Self::y() }
+        Self {
+            num_blocks: 16,
+            initial_width: 48,
+            slope: 27.89,
+            multiplier: 2.09,
+            group_width: 8,
+            ..Self::y()
+        }
     }
 
     pub fn regnet_y_800mf() -> Self {
-        Self { depth: 14, initial_width: 56, slope: 38.84, multiplier: 2.4, group_width: 16, ..Self::y() }
+        Self {
+            num_blocks: 14,
+            initial_width: 56,
+            slope: 38.84,
+            multiplier: 2.4,
+            group_width: 16,
+            ..Self::y()
+        }
     }
 
     pub fn regnet_y_1_6gf() -> Self {
-        Self { depth: 27, initial_width: 48, slope: 20.71, multiplier: 2.65, group_width: 24, ..Self::y() }
+        Self {
+            num_blocks: 27,
+            initial_width: 48,
+            slope: 20.71,
+            multiplier: 2.65,
+            group_width: 24,
+            ..Self::y()
+        }
     }
 
     pub fn regnet_y_3_2gf() -> Self {
-        Self { depth: 21, initial_width: 80, slope: 42.63, multiplier: 2.66, group_width: 24, ..Self::y() }
+        Self {
+            num_blocks: 21,
+            initial_width: 80,
+            slope: 42.63,
+            multiplier: 2.66,
+            group_width: 24,
+            ..Self::y()
+        }
     }
 
     pub fn regnet_y_8gf() -> Self {
-        Self { depth: 17, initial_width: 192, slope: 76.82, multiplier: 2.19, group_width: 56, ..Self::y() }
+        Self {
+            num_blocks: 17,
+            initial_width: 192,
+            slope: 76.82,
+            multiplier: 2.19,
+            group_width: 56,
+            ..Self::y()
+        }
     }
 
     pub fn regnet_y_16gf() -> Self {
-        Self { depth: 18, initial_width: 200, slope: 106.23, multiplier: 2.48, group_width: 112, ..Self::y() }
+        Self {
+            num_blocks: 18,
+            initial_width: 200,
+            slope: 106.23,
+            multiplier: 2.48,
+            group_width: 112,
+            ..Self::y()
+        }
     }
 
     pub fn regnet_y_32gf() -> Self {
-        Self { depth: 20, initial_width: 232, slope: 115.89, multiplier: 2.53, group_width: 232, ..Self::y() }
+        Self {
+            num_blocks: 20,
+            initial_width: 232,
+            slope: 115.89,
+            multiplier: 2.53,
+            group_width: 232,
+            ..Self::y()
+        }
     }
 
     pub fn regnet_y_128gf() -> Self {
         Self {
             image_size: 384,
-            depth: 27,
+            num_blocks: 27,
             initial_width: 456,
             slope: 160.83,
             multiplier: 2.52,
@@ -177,7 +226,7 @@ impl Config {
     /// Width of every block: linear, rounded to powers of `multiplier` (equations 2 to 4).
     fn block_widths(&self) -> impl Iterator<Item = i64> {
         let (first, slope, multiplier) = (self.initial_width as f64, self.slope, self.multiplier);
-        (0..self.depth).map(move |block| {
+        (0..self.num_blocks).map(move |block| {
             let steps = ((first + slope * block as f64) / first).ln() / multiplier.ln();
             let width = first * multiplier.powf(steps.round_ties_even());
             ((width / QUANTUM).round_ties_even() * QUANTUM) as i64
@@ -198,15 +247,20 @@ impl Config {
 
     /// Inner channels, groups and output channels of a stage's blocks, with the width in whole groups.
     fn shape(&self, width: i64) -> Shape {
-        let inner = (width as f64 * self.bottleneck) as i64;
+        let inner = (width as f64 * self.bottleneck_multiplier) as i64;
         let group_width = self.group_width.min(inner);
         let inner = make_divisible(inner as f64, group_width, 0.9);
-        Shape { inner, groups: inner / group_width.max(1), out: (inner as f64 / self.bottleneck) as i64 }
+        Shape {
+            inner,
+            groups: inner / group_width.max(1),
+            out: (inner as f64 / self.bottleneck_multiplier) as i64,
+        }
     }
 
     fn validate(&self) -> Result<()> {
-        let Self { depth, initial_width, group_width, slope, multiplier, bottleneck, .. } = *self;
-        ensure!(depth > 0, "`depth` {depth} must be positive");
+        let Self { num_blocks, initial_width, group_width, slope, multiplier, .. } = *self;
+        let bottleneck = self.bottleneck_multiplier;
+        ensure!(num_blocks > 0, "`num_blocks` {num_blocks} must be positive");
         ensure!(group_width > 0, "`group_width` {group_width} must be positive");
         ensure!(
             initial_width > 0 && initial_width % 8 == 0,
@@ -214,12 +268,24 @@ impl Config {
         );
         ensure!(slope >= 0.0 && slope.is_finite(), "`slope` {slope} must not be negative");
         ensure!(multiplier > 1.0 && multiplier.is_finite(), "`multiplier` {multiplier} must be above 1");
-        ensure!(bottleneck > 0.0 && bottleneck.is_finite(), "`bottleneck` {bottleneck} must be positive");
+        ensure!(
+            bottleneck > 0.0 && bottleneck.is_finite(),
+            "`bottleneck_multiplier` {bottleneck} must be positive"
+        );
         Ok(())
     }
 }
 
 impl super::Config for Config {
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[
+            ("stem", "stem_width"),
+            ("depth", "num_blocks"),
+            ("bottleneck", "bottleneck_multiplier"),
+            ("squeeze", "se_ratio"),
+        ]
+    }
+
     fn input(&self) -> [i64; 3] {
         [self.in_chans, self.image_size, self.image_size]
     }
@@ -280,10 +346,10 @@ impl Block {
 
 /// Squeeze-excitation of the inner channels, reduced to a share of the block's input channels.
 fn squeeze_excite(path: &Path, config: &Config, from: i64, inner: i64) -> Result<Option<SqueezeExcite>> {
-    if config.squeeze == 0.0 {
+    if config.se_ratio == 0.0 {
         return Ok(None);
     }
-    let squeezed = (config.squeeze * from as f64).round_ties_even() as i64;
+    let squeezed = (config.se_ratio * from as f64).round_ties_even() as i64;
     Ok(Some(SqueezeExcite::squeezed(path, inner, squeezed, Init::KaimingFanOut)?))
 }
 
@@ -304,10 +370,10 @@ impl Layer for Block {
 
 /// The whole net.
 fn network(path: &Path, config: &Config) -> Result<Net> {
-    let stem = Conv::new(config.in_chans, config.stem, 3).same().stride(2);
+    let stem = Conv::new(config.in_chans, config.stem_width, 3).same().stride(2);
     let stem = ConvNormAct::relu(conv_norm(&(path / "stem"), stem)?);
     let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("stem".into(), Box::new(stem))];
-    let (trunk, mut channels) = (path / "trunk_output", config.stem);
+    let (trunk, mut channels) = (path / "trunk_output", config.stem_width);
     for (stage, number) in config.stages().iter().zip(1..) {
         let (name, shape) = (format!("block{number}"), config.shape(stage.width));
         let mut blocks: Vec<Box<dyn Layer>> = Vec::new();

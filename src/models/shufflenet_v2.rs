@@ -20,7 +20,7 @@ pub struct Config {
     /// Height and width of the images at which costs are stated.
     pub image_size: i64,
     /// Channels of the first convolution.
-    pub stem: i64,
+    pub stem_width: i64,
     /// Output channels of each stage; must be even.
     pub channels: [i64; 3],
     /// Units of each stage.
@@ -38,7 +38,7 @@ impl Config {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
-            stem: 24,
+            stem_width: 24,
             channels: [116, 232, 464],
             layers: [4, 8, 4],
             last: 1024,
@@ -73,6 +73,10 @@ impl Config {
 }
 
 impl super::Config for Config {
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[("stem", "stem_width")]
+    }
+
     fn input(&self) -> [i64; 3] {
         [self.in_chans, self.image_size, self.image_size]
     }
@@ -182,7 +186,7 @@ fn shuffle(first: &Tensor, second: &Tensor) -> Result<Tensor> {
 
 /// The whole net.
 fn network(path: &Path, config: &Config) -> Result<Net> {
-    let mut channels = config.stem;
+    let mut channels = config.stem_width;
     let conv1 = Conv::new(config.in_chans, channels, 3).same().stride(2);
     let conv1 = ConvNormAct::relu(conv_norm(&(path / "conv1"), 0, conv1)?);
     let maxpool = MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) };

@@ -5,7 +5,7 @@
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, Dropout, Init, Layer, MaxPool2d, Path, Sequential, Store, global_avg_pool,
+    Activation, Conv, Conv2d, ConvRelu, Dropout, Init, Layer, MaxPool2d, Path, Store, global_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct Config {
     /// Height and width of the images at which costs are stated.
     pub image_size: i64,
     /// Channels of the first convolution.
-    pub stem: i64,
+    pub stem_width: i64,
     /// Kernel of the first convolution, of stride 2.
     pub stem_kernel: i64,
     /// Number of fire modules.
@@ -49,7 +49,7 @@ impl Config {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
-            stem: 96,
+            stem_width: 96,
             stem_kernel: 7,
             modules: 8,
             base: 128,
@@ -65,7 +65,7 @@ impl Config {
     /// `torchvision.models.squeezenet1_1`: as accurate with 2.4 times fewer MACs, due to a smaller stem and earlier
     /// pooling.
     pub fn squeezenet1_1() -> Self {
-        Self { stem: 64, stem_kernel: 3, pool_after: vec![2, 4], ..Self::squeezenet1_0() }
+        Self { stem_width: 64, stem_kernel: 3, pool_after: vec![2, 4], ..Self::squeezenet1_0() }
     }
 
     /// The module with `before` modules before it.
@@ -89,6 +89,10 @@ impl Config {
 }
 
 impl super::Config for Config {
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[("stem", "stem_width")]
+    }
+
     fn input(&self) -> [i64; 3] {
         [self.in_chans, self.image_size, self.image_size]
     }
@@ -132,9 +136,9 @@ impl FireModule {
 
 impl Layer for FireModule {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = Activation::Relu.forward(self.squeeze.forward(x, train)?)?;
-        let expanded = [self.expand1x1.forward(&x, train)?, self.expand3x3.forward(&x, train)?];
-        Activation::Relu.forward(Tensor::f_cat(&expanded, 1)?)
+        let relu = |conv: &Conv2d, x: &Tensor| conv.forward_act(x, Activation::Relu, train);
+        let x = relu(&self.squeeze, x)?;
+        Ok(Tensor::f_cat(&[relu(&self.expand1x1, &x)?, relu(&self.expand3x3, &x)?], 1)?)
     }
 }
 
@@ -146,26 +150,28 @@ struct Head {
 
 impl Layer for Head {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self.classifier.forward(&self.dropout.forward(x, train)?, train)?;
-        global_avg_pool(&Activation::Relu.forward(y)?)
+        let x = self.dropout.forward(x, train)?;
+        global_avg_pool(&self.classifier.forward_act(&x, Activation::Relu, train)?)
     }
 }
 
 /// The whole net.
 fn network(path: &Path, config: &Config) -> Result<Net> {
-    let mut features = Sequential::named(path, "features");
+    let features = path / "features";
     let pool = MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(3) };
-    let stem = conv(config.in_chans, config.stem, config.stem_kernel).stride(2);
-    features.push(|path| Conv2d::new(path, stem))?;
-    features.push(|_| Ok(Activation::Relu))?;
-    features.push(|_| Ok(pool))?;
-    let mut channels = config.stem;
+    let stem = conv(config.in_chans, config.stem_width, config.stem_kernel).stride(2);
+    let stem = ConvRelu(Conv2d::new(&(&features / 0), stem)?);
+    // The numbers of torchvision's layers, of which the first is the stem's convolution and the next its ReLU.
+    let mut stages: Vec<(String, Box<dyn Layer>)> =
+        vec![("features.1".into(), Box::new(stem)), ("features.2".into(), Box::new(pool))];
+    let mut channels = config.stem_width;
     for before in 0..config.modules {
         if config.pool_after.contains(&before) {
-            features.push(|_| Ok(pool))?;
+            stages.push((format!("features.{}", stages.len() + 1), Box::new(pool)));
         }
-        let fire = config.fire(before);
-        features.push(|path| FireModule::new(path, channels, fire))?;
+        let (number, fire) = (stages.len() + 1, config.fire(before));
+        let module = FireModule::new(&(&features / number), channels, fire)?;
+        stages.push((format!("features.{number}"), Box::new(module)));
         channels = fire.expand1x1 + fire.expand3x3;
     }
     let classifier = Conv::new(channels, config.num_classes, 1).init(Init::Normal(0.01)).zero_bias();
@@ -173,7 +179,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         dropout: Dropout::new(config.dropout)?,
         classifier: Conv2d::new(&(path / "classifier" / 1), classifier)?,
     };
-    Ok(Net::new(features.into_layers(), head))
+    Ok(Net::new(stages, head))
 }
 
 /// torchvision's nets.

@@ -9,7 +9,7 @@ use crate::nn::{
     Activation, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, Init, Layer, Linear, MaxPool2d, Path,
     Sequence, Store,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -89,8 +89,13 @@ impl Separable {
     }
 
     fn forward(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
-        let y = self.intermediate.forward(self.depthwise.forward(x, train)?)?;
+        let y = self.depthwise.forward_act(x, self.intermediate, train)?;
         self.pointwise.forward(&y, activation, train)
+    }
+
+    fn forward_add(&self, x: &Tensor, residual: &Tensor, train: bool) -> Result<Tensor> {
+        let y = self.depthwise.forward_act(x, self.intermediate, train)?;
+        self.pointwise.forward_add(&y, residual, Activation::Identity, train)
     }
 }
 
@@ -106,7 +111,9 @@ impl Layer for SeparableRelu {
 /// Separable convolutions with ReLU before each, and the shortcut around them.
 struct Block {
     relu_first: bool,
+    /// Each with ReLU after it.
     separables: Vec<Separable>,
+    last: Separable,
     pool: Option<MaxPool2d>,
     skip: Option<ConvNorm>,
     residual: bool,
@@ -136,9 +143,11 @@ impl Block {
             separables.push(Separable::new(&conv, &norm, config, channels, out)?);
             (channels, index) = (out, index + 3);
         }
+        let last = separables.pop().context("a block without convolutions")?;
         Ok(Self {
             relu_first: shape.relu_first,
             separables,
+            last,
             pool: shape.halve.then_some(MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) }),
             skip,
             residual: config.residual,
@@ -149,18 +158,21 @@ impl Block {
 impl Layer for Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let mut y = if self.relu_first { Activation::Relu.apply(x)? } else { x.shallow_clone() };
-        for (separable, left) in self.separables.iter().zip((0..self.separables.len()).rev()) {
-            let activation = if left > 0 { Activation::Relu } else { Activation::Identity };
-            y = separable.forward(&y, activation, train)?;
+        for separable in &self.separables {
+            y = separable.forward(&y, Activation::Relu, train)?;
         }
+        // What halves the resolution has a projection.
+        if self.residual && self.skip.is_none() {
+            return self.last.forward_add(&y, x, train);
+        }
+        y = self.last.forward(&y, Activation::Identity, train)?;
         if let Some(pool) = &self.pool {
             y = pool.forward(&y, train)?;
         }
-        Ok(match &self.skip {
-            Some(skip) => y.f_add_(&skip.forward(x, Activation::Identity, train)?)?,
-            None if self.residual => y.f_add_(x)?,
-            None => y,
-        })
+        match &self.skip {
+            Some(skip) => skip.forward_add(x, &y, Activation::Identity, train),
+            None => Ok(y),
+        }
     }
 }
 

@@ -6,10 +6,10 @@
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, DropPath, Layer, Linear, NormAct, Path,
-    Sequence, Store,
+    Activation, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, Layer, Linear, NormAct, Path, Sequence,
+    Skip, Store,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -107,166 +107,99 @@ fn depthwise(channels: i64, stride: i64) -> Conv {
     conv(channels, channels, 3).groups(channels).stride(stride)
 }
 
-/// A depthwise 3×3 and a pointwise 1×1 convolution, each with norm and activation.
+/// A depthwise 3×3 and a pointwise 1×1 convolution, each with its norm where it has one.
 struct Separable {
     depthwise: ConvNorm,
     pointwise: ConvNorm,
-    activation: Activation,
-}
-
-impl Separable {
-    fn new(
-        path: &Path,
-        config: &Config,
-        activation: Activation,
-        in_channels: i64,
-        out_channels: i64,
-        stride: i64,
-    ) -> Result<Self> {
-        let depthwise = depthwise(in_channels, stride);
-        let depthwise = ConvNorm::new(&(path / "conv_dw"), &(path / "bn_dw"), depthwise)?;
-        let pointwise = conv(in_channels, out_channels, 1);
-        let pointwise = ConvNorm::new(&(path / "conv_pw"), &(path / "bn_pw"), pointwise)?;
-        let eps = config.norm_eps;
-        Ok(Self { depthwise: depthwise.eps(eps), pointwise: pointwise.eps(eps), activation })
-    }
-}
-
-impl Layer for Separable {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self.depthwise.forward(x, self.activation, train)?;
-        self.pointwise.forward(&y, self.activation, train)
-    }
 }
 
 /// Three separable convolutions with the shortcut around them. ReLU comes before each, or, in the exit flow, which has
-/// no shortcut, inside them.
+/// no shortcut, inside and after them; with pre-activation, norm and ReLU come before each.
 struct Block {
+    /// Pre-activation: before the branch and the shortcut.
+    norm: Option<NormAct>,
+    /// Each with ReLU after it.
     stack: Vec<Separable>,
-    relu_before: bool,
+    last: Separable,
+    /// After the depthwise convolutions, and after the last where nothing is added.
+    activation: Activation,
     /// A projection where the shape changes, and the identity where it does not.
     shortcut: Option<ConvNorm>,
-    skip: bool,
-    drop_path: DropPath,
+    skip: Option<Skip>,
 }
 
 impl Block {
     fn new(path: &Path, config: &Config, in_channels: i64, shape: &Shape, drop_path: f64) -> Result<Self> {
         let [.., out] = shape.channels;
+        let conv_norm = |conv_path: &Path, norm_path: &Path, conv: Conv| {
+            ConvNorm::new(conv_path, norm_path, conv).map(|conv| conv.eps(config.norm_eps))
+        };
         let changes = shape.skip && (in_channels != out || shape.stride != 1);
-        let shortcut = path / "shortcut";
-        let projection = conv(in_channels, out, 1).stride(shape.stride);
-        let shortcut = if changes {
-            Some(ConvNorm::new(&(&shortcut / "conv"), &(&shortcut / "bn"), projection)?)
+        let (place, projection) = (path / "shortcut", conv(in_channels, out, 1).stride(shape.stride));
+        let shortcut = match (changes, config.pre_activation) {
+            (false, _) => None,
+            (true, true) => Some(ConvNorm::bare(&place, projection)?),
+            (true, false) => Some(conv_norm(&(&place / "conv"), &(&place / "bn"), projection)?),
+        };
+        let norm = if config.pre_activation {
+            Some(NormAct::new(&(path / "norm"), in_channels, Activation::Relu)?.eps(config.norm_eps))
         } else {
             None
         };
-        let activation = if shape.skip { Activation::Identity } else { Activation::Relu };
         let mut stack = Vec::new();
         let mut channels = in_channels;
         for (i, &to) in shape.channels.iter().enumerate() {
-            let path = path / "stack" / format!("conv{}", i + 1);
-            let stride = if i == 2 { shape.stride } else { 1 };
-            stack.push(Separable::new(&path, config, activation, channels, to, stride)?);
+            let layer = |number: usize| path / "stack" / format!("conv{number}");
+            let (here, next) = (layer(i + 1), layer(i + 2));
+            let (depthwise_path, pointwise_path) = (&here / "conv_dw", &here / "conv_pw");
+            let depthwise = depthwise(channels, if i == 2 { shape.stride } else { 1 });
+            let pointwise = conv(channels, to, 1);
+            stack.push(match (config.pre_activation, i) {
+                (false, _) => Separable {
+                    depthwise: conv_norm(&depthwise_path, &(&here / "bn_dw"), depthwise)?,
+                    pointwise: conv_norm(&pointwise_path, &(&here / "bn_pw"), pointwise)?,
+                },
+                (true, 2) => Separable {
+                    depthwise: ConvNorm::bare(&depthwise_path, depthwise)?,
+                    pointwise: ConvNorm::bare(&pointwise_path, pointwise)?,
+                },
+                (true, _) => Separable {
+                    depthwise: ConvNorm::bare(&depthwise_path, depthwise)?,
+                    pointwise: conv_norm(&pointwise_path, &(&next / "norm"), pointwise)?,
+                },
+            });
             channels = to;
         }
-        Ok(Self {
-            stack,
-            relu_before: shape.skip,
-            shortcut: shortcut.map(|conv| conv.eps(config.norm_eps)),
-            skip: shape.skip,
-            drop_path: DropPath::new(drop_path)?,
-        })
+        let last = stack.pop().context("a block without convolutions")?;
+        let relu_inside = !config.pre_activation && !shape.skip;
+        let activation = if relu_inside { Activation::Relu } else { Activation::Identity };
+        let skip = shape.skip.then(|| Skip::new(drop_path)).transpose()?;
+        Ok(Self { norm, stack, last, activation, shortcut, skip })
     }
 }
 
 impl Layer for Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = x.shallow_clone();
-        for separable in &self.stack {
-            if self.relu_before {
-                y = Activation::Relu.apply(&y)?;
+        let mut shortcut = x.shallow_clone();
+        let mut y = match (&self.norm, &self.skip) {
+            (Some(norm), _) => {
+                shortcut = norm.forward(x, train)?;
+                shortcut.shallow_clone()
             }
-            y = separable.forward(&y, train)?;
-        }
-        if !self.skip {
-            return Ok(y);
-        }
-        let shortcut = match &self.shortcut {
-            Some(shortcut) => shortcut.forward(x, Activation::Identity, train)?,
-            None => x.shallow_clone(),
+            (None, Some(_)) => Activation::Relu.apply(x)?,
+            (None, None) => x.shallow_clone(),
         };
-        Ok(self.drop_path.forward(&y, train)?.f_add(&shortcut)?)
-    }
-}
-
-/// Norm and ReLU, except before a block's first, then a depthwise 3×3 and a pointwise 1×1 convolution.
-struct PreSeparable {
-    norm: Option<NormAct>,
-    depthwise: Conv2d,
-    pointwise: Conv2d,
-}
-
-impl Layer for PreSeparable {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = match &self.norm {
-            Some(norm) => norm.forward(x, train)?,
-            None => x.shallow_clone(),
-        };
-        self.pointwise.forward(&self.depthwise.forward(&y, train)?, train)
-    }
-}
-
-/// Norm and ReLU, then three separable convolutions with the shortcut around them.
-struct PreBlock {
-    norm: NormAct,
-    stack: Vec<PreSeparable>,
-    shortcut: Option<Conv2d>,
-    skip: bool,
-    drop_path: DropPath,
-}
-
-impl PreBlock {
-    fn new(path: &Path, config: &Config, in_channels: i64, shape: &Shape, drop_path: f64) -> Result<Self> {
-        let norm = |path: &Path, channels: i64| -> Result<NormAct> {
-            Ok(NormAct::new(&(path / "norm"), channels, Activation::Relu)?.eps(config.norm_eps))
-        };
-        let [.., out] = shape.channels;
-        let changes = shape.skip && (in_channels != out || shape.stride != 1);
-        let projection = conv(in_channels, out, 1).stride(shape.stride);
-        let shortcut = if changes { Some(Conv2d::new(&(path / "shortcut"), projection)?) } else { None };
-        let first = norm(path, in_channels)?;
-        let mut stack = Vec::new();
-        let mut channels = in_channels;
-        for (i, &to) in shape.channels.iter().enumerate() {
-            let path = path / "stack" / format!("conv{}", i + 1);
-            let stride = if i == 2 { shape.stride } else { 1 };
-            stack.push(PreSeparable {
-                norm: if i > 0 { Some(norm(&path, channels)?) } else { None },
-                depthwise: Conv2d::new(&(&path / "conv_dw"), depthwise(channels, stride))?,
-                pointwise: Conv2d::new(&(&path / "conv_pw"), conv(channels, to, 1))?,
-            });
-            channels = to;
+        for Separable { depthwise, pointwise } in &self.stack {
+            y = depthwise.forward(&y, self.activation, train)?;
+            y = pointwise.forward(&y, Activation::Relu, train)?;
         }
-        Ok(Self { norm: first, stack, shortcut, skip: shape.skip, drop_path: DropPath::new(drop_path)? })
-    }
-}
-
-impl Layer for PreBlock {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let normed = self.norm.forward(x, train)?;
-        let mut y = normed.shallow_clone();
-        for separable in &self.stack {
-            y = separable.forward(&y, train)?;
+        let Separable { depthwise, pointwise } = &self.last;
+        y = depthwise.forward(&y, self.activation, train)?;
+        let Some(skip) = &self.skip else { return pointwise.forward(&y, self.activation, train) };
+        if let Some(projection) = &self.shortcut {
+            shortcut = projection.forward(&shortcut, Activation::Identity, train)?;
         }
-        if !self.skip {
-            return Ok(y);
-        }
-        let shortcut = match &self.shortcut {
-            Some(shortcut) => shortcut.forward(&normed, train)?,
-            None => normed,
-        };
-        Ok(self.drop_path.forward(&y, train)?.f_add(&shortcut)?)
+        skip.project(&shortcut, &y, pointwise, train)
     }
 }
 
@@ -309,12 +242,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     for (i, shape) in shapes.iter().enumerate() {
         let path = path / "blocks" / i;
         let drop_path = config.drop_path * i as f64 / last;
-        let block: Box<dyn Layer> = if config.pre_activation {
-            Box::new(PreBlock::new(&path, config, channels, shape, drop_path)?)
-        } else {
-            Box::new(Block::new(&path, config, channels, shape, drop_path)?)
-        };
-        stages.push((format!("blocks.{i}"), block));
+        let block = Block::new(&path, config, channels, shape, drop_path)?;
+        stages.push((format!("blocks.{i}"), Box::new(block)));
         channels = shape.channels[2];
     }
     let fc = Linear::new(&(path / "head" / "fc"), channels, config.num_classes)?;

@@ -1,9 +1,10 @@
 //! Attention over sequences of tokens.
 
+use super::activation::Activation;
 use super::conv::{Conv, Conv2d};
+use super::conv_norm::ConvNorm;
 use super::init::Init;
 use super::linear::Linear;
-use super::norm::BatchNorm2d;
 use super::store::Path;
 use super::{Layer, cost};
 use crate::torch;
@@ -116,7 +117,7 @@ pub struct QueryHeads {
 
 /// A projection of the pixels to keys or values, after the downsampling convolution, if any.
 struct Projection {
-    down: Option<(Conv2d, BatchNorm2d)>,
+    down: Option<ConvNorm>,
     proj: Conv2d,
 }
 
@@ -126,9 +127,9 @@ impl Projection {
             1 => None,
             stride => {
                 let conv = Conv::new(channels, channels, sizes.kernel).same().stride(stride).groups(channels);
-                let conv = Conv2d::new(&(path / "down_conv"), conv.no_bias().init(Init::XavierUniform))?;
-                let norm = BatchNorm2d::new(&(path / "norm"), channels)?.eps(sizes.bn_eps);
-                Some((conv, norm.momentum(Some(sizes.bn_momentum))))
+                let (place, norm) = (path / "down_conv", path / "norm");
+                let conv = ConvNorm::new(&place, &norm, conv.init(Init::XavierUniform))?;
+                Some(conv.eps(sizes.bn_eps).momentum(sizes.bn_momentum))
             }
         };
         Ok(Self { down, proj: pointwise(&(path / "proj"), channels, sizes.key_dim)? })
@@ -137,10 +138,7 @@ impl Projection {
     /// (N, C, H, W) to (N, 1, pixels, key_dim).
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let y = match &self.down {
-            Some((conv, norm)) => {
-                let x = norm.forward(&conv.forward(x, train)?, train)?;
-                self.proj.forward(&x, train)?
-            }
+            Some(down) => self.proj.forward(&down.forward(x, Activation::Identity, train)?, train)?,
             None => self.proj.forward(x, train)?,
         };
         Ok(y.f_flatten(2, 3)?.f_transpose(1, 2)?.f_unsqueeze(1)?.f_contiguous()?)

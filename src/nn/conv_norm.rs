@@ -4,20 +4,22 @@ use super::Layer;
 use super::activation::Activation;
 use super::conv::{After, Conv, Conv2d};
 use super::init::Init;
-use super::norm::BatchNorm2d;
+use super::norm::{BatchNorm2d, GroupNorm, Norm};
 use super::store::Path;
 use anyhow::Result;
 use tch::Tensor;
 
-/// A convolution without bias and its batch norm: the unit of convolutional nets.
+/// A convolution without bias and its norm: the unit of convolutional nets.
 ///
 /// One layer here, two in the state_dict; in a model optimised for inference (frozen) they can become one kernel.
 pub struct ConvNorm {
     conv: Conv2d,
-    norm: BatchNorm2d,
+    norm: Option<Norm>,
 }
 
 impl ConvNorm {
+    /// With batch norm.
+    ///
     /// # Errors
     /// As [`Conv2d::new`].
     pub fn new(conv_path: &Path, norm_path: &Path, conv: Conv) -> Result<Self> {
@@ -29,8 +31,7 @@ impl ConvNorm {
     /// # Errors
     /// As [`Conv2d::new`].
     pub fn with_bias(conv_path: &Path, norm_path: &Path, conv: Conv) -> Result<Self> {
-        let channels = conv.out_channels();
-        Ok(Self { conv: Conv2d::new(conv_path, conv)?, norm: BatchNorm2d::new(norm_path, channels)? })
+        Self::starting(conv_path, norm_path, conv, Init::ONES)
     }
 
     /// With the norm's weight initialised to 0, so that a residual branch starts as zero (1706.02677, section 5.1).
@@ -38,26 +39,46 @@ impl ConvNorm {
     /// # Errors
     /// As [`Conv2d::new`].
     pub fn zero_norm(conv_path: &Path, norm_path: &Path, conv: Conv) -> Result<Self> {
+        Self::starting(conv_path, norm_path, conv.no_bias(), Init::ZEROS)
+    }
+
+    fn starting(conv_path: &Path, norm_path: &Path, conv: Conv, weight: Init) -> Result<Self> {
         let channels = conv.out_channels();
-        Ok(Self {
-            conv: Conv2d::new(conv_path, conv.no_bias())?,
-            norm: BatchNorm2d::weight(norm_path, channels, Init::ZEROS)?,
-        })
+        let conv = Conv2d::new(conv_path, conv)?;
+        Ok(Self { conv, norm: Some(Norm::Batch(BatchNorm2d::weight(norm_path, channels, weight)?)) })
+    }
+
+    /// With group norm.
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`], or groups that do not divide the channels.
+    pub fn group(conv_path: &Path, norm_path: &Path, groups: i64, conv: Conv) -> Result<Self> {
+        let channels = conv.out_channels();
+        let conv = Conv2d::new(conv_path, conv.no_bias())?;
+        Ok(Self { conv, norm: Some(Norm::Group(GroupNorm::new(norm_path, groups, channels)?)) })
+    }
+
+    /// Without a norm, as the last convolution of a pre-activation block, and with a bias if `conv` has one.
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`].
+    pub fn bare(conv_path: &Path, conv: Conv) -> Result<Self> {
+        Ok(Self { conv: Conv2d::new(conv_path, conv)?, norm: None })
     }
 
     /// With another eps for the norm.
     pub fn eps(self, eps: f64) -> Self {
-        Self { norm: self.norm.eps(eps), ..self }
+        Self { norm: self.norm.map(|norm| norm.eps(eps)), ..self }
     }
 
-    /// With a momentum other than 0.1 for the norm.
+    /// With a momentum other than 0.1 for the batch norm.
     pub fn momentum(self, momentum: f64) -> Self {
-        Self { norm: self.norm.momentum(Some(momentum)), ..self }
+        Self { norm: self.norm.map(|norm| norm.momentum(momentum)), ..self }
     }
 
     /// `activation(norm(conv(x)))`.
     pub fn forward(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
-        self.conv.run(x, After { norm: Some(&self.norm), residual: None, activation }, train)
+        self.run(x, None, activation, train)
     }
 
     /// `activation(norm(conv(x)) + residual)`.
@@ -68,7 +89,26 @@ impl ConvNorm {
         activation: Activation,
         train: bool,
     ) -> Result<Tensor> {
-        self.conv.run(x, After { norm: Some(&self.norm), residual: Some(residual), activation }, train)
+        self.run(x, Some(residual), activation, train)
+    }
+
+    fn run(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        activation: Activation,
+        train: bool,
+    ) -> Result<Tensor> {
+        let after = match &self.norm {
+            None => After { norm: None, residual, activation },
+            Some(Norm::Batch(norm)) => After { norm: Some(norm), residual, activation },
+            // No factors known beforehand that a kernel could take in.
+            Some(norm) => {
+                let y = self.conv.run(x, After::default(), train)?;
+                return norm.forward_act(&y, residual, activation, train);
+            }
+        };
+        self.conv.run(x, after, train)
     }
 }
 

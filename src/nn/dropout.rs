@@ -45,11 +45,16 @@ impl DropPath {
     pub fn new(p: f64) -> Result<Self> {
         Ok(Self { p: probability("drop path", p)? })
     }
+
+    /// Whether a pass drops anything: a branch that stays whole can end in one step with the addition.
+    pub fn drops(&self, train: bool) -> bool {
+        train && self.p > 0.0
+    }
 }
 
 impl Layer for DropPath {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        if !train || self.p == 0.0 {
+        if !self.drops(train) {
             return Ok(x.shallow_clone());
         }
         let keep = 1.0 - self.p;

@@ -53,7 +53,7 @@ pub use pool::{
     record_switches,
 };
 pub use relative_position::{relative_position_bias, relative_position_index};
-pub use shortcut::PaddedShortcut;
+pub use shortcut::{PaddedShortcut, Skip};
 pub use squeeze_excite::{Excitation, Squeeze, SqueezeExcite};
 pub use store::{Path, Role, Store};
 

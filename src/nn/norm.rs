@@ -164,9 +164,41 @@ impl Layer for BatchNorm2d {
     }
 }
 
-enum Norm {
+/// Over the batch or over groups of channels.
+pub(super) enum Norm {
     Batch(BatchNorm2d),
     Group(GroupNorm),
+}
+
+impl Norm {
+    pub(super) fn eps(self, eps: f64) -> Self {
+        match self {
+            Norm::Batch(norm) => Norm::Batch(norm.eps(eps)),
+            Norm::Group(norm) => Norm::Group(norm.eps(eps)),
+        }
+    }
+
+    /// The weight of a new batch in the running statistics, where there are any.
+    pub(super) fn momentum(self, momentum: f64) -> Self {
+        match self {
+            Norm::Batch(norm) => Norm::Batch(norm.momentum(Some(momentum))),
+            Norm::Group(_) => self,
+        }
+    }
+
+    /// `activation(norm(x) + residual)`.
+    pub(super) fn forward_act(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        activation: Activation,
+        train: bool,
+    ) -> Result<Tensor> {
+        match self {
+            Norm::Batch(norm) => norm.forward_act(x, residual, activation, train),
+            Norm::Group(norm) => activation.forward_add(norm.forward(x, train)?, residual),
+        }
+    }
 }
 
 /// A norm and its activation, which pre-activation nets put before a convolution.
@@ -194,20 +226,13 @@ impl NormAct {
 
     /// With another eps.
     pub fn eps(self, eps: f64) -> Self {
-        let norm = match self.norm {
-            Norm::Batch(norm) => Norm::Batch(norm.eps(eps)),
-            Norm::Group(norm) => Norm::Group(norm.eps(eps)),
-        };
-        Self { norm, ..self }
+        Self { norm: self.norm.eps(eps), ..self }
     }
 }
 
 impl Layer for NormAct {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        match &self.norm {
-            Norm::Batch(norm) => norm.forward_act(x, None, self.activation, train),
-            Norm::Group(norm) => self.activation.forward(norm.forward(x, train)?),
-        }
+        self.norm.forward_act(x, None, self.activation, train)
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -290,8 +291,10 @@ char *tv_affine_relu(at::Tensor **out, const at::Tensor *x, const at::Tensor *sc
     if (!is_supported(*x, {scale, shift}))
       return;
     at::NoGradGuard no_grad;
+    RECORD_FUNCTION("tchvision::affine_relu", std::vector<c10::IValue>{*x});
     auto y = at::empty_like(*x);
     affine(*x, nullptr, scale->const_data_ptr<float>(), shift->const_data_ptr<float>(), relu, y);
+    guard.setOutputs(std::vector<c10::IValue>{y});
     *out = new at::Tensor(y);
   });
 }

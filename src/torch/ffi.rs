@@ -128,10 +128,12 @@ unsafe extern "C" {
         n: usize,
         algorithm: *const c_char,
     ) -> *mut c_char;
+    pub(super) fn tv_trace_start() -> *mut c_char;
+    pub(super) fn tv_trace_stop(out: *mut *mut c_char) -> *mut c_char;
 }
 
 /// Takes ownership of a string that the shim allocated.
-fn take(text: *mut c_char) -> String {
+pub(super) fn take(text: *mut c_char) -> String {
     // SAFETY: the shim returns a NUL-terminated string from `strdup`, freed once, here.
     unsafe {
         let owned = CStr::from_ptr(text).to_string_lossy().into_owned();

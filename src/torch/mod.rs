@@ -11,6 +11,7 @@ mod fused;
 mod memory;
 mod squeeze_excite;
 mod tensor;
+mod trace;
 
 pub use autocast::Autocast;
 pub use batch_norm::{BatchNorm, affine_relu, batch_norm_relu};
@@ -23,3 +24,4 @@ pub use fused::{
 pub use memory::{keep_allocations, peak_resident_bytes};
 pub use squeeze_excite::{Product, squeeze_excite};
 pub use tensor::{channels_last, empty_meta, is_meta, scaled, upload, written};
+pub use trace::{Operand, Operator, trace_operators};

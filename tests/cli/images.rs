@@ -389,7 +389,7 @@ fn eval_of_a_trained_run_agrees_with_the_run() {
     let data = format!("idx:{}", lab.folder.path().display());
     let weights = dir.join("best.safetensors");
     let args = ["eval", "--model", "paper/wrn_16_4", "--weights", path(&weights), "--data", &data];
-    let sets = ["--set", "depth=10", "--set", "width=0.5"];
+    let sets = ["--set", "num_layers=10", "--set", "width=0.5"];
     let output = run(&[&args[..], &sets, &["--json"]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let evaluated = json(&output);
@@ -418,7 +418,7 @@ fn eval_takes_raw_and_averaged_weights_of_a_checkpoint() {
         let weights = dir.join(file);
         let args =
             ["eval", "--model", "paper/wrn_16_4", "--weights", path(&weights), "--data", &data, "--json"];
-        run(&[&args[..], &["--set", "depth=10", "--set", "width=0.5"], flags].concat())
+        run(&[&args[..], &["--set", "num_layers=10", "--set", "width=0.5"], flags].concat())
     };
     assert_eq!(json(&eval("last.safetensors", &[]))["top1"], last["raw_top1"]);
     assert_eq!(json(&eval("last.safetensors", &["--ema"]))["top1"], last["test_top1"]);

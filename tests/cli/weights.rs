@@ -220,8 +220,8 @@ fn other_image_and_patch_sizes_give_timms_logits() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("out.safetensors");
     let to = to.to_str().unwrap();
-    let vit = ["width=16", "depth=2", "heads=2"];
-    let swin = ["width=8", "depths=[2, 2]", "heads=[2, 2]"];
+    let vit = ["embed_dim=16", "num_blocks=2", "heads=2"];
+    let swin = ["embed_dim=8", "depths=[2, 2]", "heads=[2, 2]"];
     let (vit_model, swin_model) = ("timm/vit_tiny_patch16_224", "timm/swin_tiny_patch4_window7_224");
     for (file, reference, model, sets, side, changed) in [
         ("vit", "vit.reference", vit_model, [&vit[..], &["patch_size=8"]], "56", "pos_embed"),

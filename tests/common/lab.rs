@@ -43,7 +43,7 @@ impl Lab {
     pub fn yaml(&self, name: &str, train: &str) -> PathBuf {
         let path = self.folder.path().join(format!("{name}.yaml"));
         let text = format!(
-            "model: {{name: paper/wrn_16_4, depth: 10, width: 0.5, dropout: 0.2, in_chans: 1, num_classes: 4}}\n\
+            "model: {{name: paper/wrn_16_4, num_layers: 10, width: 0.5, block_dropout: 0.2, in_chans: 1, num_classes: 4}}\n\
              data: {{dataset: 'idx:{}', augment: [pad_crop: 1]}}\n\
              train: {{batch_size: 32, log_every: 3, {train}}}\n\
              seed: 5\nthreads: 1\n",

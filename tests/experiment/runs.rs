@@ -28,7 +28,7 @@ fn yaml(lab: &Lab, name: &str, rest: &str) -> PathBuf {
     let path = lab.folder.path().join(format!("{name}.yaml"));
     let text = format!(
         "question: Which?\n\
-         base:\n  model: {{name: paper/wrn_16_4, depth: 10, width: 0.5, in_chans: 1, num_classes: 4}}\n  \
+         base:\n  model: {{name: paper/wrn_16_4, num_layers: 10, width: 0.5, in_chans: 1, num_classes: 4}}\n  \
          data: {{dataset: 'idx:{}', augment: [pad_crop: 1]}}\n  \
          train: {{epochs: 3, batch_size: 32, save_every: 4, optimizer: {{sgd: {{lr: 0.05}}}}}}\n  threads: 1\n{rest}",
         lab.folder.path().display()
@@ -67,7 +67,7 @@ fn axes_zip_and_variants_multiply() {
     let lab = Lab::new();
     let rest = "axes: {model.width: [0.5, 1]}\n\
                 zip: {train.epochs: [1, 2, 3], train.batch_size: [16, 32, 64]}\n\
-                variants: {plain: {}, dropped: {model.dropout: 0.1, train.label_smoothing: 0.1}}\n\
+                variants: {plain: {}, dropped: {model.block_dropout: 0.1, train.label_smoothing: 0.1}}\n\
                 seeds: [7, 9]\n";
     let file = yaml(&lab, "product", rest);
     let plan = json(&tchvision(&["experiment", "plan", file.to_str().unwrap(), "--json"]).output().unwrap());
@@ -93,8 +93,8 @@ fn plan(file: &Path) -> Value {
 #[test]
 fn variants_have_axes_of_their_own_and_axes_have_ranges() {
     let lab = Lab::new();
-    let rest = "variants:\n  shallow: {model.depth: 10, axes: {model.width: {from: 0.5, to: 1.5, step: 0.5}}}\n  \
-                deep: {model.depth: 16}\naxes: {train.batch_size: {from: 8, to: 32, times: 2}}\n";
+    let rest = "variants:\n  shallow: {model.num_layers: 10, axes: {model.width: {from: 0.5, to: 1.5, step: 0.5}}}\n  \
+                deep: {model.num_layers: 16}\naxes: {train.batch_size: {from: 8, to: 32, times: 2}}\n";
     let plan = plan(&yaml(&lab, "nested", rest));
     let ids: Vec<&str> =
         plan["trials"].as_array().unwrap().iter().map(|t| t["id"].as_str().unwrap()).collect();
@@ -108,7 +108,7 @@ fn samples_are_different_repeatable_and_within_their_costs() {
     let lab = Lab::new();
     let sample = |seed: u64, low: u64| {
         format!(
-            "sample:\n  count: 12\n  seed: {seed}\n  of: {{model.width: {{from: 0.5, to: 4.0, log: true}}, model.stem: {{from: 8, \
+            "sample:\n  count: 12\n  seed: {seed}\n  of: {{model.width: {{from: 0.5, to: 4.0, log: true}}, model.stem_width: {{from: 8, \
              to: 64, multiple: 8}}, model.kernels: [[3, 3], [3, 1]]}}\n  within: {{params: [{low}, 90000]}}\nseeds: 2\n"
         )
     };
@@ -119,7 +119,7 @@ fn samples_are_different_repeatable_and_within_their_costs() {
         trials.iter().map(|t| t["variant"].to_string()).collect();
     assert_eq!(variants.len(), 12);
     assert!(trials.iter().all(|t| (20_000..=90_000).contains(&t["params"].as_u64().unwrap())));
-    assert!(trials.iter().all(|t| t["variant"]["model.stem"].as_i64().unwrap() % 8 == 0));
+    assert!(trials.iter().all(|t| t["variant"]["model.stem_width"].as_i64().unwrap() % 8 == 0));
     assert_eq!(first, plan(&yaml(&lab, "sample", &sample(0, 20_000))));
     assert_ne!(first["trials"], plan(&yaml(&lab, "sample", &sample(1, 20_000)))["trials"]);
     let out = run(&yaml(&lab, "sample", &sample(0, 89_999)), &lab.dir("sample"), &[]);
@@ -153,9 +153,12 @@ fn compound_scaling_turns_the_knobs_of_any_model() {
     assert_eq!(resnets[0]["solved"]["model.layers"], serde_json::json!([6, 8, 12, 6]));
     assert_eq!(resnets[0]["solved"]["model.planes"], serde_json::json!([128, 256, 512, 1024]));
     // Twelve heads must divide the width: 880 is not possible, 876 is the nearest.
-    let vits = scaled("{name: timm/vit_base_patch16_224}", "{phi: [1], alpha: 1.2, beta: 1.15, gamma: 1.3}");
+    let vits = scaled(
+        "{name: timm/vit_base_patch16_224}",
+        "{phi: [1], alpha: 1.2, beta: 1.15, gamma: 1.3, depth: model.num_blocks, width: model.embed_dim}",
+    );
     let solved = &vits[0]["solved"];
-    assert_eq!((&solved["model.depth"], &solved["model.width"]), (&15.into(), &876.into()));
+    assert_eq!((&solved["model.num_blocks"], &solved["model.embed_dim"]), (&15.into(), &876.into()));
     assert_eq!(solved["data.image_size"], 291);
 }
 
@@ -258,7 +261,7 @@ fn what_cannot_run_is_refused_with_its_place() {
     );
     refused("halving: {first: 0}\n", &[], "wrong.yaml:7:10: takes `first` of 1 or more epochs");
     refused("seeds: 0\n", &[], "wrong.yaml:7:8: seeds: invalid value");
-    refused("report: {x: model.depth}\n", &[], "`model.depth` is neither an axis nor a cost");
+    refused("report: {x: model.num_layers}\n", &[], "`model.num_layers` is neither an axis nor a cost");
     refused(
         "match: {macs: base, by: model.widht}\n",
         &[],
@@ -314,7 +317,7 @@ fn what_cannot_run_is_refused_with_its_place() {
         "wrong.yaml:7:21: the same key in two places",
     );
     refused(
-        "report: {paper: {depth=10: {params: 1 M}}}\n",
+        "report: {paper: {num_layers=10: {params: 1 M}}}\n",
         &[],
         "wrong.yaml:7:28: no variant has these settings",
     );
@@ -324,9 +327,9 @@ fn what_cannot_run_is_refused_with_its_place() {
         "wrong.yaml:7:30: report.paper.x.params: invalid value",
     );
     refused(
-        "axes: {model.depth: [10, 100]}\nmatch: {macs: base, by: model.stem, tolerance: 0.01}\n",
+        "axes: {model.num_layers: [10, 100]}\nmatch: {macs: base, by: model.stem_width, tolerance: 0.01}\n",
         &[],
-        "wrong.yaml:7:26: variant depth=100: macs cannot be matched to 546176 by `model.stem`: the nearest is 7818896 at 1",
+        "wrong.yaml:7:31: variant num_layers=100: macs cannot be matched to 546176 by `model.stem_width`: the nearest is 7818896 at 1",
     );
     refused("seeds: 1\n", &["model.widht=1"], "`model.widht=1`: ");
     refused(
@@ -461,8 +464,8 @@ fn only_what_is_missing_runs() {
 #[test]
 fn the_report_has_table_pictures_and_needs_no_network() {
     let lab = Lab::new();
-    let rest = "axes: {model.depth: [10, 16]}\nmatch: {params: base, by: model.width, tolerance: 0.05}\nseeds: 2\n\
-                report: {x: model.depth, y: loss, paper: {depth=16: {params: 21 k, error: 5.9}}}\n";
+    let rest = "axes: {model.num_layers: [10, 16]}\nmatch: {params: base, by: model.width, tolerance: 0.05}\nseeds: 2\n\
+                report: {x: model.num_layers, y: loss, paper: {num_layers=16: {params: 21 k, error: 5.9}}}\n";
     let file = yaml(&lab, "report", rest);
     let dir = lab.dir("report");
     let out = run(&file, &dir, &[]);
@@ -470,9 +473,9 @@ fn the_report_has_table_pictures_and_needs_no_network() {
     let said = text(&out.stdout);
     for part in [
         "Which?",
-        "depth",
+        "num_layers",
         "width",
-        "Best is depth 1",
+        "Best is num_layers 1",
         "Over 2 seeds they differ by",
         "minus the first's",
         "report.html",
@@ -481,7 +484,7 @@ fn the_report_has_table_pictures_and_needs_no_network() {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     let rows = numbers(&dir);
-    let titles = "model.depth,params,macs,activations,top1_mean,top1_std,loss_mean,seeds,model.width";
+    let titles = "model.num_layers,params,macs,activations,top1_mean,top1_std,loss_mean,seeds,model.width";
     assert_eq!(
         rows[0].iter().filter(|t| *t != "images_per_second").cloned().collect::<Vec<_>>().join(","),
         titles
@@ -494,7 +497,7 @@ fn the_report_has_table_pictures_and_needs_no_network() {
     let addresses = html.split("http").skip(1).filter(|rest| !rest.starts_with("://www.w3.org/"));
     assert_eq!(addresses.count(), 0, "the page names another address than the SVG name space");
     assert!(!html.contains("<link") && !html.contains(" src="));
-    let figures = "depth 16 | 20.";
+    let figures = "num_layers 16 | 20.";
     let markdown = fs::read_to_string(dir.join("report.md")).unwrap();
     assert!(markdown.contains(figures) && markdown.contains("| 21 k |"), "{markdown}");
     assert!(markdown.contains(" 1 thread(s) a trial, "), "{markdown}");
@@ -520,7 +523,7 @@ fn the_report_has_table_pictures_and_needs_no_network() {
     };
     let results: Vec<f64> = trials(&dir)
         .iter()
-        .filter(|path| path.ends_with("depth=10_seed=0") || path.ends_with("depth=10_seed=1"))
+        .filter(|path| path.ends_with("num_layers=10_seed=0") || path.ends_with("num_layers=10_seed=1"))
         .map(top1)
         .collect();
     let mean = (results[0] + results[1]) / 2.0;

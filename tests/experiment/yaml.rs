@@ -58,7 +58,7 @@ fn a_file_is_wrong_at_a_line_and_a_column() {
             "run.yaml:1:31: `model` paper/resnet20: unknown field",
         ),
         ("resnet20", "resnet21", "model.name", "run.yaml:1:15: unknown model `paper/resnet21`; did you mean"),
-        ("10}", "10, depth: 21}", "model.depth", "run.yaml:1:55: "),
+        ("10}", "10, num_layers: 21}", "model.num_layers", "run.yaml:1:60: "),
         ("fashion-mnist", "[", "", "run.yaml:2:"),
     ] {
         let fault = fault(&RUN.replace(from, to), &[]);
@@ -74,7 +74,7 @@ fn an_override_is_wrong_as_it_was_given() {
         ("train.epochs=0", "train.epochs", "0 is not positive"),
         ("train.epoch=3", "train.epoch", "did you mean `epochs`?"),
         ("train.epochs.x=3", "train.epochs.x", "`train.epochs` has no keys, so `x` cannot be set in it"),
-        ("model.depth=21", "model.depth", "depth"),
+        ("model.num_layers=21", "model.num_layers", "num_layers"),
         ("model.name=paper/resnet21", "model.name", "did you mean"),
     ] {
         let fault = fault(RUN, &["seed=1", given]);

@@ -26,7 +26,7 @@ HERE = pathlib.Path(__file__).parent
 
 # timm's names for the fields of our `Config`, where they differ.
 TIMM = {
-    "width": "embed_dim",
+    "num_blocks": "depth",
     "heads": "num_heads",
     "image_size": "img_size",
     "window": "window_size",
@@ -34,8 +34,8 @@ TIMM = {
     "drop_path": "drop_path_rate",
 }
 
-VIT = {"num_classes": 8, "depth": 2, "width": 24, "heads": 3}
-SWIN = {"num_classes": 8, "depths": [2, 2], "width": 24, "heads": [2, 4], "drop_path": 0}
+VIT = {"num_classes": 8, "num_blocks": 2, "embed_dim": 24, "heads": 3}
+SWIN = {"num_classes": 8, "depths": [2, 2], "embed_dim": 24, "heads": [2, 4], "drop_path": 0}
 
 
 def net(name, fields, **options):
@@ -104,7 +104,7 @@ def intermediate(name, fields):
     return {"name": name, "set": fields, "features": [summary(m) for m in maps]}
 
 
-WIDE = {**VIT, "width": 96}
+WIDE = {**VIT, "embed_dim": 96}
 STARTED = [
     ("timm/vit_tiny_patch16_224", WIDE),
     ("timm/vit_base_patch16_clip_224", WIDE),
@@ -112,22 +112,22 @@ STARTED = [
     ("timm/vit_giant_patch14_reg4_dinov2", {**WIDE, "image_size": 70}),
     ("timm/deit3_small_patch16_224", WIDE),
     ("timm/deit_tiny_distilled_patch16_224", WIDE),
-    ("timm/swin_tiny_patch4_window7_224", {**SWIN, "width": 48}),
-    ("timm/swinv2_tiny_window8_256", {**SWIN, "width": 48}),
+    ("timm/swin_tiny_patch4_window7_224", {**SWIN, "embed_dim": 48}),
+    ("timm/swinv2_tiny_window8_256", {**SWIN, "embed_dim": 48}),
     ("torchvision/vit_b_16", WIDE),
-    ("torchvision/swin_t", {**SWIN, "width": 48}),
-    ("torchvision/swin_v2_t", {**SWIN, "width": 48}),
+    ("torchvision/swin_t", {**SWIN, "embed_dim": 48}),
+    ("torchvision/swin_v2_t", {**SWIN, "embed_dim": 48}),
 ]
 
 
 def torchvisions(name, fields):
     """torchvision's model with fields of ours set."""
     if "vit" in name:
-        width, depth, heads = fields["width"], fields["depth"], fields["heads"]
+        width, depth, heads = fields["embed_dim"], fields["num_blocks"], fields["heads"]
         return torchvision.models.VisionTransformer(224, 16, depth, heads, width, 4 * width, num_classes=8)
     second = "v2" in name
     block, merging = (SwinTransformerBlockV2, PatchMergingV2) if second else (SwinTransformerBlock, PatchMerging)
-    shape = [[4, 4], fields["width"], fields["depths"], fields["heads"], [8, 8] if second else [7, 7]]
+    shape = [[4, 4], fields["embed_dim"], fields["depths"], fields["heads"], [8, 8] if second else [7, 7]]
     return SwinTransformer(*shape, num_classes=8, block=block, downsample_layer=merging)
 
 

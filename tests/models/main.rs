@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod fused;
+mod knobs;
 mod layers;
 mod mobile;
 mod networks;

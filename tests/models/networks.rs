@@ -149,12 +149,15 @@ fn small_convolutional_nets_of_every_kind_train() {
         ("ecaresnet50d", &[("planes", "[16, 16, 16, 16]"), ("layers", "[1, 1, 1, 1]"), ("image_size", "64")]),
         ("legacy_seresnet18", &[("planes", "[16, 16, 16, 16]"), ("se_reduction", "2"), ("image_size", "64")]),
         ("legacy_senet154", &[("layers", "[1, 1, 1, 1]"), ("image_size", "64")]),
-        ("resnetv2_18d", &[("channels", "[16, 16, 16, 16]"), ("stem_width", "16"), ("image_size", "64")]),
+        ("resnetv2_18d", &[("planes", "[16, 16, 16, 16]"), ("stem_width", "16"), ("image_size", "64")]),
         (
             "resnetv2_50x1_bit",
-            &[("channels", "[128, 128, 128, 128]"), ("layers", "[1, 1, 1, 1]"), ("image_size", "64")],
+            &[("planes", "[32, 32, 32, 32]"), ("layers", "[1, 1, 1, 1]"), ("image_size", "64")],
         ),
-        ("densenet121", &[("growth", "8"), ("blocks", "[2, 2, 2]"), ("stem", "16"), ("image_size", "64")]),
+        (
+            "densenet121",
+            &[("growth", "8"), ("blocks", "[2, 2, 2]"), ("stem_width", "16"), ("image_size", "64")],
+        ),
         ("googlenet", &[("image_size", "64"), ("transform_input", "true")]),
         ("inception_v4", &[("modules", "[1, 1, 1]"), ("image_size", "107")]),
         ("inception_resnet_v2", &[("modules", "[1, 1, 2]"), ("image_size", "107")]),
@@ -173,8 +176,8 @@ fn small_nets_of_torchvision_alone_train() {
         ),
         ("shufflenet_v2_x0_5", &[("layers", "[2, 2, 1]"), ("image_size", "64"), ("dropout", "0.1")]),
         ("mnasnet0_5", &[("image_size", "64")]),
-        ("regnet_x_400mf", &[("depth", "6"), ("image_size", "64"), ("bottleneck", "0.5")]),
-        ("regnet_y_400mf", &[("depth", "6"), ("image_size", "64")]),
+        ("regnet_x_400mf", &[("num_blocks", "6"), ("image_size", "64"), ("bottleneck_multiplier", "0.5")]),
+        ("regnet_y_400mf", &[("num_blocks", "6"), ("image_size", "64")]),
         (
             "convnext_tiny",
             &[("channels", "[8, 16]"), ("layers", "[1, 2]"), ("drop_path", "0"), ("image_size", "32")],
@@ -251,50 +254,50 @@ fn impossible_nets_of_torchvision_are_refused() {
 fn small_residual_nets_of_every_kind_train() {
     trains("plain20", &[]);
     trains("resnet20", &[("shortcut", "c")]);
-    trains("wrn_16_4", &[("width", "1"), ("dropout", "0.3"), ("in_chans", "1")]);
+    trains("wrn_16_4", &[("width", "1"), ("block_dropout", "0.3"), ("in_chans", "1")]);
     trains("resnext29", &[("cardinality", "4"), ("base_width", "4"), ("planes", "[16, 32, 64]")]);
-    trains("preact_resnet164", &[("depth", "20"), ("se_reduction", "4")]);
-    trains("resnet20", &[("shortcut", "a"), ("se_reduction", "2"), ("dropout", "0.1")]);
+    trains("preact_resnet164", &[("num_layers", "20"), ("se_reduction", "4")]);
+    trains("resnet20", &[("shortcut", "a"), ("se_reduction", "2"), ("block_dropout", "0.1")]);
 }
 
 #[test]
 fn small_vits_of_every_kind_train() {
-    trains("vit_tiny_32", &[("depth", "2"), ("dropout", "0.1")]);
-    trains("vit_tiny_32", &[("depth", "2"), ("image_size", "28"), ("in_chans", "1"), ("heads", "6")]);
-    trains("vit_tiny_32", &[("depth", "1"), ("keys", "torchvision"), ("position", "none")]);
-    trains("vit_tiny_32", &[("depth", "1"), ("distillation", "true"), ("pre_norm", "true")]);
+    trains("vit_tiny_32", &[("num_blocks", "2"), ("block_dropout", "0.1")]);
+    trains("vit_tiny_32", &[("num_blocks", "2"), ("image_size", "28"), ("in_chans", "1"), ("heads", "6")]);
+    trains("vit_tiny_32", &[("num_blocks", "1"), ("keys", "torchvision"), ("position", "none")]);
+    trains("vit_tiny_32", &[("num_blocks", "1"), ("distillation", "true"), ("pre_norm", "true")]);
     trains(
         "vit_tiny_32",
-        &[("depth", "1"), ("registers", "2"), ("position", "patches"), ("layer_scale", "0.1")],
+        &[("num_blocks", "1"), ("registers", "2"), ("position", "patches"), ("layer_scale", "0.1")],
     );
-    trains("vit_tiny_32", &[("depth", "1"), ("class_token", "false"), ("pool", "map")]);
+    trains("vit_tiny_32", &[("num_blocks", "1"), ("class_token", "false"), ("pool", "map")]);
     trains(
         "vit_tiny_32",
-        &[("depth", "1"), ("pool", "average"), ("norm_after_pool", "true"), ("qkv_bias", "false")],
+        &[("num_blocks", "1"), ("pool", "average"), ("norm_after_pool", "true"), ("qkv_bias", "false")],
     );
     trains(
         "vit_tiny_32",
-        &[("depth", "1"), ("gated_mlp", "true"), ("activation", "silu"), ("patch_size", "8")],
+        &[("num_blocks", "1"), ("gated_mlp", "true"), ("activation", "silu"), ("patch_size", "8")],
     );
 }
 
 #[test]
 fn small_swins_of_every_kind_train() {
-    trains("swin_tiny_32", &[("drop_path", "0"), ("width", "24")]);
+    trains("swin_tiny_32", &[("drop_path", "0"), ("embed_dim", "24")]);
     trains(
         "swin_tiny_32",
-        &[("drop_path", "0"), ("width", "24"), ("keys", "torchvision"), ("image_size", "28")],
+        &[("drop_path", "0"), ("embed_dim", "24"), ("keys", "torchvision"), ("image_size", "28")],
     );
     trains(
         "swin_tiny_32",
-        &[("drop_path", "0"), ("width", "24"), ("position", "absolute"), ("shift", "false")],
+        &[("drop_path", "0"), ("embed_dim", "24"), ("position", "absolute"), ("shift", "false")],
     );
     trains(
         "swin_tiny_32",
-        &[("drop_path", "0"), ("width", "24"), ("position", "none"), ("image_size", "28")],
+        &[("drop_path", "0"), ("embed_dim", "24"), ("position", "none"), ("image_size", "28")],
     );
-    trains("swin_v2_tiny_32", &[("drop_path", "0"), ("width", "24"), ("in_chans", "1"), ("window", "3")]);
-    trains("swin_v2_tiny_32", &[("drop_path", "0"), ("width", "24"), ("keys", "torchvision")]);
+    trains("swin_v2_tiny_32", &[("drop_path", "0"), ("embed_dim", "24"), ("in_chans", "1"), ("window", "3")]);
+    trains("swin_v2_tiny_32", &[("drop_path", "0"), ("embed_dim", "24"), ("keys", "torchvision")]);
 }
 
 /// The paper's Table 1 and 4: what the knobs add and take away.
@@ -369,8 +372,11 @@ fn weights_start_as_the_libraries_have_them() {
 #[test]
 fn dropout_acts_in_training_alone() {
     let store = Store::new(Device::Cpu);
-    let net =
-        spec("wrn_16_4", &[("width", "1"), ("dropout", "0.5")]).resolve().unwrap().build(&store).unwrap();
+    let net = spec("wrn_16_4", &[("width", "1"), ("block_dropout", "0.5")])
+        .resolve()
+        .unwrap()
+        .build(&store)
+        .unwrap();
     let x = images("dropout", &[2, 3, 32, 32]);
     let _no_grad = tch::no_grad_guard();
     assert_eq!(net.forward(&x, false).unwrap(), net.forward(&x, false).unwrap());
@@ -391,7 +397,7 @@ fn unknown_names_and_fields_name_the_nearest() {
     );
     let built =
         |set| format!("{:#}", spec("resnet20", set).resolve().unwrap().count_parameters().err().unwrap());
-    assert!(built(&[("depth", "21")]).contains("`depth` 21 does not fit 6n+2"));
+    assert!(built(&[("num_layers", "21")]).contains("`num_layers` 21 does not fit 6n+2"));
     assert!(built(&[("kernels", "[2]")]).contains("`kernels` [2] must be odd"));
     assert!(built(&[("cardinality", "4")]).contains("`block: bottleneck`"));
     let input = spec("resnet20", &[]).resolve().unwrap().complexity([1, 32, 32]).err().unwrap();

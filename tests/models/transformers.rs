@@ -129,8 +129,8 @@ const STRUCTURES: [(&str, &str); 14] = [
 fn tiny(name: &str, set: &str) -> ModelSpec {
     let mut spec = spec(&name.into(), &serde_json::from_str(set).unwrap());
     let small = match name.contains("swin") {
-        true => [("depths", "[2, 2]"), ("width", "24"), ("heads", "[2, 4]")],
-        false => [("depth", "2"), ("width", "48"), ("heads", "3")],
+        true => [("depths", "[2, 2]"), ("embed_dim", "24"), ("heads", "[2, 4]")],
+        false => [("num_blocks", "2"), ("embed_dim", "48"), ("heads", "3")],
     };
     small.iter().for_each(|(field, value)| spec.set(field, value).unwrap());
     spec
@@ -170,7 +170,7 @@ fn stochastic_depth_grows_from_nothing_over_the_blocks() {
     let _no_grad = tch::no_grad_guard();
     let net = |name: &str, set: &str, depth: &str, value: &str| {
         let mut spec = spec(&name.into(), &serde_json::from_str(set).unwrap());
-        let more = [("width", "8"), ("image_size", "8"), ("drop_path", "0.8"), (depth, value)];
+        let more = [("embed_dim", "8"), ("image_size", "8"), ("drop_path", "0.8"), (depth, value)];
         more.iter().for_each(|(field, value)| spec.set(field, value).unwrap());
         let (net, store) = build(&spec);
         fill(&store);
@@ -183,7 +183,7 @@ fn stochastic_depth_grows_from_nothing_over_the_blocks() {
     };
     for keys in ["timm", "torchvision"] {
         let set = format!(r#"{{"heads": 1, "keys": "{keys}"}}"#);
-        let features = net("paper/vit_tiny_32", &set, "depth", "3").features(&x, true).unwrap();
+        let features = net("paper/vit_tiny_32", &set, "num_blocks", "3").features(&x, true).unwrap();
         for (block, dropped) in [0.0f64, 0.4, 0.8].into_iter().enumerate() {
             let share = same(&features[block].1, &features[block + 1].1);
             near(share, dropped.powi(2), &format!("ViT with keys of {keys}, block {block}"));
@@ -290,8 +290,8 @@ fn knobs_vary_in_an_experiment() {
         trials.iter().map(|trial| (trial.params, trial.macs)).collect::<Vec<_>>()
     };
     let knobs = [
-        "model.depth: 6",
-        "model.width: 96",
+        "model.num_blocks: 6",
+        "model.embed_dim: 96",
         "model.mlp_ratio: 2",
         "model.patch_size: 7",
         "data.image_size: 64",
@@ -310,7 +310,7 @@ fn knobs_vary_in_an_experiment() {
     }
     let knobs = [
         "model.depths: [2, 2, 2]",
-        "model.width: 48",
+        "model.embed_dim: 48",
         "model.mlp_ratio: 2",
         "model.patch_size: 4",
         "data.image_size: 64",

@@ -213,7 +213,7 @@ fn only_stem_and_classifier_are_adapted() {
 fn absolute_positions_of_swin_are_for_one_size() {
     let build = |image_size: &str| {
         let mut spec = ModelSpec::new("timm/swin_tiny_patch4_window7_224");
-        let small = [("width", "8"), ("depths", "[1, 1]"), ("heads", "[1, 1]"), ("window", "4")];
+        let small = [("embed_dim", "8"), ("depths", "[1, 1]"), ("heads", "[1, 1]"), ("window", "4")];
         for (field, value) in small.into_iter().chain([("position", "absolute"), ("image_size", image_size)])
         {
             spec.set(field, value).unwrap();

@@ -5,9 +5,9 @@ use tch::{Device, Kind, Tensor};
 use tchvision::models::ModelSpec;
 use tchvision::weights::{self, Classes, StateFile};
 
-const VIT: &str = "{image_size: 16, patch_size: 8, width: 24, depth: 2, heads: 2, num_classes: 5}";
-const SIGLIP: &str = "{image_size: 16, patch_size: 8, width: 24, depth: 2, heads: 2}";
-const BIT: &str = "{layers: [1, 2, 1, 1], channels: [128, 128, 128, 128], stem_width: 32, num_classes: 5}";
+const VIT: &str = "{image_size: 16, patch_size: 8, embed_dim: 24, num_blocks: 2, heads: 2, num_classes: 5}";
+const SIGLIP: &str = "{image_size: 16, patch_size: 8, embed_dim: 24, num_blocks: 2, heads: 2}";
+const BIT: &str = "{layers: [1, 2, 1, 1], planes: [32, 32, 32, 32], stem_width: 32, num_classes: 5}";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights/original")
@@ -85,7 +85,7 @@ fn they_adapt_and_are_strict() {
     let read =
         weights::pretrained(&spec(model, &other), &open("vit.npz"), Classes::New, Device::Cpu).unwrap();
     assert_eq!(read.fresh, ["head.weight", "head.bias"]);
-    let deeper = VIT.replace("depth: 2", "depth: 3");
+    let deeper = VIT.replace("num_blocks: 2", "num_blocks: 3");
     let error = weights::pretrained(&spec(model, &deeper), &open("vit.npz"), Classes::New, Device::Cpu)
         .err()
         .unwrap();

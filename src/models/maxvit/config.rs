@@ -16,7 +16,7 @@ pub struct Config {
     /// Height and width of the images at which costs are stated.
     pub image_size: i64,
     /// Channels of the stem.
-    pub stem: i64,
+    pub stem_width: i64,
     /// Channels of each stage.
     pub channels: Vec<i64>,
     /// Layers of each stage.
@@ -28,7 +28,7 @@ pub struct Config {
     /// Inner channels of MBConv per output channel.
     pub expansion: f64,
     /// Channels in its squeeze-excitation per output channel.
-    pub squeeze: f64,
+    pub se_ratio: f64,
     /// Hidden features of the MLPs per channel.
     pub mlp_ratio: i64,
     /// Stochastic depth of the last layer; it grows linearly from 0 at the first.
@@ -44,13 +44,13 @@ impl Config {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
-            stem: 64,
+            stem_width: 64,
             channels: vec![64, 128, 256, 512],
             layers: vec![2, 2, 5, 2],
             window: 7,
             head_dim: 32,
             expansion: 4.0,
-            squeeze: 0.25,
+            se_ratio: 0.25,
             mlp_ratio: 4,
             drop_path: 0.2,
             bn_eps: 1e-3,

@@ -12,7 +12,7 @@ use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, ConvNorm, DropPath, Excitation, Layer, LayerNorm,
-    Linear, Path, Sequence, Sequential, SqueezeExcite, Store, global_avg_pool,
+    Linear, Path, Sequence, Sequential, Skip, SqueezeExcite, Store, global_avg_pool,
 };
 use anyhow::Result;
 use attention::{Partition, PartitionAttention};
@@ -20,6 +20,10 @@ use config::INIT;
 use tch::Tensor;
 
 impl super::Config for Config {
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[("stem", "stem_width"), ("squeeze", "se_ratio")]
+    }
+
     fn input(&self) -> [i64; 3] {
         [self.in_chans, self.image_size, self.image_size]
     }
@@ -54,19 +58,13 @@ struct MbConv {
     conv_a: ConvNorm,
     conv_b: ConvNorm,
     squeeze_excitation: SqueezeExcite,
-    conv_c: Conv2d,
-    drop_path: DropPath,
+    conv_c: ConvNorm,
+    skip: Skip,
 }
 
 impl MbConv {
-    fn new(
-        path: &Path,
-        config: &Config,
-        [from, to]: [i64; 2],
-        stride: i64,
-        drop_path: DropPath,
-    ) -> Result<Self> {
-        let (inner, squeezed) = (to as f64 * config.expansion, to as f64 * config.squeeze);
+    fn new(path: &Path, config: &Config, [from, to]: [i64; 2], stride: i64, skip: Skip) -> Result<Self> {
+        let (inner, squeezed) = (to as f64 * config.expansion, to as f64 * config.se_ratio);
         let (inner, squeezed) = (inner as i64, squeezed as i64);
         let proj = projection(&(path / "proj"), [from, to], stride)?;
         let layers = path / "layers";
@@ -84,8 +82,8 @@ impl MbConv {
                 excitation,
                 INIT,
             )?,
-            conv_c: conv2d(&(&layers / "conv_c"), Conv::new(inner, to, 1))?,
-            drop_path,
+            conv_c: ConvNorm::bare(&(&layers / "conv_c"), Conv::new(inner, to, 1).init(INIT).zero_bias())?,
+            skip,
         })
     }
 }
@@ -109,12 +107,12 @@ impl Layer for MbConv {
         let y = self.pre_norm.forward(x, train)?;
         let y = self.conv_a.forward(&y, Activation::Gelu, train)?;
         let y = self.conv_b.forward(&y, Activation::Gelu, train)?;
-        let y = self.conv_c.forward(&self.squeeze_excitation.forward(&y, train)?, train)?;
-        let y = self.drop_path.forward(&y, train)?;
-        Ok(match &self.proj {
-            Some(proj) => y.f_add(&proj.forward(x, train)?)?,
-            None => y.f_add(x)?,
-        })
+        let y = self.squeeze_excitation.forward(&y, train)?;
+        let shortcut = match &self.proj {
+            Some(proj) => proj.forward(x, train)?,
+            None => x.shallow_clone(),
+        };
+        self.skip.project(&shortcut, &y, &self.conv_c, train)
     }
 }
 
@@ -127,12 +125,12 @@ struct MaxVitLayer {
 
 impl MaxVitLayer {
     fn new(path: &Path, config: &Config, [from, to]: [i64; 2], stride: i64, drop_path: f64) -> Result<Self> {
-        let (path, drop_path) = (path / "layers", DropPath::new(drop_path)?);
+        let (path, skip, drop_path) = (path / "layers", Skip::new(drop_path)?, DropPath::new(drop_path)?);
         let attention = |name: &str, partition| {
             PartitionAttention::new(&(&path / name), config, partition, to, drop_path)
         };
         Ok(Self {
-            mb_conv: MbConv::new(&(&path / "MBconv"), config, [from, to], stride, drop_path)?,
+            mb_conv: MbConv::new(&(&path / "MBconv"), config, [from, to], stride, skip)?,
             window_attention: attention("window_attention", Partition::Window)?,
             grid_attention: attention("grid_attention", Partition::Grid)?,
         })
@@ -155,10 +153,10 @@ struct Stem {
 
 impl Stem {
     fn new(path: &Path, config: &Config) -> Result<Self> {
-        let conv1 = Conv::new(config.in_chans, config.stem, 3).same().stride(2);
+        let conv1 = Conv::new(config.in_chans, config.stem_width, 3).same().stride(2);
         Ok(Self {
             conv1: config.conv_norm(&(path / 0), conv1)?,
-            conv2: conv2d(&(path / 1 / 0), Conv::new(config.stem, config.stem, 3).same())?,
+            conv2: conv2d(&(path / 1 / 0), Conv::new(config.stem_width, config.stem_width, 3).same())?,
         })
     }
 }
@@ -189,7 +187,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let mut stages: Vec<(String, Box<dyn Layer>)> = vec![("stem".into(), Box::new(stem))];
     let mut blocks = Sequential::named(path, "blocks");
     let last_layer = (config.layers.iter().sum::<i64>() - 1).max(1);
-    let (mut channels, mut done) = (config.stem, 0);
+    let (mut channels, mut done) = (config.stem_width, 0);
     for (&to, &count) in config.channels.iter().zip(&config.layers) {
         blocks.push(|path| {
             let mut layers = Sequential::new(path / "layers");

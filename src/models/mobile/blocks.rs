@@ -4,37 +4,14 @@ use super::names::Names;
 use super::table::{Kind, Row};
 use super::{Config, Expansion, Squeeze};
 use crate::nn::{
-    Activation, BatchNorm2d, CondConv2d, Conv, ConvNorm, ConvNormAct, DropPath, Excitation, Init, Layer,
-    LayerScale2d, Linear, MultiQueryAttention, QueryHeads, Sequence, SqueezeExcite, global_avg_pool,
-    make_divisible,
+    Activation, BatchNorm2d, CondConv2d, Conv, ConvNorm, ConvNormAct, Excitation, Init, Layer, LayerScale2d,
+    Linear, MultiQueryAttention, QueryHeads, Sequence, Skip, SqueezeExcite, global_avg_pool, make_divisible,
 };
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// The way round a block where it keeps the shape, with stochastic depth of the branch; `None` is none.
-#[derive(Clone, Copy)]
-struct Skip(Option<DropPath>);
-
-impl Skip {
-    /// The block's output from its input `x` and its branch's output.
-    fn forward(self, x: &Tensor, branch: Tensor, train: bool) -> Result<Tensor> {
-        match self.0 {
-            Some(drop_path) => Ok(drop_path.forward(&branch, train)?.f_add(x)?),
-            None => Ok(branch),
-        }
-    }
-
-    /// The same where the branch ends with the convolution `last` of `y`: one step when nothing is dropped.
-    fn project(self, x: &Tensor, y: &Tensor, last: &ConvNorm, train: bool) -> Result<Tensor> {
-        match self.0 {
-            Some(_) if !train => last.forward_add(y, x, Activation::Identity, train),
-            _ => self.forward(x, last.forward(y, Activation::Identity, train)?, train),
-        }
-    }
-}
-
 /// What most blocks are: convolutions with activation, squeeze-excitation, a 1×1 convolution without activation and its
-/// layer scale, each where there is one, and a way round them.
+/// layer scale, each where there is one, and a way around them.
 struct Block {
     convs: Sequence,
     se: Option<SqueezeExcite>,
@@ -103,7 +80,7 @@ impl Layer for CondConvResidual {
     }
 }
 
-/// Norm, attention and layer scale with a way round (MobileNetV4, section 4).
+/// Norm, attention and layer scale with a way around (MobileNetV4, section 4).
 struct MobileAttention {
     norm: BatchNorm2d,
     attn: MultiQueryAttention,
@@ -237,7 +214,7 @@ impl Builder<'_> {
 
     fn skip(&self) -> Result<Skip> {
         let keeps_shape = self.row.stride == 1 && self.from == self.to();
-        Ok(Skip((self.row.skip && keeps_shape).then(|| DropPath::new(self.drop_path)).transpose()?))
+        if self.row.skip && keeps_shape { Skip::new(self.drop_path) } else { Ok(Skip::NONE) }
     }
 
     /// A convolution with norm and activation; the anti-alias filter takes over the stride where there is one.

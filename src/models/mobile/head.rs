@@ -3,16 +3,16 @@
 use super::names::Names;
 use super::{ClassifierInit, Config, Head};
 use crate::models::Library;
-use crate::nn::{Activation, BatchNorm2d, Conv, Conv2d, Dropout, Init, Layer, Linear, Path};
+use crate::nn::{Activation, Conv, ConvNorm, ConvNormAct, Dropout, Init, Layer, Linear, Path};
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// What the pooled features (N, C, 1, 1) pass before the classifier.
+/// What the pooled features (N, C, 1, 1) pass before the classifier, with its activation.
 enum Hidden {
     /// A 1×1 convolution, with or without norm.
-    Conv(Conv2d, Option<BatchNorm2d>),
+    Conv(ConvNormAct),
     /// The same in torchvision's keys.
-    Linear(Linear),
+    Linear(Linear, Activation),
 }
 
 impl Hidden {
@@ -23,25 +23,26 @@ impl Hidden {
                 config.head == Head::AfterPool,
                 "torchvision's layer after the pooling has a bias, and no norm"
             );
-            return Ok(Self::Linear(Linear::init(&path, from, to, classifier_init(config))?));
+            let linear = Linear::init(&path, from, to, classifier_init(config))?;
+            return Ok(Self::Linear(linear, config.activation));
         }
         let conv = Conv::new(from, to, 1).init(Init::KaimingFanOut);
-        let conv = if config.head == Head::AfterPool { conv.zero_bias() } else { conv.no_bias() };
-        let conv = Conv2d::new(&path, conv)?;
-        let norm = match config.head {
-            Head::AfterPoolNorm => Some(config.norm(&(root / "norm_head"), to)?),
-            _ => None,
+        let conv = match config.head {
+            Head::AfterPool => ConvNorm::bare(&path, conv.zero_bias())?,
+            Head::AfterPoolNorm => ConvNorm::new(&path, &(root / "norm_head"), conv)?
+                .eps(config.bn_eps)
+                .momentum(config.bn_momentum),
+            _ => ConvNorm::bare(&path, conv.no_bias())?,
         };
-        Ok(Self::Conv(conv, norm))
+        Ok(Self::Conv(ConvNormAct::new(conv, config.activation)))
     }
 }
 
 impl Layer for Hidden {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         match self {
-            Self::Conv(conv, None) => conv.forward(x, train),
-            Self::Conv(conv, Some(norm)) => norm.forward(&conv.forward(x, train)?, train),
-            Self::Linear(linear) => linear.forward(&x.f_flatten(1, -1)?, train),
+            Self::Conv(conv) => conv.forward(x, train),
+            Self::Linear(linear, activation) => linear.forward_act(&x.f_flatten(1, -1)?, *activation, train),
         }
     }
 }
@@ -58,7 +59,6 @@ fn classifier_init(config: &Config) -> Init {
 /// Global average, hidden features where there are some, dropout and classifier: (N, C, H, W) to logits (N, classes).
 pub(super) struct Classifier {
     hidden: Option<Hidden>,
-    activation: Activation,
     dropout: Dropout,
     classifier: Linear,
 }
@@ -73,7 +73,6 @@ impl Classifier {
         let init = classifier_init(config);
         Ok(Self {
             hidden,
-            activation: config.activation,
             dropout: Dropout::new(config.dropout)?,
             classifier: Linear::init(&(root / classifier), features, config.num_classes, init)?,
         })
@@ -84,7 +83,7 @@ impl Layer for Classifier {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let mut y = x.f_adaptive_avg_pool2d([1, 1])?;
         if let Some(hidden) = &self.hidden {
-            y = self.activation.forward(hidden.forward(&y, train)?)?;
+            y = hidden.forward(&y, train)?;
         }
         self.classifier.forward(&self.dropout.forward(&y.f_flatten(1, -1)?, train)?, train)
     }

@@ -1,135 +1,79 @@
-//! The blocks of residual nets, which SENet has as well.
+//! The residual block: a branch of convolutions, and what goes around it.
 
-use super::{AttentionKind, AttentionPlace, Config};
-use crate::models::residual::{BlockKind, Shortcut};
+use super::config::{AttentionKind, AttentionPlace, BlockKind, Config, Shortcut};
+use super::keys::Keys;
 use crate::nn::{
-    Activation, AvgPool2d, Conv, ConvNorm, ConvNormAct, DropPath, EfficientChannelAttention, Init, Layer,
-    PaddedShortcut, Path, Sequence, SqueezeExcite, make_divisible,
+    Activation, AvgPool2d, Conv, ConvNorm, DropPath, Dropout, EfficientChannelAttention, Init, Layer,
+    NormAct, PaddedShortcut, Path, SqueezeExcite, make_divisible,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tch::Tensor;
 
-pub(in crate::models) fn conv(in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
-    Conv::new(in_channels, out_channels, kernel).same().no_bias().init(Init::KaimingFanOut)
+/// Where a block stands.
+pub(super) struct Place {
+    pub stage: usize,
+    pub in_channels: i64,
+    pub stride: i64,
+    /// Whether norm and ReLU of a pre-activation net are behind its input.
+    pub normed: bool,
+    pub drop_path: f64,
 }
 
-/// What goes round a block.
-pub(in crate::models) enum Bypass {
-    /// Nothing: a plain net.
-    Nothing,
-    Identity,
-    Through(Box<dyn Layer>),
-}
-
-impl Bypass {
-    fn new(path: &Path, config: &Config, in_channels: i64, out_channels: i64, stride: i64) -> Result<Self> {
-        let same_shape = stride == 1 && in_channels == out_channels;
-        Ok(match config.shortcut {
-            Shortcut::None => Bypass::Nothing,
-            Shortcut::A | Shortcut::B if same_shape => Bypass::Identity,
-            Shortcut::A => Bypass::Through(Box::new(PaddedShortcut::new(in_channels, out_channels, stride)?)),
-            Shortcut::B | Shortcut::C => {
-                Bypass::Through(downsample(path, config, in_channels, out_channels, stride)?)
-            }
-        })
-    }
-}
-
-/// A projection round a block.
-fn downsample(
-    path: &Path,
-    config: &Config,
-    in_channels: i64,
-    out_channels: i64,
-    stride: i64,
-) -> Result<Box<dyn Layer>> {
-    let path = path / "downsample";
-    if !config.avg_down {
-        let kernel = if stride > 1 { config.down_kernel } else { 1 };
-        return projection(&path, 0, conv(in_channels, out_channels, kernel).stride(stride));
-    }
-    let projection = projection(&path, 1, conv(in_channels, out_channels, 1))?;
-    let halve = AvgPool2d { ceil_mode: true, count_include_pad: false, ..AvgPool2d::new(2) };
-    Ok(match stride {
-        1 => projection,
-        _ => Box::new(Sequence(vec![Box::new(halve), projection])),
-    })
-}
-
-/// A convolution and its norm as the layers `first` and after of a sequence.
-pub(in crate::models) fn projection(path: &Path, first: usize, conv: Conv) -> Result<Box<dyn Layer>> {
-    let conv = ConvNorm::new(&(path / first), &(path / (first + 1)), conv)?;
-    Ok(Box::new(ConvNormAct::new(conv, Activation::Identity)))
-}
-
-fn attention(path: &Path, config: &Config, channels: i64) -> Result<Option<Box<dyn Layer>>> {
-    let path = path / "se";
-    Ok(match config.attention {
-        AttentionKind::None => None,
-        AttentionKind::SqueezeExcite => {
-            let squeezed = make_divisible((channels / config.se_reduction) as f64, config.se_divisor, 0.0);
-            let init = Init::KaimingFanOut;
-            let se = match config.se_bias {
-                true => SqueezeExcite::squeezed(&path, channels, squeezed, init)?,
-                false => SqueezeExcite::no_bias(&path, channels, squeezed, init)?,
-            };
-            Some(Box::new(se.squeeze(config.se_squeeze).gate(config.se_gate)))
-        }
-        AttentionKind::Efficient => Some(Box::new(EfficientChannelAttention::new(&path, channels)?)),
-    })
-}
-
-/// A residual block: (N, in, H, W) to (N, out, H/stride, W/stride).
-pub(in crate::models) struct Block {
+/// (N, in, H, W) to (N, out, H/stride, W/stride).
+pub(super) struct Block {
+    /// Pre-activation: norm and ReLU before branch and projection.
+    norm: Option<NormAct>,
     /// Each with norm and ReLU after it.
-    pub convs: Vec<ConvNorm>,
-    /// With its norm; ReLU comes after the addition.
-    pub last: ConvNorm,
-    pub attention: Option<Box<dyn Layer>>,
-    pub attention_place: AttentionPlace,
-    pub drop_path: DropPath,
-    pub bypass: Bypass,
+    convs: Vec<ConvNorm>,
+    dropout: Dropout,
+    /// With a norm after it, or bare in pre-activation nets.
+    last: ConvNorm,
+    attention: Option<Box<dyn Layer>>,
+    attention_place: AttentionPlace,
+    /// At the end of the branch, before the attention there.
+    branch_activation: Activation,
+    drop_path: DropPath,
+    bypass: Bypass,
+    /// After the addition.
+    activation: Activation,
 }
 
 impl Block {
-    pub(super) fn new(
-        path: &Path,
-        config: &Config,
-        stage: usize,
-        in_channels: i64,
-        stride: i64,
-        drop_path: f64,
-    ) -> Result<Self> {
-        let (planes, out) = (config.stage_planes(stage), config.out_channels(stage));
-        let width = planes * config.base_width / 64 * config.cardinality;
-        let first = match config.block {
-            BlockKind::Basic => planes / config.reduce_first,
-            BlockKind::Bottleneck => width / config.reduce_first,
-        };
-        let (convs, last) = match config.block {
-            BlockKind::Basic => (vec![conv(in_channels, first, 3).stride(stride)], conv(first, out, 3)),
-            BlockKind::Bottleneck => {
-                let strides = if config.stride_first { [stride, 1] } else { [1, stride] };
-                let spatial = conv(first, width, 3).stride(strides[1]).groups(config.cardinality);
-                (vec![conv(in_channels, first, 1).stride(strides[0]), spatial], conv(width, out, 1))
-            }
-        };
+    pub fn new(path: &Path, config: &Config, place: &Place) -> Result<Self> {
+        let bypass = || Bypass::new(path, config, place);
+        // The order of the state_dict.
+        let first = (config.keys == Keys::Resnetv2).then(bypass).transpose()?;
+        let conv_path = |number: usize| path / format!("conv{number}");
+        let norm_path = |number: usize| path / format!("{}{number}", config.keys.names().norm);
+        let has_norm = config.pre_activation && !place.normed;
+        let norm = has_norm.then(|| config.norm_act(&norm_path(1), place.in_channels)).transpose()?;
+        let mut convs = branch(config, place);
+        let last = convs.pop().context("`kernels` must have one a convolution")?;
+        // The norm before a convolution is the one after the convolution before.
+        let norms = if config.pre_activation { 2.. } else { 1.. };
+        let numbered = convs.into_iter().zip(1..).zip(norms);
+        let convs: Vec<ConvNorm> = numbered
+            .map(|((conv, number), norm)| config.conv_norm(&conv_path(number), &norm_path(norm), conv))
+            .collect::<Result<_>>()?;
         let number = convs.len() + 1;
-        let attended = match config.attention_place {
-            AttentionPlace::Pre => in_channels,
-            AttentionPlace::Spatial => width,
-            AttentionPlace::Standard | AttentionPlace::Post | AttentionPlace::Identity => out,
+        let last = match (config.pre_activation, config.zero_init_last) {
+            (true, _) => ConvNorm::bare(&conv_path(number), last)?,
+            (false, true) => ConvNorm::zero_norm(&conv_path(number), &norm_path(number), last)?,
+            (false, false) => ConvNorm::new(&conv_path(number), &norm_path(number), last)?,
         };
+        let relu = |is: bool| if is { Activation::Relu } else { Activation::Identity };
+        let attention = attention(path, config, place)?;
         Ok(Self {
-            convs: in_order(path, convs)?,
-            last: numbered(path, number, last, config.zero_init_last)?,
-            attention: match config.attention_stages[stage] {
-                true => attention(path, config, attended)?,
-                false => None,
-            },
+            norm,
+            convs,
+            dropout: Dropout::new(config.block_dropout)?,
+            last,
+            branch_activation: relu(attention.is_some() && config.relu_before_attention),
+            attention,
             attention_place: config.attention_place,
-            drop_path: DropPath::new(drop_path)?,
-            bypass: Bypass::new(path, config, in_channels, out, stride)?,
+            drop_path: DropPath::new(place.drop_path)?,
+            bypass: first.map_or_else(bypass, Ok)?,
+            activation: relu(!config.pre_activation),
         })
     }
 
@@ -140,40 +84,172 @@ impl Block {
             _ => Ok(x),
         }
     }
-}
 
-/// A block's convolution with its norm: `conv1`, `bn1` and so on.
-fn numbered(path: &Path, number: usize, conv: Conv, zero_norm: bool) -> Result<ConvNorm> {
-    let (conv_path, norm_path) = (path / format!("conv{number}"), path / format!("bn{number}"));
-    match zero_norm {
-        true => ConvNorm::zero_norm(&conv_path, &norm_path, conv),
-        false => ConvNorm::new(&conv_path, &norm_path, conv),
+    /// What goes around the branch: of the block's input, or `projected`, which in pre-activation nets is normed.
+    fn shortcut(&self, x: &Tensor, projected: &Tensor, train: bool) -> Result<Option<Tensor>> {
+        let shortcut = match &self.bypass {
+            Bypass::Nothing => return Ok(None),
+            Bypass::Identity => x.shallow_clone(),
+            Bypass::Padding(padding) => padding.forward(x, train)?,
+            Bypass::Projection(projection) => projection.forward(projected, train)?,
+        };
+        self.attend(AttentionPlace::Identity, shortcut, train).map(Some)
     }
-}
 
-/// A block's convolutions with their norms, in order.
-pub(in crate::models) fn in_order(path: &Path, convs: Vec<Conv>) -> Result<Vec<ConvNorm>> {
-    convs.into_iter().zip(1..).map(|(conv, number)| numbered(path, number, conv, false)).collect()
+    /// The last convolution of `y` and the addition, in one step where nothing stands between the two.
+    fn join(&self, x: &Tensor, projected: &Tensor, y: &Tensor, train: bool) -> Result<Tensor> {
+        let attended = self.attention.is_some() && self.attention_place == AttentionPlace::Standard;
+        if !attended && !self.drop_path.drops(train) {
+            return match self.shortcut(x, projected, train)? {
+                Some(shortcut) => self.last.forward_add(y, &shortcut, self.activation, train),
+                None => self.last.forward(y, self.activation, train),
+            };
+        }
+        let y = self.last.forward(y, self.branch_activation, train)?;
+        let y = self.attend(AttentionPlace::Standard, y, train)?;
+        let mut y = self.drop_path.forward(&y, train)?;
+        if let (Bypass::Projection(projection), true) = (&self.bypass, attended) {
+            return projection.forward_add(projected, &y, self.activation, train);
+        }
+        if let Some(shortcut) = self.shortcut(x, projected, train)? {
+            y = y.f_add_(&shortcut)?;
+        }
+        self.activation.forward(y)
+    }
 }
 
 impl Layer for Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let mut y = self.attend(AttentionPlace::Pre, x.shallow_clone(), train)?;
+        let mut projected = x.shallow_clone();
+        if let Some(norm) = &self.norm {
+            y = norm.forward(&y, train)?;
+            projected = y.shallow_clone();
+        }
         for conv in &self.convs {
-            y = conv.forward(&y, Activation::Relu, train)?;
+            y = self.dropout.forward(&conv.forward(&y, Activation::Relu, train)?, train)?;
         }
         y = self.attend(AttentionPlace::Spatial, y, train)?;
-        y = self.last.forward(&y, Activation::Identity, train)?;
-        y = self.attend(AttentionPlace::Standard, y, train)?;
-        y = self.drop_path.forward(&y, train)?;
-        let shortcut = match &self.bypass {
-            Bypass::Nothing => None,
-            Bypass::Identity => Some(x.shallow_clone()),
-            Bypass::Through(layer) => Some(layer.forward(x, train)?),
-        };
-        if let Some(shortcut) = shortcut {
-            y = y.f_add_(&self.attend(AttentionPlace::Identity, shortcut, train)?)?;
+        y = self.join(x, &projected, &y, train)?;
+        self.attend(AttentionPlace::Post, y, train)
+    }
+}
+
+/// The branch's convolutions in order.
+fn branch(config: &Config, place: &Place) -> Vec<Conv> {
+    let &Place { stage, in_channels, stride, .. } = place;
+    let out = config.out_channels(stage);
+    match config.block {
+        BlockKind::Basic => {
+            let inner = config.stage_planes(stage) / config.reduce_first;
+            let last = config.kernels.len().saturating_sub(1);
+            let conv = |(i, &kernel): (usize, &i64)| {
+                let (from, stride) = if i == 0 { (in_channels, stride) } else { (inner, 1) };
+                config.conv(from, if i == last { out } else { inner }, kernel).stride(stride)
+            };
+            config.kernels.iter().enumerate().map(conv).collect()
         }
-        self.attend(AttentionPlace::Post, Activation::Relu.forward(y)?, train)
+        BlockKind::Bottleneck => {
+            let width = config.bottleneck_width(stage);
+            let first = width / config.reduce_first;
+            let strides = if config.stride_first { [stride, 1] } else { [1, stride] };
+            vec![
+                config.conv(in_channels, first, 1).stride(strides[0]),
+                config.conv(first, width, 3).stride(strides[1]).groups(config.cardinality),
+                config.conv(width, out, 1),
+            ]
+        }
+    }
+}
+
+fn attention(path: &Path, config: &Config, place: &Place) -> Result<Option<Box<dyn Layer>>> {
+    let channels = match config.attention_place {
+        AttentionPlace::Pre => place.in_channels,
+        AttentionPlace::Spatial => config.bottleneck_width(place.stage),
+        AttentionPlace::Standard | AttentionPlace::Post | AttentionPlace::Identity => {
+            config.out_channels(place.stage)
+        }
+    };
+    let path = path / config.keys.names().attention;
+    let init = if config.keys == Keys::Cifar { Init::FanIn } else { Init::KaimingFanOut };
+    Ok(match config.attention {
+        _ if !config.attention_stages[place.stage] => None,
+        AttentionKind::SqueezeExcite if config.se_reduction > 0 => {
+            let squeezed = make_divisible((channels / config.se_reduction) as f64, config.se_divisor, 0.0);
+            let se = if config.se_bias {
+                SqueezeExcite::squeezed(&path, channels, squeezed, init)?
+            } else {
+                SqueezeExcite::no_bias(&path, channels, squeezed, init)?
+            };
+            Some(Box::new(se.squeeze(config.se_squeeze).gate(config.se_gate)))
+        }
+        AttentionKind::Efficient => Some(Box::new(EfficientChannelAttention::new(&path, channels)?)),
+        AttentionKind::None | AttentionKind::SqueezeExcite => None,
+    })
+}
+
+/// What goes around a branch.
+enum Bypass {
+    /// Nothing: a plain net.
+    Nothing,
+    Identity,
+    /// Of the block's input, also in pre-activation nets.
+    Padding(PaddedShortcut),
+    /// Of the input, in pre-activation nets after norm and ReLU.
+    Projection(Projection),
+}
+
+impl Bypass {
+    fn new(path: &Path, config: &Config, place: &Place) -> Result<Self> {
+        let &Place { stage, in_channels, stride, .. } = place;
+        let out = config.out_channels(stage);
+        let same_shape = stride == 1 && in_channels == out;
+        Ok(match config.shortcut {
+            Shortcut::None => Bypass::Nothing,
+            Shortcut::A | Shortcut::B if same_shape => Bypass::Identity,
+            Shortcut::A => Bypass::Padding(PaddedShortcut::new(in_channels, out, stride)?),
+            Shortcut::B | Shortcut::C => Bypass::Projection(Projection::new(path, config, place)?),
+        })
+    }
+}
+
+/// A convolution of its own for the shortcut.
+struct Projection {
+    halve: Option<AvgPool2d>,
+    conv: ConvNorm,
+}
+
+impl Projection {
+    fn new(path: &Path, config: &Config, place: &Place) -> Result<Self> {
+        let &Place { stage, in_channels, stride, .. } = place;
+        let names = config.keys.names();
+        let (kernel, conv_stride, [conv_name, norm_name]) = match (config.avg_down, stride) {
+            (true, _) => (1, 1, names.averaged_projection),
+            (false, 1) => (1, 1, names.projection),
+            (false, _) => (config.down_kernel, stride, names.projection),
+        };
+        let conv = config.conv(in_channels, config.out_channels(stage), kernel).stride(conv_stride);
+        let halve = AvgPool2d { ceil_mode: true, count_include_pad: false, ..AvgPool2d::new(2) };
+        Ok(Self {
+            halve: (config.avg_down && stride > 1).then_some(halve),
+            conv: if config.pre_activation {
+                ConvNorm::bare(&(path / conv_name), conv)?
+            } else {
+                ConvNorm::new(&(path / conv_name), &(path / norm_name), conv)?
+            },
+        })
+    }
+
+    fn input(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.halve.map_or_else(|| Ok(x.shallow_clone()), |halve| halve.forward(x, train))
+    }
+
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.conv.forward(&self.input(x, train)?, Activation::Identity, train)
+    }
+
+    /// With the branch's output and what comes after the addition.
+    fn forward_add(&self, x: &Tensor, y: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
+        self.conv.forward_add(&self.input(x, train)?, y, activation, train)
     }
 }

@@ -1,24 +1,44 @@
-//! Residual nets for ImageNet: ResNet (1512.03385), Wide ResNet (1605.07146), ResNeXt (1611.05431), the stems and
-//! shortcuts of the "bag of tricks" (1812.01187), with squeeze-excitation (1709.01507) or efficient channel attention
-//! (1910.03151), as torchvision and timm have them and as the papers do.
+//! Residual nets: ResNet and its plain twin (1512.03385), pre-activation ResNet (1603.05027), Wide ResNet (1605.07146),
+//! ResNeXt (1611.05431), SENet (1709.01507), ECA-Net (1910.03151), BiT (1912.11370), and the stems and shortcuts of the
+//! "bag of tricks" (1812.01187), for ImageNet and for CIFAR, as torchvision and timm have them and as the papers do.
 //!
-//! Keys of both: `conv1`, `bn1`, `layer1.0.conv1`, …, `layer1.0.se.fc1`, `layer2.0.downsample.0`, …, `fc`. The
-//! libraries stride in a bottleneck's 3×3 convolution, the first paper in the 1×1 before it.
+//! The libraries stride in a bottleneck's 3×3 convolution, the first paper and timm's `legacy_` nets in the 1×1 before
+//! it.
 
-pub(super) mod block;
+mod block;
 mod config;
+mod keys;
 mod names;
+mod stem;
 
-pub use config::{AttentionKind, AttentionPlace, Config, StemKind};
+pub use config::{AttentionKind, AttentionPlace, BlockKind, Config, Shortcut, StemKind, StemPool};
+pub use keys::Keys;
 pub(super) use names::entries;
 
 use super::Model;
 use super::net::Net;
-use crate::nn::{Classifier, Conv, ConvNorm, ConvNormAct, Layer, Linear, MaxPool2d, Path, Sequence, Store};
+use crate::nn::{Classifier, Conv, Conv2d, Dropout, Init, Layer, Linear, Path, Sequence, Store};
 use anyhow::Result;
-use block::{Block, conv};
+use block::{Block, Place};
+use tch::Tensor;
 
 impl super::Config for Config {
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[
+            ("depth", "num_layers"),
+            ("stem", "stem_width"),
+            ("deep_stem", "stem"),
+            ("channels", "planes"),
+            ("dropout", "block_dropout"),
+        ]
+    }
+
+    /// The nets on CIFAR had it by the planes of the first stage.
+    fn renamed_note(&self) -> Option<&'static str> {
+        let had = self.num_layers.is_some() && self.block == BlockKind::Bottleneck;
+        had.then_some("`base_width` now counts the channels of a group per 64 planes")
+    }
+
     fn input(&self) -> [i64; 3] {
         [self.in_chans, self.image_size, self.image_size]
     }
@@ -29,52 +49,55 @@ impl super::Config for Config {
     }
 }
 
-/// The stem and the channels it puts out.
-fn stem(path: &Path, config: &Config) -> Result<(Sequence, i64)> {
-    let (conv1, bn1) = (path / "conv1", path / "bn1");
-    let relu = |conv_path: &Path, norm_path: &Path, conv: Conv| -> Result<Box<dyn Layer>> {
-        Ok(Box::new(ConvNormAct::relu(ConvNorm::new(conv_path, norm_path, conv)?)))
-    };
-    let width = config.stem_width;
-    let first = match config.stem {
-        StemKind::Single => {
-            let stem = relu(&conv1, &bn1, conv(config.in_chans, 64, 7).stride(2))?;
-            return Ok((Sequence(vec![stem]), 64));
-        }
-        StemKind::Deep => width,
-        StemKind::Tiered => 3 * (width / 4),
-    };
-    let convs = vec![
-        relu(&(&conv1 / 0), &(&conv1 / 1), conv(config.in_chans, first, 3).stride(2))?,
-        relu(&(&conv1 / 3), &(&conv1 / 4), conv(first, width, 3))?,
-        relu(&(&conv1 / 6), &bn1, conv(width, 2 * width, 3))?,
-    ];
-    Ok((Sequence(convs), 2 * width))
-}
-
 /// The whole net.
 fn network(path: &Path, config: &Config) -> Result<Net> {
-    let (stem, mut channels) = stem(path, config)?;
-    let maxpool = MaxPool2d { stride: 2, padding: 1, ..MaxPool2d::new(3) };
-    let mut stages: Vec<(&str, Box<dyn Layer>)> =
-        vec![("conv1", Box::new(stem)), ("maxpool", Box::new(maxpool))];
-    let last_block = ((0..4).map(|stage| config.blocks(stage)).sum::<i64>() - 1).max(1);
+    let (names, blocks) = (config.keys.names(), config.blocks()?);
+    let mut stages: Vec<(String, Box<dyn Layer>)> =
+        vec![(names.stem.into(), Box::new(stem::convolutions(path, config)?))];
+    stages.extend(config.stem_pool.layer().map(|pool| (names.pool.to_owned(), pool)));
+    let mut in_channels = config.stem_channels();
+    let last_block = (blocks.iter().sum::<i64>() - 1).max(1) as f64;
     let mut block_index = 0;
-    for (stage, name) in ["layer1", "layer2", "layer3", "layer4"].into_iter().enumerate() {
-        let mut blocks: Vec<Box<dyn Layer>> = Vec::new();
-        for i in 0..config.blocks(stage) {
+    for (stage, &count) in blocks.iter().enumerate() {
+        let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+        for i in 0..count {
             let stride = if i == 0 && stage > 0 { 2 } else { 1 };
-            let drop_path = config.drop_path * block_index as f64 / last_block as f64;
-            let block = Block::new(&(path / name / i), config, stage, channels, stride, drop_path)?;
-            blocks.push(Box::new(block));
-            channels = config.out_channels(stage);
+            let normed = config.norm_before_pool && block_index == 0;
+            let drop_path = config.drop_path * f64::from(block_index) / last_block;
+            let place = Place { stage, in_channels, stride, normed, drop_path };
+            layers.push(Box::new(Block::new(&(path / names.block(stage, i)), config, &place)?));
+            in_channels = config.out_channels(stage);
             block_index += 1;
         }
-        stages.push((name, Box::new(Sequence(blocks))));
+        stages.push((names.stage(stage), Box::new(Sequence(layers))));
     }
-    let fc = match config.num_classes {
-        0 => None,
-        classes => Some(Linear::new(&(path / "fc"), channels, classes)?),
-    };
-    Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
+    if config.pre_activation {
+        stages.push(("norm".into(), Box::new(config.norm_act(&(path / "norm"), in_channels)?)));
+    }
+    Ok(Net::new(stages, head(path, config, in_channels)?))
+}
+
+fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
+    let (path, dropout) = (path / config.keys.names().classifier, config.dropout.unwrap_or(0.0));
+    Ok(match (config.num_classes, config.keys) {
+        (0, _) => Box::new(Classifier::new(None, dropout)?),
+        (classes, Keys::Resnetv2) => {
+            let fc = Conv::new(channels, classes, 1).zero_bias().init(Init::Normal(0.01));
+            Box::new(Head { dropout: Dropout::new(dropout)?, fc: Conv2d::new(&path, fc)? })
+        }
+        (classes, _) => Box::new(Classifier::new(Linear::new(&path, channels, classes)?, dropout)?),
+    })
+}
+
+/// Global average, dropout and the 1×1 convolution that classifies.
+struct Head {
+    dropout: Dropout,
+    fc: Conv2d,
+}
+
+impl Layer for Head {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let mean = self.dropout.forward(&x.f_adaptive_avg_pool2d([1, 1])?, train)?;
+        Ok(self.fc.forward(&mean, train)?.f_flatten(1, -1)?)
+    }
 }

@@ -28,7 +28,7 @@ impl Block {
             _ => LayerNorm::new(&(path / name), channels),
         };
         let hidden = (channels as f64 * config.mlp_ratio) as i64;
-        let mlp = Mlp::new(channels, hidden).dropout(config.dropout);
+        let mlp = Mlp::new(channels, hidden).dropout(config.block_dropout);
         let last = (config.depths.iter().sum::<i64>() - 1).max(1) as f64;
         Ok(Self {
             version: config.version,
@@ -36,7 +36,7 @@ impl Block {
             attention: WindowAttention::new(&(path / "attn"), config, stage)?,
             norm2: norm("norm2")?,
             mlp: FeedForward::new(&(path / names.fc1), &(path / names.fc2), mlp)?,
-            dropout: Dropout::new(config.dropout)?,
+            dropout: Dropout::new(config.block_dropout)?,
             drop_path: DropPath::new(config.drop_path * number as f64 / last)?,
         })
     }

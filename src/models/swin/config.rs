@@ -39,7 +39,7 @@ pub struct Config {
     pub patch_size: i64,
     pub version: Version,
     /// Channels of the first stage (the papers' C); every further stage has twice as many.
-    pub width: i64,
+    pub embed_dim: i64,
     /// Blocks of each stage.
     pub depths: Vec<i64>,
     /// Heads of each stage.
@@ -55,7 +55,7 @@ pub struct Config {
     pub shift: bool,
     pub position: Position,
     /// Dropout after the embedding and after every linear layer of a block except queries, keys and values.
-    pub dropout: f64,
+    pub block_dropout: f64,
     /// Stochastic depth of the last block; it grows linearly from 0.
     pub drop_path: f64,
     /// The library whose keys, initial values, and rules for windows that do not fit are used.
@@ -71,7 +71,7 @@ impl Config {
             image_size: 224,
             patch_size: 4,
             version: Version::V1,
-            width: 96,
+            embed_dim: 96,
             depths: vec![2, 2, 6, 2],
             heads: vec![3, 6, 12, 24],
             window: 7,
@@ -79,7 +79,7 @@ impl Config {
             mlp_ratio: 4.0,
             shift: true,
             position: Position::Relative,
-            dropout: 0.0,
+            block_dropout: 0.0,
             drop_path: 0.1,
             keys: Library::Timm,
         }
@@ -92,12 +92,12 @@ impl Config {
 
     /// Swin-B.
     pub fn base() -> Self {
-        Self { width: 128, heads: vec![4, 8, 16, 32], ..Self::small() }
+        Self { embed_dim: 128, heads: vec![4, 8, 16, 32], ..Self::small() }
     }
 
     /// Swin-L.
     pub fn large() -> Self {
-        Self { width: 192, heads: vec![6, 12, 24, 48], ..Self::small() }
+        Self { embed_dim: 192, heads: vec![6, 12, 24, 48], ..Self::small() }
     }
 
     /// Version 2 at 256 pixels.
@@ -125,7 +125,7 @@ impl Config {
 
     /// Channels of a stage.
     pub(super) fn channels(&self, stage: usize) -> i64 {
-        self.width << stage
+        self.embed_dim << stage
     }
 
     /// Patches along one side of an image of `image_size` in a stage.
@@ -168,7 +168,7 @@ impl Config {
             "`pretrained_windows` {:?} must have one number per stage, or be empty",
             self.pretrained_windows
         );
-        ensure!(self.width > 0, "`width` {} must be positive", self.width);
+        ensure!(self.embed_dim > 0, "`embed_dim` {} must be positive", self.embed_dim);
         ensure!(self.window > 0, "`window` {} must be positive", self.window);
         ensure!(
             self.mlp_ratio > 0.0 && self.mlp_ratio.is_finite(),

@@ -33,9 +33,14 @@ impl super::Config for Config {
         let head = Head::new(&root, self)?;
         Ok(Box::new(Swin { embedding: (self.names().embedding, embedding), stages, head }))
     }
+
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[("width", "embed_dim"), ("dropout", "block_dropout")]
+    }
 }
 
-/// Patches with their norm and, if configured, their absolute positions: (N, C, H, W) to (N, H/patch, W/patch, width).
+/// Patches with their norm and, if configured, their absolute positions: (N, C, H, W) to (N, H/patch, W/patch,
+/// channels).
 struct Embedding {
     position: Option<Tensor>,
     patch_embed: PatchEmbed,
@@ -45,7 +50,7 @@ struct Embedding {
 
 impl Embedding {
     fn new(root: &Path, config: &Config) -> Result<Self> {
-        let (names, width, grid) = (config.names(), config.width, config.grid(0));
+        let (names, width, grid) = (config.names(), config.embed_dim, config.grid(0));
         let position = match config.position {
             Position::None | Position::Relative => None,
             Position::Absolute | Position::AbsoluteAndRelative => {
@@ -60,7 +65,7 @@ impl Embedding {
             position,
             patch_embed: PatchEmbed::new(&(&path / names.projection), conv)?,
             norm: LayerNorm::new(&(&path / names.embedding_norm), width)?,
-            dropout: Dropout::new(config.dropout)?,
+            dropout: Dropout::new(config.block_dropout)?,
         })
     }
 }

@@ -25,7 +25,7 @@ impl<L: Layer> Layer for Branch<L> {
     }
 }
 
-/// (N, tokens, width) to the same shape.
+/// (N, tokens, channels) to the same shape.
 pub(super) struct Block {
     attention: Branch<SelfAttention>,
     mlp: Branch<FeedForward>,
@@ -35,7 +35,7 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn new(path: &Path, config: &Config, index: i64) -> Result<Self> {
-        let (names, width) = (config.names(), config.width);
+        let (names, width) = (config.names(), config.embed_dim);
         let norm = |name| LayerNorm::new(&(path / name), width).map(|norm| norm.eps(config.eps));
         let scale = |name| -> Result<_> {
             Ok(match config.layer_scale {
@@ -48,7 +48,7 @@ impl Block {
             Library::Timm => SelfAttention::new(path, width, config.heads, config.qkv_bias),
         };
         let mlp = config.mlp(width);
-        let last = (config.depth - 1).max(1) as f64;
+        let last = (config.num_blocks - 1).max(1) as f64;
         Ok(Self {
             attention: Branch {
                 norm: norm(names.norm1)?,
@@ -60,7 +60,7 @@ impl Block {
                 inner: FeedForward::new(&(path / names.fc1), &(path / names.fc2), mlp)?,
                 scale: scale("ls2")?,
             },
-            dropout: Dropout::new(config.dropout)?,
+            dropout: Dropout::new(config.block_dropout)?,
             drop_path: DropPath::new(config.drop_path * index as f64 / last)?,
         })
     }
@@ -72,7 +72,7 @@ impl Config {
         let mlp = Mlp::new(width, (width as f64 * self.mlp_ratio) as i64)
             .activation(self.activation)
             .gated(self.gated_mlp)
-            .dropout(self.dropout);
+            .dropout(self.block_dropout);
         match self.keys {
             Library::Torchvision => mlp.init(Init::XavierUniform, Init::Normal(1e-6)),
             Library::Timm => mlp,

@@ -40,9 +40,9 @@ pub struct Config {
     pub image_size: i64,
     pub patch_size: i64,
     /// Channels of a token (the paper's D).
-    pub width: i64,
-    /// Blocks.
-    pub depth: i64,
+    pub embed_dim: i64,
+    /// Blocks in all.
+    pub num_blocks: i64,
     pub heads: i64,
     /// Hidden values of a block's MLP per channel.
     pub mlp_ratio: f64,
@@ -68,7 +68,7 @@ pub struct Config {
     /// Eps of all norms.
     pub eps: f64,
     /// Dropout after the position embedding and after every linear layer of a block except queries, keys and values.
-    pub dropout: f64,
+    pub block_dropout: f64,
     /// Stochastic depth of the last block; it grows linearly from 0.
     pub drop_path: f64,
     /// The library whose keys and initial values are used.
@@ -77,14 +77,14 @@ pub struct Config {
 
 impl Config {
     /// timm's defaults: ViT of the paper's Table 1 with a class token and learned positions.
-    pub(super) fn vit(width: i64, depth: i64, heads: i64) -> Self {
+    pub(super) fn vit(embed_dim: i64, num_blocks: i64, heads: i64) -> Self {
         Self {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
             patch_size: 16,
-            width,
-            depth,
+            embed_dim,
+            num_blocks,
             heads,
             mlp_ratio: 4.0,
             activation: Activation::Gelu,
@@ -100,7 +100,7 @@ impl Config {
             pool: Pool::Token,
             norm_after_pool: false,
             eps: 1e-6,
-            dropout: 0.0,
+            block_dropout: 0.0,
             drop_path: 0.0,
             keys: Library::Timm,
         }
@@ -207,8 +207,8 @@ impl Config {
 
     pub(super) fn validate(&self) -> Result<()> {
         ensure!(self.num_classes >= 0, "`num_classes` {} must not be negative", self.num_classes);
-        ensure!(self.depth > 0, "`depth` {} must be positive", self.depth);
-        ensure!(self.width > 0, "`width` {} must be positive", self.width);
+        ensure!(self.num_blocks > 0, "`num_blocks` {} must be positive", self.num_blocks);
+        ensure!(self.embed_dim > 0, "`embed_dim` {} must be positive", self.embed_dim);
         ensure!(self.registers >= 0, "`registers` {} must not be negative", self.registers);
         ensure!(
             self.patch_size > 0 && self.image_size >= self.patch_size,

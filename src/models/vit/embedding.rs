@@ -6,9 +6,9 @@ use crate::nn::{Conv, Dropout, Init, Layer, LayerNorm, PatchEmbed, Path};
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// Patches with the tokens before them and their positions: (N, C, H, W) to (N, tokens, width).
+/// Patches with the tokens before them and their positions: (N, C, H, W) to (N, tokens, channels).
 pub(super) struct Embedding {
-    /// Class, distillation and register tokens, (1, n, width) each, in the order in which they precede the patches.
+    /// Class, distillation and register tokens, (1, n, channels) each, in the order in which they precede the patches.
     prefix: Vec<Tensor>,
     position: Option<Tensor>,
     /// Whether the position table begins with the prefix.
@@ -21,7 +21,7 @@ pub(super) struct Embedding {
 
 impl Embedding {
     pub(super) fn new(root: &Path, config: &Config) -> Result<Self> {
-        let Config { width, patch_size, in_chans, keys, .. } = *config;
+        let Config { embed_dim: width, patch_size, in_chans, keys, .. } = *config;
         let names = config.names();
         let mut prefix = Vec::new();
         let mut token = |name: &str, count: i64, init: Init| -> Result<()> {
@@ -69,7 +69,7 @@ impl Embedding {
             prefix_has_position: config.position == Position::All,
             patch_embed: PatchEmbed::new(&(root / names.patch_embed), conv)?,
             grid,
-            dropout: Dropout::new(config.dropout)?,
+            dropout: Dropout::new(config.block_dropout)?,
             norm_pre,
         })
     }

@@ -8,7 +8,7 @@ use crate::nn::{
 use anyhow::Result;
 use tch::Tensor;
 
-/// Attention pooling with one learned query (timm's `AttentionPoolLatent`): (N, tokens, width) to (N, width).
+/// Attention pooling with one learned query (timm's `AttentionPoolLatent`): (N, tokens, channels) to (N, channels).
 struct AttentionPool {
     heads: i64,
     latent: Tensor,
@@ -21,10 +21,10 @@ struct AttentionPool {
 
 impl AttentionPool {
     fn new(path: &Path, config: &Config) -> Result<Self> {
-        let Config { width, heads, .. } = *config;
+        let Config { embed_dim: width, heads, .. } = *config;
         let std = 1.0 / (width as f64).sqrt();
         // The pooling has no gate and no dropout.
-        let plain = Config { gated_mlp: false, dropout: 0.0, ..config.clone() };
+        let plain = Config { gated_mlp: false, block_dropout: 0.0, ..config.clone() };
         Ok(Self {
             heads,
             latent: path.parameter("latent", &[1, 1, width], Init::TruncatedNormalTf(std))?,
@@ -56,7 +56,7 @@ enum Pooling {
     Map(Box<AttentionPool>),
 }
 
-/// Last norm, pooling, classifier: (N, tokens, width) to (N, classes), or to (N, width) without a classifier.
+/// Last norm, pooling, classifier: (N, tokens, channels) to (N, classes), or to (N, channels) without a classifier.
 pub(super) struct Head {
     prefix: i64,
     pooling: Pooling,
@@ -71,7 +71,7 @@ impl Head {
     pub(super) fn new(root: &Path, config: &Config) -> Result<Self> {
         let names = config.names();
         let norm = if config.norm_after_pool { "fc_norm" } else { names.norm };
-        let norm = LayerNorm::new(&(root / norm), config.width)?.eps(config.eps);
+        let norm = LayerNorm::new(&(root / norm), config.embed_dim)?.eps(config.eps);
         let pooling = match config.pool {
             Pool::Token => Pooling::Token,
             Pool::Average => Pooling::Average,
@@ -130,7 +130,7 @@ impl Classifier {
             Library::Torchvision => Init::ZEROS,
             Library::Timm => Init::TRANSFORMER,
         };
-        let linear = Linear::with(path, config.width, config.num_classes, weight, Some(Init::ZEROS))?;
+        let linear = Linear::with(path, config.embed_dim, config.num_classes, weight, Some(Init::ZEROS))?;
         Ok(Self { linear: Some(linear) })
     }
 }

@@ -3,7 +3,7 @@
 //! One network whose [`Config`] covers ViT, CLIP's and SigLIP's image towers (2103.00020, 2303.15343), DINOv2
 //! (2304.07193, registers 2309.16588), DeiT with its distillation token (2012.12877) and DeiT III (2204.07118). Keys
 //! are those of torchvision's or timm's `vision_transformer.py`; the stages are the embedding and every block, of shape
-//! (N, tokens, width).
+//! (N, tokens, channels).
 
 mod block;
 mod config;
@@ -34,8 +34,12 @@ impl super::Config for Config {
             let name = format!("{}{i}", self.names().block);
             Block::new(&(&root / &name), self, i).map(|block| (name, block))
         };
-        let blocks = (0..self.depth).map(block).collect::<Result<_>>()?;
+        let blocks = (0..self.num_blocks).map(block).collect::<Result<_>>()?;
         Ok(Box::new(VisionTransformer { embedding, blocks, head: Head::new(&root, self)? }))
+    }
+
+    fn renamed() -> &'static [(&'static str, &'static str)] {
+        &[("width", "embed_dim"), ("depth", "num_blocks"), ("dropout", "block_dropout")]
     }
 }
 

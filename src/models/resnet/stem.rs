@@ -1,0 +1,56 @@
+//! What stands before the blocks.
+
+use super::config::{Config, StemKind, StemPool};
+use crate::nn::{Conv2d, ConvNormAct, Layer, MaxPool2d, Path, Sequence};
+use anyhow::Result;
+use tch::Tensor;
+
+/// The stem without its pooling: in pre-activation nets its last convolution is bare.
+pub(super) fn convolutions(path: &Path, config: &Config) -> Result<Sequence> {
+    let (names, out) = (config.keys.names(), config.stem_channels());
+    let one = |kernel| vec![config.conv(config.in_chans, out, kernel)];
+    let three = |first| {
+        let half = out / 2;
+        vec![config.conv(config.in_chans, first, 3), config.conv(first, half, 3), config.conv(half, out, 3)]
+    };
+    let (mut convs, names) = match config.stem {
+        StemKind::Single => (one(7), &names.single[..]),
+        StemKind::Cifar => (one(3), &names.single[..]),
+        StemKind::Deep => (three(out / 2), &names.deep[..]),
+        StemKind::Tiered => (three(3 * out / 8), &names.deep[..]),
+    };
+    convs[0] = convs[0].stride(config.stem_stride);
+    let bare = config.pre_activation && !config.norm_before_pool;
+    let last = convs.len() - 1;
+    let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+    for (i, (conv, [conv_name, norm_name])) in convs.into_iter().zip(names).enumerate() {
+        let (conv_path, norm_path) = (path / conv_name, path / norm_name);
+        layers.push(if bare && i == last {
+            Box::new(Conv2d::new(&conv_path, conv)?)
+        } else {
+            Box::new(ConvNormAct::relu(config.conv_norm(&conv_path, &norm_path, conv)?))
+        });
+    }
+    Ok(Sequence(layers))
+}
+
+impl StemPool {
+    pub(super) fn layer(self) -> Option<Box<dyn Layer>> {
+        let pool = MaxPool2d { stride: 2, ..MaxPool2d::new(3) };
+        match self {
+            StemPool::None => None,
+            StemPool::Padded => Some(Box::new(MaxPool2d { padding: 1, ..pool })),
+            StemPool::Ceil => Some(Box::new(MaxPool2d { ceil_mode: true, ..pool })),
+            StemPool::Zeros => Some(Box::new(ZeroPadded(pool))),
+        }
+    }
+}
+
+/// Zeros around the image before the pooling.
+struct ZeroPadded(MaxPool2d);
+
+impl Layer for ZeroPadded {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.0.forward(&x.f_constant_pad_nd([1; 4])?, train)
+    }
+}
