@@ -26,7 +26,7 @@ pub enum Remedy {
     Classes(Option<usize>),
 }
 
-/// A setting that cannot be.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// The keys that lead to it from the root of a run's configuration, as far as they are known.
@@ -43,7 +43,7 @@ impl Invalid {
         Self { keys, unknown: false, message: format!("`{path}`: {message}") }
     }
 
-    /// The place that an error carries, if any, and the whole of what it says.
+    /// The place that an error carries, if any, with the whole message.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         let (keys, unknown) = match error.downcast_ref::<Self>() {
             Some(Self { keys, unknown, .. }) => (keys.clone(), *unknown),

@@ -3,7 +3,7 @@
 //! Arrows are read from the text: the paths in `use` lines and in code, followed through re-exports to the file that
 //! defines the name. Method calls are not seen, nor what stands under `#[cfg(test)]`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -50,40 +50,42 @@ fn joined(names: &BTreeSet<String>) -> String {
     names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// A shortest circle through each file that is on one and not on a circle told before.
+/// The shortest circles, no two of which share an arrow.
 fn circles(arrows: &Arrows) -> Vec<Vec<String>> {
-    let mut told = BTreeSet::new();
-    let mut circles = Vec::new();
-    for start in arrows.keys() {
-        if told.contains(start) {
-            continue;
+    let mut all: Vec<Vec<&str>> = arrows.keys().filter_map(|start| circle(start, arrows)).collect();
+    all.sort_by_key(Vec::len);
+    let (mut told, mut circles) = (BTreeSet::new(), Vec::new());
+    for circle in all {
+        let next = circle.iter().cycle().skip(1);
+        let own: Vec<_> = circle.iter().copied().zip(next.copied()).collect();
+        if own.iter().all(|arrow| !told.contains(arrow)) {
+            told.extend(own);
+            circles.push(circle.into_iter().map(str::to_owned).collect());
         }
-        // Breadth first from `start` until an arrow leads back to it.
-        let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut queue = std::collections::VecDeque::from([start.as_str()]);
-        let last = 'search: loop {
-            let Some(file) = queue.pop_front() else { break None };
-            for next in arrows.get(file).into_iter().flat_map(BTreeMap::keys) {
-                if next == start {
-                    break 'search Some(file);
-                }
-                if !came_from.contains_key(next.as_str()) {
-                    came_from.insert(next, file);
-                    queue.push_back(next);
-                }
-            }
-        };
-        let Some(mut file) = last else { continue };
-        let mut circle = vec![file.to_owned()];
-        while file != start {
-            file = came_from[file];
-            circle.push(file.to_owned());
-        }
-        circle.reverse();
-        told.extend(circle.iter().cloned());
-        circles.push(circle);
     }
     circles
+}
+
+/// The shortest circle through a file, if it is on one.
+fn circle<'a>(start: &'a str, arrows: &'a Arrows) -> Option<Vec<&'a str>> {
+    // Breadth first from `start` until an arrow leads back to it.
+    let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut queue = VecDeque::from([start]);
+    while let Some(file) = queue.pop_front() {
+        for next in arrows.get(file).into_iter().flat_map(BTreeMap::keys) {
+            if next == start {
+                let back = std::iter::successors(Some(file), |file| came_from.get(file).copied());
+                let mut circle: Vec<&str> = back.collect();
+                circle.reverse();
+                return Some(circle);
+            }
+            if !came_from.contains_key(next.as_str()) {
+                came_from.insert(next, file);
+                queue.push_back(next);
+            }
+        }
+    }
+    None
 }
 
 /// A module by its path from `lib.rs` or `main.rs`, which are the first segment `crate` and `main`.
@@ -132,7 +134,7 @@ impl House {
         for name in &source.modules {
             let files = [format!("{folder}{name}.rs"), format!("{folder}{name}/mod.rs")];
             let file = files.iter().find(|file| src().join(file).exists());
-            self.add([&module[..], &[name.clone()]].concat(), file.unwrap());
+            self.add([&module[..], std::slice::from_ref(name)].concat(), file.unwrap());
         }
         self.0.insert(module, source);
     }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use indicatif::MultiProgress;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use tchvision::Invalid;
 use tchvision::train::{self, Event, RunConfig};
 use tchvision::yaml::{Document, Override};
 
@@ -59,7 +60,9 @@ pub fn run(args: Args) -> Result<()> {
         }
     });
     bar.finish();
-    let result = result?;
+    // Some settings can only be checked against the data.
+    let result =
+        result.map_err(|error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error })?;
     if args.json {
         return print_json(&result);
     }

@@ -47,7 +47,7 @@ impl Costs {
         Ok(counted?)
     }
 
-    /// As [`Self::of`], with an error that names the setting of the model that is to blame.
+    /// As [`Self::of`], with an error at the field of the model that causes it.
     pub fn check(&self, config: &RunConfig) -> Result<Complexity> {
         let (input, classes) = self.shape(config)?;
         self.of(config).map_err(|error| config.blame(&error, input, classes))

@@ -29,8 +29,8 @@ impl Experiment {
     /// experiment with a search it is the first step.
     ///
     /// # Errors
-    /// [`ConfigError`](crate::yaml::ConfigError), at its place in the file: a setting that cannot be, a model that does not fit the data, a cost that
-    /// cannot be matched (with the nearest that can).
+    /// A [`ConfigError`](crate::yaml::ConfigError) for an invalid setting, a model that does not fit the data, or a cost
+    /// that cannot be matched (with the nearest that can).
     pub fn plan(&self) -> Result<Plan> {
         self.plan_after(|_| Ok(None))
     }

@@ -17,7 +17,7 @@ impl Experiment {
     /// Reads a file, or the `experiment.yaml` of a run directory.
     ///
     /// # Errors
-    /// [`ConfigError`](crate::yaml::ConfigError): what is wrong in the file, with line, column and the nearest valid key.
+    /// A [`ConfigError`](crate::yaml::ConfigError): what is wrong in the file, with line, column and the nearest valid key.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let overrides = overrides.iter().map(|text| override_of(text)).collect::<Result<_>>()?;
         let file = if path.is_dir() { path.join("experiment.yaml") } else { path.to_owned() };

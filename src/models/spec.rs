@@ -40,7 +40,7 @@ impl ModelSpec {
         check(self).map_err(|error| self.blame(&error, |spec| check(spec).is_ok()))
     }
 
-    /// An error of this model as one of the field without which it `works`, the last where there are several.
+    /// An error of this model, at the field whose registered value makes it work; at the last where there are several.
     pub(crate) fn blame(&self, error: &Error, works: impl Fn(&Self) -> bool) -> Error {
         let invalid = Invalid::of(error);
         if !invalid.keys.is_empty() {

@@ -81,7 +81,7 @@ impl RunConfig {
         Ok(complexity)
     }
 
-    /// An error of [`Self::complexity`] as one of the setting of the model that is to blame.
+    /// An error of [`Self::complexity`], at the field of the model that causes it.
     pub(crate) fn blame(&self, error: &Error, input: [i64; 3], classes: i64) -> Error {
         self.model.blame(error, |model| {
             Self { model: model.clone(), ..self.clone() }.complexity(input, classes).is_ok()

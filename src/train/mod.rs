@@ -14,7 +14,6 @@ mod run_dir;
 mod schedule;
 mod trainer;
 
-pub use crate::weights::checkpoint_weights;
 pub use config::{InitConfig, Precision, RunConfig, TrainConfig};
 pub use event::Event;
 pub(crate) use lock::lock;

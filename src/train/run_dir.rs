@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The directory of one run, which may be there or not.
+/// The directory of one run, whether or not it exists yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir(PathBuf);
 
@@ -75,7 +75,7 @@ impl RunDir {
         self.0.join("run.lock")
     }
 
-    /// Makes the directory, unless it is there.
+    /// Creates the directory, unless it exists.
     pub(crate) fn create(&self) -> Result<()> {
         fs::create_dir_all(&self.0).with_context(|| format!("{}: cannot be created", self.0.display()))
     }
@@ -105,7 +105,7 @@ impl RunDir {
         Ok(if self.epochs()?.is_empty() { RunState::Waiting } else { RunState::Interrupted })
     }
 
-    /// The configuration of the run, if one was ever given.
+    /// The configuration of the run, if there is one.
     ///
     /// # Errors
     /// A file that cannot be read, or is not a configuration.
@@ -122,7 +122,7 @@ impl RunDir {
         if self.config()?.is_none_or(|there| there == *config) {
             return Ok(());
         }
-        let text = format!("{}: this run has another configuration", self.config_file().display());
+        let text = format!("{}: this run ran with another configuration", self.config_file().display());
         Err(Error::new(Remedy::RunDirectory).context(Usage(text)))
     }
 

@@ -43,7 +43,7 @@ impl Override {
         Ok(Self { text: text.to_owned(), path, value })
     }
 
-    /// The assignment is wrong.
+    /// An error of this assignment.
     fn error(&self, keys: &[impl AsRef<str>], message: impl Display) -> Error {
         error(Place::Override(self.text.clone()), keys, message)
     }

@@ -1,9 +1,9 @@
-//! serde_yaml's errors as data. It keeps the path of keys and the names that would be valid in its texts alone: they are
-//! read here and nowhere else.
+//! serde_yaml's errors as data. It tells the path of keys and the valid names only in the text of an error, which is read
+//! here and nowhere else.
 
 use crate::{Invalid, nearest};
 
-/// What serde_yaml says without the position, by the keys as far as it names them; an unknown name with the nearest.
+/// An error without its position, with the keys that it names; an unknown name comes with the nearest valid one.
 pub(super) fn invalid(error: &serde_yaml::Error) -> Invalid {
     let mut text = error.to_string();
     if let Some(at) = error.location() {

@@ -51,7 +51,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, name: &str) -> Result<T> {
 /// An [`Invalid`] for a value that does not spell a `T`, with the nearest valid name.
 pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T> {
     T::deserialize(value).map_err(|error| {
-        // Only of a text does serde_yaml say which keys lead to the error.
+        // serde_yaml names the keys that lead to an error only when it reads a text.
         let of_text = serde_yaml::to_string(value).and_then(|text| serde_yaml::from_str::<T>(&text));
         let Invalid { message, .. } = invalid(&error);
         Invalid { message, ..invalid(&of_text.err().unwrap_or(error)) }.into()

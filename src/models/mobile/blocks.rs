@@ -200,7 +200,7 @@ impl Builder<'_> {
 
     /// `channels`, which are the input's unless the row says otherwise, times the expansion factor.
     fn expanded(&self, channels: i64) -> i64 {
-        match self.config.expansion {
+        match self.config.expansion_base {
             Expansion::Input => {
                 make_divisible(channels as f64 * self.row.expansion, self.config.divisor, 0.9)
             }

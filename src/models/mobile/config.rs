@@ -124,7 +124,7 @@ pub struct Config {
     /// The share that channels keep at least when they are rounded to a multiple; 0 is the nearest multiple.
     pub round_limit: f64,
     /// What a block's expansion factor multiplies.
-    pub expansion: Expansion,
+    pub expansion_base: Expansion,
     /// After every convolution that has one, but where the table says `relu`.
     pub activation: Activation,
     /// What squeeze-excitation keeps its share of.
@@ -177,7 +177,7 @@ impl Config {
             gamma: 1.15,
             divisor: 8,
             round_limit: 0.9,
-            expansion: Expansion::Input,
+            expansion_base: Expansion::Input,
             activation: Activation::Relu6,
             squeeze: Squeeze::Input,
             experts: 1,

@@ -222,7 +222,7 @@ pub(super) fn torchvision() -> [(&'static str, Config); 3] {
         }
         Config {
             head_width: HeadWidth::Scaled,
-            expansion: Expansion::Table,
+            expansion_base: Expansion::Table,
             bn_eps: 1e-3,
             bn_momentum: 0.01,
             ..regular(config)

@@ -1,5 +1,6 @@
 //! The loaders of a run: augmented training batches, and the test images as they are.
 
+use crate::Invalid;
 use crate::data::{Loader, LoaderConfig, Pictures, Statistics};
 use crate::train::{RunConfig, TrainConfig};
 use anyhow::{Result, ensure};
@@ -41,7 +42,8 @@ impl Loaders {
         if data.mean_image {
             statistics.mean = train.mean_image()?;
         }
-        ensure!(train.batches() > 0, "`train.batch_size` {batch_size}: more than there are training images");
+        let message = format!("{batch_size} is more than there are training images");
+        ensure!(train.batches() > 0, Invalid::value("train.batch_size", message));
         Ok(Self { train, test, statistics, input, classes })
     }
 }
