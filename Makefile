@@ -52,6 +52,7 @@ gpubench: build $(READY) ## the same steps on the first GPU in bfloat16, for the
 lint: tools $(LINKED) ## formatting, and clippy with warnings as errors
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
+	cargo clippy --release --lib --no-default-features -- -D warnings
 
 goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, torchvision and timm
 	$(VENV)/bin/python tests/goldens/make.py

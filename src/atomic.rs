@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all.
 
 use anyhow::{Context, Result};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use tempfile::NamedTempFile;
@@ -36,10 +36,11 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> R
 ///
 /// # Errors
 /// `to` cannot be written; `from` is then still there.
+#[cfg(feature = "hub")]
 pub(crate) fn place(from: &Path, to: &Path) -> Result<()> {
     let place = || -> Result<()> {
         File::open(from)?.sync_all()?;
-        fs::rename(from, to)?;
+        std::fs::rename(from, to)?;
         Ok(File::open(folder(to))?.sync_all()?)
     };
     place().with_context(|| format!("{}: cannot be placed", to.display()))

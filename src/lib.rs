@@ -20,6 +20,9 @@
 //! # }
 //! ```
 
+#![warn(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 pub mod torch;
 
 pub mod nn;
@@ -45,6 +48,7 @@ pub mod classifier;
 pub mod machine;
 
 mod atomic;
+#[cfg(feature = "hub")]
 mod download;
 mod error;
 

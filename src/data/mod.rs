@@ -4,6 +4,7 @@ pub mod augment;
 mod cifar;
 mod config;
 mod corpora;
+#[cfg(feature = "hub")]
 mod fetch;
 mod files;
 mod idx;
@@ -18,6 +19,7 @@ mod test_set;
 pub use augment::{Augment, Mix};
 pub use config::DataConfig;
 pub use corpora::{Access, Corpus, corpora, corpus};
+#[cfg(feature = "hub")]
 pub use fetch::{Fetched, fetch};
 pub use files::{
     FileSplits, ImageFiles, ImageNet, imagenet, open as open_files, open_test as open_test_files,

@@ -18,8 +18,10 @@ pub struct Known {
     /// The files as published, kept in the folder `name` below the root.
     pub files: &'static [KnownFile],
     /// Where they are published, best first; the file's name is appended.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code))]
     pub(super) urls: &'static [&'static str],
     /// A Debian package that has them, and its folder.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code))]
     pub(super) debian: Option<(&'static str, &'static str)>,
     pub(super) format: Format,
 }

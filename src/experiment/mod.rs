@@ -18,11 +18,13 @@ mod spec;
 mod status;
 mod variant;
 
+#[cfg(feature = "report")]
 pub(crate) use collect::mean;
 pub use collect::{Answer, Row, collect};
 pub use formula::Formula;
 pub use halving::Halving;
 pub use plan::{Experiment, Plan, Trial};
+#[cfg(feature = "report")]
 pub(crate) use plan::{label, last, shown, text};
 pub use printed::{Figures, Printed};
 pub use run::{Failure, Outcome, RunOptions, TrialEvent, run};

@@ -1,26 +1,35 @@
 //! What people look at: numbers, tables, pictures, pages, TensorBoard.
 
 pub mod format;
+#[cfg(feature = "report")]
 mod html;
+#[cfg(feature = "report")]
 mod plot;
 pub mod statistics;
+#[cfg(feature = "report")]
 mod table;
 pub mod tensorboard;
 pub mod tiles;
+#[cfg(feature = "report")]
 mod words;
 
+#[cfg(feature = "report")]
 pub use table::{Table, answer_table, paper_table};
+#[cfg(feature = "report")]
 pub use words::{findings, verdict};
 
-use crate::atomic;
-use crate::experiment::Answer;
+#[cfg(feature = "report")]
+use crate::{atomic, experiment::Answer};
+#[cfg(feature = "report")]
 use anyhow::Result;
+#[cfg(feature = "report")]
 use std::path::Path;
 
 /// Writes `results.csv`, `report.md`, `report.html` and the pictures into the directory of an experiment.
 ///
 /// # Errors
 /// A directory that cannot be written.
+#[cfg(feature = "report")]
 pub fn write(answer: &Answer, dir: &Path) -> Result<()> {
     let pictures = plot::pictures(answer)?;
     for picture in &pictures {

@@ -24,11 +24,11 @@ fn is_worked_out(name: &str) -> bool {
 }
 
 /// The named tensors of a file on their way into a model: renamed, reshaped, adapted, not yet copied.
-pub struct StateDict<'a> {
+pub struct StateDict {
     /// Where they come from, for messages.
     pub path: PathBuf,
     pub format: Format,
-    pub tensors: Vec<(String, TensorView<'a>)>,
+    pub tensors: Vec<(String, TensorView)>,
 }
 
 impl StateFile {
@@ -36,7 +36,7 @@ impl StateFile {
     ///
     /// # Errors
     /// As [`StateFile::get`].
-    pub fn state_dict(&self) -> Result<StateDict<'_>> {
+    pub fn state_dict(&self) -> Result<StateDict> {
         let named = |name: &String| Ok((name.clone(), self.get(name)?));
         let tensors = self.names().iter().map(named).collect::<Result<_>>()?;
         Ok(StateDict { path: self.path().to_owned(), format: self.format(), tensors })

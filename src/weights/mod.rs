@@ -11,8 +11,10 @@ mod cursor;
 mod dtype;
 mod file;
 mod google;
+#[cfg(feature = "hub")]
 mod hub;
 mod load;
+mod mapped;
 mod naming;
 mod npy;
 mod pickle;
@@ -27,9 +29,12 @@ mod zip;
 pub use adapt::{Classes, adapt, input_conv, select_classes};
 pub use dtype::dtype_name;
 pub use file::{Archive, Format, Group, StateFile, TensorInfo, TensorView};
+#[cfg(feature = "hub")]
 pub use hub::{Fetched, Hub};
 pub use load::{Differences, StateDict, compare, load, take_over};
 pub use naming::{export, recognise};
-pub use pretrained::{Pretrained, Public, from_pretrained, pretrained};
+pub use pretrained::{Pretrained, pretrained};
+#[cfg(feature = "hub")]
+pub use pretrained::{Public, from_pretrained};
 pub use resample::{Resampling, patch_kernel, position_embedding, relative_position_table};
 pub use safetensors::save;

@@ -1,7 +1,9 @@
 //! A model with its weights from a file.
 
-use super::catalogue::{self, Entry};
-use super::{Archive, Classes, Hub, StateFile, adapt, load, recognise};
+use super::catalogue::Entry;
+#[cfg(feature = "hub")]
+use super::{Archive, Hub, catalogue};
+use super::{Classes, StateFile, adapt, load, recognise};
 use crate::models::{Model, ModelSpec};
 use crate::nn::Store;
 use anyhow::Result;
@@ -44,6 +46,7 @@ pub fn pretrained(
 }
 
 /// The model of public weights, with what its library says of them: preprocessing, classes, data, licence.
+#[cfg(feature = "hub")]
 pub struct Public {
     pub entry: &'static Entry,
     pub pretrained: Pretrained,
@@ -55,6 +58,7 @@ pub struct Public {
 /// # Errors
 /// An unknown name (with the nearest), weights of a model that the registry does not have, a file that cannot be fetched
 /// or is not this model's.
+#[cfg(feature = "hub")]
 pub fn from_pretrained(
     name: &str,
     device: Device,

@@ -5,6 +5,7 @@
 
 use super::dtype;
 use super::file::{Format, Group, MOST_DIMENSIONS, TensorInfo, WHOLE};
+use super::mapped::Mapped;
 use super::pickle::{self, Id, Node, Pickle};
 use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
@@ -15,9 +16,8 @@ use tch::Kind;
 /// The number that the first pickle of a legacy file holds.
 const LEGACY_MAGIC: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
 
-/// Whether a file begins with the pickle of the magic number, of whatever protocol.
-pub(super) fn is_legacy(file: &[u8]) -> bool {
-    let start = &file[..file.len().min(32)];
+/// Whether a file that starts so begins with the pickle of the magic number, of whatever protocol.
+pub(super) fn is_legacy(start: &[u8]) -> bool {
     start.first() == Some(&0x80) && start.windows(LEGACY_MAGIC.len()).any(|bytes| bytes == LEGACY_MAGIC)
 }
 
@@ -28,6 +28,8 @@ const DEEPEST_MODULE: usize = 64;
 /// How often a tensor may be wrapped: a parameter of a Python subclass of Tensor is twice.
 const DEEPEST_WRAPPER: usize = 4;
 const LONGEST_KEY: usize = 512;
+/// Hardly a legacy file has more bytes of pickles before its storages: of those that do, the whole file is read.
+const MOST_PICKLES: usize = 1 << 20;
 /// Far above what checkpoints have. Values may be shared, so that a small file can spell very many names; this bounds
 /// the memory and the time that it can ask for.
 const MOST_VALUES: usize = 200_000;
@@ -40,7 +42,7 @@ pub(super) fn prefix(members: &[Member]) -> Option<&str> {
 }
 
 /// The state_dicts of a zip of `torch.save` or `torch.jit.save`.
-pub(super) fn read_zip(file: &[u8], members: &[Member], prefix: &str) -> Result<(Format, Vec<Group>)> {
+pub(super) fn read_zip(file: &Mapped, members: &[Member], prefix: &str) -> Result<(Format, Vec<Group>)> {
     let mut places = HashMap::new();
     for member in members {
         let Some(name) = member.name.strip_prefix(prefix) else { continue };
@@ -48,14 +50,14 @@ pub(super) fn read_zip(file: &[u8], members: &[Member], prefix: &str) -> Result<
         ensure!(!member.deflated || name.starts_with("code/"), "`{}` is packed; zip it stored", member.name);
         places.insert(name, member.bytes.clone());
     }
-    let stored = |name: &str| places.get(name).and_then(|range| file.get(range.clone()));
+    let stored = |name: &str| places.get(name).map(|range| file.read(range.clone())).transpose();
     ensure!(
-        stored("byteorder") != Some(b"big"),
+        stored("byteorder")?.as_deref() != Some(b"big"),
         "written big-endian; save it again on a little-endian machine"
     );
     let read = |pickle: &str, folder: &str| -> Result<Option<Vec<Group>>> {
-        let Some(bytes) = stored(pickle) else { return Ok(None) };
-        let pickle = pickle::read(bytes).with_context(|| format!("`{prefix}{pickle}`"))?;
+        let Some(bytes) = stored(pickle)? else { return Ok(None) };
+        let pickle = pickle::read(&bytes).with_context(|| format!("`{prefix}{pickle}`"))?;
         let storages = |key: &str| places.get(format!("{folder}/{key}").as_str()).cloned();
         Ok(Some(Reader { pickle: &pickle, storages: &storages, found: 0 }.groups()?))
     };
@@ -70,16 +72,27 @@ pub(super) fn read_zip(file: &[u8], members: &[Member], prefix: &str) -> Result<
     Ok((Format::Torchscript, groups))
 }
 
-/// The state_dicts of a legacy file: five pickles in a row, then the storages in the order of the last.
-pub(super) fn read_legacy(file: &[u8]) -> Result<Vec<Group>> {
+/// The pickles at the start of a legacy file, and where they end.
+fn legacy_pickles(start: &[u8]) -> Result<([Pickle; 4], usize)> {
     let mut at = 0;
     let mut next = |what: &str| -> Result<Pickle> {
-        let pickle = pickle::read(file.get(at..).unwrap_or_default()).with_context(|| what.to_owned())?;
+        let pickle = pickle::read(start.get(at..).unwrap_or_default()).with_context(|| what.to_owned())?;
         at += pickle.length;
         Ok(pickle)
     };
     next("magic number")?;
-    let (version, system, data, keys) = (next("version")?, next("system")?, next("data")?, next("keys")?);
+    let pickles = [next("version")?, next("system")?, next("data")?, next("keys")?];
+    Ok((pickles, at))
+}
+
+/// The state_dicts of a legacy file: five pickles in a row, then the storages in the order of the last.
+pub(super) fn read_legacy(file: &Mapped) -> Result<Vec<Group>> {
+    let start = file.head(MOST_PICKLES)?;
+    let pickles = match legacy_pickles(&start) {
+        Err(_) if start.len() < file.len() => legacy_pickles(&file.head(file.len())?),
+        pickles => pickles,
+    };
+    let ([version, system, data, keys], mut at) = pickles?;
     ensure!(
         matches!(version.nodes[version.root], Node::Int(1001)),
         "a version of torch.save that is not known"
@@ -106,8 +119,8 @@ pub(super) fn read_legacy(file: &[u8]) -> Result<Vec<Group>> {
         let Node::Str(key) = &keys.nodes[*key] else { bail!("a storage whose key is not text") };
         let kind =
             kinds.get(key.as_str()).with_context(|| format!("storage `{key}` belongs to no tensor"))?;
-        let count = file.get(at..at + 8).with_context(|| format!("storage `{key}`: the file is cut"))?;
-        let count = usize::try_from(i64::from_le_bytes(count.try_into()?));
+        let count = file.read(at..at + 8).with_context(|| format!("storage `{key}`"))?;
+        let count = usize::try_from(i64::from_le_bytes(count.as_slice().try_into()?));
         let length = count.ok().and_then(|count| count.checked_mul(kind.elt_size_in_bytes()));
         let end = length.and_then(|length| (at + 8).checked_add(length)).filter(|&end| end <= file.len());
         let end = end.with_context(|| format!("storage `{key}`: the file is cut, or the length wrong"))?;

@@ -15,7 +15,6 @@ use super::Stream;
 use super::image::{self, RgbImage};
 use anyhow::{Context, Result, ensure};
 use archive::{Archive, Entry};
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
@@ -169,13 +168,11 @@ impl ImageFiles {
     ///
     /// # Errors
     /// A file that is missing, unreadable or too large for a picture.
-    pub fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+    pub fn read(&self, index: usize) -> Result<Vec<u8>> {
         match &self.places[index] {
-            Place::File { folder, name } => {
-                Ok(image::read_file(&self.folders[*folder as usize].join(&**name))?.into())
-            }
+            Place::File { folder, name } => image::read_file(&self.folders[*folder as usize].join(&**name)),
             Place::Entry { archive, size, start } => {
-                Ok(self.archives[*archive as usize].bytes(*start, u64::from(*size))?.into())
+                self.archives[*archive as usize].bytes(*start, u64::from(*size))
             }
         }
     }

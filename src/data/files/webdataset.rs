@@ -66,15 +66,15 @@ fn shard(files: &mut ImageFiles, archive: Archive) -> Result<()> {
 
 /// The label of a sample: its `.cls`, else `label` or `cls` of its `.json`.
 fn sample_label(archive: &Archive, sample: &[Entry]) -> Result<i64> {
-    let read = |ending: &str| -> Result<Option<&[u8]>> {
+    let read = |ending: &str| -> Result<Option<Vec<u8>>> {
         let Some(entry) = sample.iter().find(|entry| parts(&entry.path).1 == ending) else { return Ok(None) };
         ensure!(entry.size <= LONGEST_LABEL, "`{}`: {} bytes are too many", entry.path, entry.size);
         archive.bytes(entry.start, entry.size).map(Some)
     };
     let text = if let Some(bytes) = read("cls")? {
-        String::from_utf8_lossy(bytes).into_owned()
+        String::from_utf8_lossy(&bytes).into_owned()
     } else if let Some(bytes) = read("json")? {
-        let json: serde_json::Value = serde_json::from_slice(bytes).context("its .json is none")?;
+        let json: serde_json::Value = serde_json::from_slice(&bytes).context("its .json is none")?;
         let value = json.get("label").or_else(|| json.get("cls"));
         value.context("its .json has no `label` and no `cls`")?.to_string()
     } else {
