@@ -53,6 +53,15 @@ impl Planner<'_> {
         found.cloned().with_context(|| renamed(&model, path).unwrap_or(format!("the base has no `{path}`")))
     }
 
+    /// A knob of the model by its name of now: `model.depth` of a net whose blocks are `num_blocks` leads there.
+    pub(super) fn present(&self, value: &Value, path: &str) -> Result<String> {
+        let config: RunConfig = yaml::from_value(value)?;
+        let (shape, classes) = self.costs.shape(&config)?;
+        let model = config.architecture(shape, classes)?;
+        let now = path.strip_prefix("model.").and_then(|field| model.renamed(field));
+        Ok(now.map_or_else(|| path.to_owned(), |now| format!("model.{now}")))
+    }
+
     /// An error of one assignment: at its key when that is unknown, else at its value.
     fn misplaced(&self, place: &[String], error: &Error) -> Error {
         let (Invalid { unknown, message, .. }, document) = (Invalid::of(error), &self.experiment.document);

@@ -60,9 +60,13 @@ impl Planner<'_> {
                 continue;
             }
             let setting = self
-                .scaled_knob(value, path, |knob| dimension.times(knob, factor))
+                .present(value, path)
+                .and_then(|path| {
+                    let setting = self.scaled_knob(value, &path, |knob| dimension.times(knob, factor))?;
+                    Ok((path, setting))
+                })
                 .map_err(|e| self.blame(variant, &e.context(format!("`{path}` times {factor:.4}"))))?;
-            settings.insert(path.clone(), setting);
+            settings.insert(setting.0, setting.1);
         }
         Ok(settings)
     }

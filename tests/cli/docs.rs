@@ -85,7 +85,9 @@ fn run(line: &str, folder: &Path) -> Result<(), String> {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if start.elapsed() > PATIENCE && !interrupted {
+        // What the other commands need is waited for.
+        let is_over = start.elapsed() > PATIENCE && !line.contains("data fetch");
+        if is_over && !interrupted {
             interrupted = true;
             // SAFETY: a signal to a child that is still ours to wait for.
             unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };

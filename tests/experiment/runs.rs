@@ -319,7 +319,7 @@ fn what_cannot_run_is_refused_with_its_place() {
     refused(
         "report: {paper: {num_layers=10: {params: 1 M}}}\n",
         &[],
-        "wrong.yaml:7:28: no variant has these settings",
+        "wrong.yaml:7:33: no variant has these settings",
     );
     refused(
         "report: {paper: {x: {params: much}}}\n",

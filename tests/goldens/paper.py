@@ -389,7 +389,7 @@ NETS = [
     ("resnet34_a", BASIC, 64, 1, resnet(BasicBlock, "a")),
     ("resnet34_c", BASIC, 64, 1, resnet(BasicBlock, "c")),
     ("resnet50", BOTTLENECK, 64, 1, resnet(Bottleneck, stride_first=True)),
-    ("preact_resnet152", {"layers": [2, 1, 1, 1], "channels": [64, 128, 128, 256]}, 64, 1, preact_resnet()),
+    ("preact_resnet152", {"layers": [2, 1, 1, 1], "planes": [16, 32, 32, 64]}, 64, 1, preact_resnet()),
     ("plain_resnext50_32x4d", BOTTLENECK, 64, RELU, resnet(Bottleneck, "none", groups=32, width=4)),
     ("se_resnet50", {**BOTTLENECK, "se_reduction": 4}, 64, 1, se_resnet(reduction=4)),
     ("se_resnet50", {**BOTTLENECK, "se_squeeze": "max"}, 64, 1, se_resnet(squeeze=lambda x: x.amax((2, 3), True))),

@@ -134,9 +134,6 @@ fn old_names_are_refused_at_their_place_in_experiments() {
         refused(vit, "axes: {model.patch_size: [4, 8]}\nmatch: {macs: base, by: model.width}"),
         "6:25: `model.width` is now `model.embed_dim`"
     );
-    assert!(
-        refused(vit, "scale: {phi: [1], alpha: 1.2}").ends_with("`model.depth` is now `model.num_blocks`")
-    );
     let stem = refused(wrn, "axes: {model.stem: [16, 32]}");
     assert!(stem.starts_with("5:21: ") && stem.contains("is now `stem_width`"), "{stem}");
 }

@@ -14,6 +14,8 @@ pub(super) struct Place {
     pub stage: usize,
     pub in_channels: i64,
     pub stride: i64,
+    /// Whether it is the first of its stage.
+    pub first: bool,
     /// Whether norm and ReLU of a pre-activation net are behind its input.
     pub normed: bool,
     pub drop_path: f64,
@@ -203,7 +205,9 @@ impl Bypass {
     fn new(path: &Path, config: &Config, place: &Place) -> Result<Self> {
         let &Place { stage, in_channels, stride, .. } = place;
         let out = config.out_channels(stage);
-        let same_shape = stride == 1 && in_channels == out;
+        // timm's pre-activation bottlenecks project at the start of every stage, also where the shape stays.
+        let projects = place.first && config.keys == Keys::Resnetv2 && config.block == BlockKind::Bottleneck;
+        let same_shape = stride == 1 && in_channels == out && !projects;
         Ok(match config.shortcut {
             Shortcut::None => Bypass::Nothing,
             Shortcut::A | Shortcut::B if same_shape => Bypass::Identity,

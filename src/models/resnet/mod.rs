@@ -64,7 +64,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
             let stride = if i == 0 && stage > 0 { 2 } else { 1 };
             let normed = config.norm_before_pool && block_index == 0;
             let drop_path = config.drop_path * f64::from(block_index) / last_block;
-            let place = Place { stage, in_channels, stride, normed, drop_path };
+            let place = Place { stage, in_channels, stride, first: i == 0, normed, drop_path };
             layers.push(Box::new(Block::new(&(path / names.block(stage, i)), config, &place)?));
             in_channels = config.out_channels(stage);
             block_index += 1;
