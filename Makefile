@@ -62,6 +62,7 @@ gpubench: build $(READY) ## the same steps on the first GPU in bfloat16, for the
 lint: tools $(LIBRARY) ## formatting, and clippy with warnings as errors
 	rustfmt --check --edition 2024 build.rs $$(git ls-files 'src/*.rs' 'tests/*.rs') # cargo fmt does not see modules that a macro declares
 	cargo clippy --release --all-targets -- -D warnings
+	cargo clippy --release --lib --no-default-features -- -D warnings
 
 goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, torchvision and timm
 	$(VENV)/bin/python tests/goldens/make.py

@@ -18,14 +18,14 @@ fn main() {
     };
     let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
     let mut shim = cc::Build::new();
-    shim.cpp(true)
-        .std("c++20")
-        .flag_if_supported("-w")
-        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        // As libtorch is built: some of its classes have members more without it.
-        .define("NDEBUG", None)
-        .include(&include)
-        .include(include.join("torch/csrc/api/include"));
+    shim.cpp(true).std("c++20").warnings(true).extra_warnings(true);
+    shim.define("_GLIBCXX_USE_CXX11_ABI", abi.as_str());
+    // As libtorch is built: some of its classes have members more without it.
+    shim.define("NDEBUG", None);
+    // libtorch's headers are the system's: no warning is about them.
+    for headers in [include.clone(), include.join("torch/csrc/api/include")] {
+        shim.flag("-isystem").flag(headers);
+    }
     shim.clone().file("src/torch/shim.cpp").file("src/torch/trace.cpp").compile("tchvision_shim");
     // Loops of our own: fast in every profile, and on libtorch's threads where these are GNU OpenMP's.
     shim.opt_level(3).file("src/torch/batch_norm.cpp").file("src/torch/squeeze_excite.cpp");

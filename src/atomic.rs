@@ -1,7 +1,7 @@
 //! Atomic file writes: a file is complete or absent.
 
 use anyhow::{Context, Result};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use tempfile::NamedTempFile;
@@ -37,10 +37,11 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> R
 ///
 /// # Errors
 /// `to` cannot be written; `from` then still exists.
+#[cfg(feature = "hub")]
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     let rename = || -> Result<()> {
         File::open(from)?.sync_all()?;
-        fs::rename(from, to)?;
+        std::fs::rename(from, to)?;
         Ok(File::open(folder(to))?.sync_all()?)
     };
     rename().with_context(|| format!("{}: cannot be written", to.display()))

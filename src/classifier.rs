@@ -20,7 +20,7 @@ use crate::models::{Model, ModelSpec};
 use crate::nn::Store;
 use crate::torch::device;
 use crate::weights::catalogue::{self, Entry};
-use crate::weights::{Archive, Classes, Hub, checkpoint_weights, pretrained};
+use crate::weights::{self, Archive, Classes, checkpoint_weights};
 use crate::{Remedy, Usage, brief};
 use anyhow::{Error, Result, ensure};
 use serde::Serialize;
@@ -315,14 +315,14 @@ impl Builder {
             return Err(Error::new(Remedy::WeightsFile).context(Usage(format!("{}: {text}", self.name))));
         }
         let entry = catalogue::find(&self.name).map_err(usage)?;
-        let fetched = Hub::from_env()?.fetch(entry, progress)?;
-        Self { data: None, ..self }.read(&fetched.path, Some(entry))
+        let file = fetch(entry, progress)?;
+        Self { data: None, ..self }.read(&file, Some(entry))
     }
 
     fn read(&self, file: &Path, entry: Option<&'static Entry>) -> Result<Classifier> {
         let spec = self.spec(entry)?;
         let state = checkpoint_weights(Archive::open(file)?.choose(self.key.as_deref())?, self.averaged)?;
-        let pretrained = pretrained(&spec, &state, Classes::New, self.device)?;
+        let pretrained = weights::pretrained(&spec, &state, Classes::New, self.device)?;
         if !pretrained.fresh.is_empty() {
             let fresh = pretrained.fresh.join(", ");
             let text = format!("{}: no classifier ({fresh}) of the model's classes", file.display());
@@ -382,6 +382,18 @@ impl Builder {
         spec.resolve().map_err(usage)?;
         Ok(spec)
     }
+}
+
+/// The file of public weights, from the cache or the network.
+#[cfg(feature = "hub")]
+fn fetch(entry: &Entry, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+    Ok(weights::Hub::from_env()?.fetch(entry, progress)?.path)
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(entry: &Entry, _: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+    let text = format!("{}: built without the feature `hub`, which fetches public weights", entry.name());
+    Err(Error::new(Remedy::WeightsFile).context(text))
 }
 
 /// What the caller named wrongly.

@@ -23,6 +23,9 @@
 //! # }
 //! ```
 
+#![warn(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 // In the order in which they may use each other: each uses only those above it, first of all the files beside this one.
 // `tests/layout.rs` holds them to it.
 
@@ -34,6 +37,7 @@ pub mod machine;
 
 pub mod statistics;
 
+#[cfg(feature = "hub")]
 mod download;
 
 pub mod torch;

@@ -5,6 +5,7 @@ mod cifar;
 mod config;
 mod corpora;
 mod dataset;
+#[cfg(feature = "hub")]
 mod fetch;
 mod files;
 mod idx;
@@ -22,6 +23,7 @@ pub use augment::{Augment, Mix};
 pub use config::DataConfig;
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use dataset::{Dataset, Images, Splits};
+#[cfg(feature = "hub")]
 pub use fetch::{Fetched, fetch};
 pub use files::{
     FileSplits, ImageFiles, ImageNet, imagenet, open as open_files, open_test as open_test_files,

@@ -18,8 +18,10 @@ pub struct Known {
     /// The published files, stored in the folder `name` below the root.
     pub files: &'static [KnownFile],
     /// Base URLs in order of preference; the file's name is appended.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code))]
     pub(super) urls: &'static [&'static str],
     /// A Debian package with the files, and the folder that it installs them in.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code))]
     pub(super) debian: Option<(&'static str, &'static str)>,
     pub(super) format: Format,
 }

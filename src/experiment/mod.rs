@@ -35,6 +35,7 @@ pub use plan::Plan;
 pub use pool::{RunOptions, TrialEvent};
 pub use printed::{Figures, Printed};
 pub use run::{Failure, Outcome, run};
+#[cfg(feature = "report")]
 pub(crate) use setting::{label, last, shown, text};
 pub use source::Experiment;
 pub use space::{Between, Dimension, Draw, Named, Ordered, Sample, Scale, Search, Values, Within};

@@ -1,23 +1,32 @@
 //! What people look at: numbers, tables, pictures, pages.
 
 pub mod format;
+#[cfg(feature = "report")]
 mod html;
+#[cfg(feature = "report")]
 mod plot;
+#[cfg(feature = "report")]
 mod table;
+#[cfg(feature = "report")]
 mod words;
 
+#[cfg(feature = "report")]
 pub use table::{Table, answer_table, paper_table};
+#[cfg(feature = "report")]
 pub use words::{findings, verdict};
 
-use crate::atomic;
-use crate::experiment::Answer;
+#[cfg(feature = "report")]
+use crate::{atomic, experiment::Answer};
+#[cfg(feature = "report")]
 use anyhow::Result;
+#[cfg(feature = "report")]
 use std::path::Path;
 
 /// Writes `results.csv`, `report.md`, `report.html` and the pictures into the directory of an experiment.
 ///
 /// # Errors
 /// A directory that cannot be written.
+#[cfg(feature = "report")]
 pub fn write(answer: &Answer, dir: &Path) -> Result<()> {
     let pictures = plot::pictures(answer)?;
     for picture in &pictures {

@@ -4,10 +4,16 @@
 
 mod histogram;
 mod hparam;
+#[cfg(not(feature = "tensorboard"))]
+mod silent;
+#[cfg(feature = "tensorboard")]
 mod writer;
 
 pub use histogram::Histogram;
 pub use hparam::HParam;
+#[cfg(not(feature = "tensorboard"))]
+pub use silent::Writer;
+#[cfg(feature = "tensorboard")]
 pub use writer::Writer;
 
 /// What the names of event files begin with.

@@ -1,7 +1,7 @@
 //! Declarations of the shim's C functions.
 
 use anyhow::{Result, bail};
-use std::ffi::{CStr, c_char, c_double, c_int};
+use std::ffi::{CStr, c_char, c_double, c_int, c_void};
 use tch::{Kind, Tensor};
 use torch_sys::C_tensor;
 
@@ -16,7 +16,17 @@ unsafe extern "C" {
         n: usize,
         dtype: c_int,
     ) -> *mut c_char;
-    pub(super) fn tv_empty_pinned(out: *mut *mut C_tensor, sizes: *const i64, n: usize) -> *mut c_char;
+    pub(super) fn tv_zeros_pinned(out: *mut *mut C_tensor, sizes: *const i64, n: usize) -> *mut c_char;
+    pub(super) fn tv_from_owner(
+        out: *mut *mut C_tensor,
+        data: *mut c_void,
+        sizes: *const i64,
+        strides: *const i64,
+        n: usize,
+        dtype: c_int,
+        owner: *mut c_void,
+        release: extern "C" fn(*mut c_void),
+    ) -> *mut c_char;
     pub(super) fn tv_allow_tf32(allowed: c_int) -> *mut c_char;
     pub(super) fn tv_synchronize(index: c_int) -> *mut c_char;
     pub(super) fn tv_is_meta(tensor: *const C_tensor, out: *mut c_int) -> *mut c_char;
@@ -160,22 +170,27 @@ pub(super) fn or_null(tensor: Option<&Tensor>) -> *const C_tensor {
     tensor.map_or(std::ptr::null(), Tensor::as_ptr)
 }
 
-/// The number of a dtype in `c10::ScalarType`: tch's `Kind` has the same order up to bfloat16, and no other is passed.
+/// The number of a dtype in `c10::ScalarType`: tch's `Kind` has the same order, without the seven that are between
+/// bfloat16 and the ones of 8 bits.
 pub(super) fn scalar_type(kind: Kind) -> c_int {
-    kind as c_int
+    let place = kind as c_int;
+    if place > Kind::BFloat16 as c_int { place + 7 } else { place }
 }
 
 /// The version of the loaded libtorch, as `torch.__version__` without the build suffix.
 pub fn version() -> String {
+    // SAFETY: gives a text of its own.
     take(unsafe { tv_torch_version() })
 }
 
 /// How libtorch was built (`torch.__config__.show()`).
 pub fn show_config() -> String {
+    // SAFETY: as in `version`.
     take(unsafe { tv_show_config() })
 }
 
 /// The instruction set that libtorch's own kernels use here, such as `AVX512`.
 pub fn cpu_capability() -> String {
+    // SAFETY: as in `version`.
     take(unsafe { tv_cpu_capability() })
 }

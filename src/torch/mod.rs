@@ -23,5 +23,5 @@ pub use fused::{
 };
 pub use memory::{keep_allocations, peak_resident_bytes};
 pub use squeeze_excite::{Product, squeeze_excite};
-pub use tensor::{channels_last, empty_meta, is_meta, scaled, upload, written};
+pub use tensor::{channels_last, empty_meta, from_owner, is_meta, scaled, upload, written};
 pub use trace::{Operand, Operator, trace_operators};

@@ -11,6 +11,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/api/include/torch/version.h>
 
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -69,11 +70,22 @@ char *tv_empty_meta(at::Tensor **out, const int64_t *sizes, size_t n, int dtype)
   });
 }
 
-// New bytes in pinned host memory, which a GPU can copy without the CPU.
-char *tv_empty_pinned(at::Tensor **out, const int64_t *sizes, size_t n) {
+// New zero bytes in pinned host memory, which a GPU can copy without the CPU.
+char *tv_zeros_pinned(at::Tensor **out, const int64_t *sizes, size_t n) {
   return guarded([&] {
     auto options = at::TensorOptions().dtype(at::kByte).pinned_memory(true);
-    *out = new at::Tensor(at::empty(at::IntArrayRef(sizes, n), options));
+    *out = new at::Tensor(at::zeros(at::IntArrayRef(sizes, n), options));
+  });
+}
+
+// A tensor over memory of an owner, which is released with the last tensor over it, or when there comes to be none.
+char *tv_from_owner(at::Tensor **out, void *data, const int64_t *sizes, const int64_t *strides, size_t n, int dtype,
+                    void *owner, void (*release)(void *)) {
+  return guarded([&] {
+    std::shared_ptr<void> kept(owner, release);
+    auto options = at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype));
+    *out = new at::Tensor(at::from_blob(data, at::IntArrayRef(sizes, n), at::IntArrayRef(strides, n),
+                                        [kept](void *) {}, options));
   });
 }
 

@@ -1,19 +1,26 @@
 //! Any file of tensors behind one door: told by its first bytes, mapped into memory, checked, and nothing executed.
 
 use super::info::{Bytes, Format, Group, TensorInfo, WHOLE};
+use super::mapped::{Mapped, Pages, own};
 use super::zip::{self, Member};
 use super::{npy, safetensors, torch};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use memmap2::Mmap;
 use std::collections::HashMap;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
-/// A file of tensors, mapped into memory, with all the state_dicts that it holds.
+/// How many bytes tell what a file is.
+const START: usize = 64;
+
+/// A file of tensors, with all the state_dicts that it holds.
+///
+/// Tensors read the file where it lies, until they are copied: nobody should write into it or cut it meanwhile. Values
+/// may then be any, and where a part is missing the system ends the process. A new file in the place of the old one does
+/// no harm.
 pub struct Archive {
     path: PathBuf,
-    map: Mmap,
+    file: Mapped,
     format: Format,
     metadata: HashMap<String, String>,
     groups: Vec<Group>,
@@ -26,32 +33,29 @@ impl Archive {
     /// A file that is missing, cut, of no known format, or names what no state_dict needs.
     pub fn open(path: &Path) -> Result<Self> {
         let at = || path.display().to_string();
-        let about = std::fs::metadata(path).with_context(|| format!("{}: cannot be opened", at()))?;
-        ensure!(about.is_file(), "{}: no file, but a folder or a device", at());
-        let file = std::fs::File::open(path).with_context(|| format!("{}: cannot be opened", at()))?;
-        // SAFETY: files of ours are replaced, never written in place, so the mapped bytes do not change.
-        let map = unsafe { Mmap::map(&file) }.with_context(at)?;
+        let file = Mapped::open(path).with_context(at)?;
+        let start = file.head(START).with_context(at)?;
         let mut metadata = HashMap::new();
         let whole = |tensors| vec![Group { key: WHOLE.to_owned(), tensors }];
-        let (format, groups) = if map.starts_with(zip::MAGIC) {
-            read_zip(&map).with_context(at)?
-        } else if torch::is_legacy(&map) {
-            (Format::TorchLegacy, torch::read_legacy(&map).with_context(at)?)
-        } else if map.starts_with(npy::MAGIC) {
+        let (format, groups) = if start.starts_with(zip::MAGIC) {
+            read_zip(&file).with_context(at)?
+        } else if torch::is_legacy(&start) {
+            (Format::TorchLegacy, torch::read_legacy(&file).with_context(at)?)
+        } else if start.starts_with(npy::MAGIC) {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            let tensor = npy::array(&map, &name, 0..map.len()).with_context(at)?;
+            let tensor = npy::array(&file, &name, 0..file.len()).with_context(at)?;
             (Format::Npy, whole(vec![tensor]))
-        } else if map.get(8) == Some(&b'{') {
-            let (tensors, texts) = safetensors::read(&map).with_context(at)?;
+        } else if start.get(8) == Some(&b'{') {
+            let (tensors, texts) = safetensors::read(&file).with_context(at)?;
             metadata = texts;
             (Format::Safetensors, whole(tensors))
         } else {
-            bail!("{}: {}", at(), unknown(&map));
+            bail!("{}: {}", at(), unknown(&start));
         };
         for group in &groups {
-            group.check(map.len()).with_context(|| format!("{}: state_dict `{}`", at(), group.key))?;
+            group.check(file.len()).with_context(|| format!("{}: state_dict `{}`", at(), group.key))?;
         }
-        Ok(Self { path: path.to_owned(), map, format, metadata, groups })
+        Ok(Self { path: path.to_owned(), file, format, metadata, groups })
     }
 
     pub fn format(&self) -> Format {
@@ -60,7 +64,7 @@ impl Archive {
 
     /// The size of the file.
     pub fn bytes(&self) -> usize {
-        self.map.len()
+        self.file.len()
     }
 
     /// Every state_dict of the file.
@@ -96,14 +100,14 @@ impl Archive {
 }
 
 /// Zips are told apart by their members.
-fn read_zip(map: &[u8]) -> Result<(Format, Vec<Group>)> {
-    let members = zip::members(map)?;
+fn read_zip(file: &Mapped) -> Result<(Format, Vec<Group>)> {
+    let members = zip::members(file)?;
     if let Some(prefix) = torch::prefix(&members) {
-        return torch::read_zip(map, &members, prefix);
+        return torch::read_zip(file, &members, prefix);
     }
     let npy = |member: &Member| member.name.ends_with(".npy");
     ensure!(members.iter().any(npy), "a zip, but neither of torch.save nor of numpy.savez");
-    let tensors = npy::arrays(map, &members)?;
+    let tensors = npy::arrays(file, &members)?;
     Ok((Format::Npz, vec![Group { key: WHOLE.to_owned(), tensors }]))
 }
 
@@ -122,7 +126,7 @@ fn unknown(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// One state_dict of a file, mapped into memory.
+/// One state_dict of a file, whose tensors lie there as [`Archive`] says.
 pub struct StateFile {
     archive: Archive,
     group: usize,
@@ -174,55 +178,39 @@ impl StateFile {
     /// forbids, are copied.
     ///
     /// # Errors
-    /// A name that the file does not have, or packed bytes that are damaged.
-    pub fn get(&self, name: &str) -> Result<TensorView<'_>> {
+    /// A name that the file does not have, packed bytes that are damaged, or a file that was cut since it was opened.
+    pub fn get(&self, name: &str) -> Result<TensorView> {
         let at = || format!("{}: tensor `{name}`", self.archive.path.display());
         let &i = self.index.get(name).with_context(|| format!("{}: not in the file", at()))?;
         let info = &self.tensors()[i];
-        let tensor = self.view(info).with_context(at)?;
-        let (Bytes::Stored(range) | Bytes::Deflated { packed: range, .. }) = &info.bytes;
-        Ok(TensorView { tensor, pages: Some((&self.archive.map, range.clone())) })
-    }
-
-    fn view(&self, info: &TensorInfo) -> Result<Tensor> {
         let TensorInfo { kind, shape, strides, bytes, .. } = info;
-        let read = |range: &Range<usize>| self.archive.map.get(range.clone()).context("outside the file");
-        let bytes = match bytes {
-            Bytes::Stored(range) => read(range)?,
+        let file = &self.archive.file;
+        let tensor = match bytes {
+            Bytes::Stored(range) => file.tensor(range.clone(), shape, strides, *kind),
             Bytes::Deflated { packed, skip, length } => {
-                return own(&npy::inflate(read(packed)?, *skip, *length)?, info);
+                let bytes = npy::inflate(file.stream(packed.clone()), *skip, *length);
+                bytes.and_then(|bytes| own(&bytes, shape, strides, *kind))
             }
         };
-        // No dtype needs more than the alignment of its parts, but the size of the element is simpler and does.
-        if !(bytes.as_ptr() as usize).is_multiple_of(kind.elt_size_in_bytes()) {
-            return own(bytes, info);
-        }
-        // SAFETY: shape and strides stay within the bytes (checked when the file was opened), which are there for as
-        // long as `self`, which the view borrows.
-        Ok(unsafe { Tensor::f_from_blob(bytes.as_ptr(), shape, strides, *kind, Device::Cpu)? })
+        let (Bytes::Stored(range) | Bytes::Deflated { packed: range, .. }) = bytes;
+        Ok(TensorView { tensor: tensor.with_context(at)?, pages: Some(file.pages(range.clone())) })
     }
 }
 
-/// A tensor with a copy of the bytes.
-fn own(bytes: &[u8], info: &TensorInfo) -> Result<Tensor> {
-    let items = (bytes.len() / info.kind.elt_size_in_bytes()) as i64;
-    let storage = Tensor::f_from_data_size(bytes, &[items], info.kind)?;
-    Ok(storage.f_as_strided(&info.shape, &info.strides, 0)?)
-}
-
-/// A read-only tensor over the bytes of a [`StateFile`], or one in memory. Copy it to keep it.
-pub struct TensorView<'a> {
+/// A tensor over the bytes of a [`StateFile`], or one in memory. Copy it to change it: what is written into it may be
+/// lost.
+pub struct TensorView {
     tensor: Tensor,
-    pages: Option<(&'a Mmap, Range<usize>)>,
+    pages: Option<Pages>,
 }
 
-impl From<Tensor> for TensorView<'_> {
+impl From<Tensor> for TensorView {
     fn from(tensor: Tensor) -> Self {
         Self { tensor, pages: None }
     }
 }
 
-impl TensorView<'_> {
+impl TensorView {
     /// What `change` makes of the tensor, which may still read the file.
     ///
     /// # Errors
@@ -231,19 +219,13 @@ impl TensorView<'_> {
         Ok(Self { tensor: change(&self.tensor)?, pages: self.pages })
     }
 
-    /// Gives the file's pages behind the tensor back to the system, which reads them again if they are needed again:
-    /// a model on its way from a file is in memory once, not twice.
+    /// Gives the file's pages behind the tensor back to the system, after their last use.
     pub(super) fn release(&self) {
-        #[cfg(unix)]
-        if let Some((map, range)) = &self.pages {
-            let advice = memmap2::UncheckedAdvice::DontNeed;
-            // SAFETY: the map is read-only, so the pages have nothing that the file does not. A refusal changes nothing.
-            let _ = unsafe { map.unchecked_advise_range(advice, range.start, range.len()) };
-        }
+        self.pages.iter().for_each(Pages::release);
     }
 }
 
-impl Deref for TensorView<'_> {
+impl Deref for TensorView {
     type Target = Tensor;
 
     fn deref(&self) -> &Tensor {

@@ -24,11 +24,11 @@ fn is_computed(name: &str) -> bool {
 }
 
 /// The named tensors of a file, which are renamed, reshaped and adapted before they are copied into a model.
-pub struct StateDict<'a> {
+pub struct StateDict {
     /// The file they come from, for messages.
     pub path: PathBuf,
     pub format: Format,
-    pub tensors: Vec<(String, TensorView<'a>)>,
+    pub tensors: Vec<(String, TensorView)>,
 }
 
 impl StateFile {
@@ -36,7 +36,7 @@ impl StateFile {
     ///
     /// # Errors
     /// Same as [`StateFile::get`].
-    pub fn state_dict(&self) -> Result<StateDict<'_>> {
+    pub fn state_dict(&self) -> Result<StateDict> {
         let named = |name: &String| Ok((name.clone(), self.get(name)?));
         let tensors = self.names().iter().map(named).collect::<Result<_>>()?;
         Ok(StateDict { path: self.path().to_owned(), format: self.format(), tensors })

@@ -12,9 +12,11 @@ mod cursor;
 mod dtype;
 mod file;
 mod google;
+#[cfg(feature = "hub")]
 mod hub;
 mod info;
 mod load;
+mod mapped;
 mod naming;
 mod npy;
 mod pickle;
@@ -31,10 +33,13 @@ pub use adapt::{Classes, adapt, input_conv, select_classes};
 pub use checkpoint::checkpoint_weights;
 pub use dtype::dtype_name;
 pub use file::{Archive, StateFile, TensorView};
+#[cfg(feature = "hub")]
 pub use hub::{Fetched, Hub};
 pub use info::{Format, Group, TensorInfo};
 pub use load::{Differences, StateDict, compare, load, take_over};
 pub use naming::{export, recognise};
-pub use pretrained::{Pretrained, Public, from_pretrained, pretrained};
+pub use pretrained::{Pretrained, pretrained};
+#[cfg(feature = "hub")]
+pub use pretrained::{Public, from_pretrained};
 pub use resample::{Resampling, patch_kernel, position_embedding, relative_position_table};
 pub use safetensors::save;

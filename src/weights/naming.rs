@@ -39,7 +39,7 @@ impl Step {
     }
 
     /// Translates all tensors.
-    fn apply<'a>(self, tensors: Vec<(String, TensorView<'a>)>) -> Result<Vec<(String, TensorView<'a>)>> {
+    fn apply(self, tensors: Vec<(String, TensorView)>) -> Result<Vec<(String, TensorView)>> {
         let mut translated = Vec::with_capacity(tensors.len());
         let mut joined: BTreeMap<String, BTreeMap<usize, Tensor>> = BTreeMap::new();
         for (name, tensor) in tensors {
@@ -183,11 +183,11 @@ fn unwrap(state: &mut StateDict, model: &[(String, Tensor)]) {
 ///
 /// # Errors
 /// A tensor that the rules cannot reshape.
-pub fn recognise<'a>(
+pub fn recognise(
     model: &str,
-    mut state: StateDict<'a>,
+    mut state: StateDict,
     wanted: &[(String, Tensor)],
-) -> Result<(String, StateDict<'a>)> {
+) -> Result<(String, StateDict)> {
     unwrap(&mut state, wanted);
     let known: HashSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
     let mismatches = |path: &Vec<Step>| {

@@ -2,6 +2,7 @@
 
 use super::dtype;
 use super::info::{Bytes, TensorInfo};
+use super::mapped::Mapped;
 use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::DeflateDecoder;
@@ -14,15 +15,14 @@ pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 const MAX_HEADER_LENGTH: usize = 1 << 16;
 
 /// The array that fills `range` of the file.
-pub(super) fn array(file: &[u8], name: &str, range: Range<usize>) -> Result<TensorInfo> {
-    let bytes = file.get(range.clone()).context("the array lies outside the file")?;
-    let (header, used) = Header::read(bytes)?;
-    let data = Bytes::Stored(range.start + used..range.end);
-    header.tensor(name, data, bytes.len() - used)
+pub(super) fn array(file: &Mapped, name: &str, range: Range<usize>) -> Result<TensorInfo> {
+    let (header, used) = Header::read(file.stream(range.clone()))?;
+    let data = range.start + used..range.end;
+    header.tensor(name, Bytes::Stored(data.clone()), data.len())
 }
 
 /// The arrays of a `.npz` by their names.
-pub(super) fn arrays(file: &[u8], members: &[Member]) -> Result<Vec<TensorInfo>> {
+pub(super) fn arrays(file: &Mapped, members: &[Member]) -> Result<Vec<TensorInfo>> {
     let mut tensors = Vec::new();
     for member in members {
         let Some(name) = member.name.strip_suffix(".npy") else { continue };
@@ -36,15 +36,14 @@ pub(super) fn arrays(file: &[u8], members: &[Member]) -> Result<Vec<TensorInfo>>
     Ok(tensors)
 }
 
-fn deflated(file: &[u8], name: &str, member: &Member) -> Result<TensorInfo> {
-    let packed = file.get(member.bytes.clone()).context("the array lies outside the file")?;
-    let (header, used) = Header::read(DeflateDecoder::new(packed))?;
+fn deflated(file: &Mapped, name: &str, member: &Member) -> Result<TensorInfo> {
+    let (header, used) = Header::read(DeflateDecoder::new(file.stream(member.bytes.clone())))?;
     let length = member.length.checked_sub(used).context("the array is truncated")?;
     header.tensor(name, Bytes::Deflated { packed: member.bytes.clone(), skip: used, length }, length)
 }
 
 /// Decompresses the data after the header of a deflated array.
-pub(super) fn inflate(packed: &[u8], skip: usize, length: usize) -> Result<Vec<u8>> {
+pub(super) fn inflate(packed: impl Read, skip: usize, length: usize) -> Result<Vec<u8>> {
     let mut unpacked = DeflateDecoder::new(packed);
     let skipped = std::io::copy(&mut unpacked.by_ref().take(skip as u64), &mut std::io::sink())?;
     ensure!(skipped == skip as u64, "the compressed bytes end early");

@@ -1,7 +1,9 @@
 //! Models with weights from a file.
 
-use super::catalogue::{self, Entry};
-use super::{Archive, Classes, Hub, StateFile, adapt, load, recognise};
+use super::catalogue::Entry;
+#[cfg(feature = "hub")]
+use super::{Archive, Hub, catalogue};
+use super::{Classes, StateFile, adapt, load, recognise};
 use crate::models::{Model, ModelSpec};
 use crate::nn::Store;
 use anyhow::Result;
@@ -41,6 +43,7 @@ pub fn pretrained(
 }
 
 /// A model with public weights and their catalogue entry: preprocessing, classes, data, licence.
+#[cfg(feature = "hub")]
 pub struct Public {
     pub entry: &'static Entry,
     pub pretrained: Pretrained,
@@ -53,6 +56,7 @@ pub struct Public {
 /// # Errors
 /// An unknown name (the message has the nearest one), weights of a model that is not registered, a file that
 /// cannot be fetched or does not match the model.
+#[cfg(feature = "hub")]
 pub fn from_pretrained(
     name: &str,
     device: Device,

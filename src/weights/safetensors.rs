@@ -2,13 +2,17 @@
 
 use super::dtype;
 use super::info::{Bytes, TensorInfo};
+use super::mapped::Mapped;
 use crate::atomic;
-use anyhow::{Context, Result, anyhow, bail};
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use anyhow::{Context, Result, bail, ensure};
+use safetensors::tensor::{Dtype, Metadata, View};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use tch::{Device, Tensor};
+
+/// The format's own limit.
+const MAX_HEADER_LENGTH: usize = 100_000_000;
 
 /// A tensor to write; its bytes are copied from its device, contiguous, when they are written.
 struct Source {
@@ -63,11 +67,8 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String,
 ///
 /// # Errors
 /// A file that is not valid safetensors, or a dtype that libtorch does not have.
-pub(super) fn read(file: &[u8]) -> Result<(Vec<TensorInfo>, HashMap<String, String>)> {
-    let (header_size, header) = SafeTensors::read_metadata(file)
-        .map_err(|e| anyhow!("not a valid safetensors file ({e}); write or fetch it again"))?;
-    // The file begins with the size of the header, in 8 bytes.
-    let start = 8 + header_size;
+pub(super) fn read(file: &Mapped) -> Result<(Vec<TensorInfo>, HashMap<String, String>)> {
+    let (start, header) = header(file).context("not a valid safetensors file; write or fetch it again")?;
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
         let info = header.info(&name).with_context(|| format!("tensor `{name}`"))?;
@@ -81,4 +82,17 @@ pub(super) fn read(file: &[u8]) -> Result<(Vec<TensorInfo>, HashMap<String, Stri
         tensors.push(tensor.with_context(|| format!("tensor `{name}`"))?);
     }
     Ok((tensors, header.metadata().clone().unwrap_or_default()))
+}
+
+/// The offset of the tensors' bytes, and the header.
+fn header(file: &Mapped) -> Result<(usize, Metadata)> {
+    let size = file.read(0..8)?;
+    let size = usize::try_from(u64::from_le_bytes(size.as_slice().try_into()?))?;
+    ensure!(size <= MAX_HEADER_LENGTH, "a header of {size} bytes");
+    let start = 8 + size;
+    // Deserialization checks that the tensors follow each other without gaps.
+    let header: Metadata = serde_json::from_slice(&file.read(8..start)?)?;
+    let has = file.len() - start;
+    ensure!(header.data_len() == has, "{has} bytes of tensors instead of {}", header.data_len());
+    Ok((start, header))
 }

@@ -6,6 +6,7 @@
 
 use super::dtype;
 use super::info::{Format, Group, MAX_DIMENSIONS, TensorInfo, WHOLE};
+use super::mapped::Mapped;
 use super::pickle::{self, Id, Node, Pickle};
 use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
@@ -16,9 +17,8 @@ use tch::Kind;
 /// The magic number in the first pickle of a legacy file.
 const LEGACY_MAGIC: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
 
-/// Whether a file begins with a pickle of the magic number, in any protocol.
-pub(super) fn is_legacy(file: &[u8]) -> bool {
-    let start = &file[..file.len().min(32)];
+/// Whether a file with these first bytes begins with a pickle of the magic number, in any protocol.
+pub(super) fn is_legacy(start: &[u8]) -> bool {
     start.first() == Some(&0x80) && start.windows(LEGACY_MAGIC.len()).any(|bytes| bytes == LEGACY_MAGIC)
 }
 
@@ -29,6 +29,8 @@ const MAX_MODULE_DEPTH: usize = 64;
 /// Maximum depth of wrapped tensors; a parameter of a Python subclass of Tensor is wrapped twice.
 const MAX_WRAPPER_DEPTH: usize = 4;
 const MAX_KEY_LENGTH: usize = 512;
+/// Few legacy files have more bytes of pickles before their storages; such a file is read as a whole.
+const USUAL_PICKLES: usize = 1 << 20;
 /// Far more values than checkpoints have. Shared values let a small file spell very many names; this bounds
 /// the memory and time that it can take.
 const MAX_VALUES: usize = 200_000;
@@ -41,7 +43,7 @@ pub(super) fn prefix(members: &[Member]) -> Option<&str> {
 }
 
 /// The state_dicts of a zip of `torch.save` or `torch.jit.save`.
-pub(super) fn read_zip(file: &[u8], members: &[Member], prefix: &str) -> Result<(Format, Vec<Group>)> {
+pub(super) fn read_zip(file: &Mapped, members: &[Member], prefix: &str) -> Result<(Format, Vec<Group>)> {
     let mut ranges = HashMap::new();
     for member in members {
         let Some(name) = member.name.strip_prefix(prefix) else { continue };
@@ -53,14 +55,14 @@ pub(super) fn read_zip(file: &[u8], members: &[Member], prefix: &str) -> Result<
         );
         ranges.insert(name, member.bytes.clone());
     }
-    let stored = |name: &str| ranges.get(name).and_then(|range| file.get(range.clone()));
+    let stored = |name: &str| ranges.get(name).map(|range| file.read(range.clone())).transpose();
     ensure!(
-        stored("byteorder") != Some(b"big"),
+        stored("byteorder")?.as_deref() != Some(b"big"),
         "written big-endian; save it again on a little-endian machine"
     );
     let read = |pickle: &str, folder: &str| -> Result<Option<Vec<Group>>> {
-        let Some(bytes) = stored(pickle) else { return Ok(None) };
-        let pickle = pickle::read(bytes).with_context(|| format!("`{prefix}{pickle}`"))?;
+        let Some(bytes) = stored(pickle)? else { return Ok(None) };
+        let pickle = pickle::read(&bytes).with_context(|| format!("`{prefix}{pickle}`"))?;
         let storages = |key: &str| ranges.get(format!("{folder}/{key}").as_str()).cloned();
         Ok(Some(Reader { pickle: &pickle, storages: &storages, found: 0 }.groups()?))
     };
@@ -75,16 +77,27 @@ pub(super) fn read_zip(file: &[u8], members: &[Member], prefix: &str) -> Result<
     Ok((Format::Torchscript, groups))
 }
 
-/// The state_dicts of a legacy file: five pickles in a row, then the storages in the order of the last.
-pub(super) fn read_legacy(file: &[u8]) -> Result<Vec<Group>> {
+/// The pickles at the start of a legacy file, and where they end.
+fn legacy_pickles(start: &[u8]) -> Result<([Pickle; 4], usize)> {
     let mut at = 0;
     let mut next = |what: &str| -> Result<Pickle> {
-        let pickle = pickle::read(file.get(at..).unwrap_or_default()).with_context(|| what.to_owned())?;
+        let pickle = pickle::read(start.get(at..).unwrap_or_default()).with_context(|| what.to_owned())?;
         at += pickle.length;
         Ok(pickle)
     };
     next("magic number")?;
-    let (version, system, data, keys) = (next("version")?, next("system")?, next("data")?, next("keys")?);
+    let pickles = [next("version")?, next("system")?, next("data")?, next("keys")?];
+    Ok((pickles, at))
+}
+
+/// The state_dicts of a legacy file: five pickles in a row, then the storages in the order of the last.
+pub(super) fn read_legacy(file: &Mapped) -> Result<Vec<Group>> {
+    let start = file.head(USUAL_PICKLES)?;
+    let pickles = match legacy_pickles(&start) {
+        Err(_) if start.len() < file.len() => legacy_pickles(&file.head(file.len())?),
+        pickles => pickles,
+    };
+    let ([version, system, data, keys], mut at) = pickles?;
     ensure!(
         matches!(version.nodes[version.root], Node::Int(1001)),
         "this version of torch.save's legacy format is not supported; save the file again"
@@ -112,9 +125,8 @@ pub(super) fn read_legacy(file: &[u8]) -> Result<Vec<Group>> {
         let kind = kinds
             .get(key.as_str())
             .with_context(|| format!("storage `{key}` does not belong to a tensor"))?;
-        let count =
-            file.get(at..at + 8).with_context(|| format!("storage `{key}`: the file is truncated"))?;
-        let count = usize::try_from(i64::from_le_bytes(count.try_into()?));
+        let count = file.read(at..at + 8).with_context(|| format!("storage `{key}`"))?;
+        let count = usize::try_from(i64::from_le_bytes(count.as_slice().try_into()?));
         let length = count.ok().and_then(|count| count.checked_mul(kind.elt_size_in_bytes()));
         let end = length.and_then(|length| (at + 8).checked_add(length)).filter(|&end| end <= file.len());
         let end =

@@ -1,9 +1,10 @@
-//! The central directory of a zip file, read from mapped bytes; nothing is decompressed or extracted.
+//! The central directory of a zip file; nothing is decompressed or extracted.
 //!
 //! Supports what `torch.save` and `numpy.savez` write: stored or deflated members, with 64-bit sizes if
 //! needed (PKWARE's APPNOTE 6.3, sections 4.3 and 4.5.3).
 
 use super::cursor::Cursor;
+use super::mapped::Mapped;
 use anyhow::{Context, Result, bail, ensure};
 use std::ops::Range;
 
@@ -14,6 +15,8 @@ const END64: u32 = 0x0606_4b50;
 const LOCATOR64: u32 = 0x0706_4b50;
 const DIRECTORY: u32 = 0x0201_4b50;
 const LOCAL: u32 = 0x0403_4b50;
+/// The length of a local file header without its name and extra field.
+const LOCAL_HEADER: usize = 30;
 /// Deflate's maximum compression ratio; a member that claims more is a zip bomb.
 const MAX_DEFLATE_RATIO: usize = 1032;
 
@@ -31,42 +34,46 @@ pub(super) struct Member {
 ///
 /// # Errors
 /// A file that is truncated, offsets outside it, encryption, or a compression method of neither library.
-pub(super) fn members(bytes: &[u8]) -> Result<Vec<Member>> {
-    let (count, at) = directory(bytes)?;
-    let mut reader = Cursor::new(bytes, usize::try_from(at)?);
+pub(super) fn members(file: &Mapped) -> Result<Vec<Member>> {
+    let (count, directory) = directory(file)?;
+    let mut reader = Cursor::new(&directory, 0);
     let mut members = Vec::new();
     for i in 0..count {
-        members.push(member(bytes, &mut reader).with_context(|| format!("zip member {i}"))?);
+        members.push(member(file, &mut reader).with_context(|| format!("zip member {i}"))?);
     }
     Ok(members)
 }
 
-/// The number of members and the offset of the directory.
-fn directory(bytes: &[u8]) -> Result<(u64, u64)> {
+/// The number of members, and the directory.
+fn directory(file: &Mapped) -> Result<(u64, Vec<u8>)> {
     // The end record has 22 bytes and a comment of up to 65,535.
-    let tail = bytes.len().saturating_sub(22 + 0xffff);
-    let end = bytes[tail..].windows(4).rposition(|w| w == END.to_le_bytes());
-    let end =
-        tail + end.context("the zip has no directory: the file is truncated; fetch or write it again")?;
-    let mut record = Cursor::new(bytes, end + 10);
-    let (count, _size, at) = (record.u16()?, record.u32()?, record.u32()?);
+    let start = file.len().saturating_sub(22 + 0xffff);
+    let tail = file.read(start..file.len())?;
+    let end = tail.windows(4).rposition(|bytes| bytes == END.to_le_bytes());
+    let end = end.context("the zip has no directory: the file is truncated; fetch or write it again")?;
+    let mut record = Cursor::new(&tail, end + 10);
+    let (count, size, at) = (record.u16()?, record.u32()?, record.u32()?);
     let comment = record.u16()?;
     record.take(comment.into())?;
-    let locator = end.checked_sub(20).map(|at| Cursor::new(bytes, at));
-    if let Some(mut locator) = locator
-        && locator.u32()? == LOCATOR64
-    {
-        locator.take(4)?;
-        let mut record = Cursor::new(bytes, locator.len64()?);
-        ensure!(record.u32()? == END64, "the zip64 end record is not at its stated offset");
-        record.take(28)?;
-        let (count, _size, at) = (record.u64()?, record.u64()?, record.u64()?);
-        return Ok((count, at));
+    let (mut count, mut size, mut at) = (u64::from(count), u64::from(size), u64::from(at));
+    if let Some(before) = (start + end).checked_sub(20) {
+        let locator = file.read(before..before + 20)?;
+        let mut locator = Cursor::new(&locator, 0);
+        if locator.u32()? == LOCATOR64 {
+            locator.take(4)?;
+            let place = locator.len64()?;
+            let record = file.read(place..place.saturating_add(56))?;
+            let mut record = Cursor::new(&record, 0);
+            ensure!(record.u32()? == END64, "the zip64 end record is not at its stated offset");
+            record.take(28)?;
+            (count, size, at) = (record.u64()?, record.u64()?, record.u64()?);
+        }
     }
-    Ok((count.into(), at.into()))
+    let at = usize::try_from(at)?;
+    Ok((count, file.read(at..at.saturating_add(usize::try_from(size)?))?))
 }
 
-fn member(bytes: &[u8], reader: &mut Cursor) -> Result<Member> {
+fn member(file: &Mapped, reader: &mut Cursor) -> Result<Member> {
     ensure!(reader.u32()? == DIRECTORY, "the directory entry is not at its stated offset");
     reader.take(4)?;
     let (flags, method) = (reader.u16()?, reader.u16()?);
@@ -90,15 +97,17 @@ fn member(bytes: &[u8], reader: &mut Cursor) -> Result<Member> {
     let (length, packed) = (usize::try_from(length)?, usize::try_from(packed)?);
     ensure!(deflated || length == packed, "`{name}` is stored, but its two lengths differ");
     ensure!(length / MAX_DEFLATE_RATIO <= packed, "`{name}` claims {length} bytes in {packed}");
-    let mut header = Cursor::new(bytes, usize::try_from(local)?);
+    let local = usize::try_from(local)?;
+    let header = file.read(local..local.saturating_add(LOCAL_HEADER))?;
+    let mut header = Cursor::new(&header, 0);
     ensure!(header.u32()? == LOCAL, "`{name}` is not at the offset in the directory");
     header.take(22)?;
     let (own_name, own_extra) = (header.u16()?, header.u16()?);
-    header.take(own_name.into())?;
-    header.take(own_extra.into())?;
-    let start = header.at;
-    header.take(packed).with_context(|| format!("`{name}`"))?;
-    Ok(Member { name, bytes: start..header.at, deflated, length })
+    let start = local + LOCAL_HEADER + usize::from(own_name) + usize::from(own_extra);
+    let end = start.checked_add(packed).filter(|end| *end <= file.len());
+    let end =
+        end.with_context(|| format!("`{name}`: the file is truncated, or a length or an offset is wrong"))?;
+    Ok(Member { name, bytes: start..end, deflated, length })
 }
 
 /// Lengths and offset, with 64-bit values from the extra field for those that do not fit in 32 bits.

@@ -36,7 +36,7 @@ fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// Bytes and class of every picture, in order.
 fn contents(files: &ImageFiles) -> Vec<(String, i64)> {
-    let text = |i: usize| String::from_utf8(files.read(i).unwrap().into_owned()).unwrap();
+    let text = |i: usize| String::from_utf8(files.read(i).unwrap()).unwrap();
     (0..files.len()).map(|i| (text(i), files.labels[i])).collect()
 }
 

@@ -108,6 +108,31 @@ fn what_is_no_file_of_tensors_is_named() {
     assert!(message(Archive::open(&folder.path().join("none"))).contains("cannot be opened"));
 }
 
+#[test]
+fn tensors_outlive_their_file_and_never_change_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let values = Tensor::arange(4096, (Kind::Float, Device::Cpu));
+    weights::save(&path, &[("w".to_owned(), values.copy())], HashMap::new()).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let file = StateFile::open(&path).unwrap();
+    let mut kept = file.get("w").unwrap().shallow_clone();
+    let half = file.get("w").unwrap().narrow(0, 2048, 2048);
+    drop(file);
+    std::fs::remove_file(&path).unwrap();
+    assert!(kept.equal(&values) && half.equal(&values.narrow(0, 2048, 2048)));
+
+    std::fs::write(&path, &bytes).unwrap();
+    let file = StateFile::open(&path).unwrap();
+    let mut view = file.get("w").unwrap().shallow_clone();
+    let _filled = view.fill_(7.0);
+    assert!(view.eq(7.0).all().int64_value(&[]) == 1 && std::fs::read(&path).unwrap() == bytes);
+    let _filled = kept.fill_(7.0);
+
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1000).unwrap();
+    assert!(message(file.get("w")).contains("truncated since it was opened"));
+}
+
 /// A legacy file around one pickle of data: the simplest form to write by hand.
 fn legacy(data: &[u8]) -> Vec<u8> {
     let head: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.";

@@ -7,7 +7,7 @@ use tchvision::models::ModelSpec;
 use tchvision::nn::Store;
 use tchvision::weights::{self, Classes, Format, Resampling, StateDict, TensorView};
 
-fn state(tensors: &[(String, Tensor)]) -> StateDict<'static> {
+fn state(tensors: &[(String, Tensor)]) -> StateDict {
     let views = tensors.iter().map(|(name, t)| (name.clone(), TensorView::from(t.shallow_clone())));
     StateDict { path: PathBuf::from("memory"), format: Format::Safetensors, tensors: views.collect() }
 }
@@ -163,7 +163,7 @@ fn tensors_adapt_as_timm_does() {
 }
 
 /// The model of a spec, and a state_dict as if from a file of the model as registered.
-fn with_file(spec: &ModelSpec) -> (Vec<(String, Tensor)>, StateDict<'static>) {
+fn with_file(spec: &ModelSpec) -> (Vec<(String, Tensor)>, StateDict) {
     let build = |spec: &ModelSpec| {
         let store = Store::new(Device::Cpu);
         spec.resolve().unwrap().build(&store).unwrap();

@@ -90,7 +90,7 @@ fn they_adapt_and_are_strict() {
         .err()
         .unwrap();
     assert!(format!("{error:#}").contains("missing `blocks.2.norm1.weight`"), "{error:#}");
-    let wider = VIT.replace("width: 24", "width: 32");
+    let wider = VIT.replace("embed_dim: 24", "embed_dim: 32");
     let error =
         weights::pretrained(&spec(model, &wider), &open("vit.npz"), Classes::New, Device::Cpu).err().unwrap();
     assert!(format!("{error:#}").contains("`cls_token` has shape [1, 1, 24]"), "{error:#}");

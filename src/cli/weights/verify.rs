@@ -128,17 +128,17 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// A model, and a file's tensors under its names, not yet loaded.
-struct Fitted<'a> {
+struct Fitted {
     name: &'static str,
     net: Box<dyn Model>,
     store: Store,
     naming: String,
-    state: StateDict<'a>,
+    state: StateDict,
     wanted: Vec<(String, Tensor)>,
 }
 
-impl<'a> Fitted<'a> {
-    fn new(spec: &ModelSpec, file: &'a StateFile, adapted: bool) -> Result<Self> {
+impl Fitted {
+    fn new(spec: &ModelSpec, file: &StateFile, adapted: bool) -> Result<Self> {
         let architecture = spec.resolve()?;
         let store = Store::uninitialised(Device::Cpu);
         let net = architecture.build(&store)?;

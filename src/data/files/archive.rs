@@ -1,10 +1,10 @@
-//! Memory-mapped tar archives: the list of entries, and the bytes of each.
+//! Tar archives: the list of entries, and the bytes of each.
 
 use super::index::{Entry, Index};
 use anyhow::{Context, Result, ensure};
-use memmap2::Mmap;
 use std::fs::File;
-use std::io::Cursor;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const BLOCK: u64 = 512;
@@ -12,16 +12,16 @@ const BLOCK: u64 = 512;
 /// A tar archive, read in place.
 pub(super) struct Archive {
     path: PathBuf,
-    map: Mmap,
+    file: File,
+    length: u64,
 }
 
 impl Archive {
     pub fn open(path: &Path) -> Result<Self> {
         let at = || format!("{}: cannot be opened", path.display());
         let file = File::open(path).with_context(at)?;
-        // SAFETY: archives of data sets are written once; truncating a mapped one kills the process.
-        let map = unsafe { Mmap::map(&file) }.with_context(at)?;
-        Ok(Self { path: path.to_owned(), map })
+        let length = file.metadata().with_context(at)?.len();
+        Ok(Self { path: path.to_owned(), file, length })
     }
 
     pub fn path(&self) -> &Path {
@@ -39,7 +39,7 @@ impl Archive {
             return Ok(entries);
         }
         let mut entries = Vec::new();
-        for entry in self.within(0, self.map.len() as u64)? {
+        for entry in self.within(0, self.length)? {
             let inner = if entry.path.ends_with(".tar") {
                 self.within(entry.start, entry.size).with_context(|| format!("`{}`", entry.path))?
             } else {
@@ -57,26 +57,27 @@ impl Archive {
     }
 
     fn within(&self, base: u64, size: u64) -> Result<Vec<Entry>> {
-        let bytes = self.bytes(base, size)?;
         let index = || -> Result<Vec<Entry>> {
-            let mut archive = tar::Archive::new(Cursor::new(bytes));
+            let mut file = &self.file;
+            file.seek(SeekFrom::Start(base))?;
+            let mut archive = tar::Archive::new(file.take(size));
             let (mut entries, mut end) = (Vec::new(), 0);
             for entry in archive.entries_with_seek()? {
                 let entry = entry?;
-                let (start, size) = (entry.raw_file_position(), entry.size());
+                let (start, length) = (entry.raw_file_position(), entry.size());
                 let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-                let last = start.checked_add(size).filter(|last| *last <= bytes.len() as u64);
+                let last = start.checked_add(length).filter(|last| *last <= size);
                 ensure!(
                     last.is_some(),
-                    "truncated in `{path}`: its {size} bytes from {start} on are not all there"
+                    "truncated in `{path}`: its {length} bytes from {start} on are not all there"
                 );
                 end = last.unwrap_or_default().next_multiple_of(BLOCK);
                 if entry.header().entry_type().is_file() {
-                    entries.push(Entry { path, start: base + start, size });
+                    entries.push(Entry { path, start: base + start, size: length });
                 }
             }
             // Two zero blocks mark the end; without them entries may be missing.
-            ensure!(end + BLOCK <= bytes.len() as u64, "truncated: the end-of-archive marker is missing");
+            ensure!(end + BLOCK <= size, "truncated: the end-of-archive marker is missing");
             Ok(entries)
         };
         index().with_context(|| {
@@ -85,12 +86,15 @@ impl Archive {
     }
 
     /// `size` bytes of the archive from `start` on.
-    pub fn bytes(&self, start: u64, size: u64) -> Result<&[u8]> {
-        let range =
-            usize::try_from(start).ok().zip(start.checked_add(size).and_then(|end| end.try_into().ok()));
-        range
-            .and_then(|(start, end)| self.map.get(start..end))
-            .with_context(|| format!("{}: truncated; fetch it again", self.path.display()))
+    ///
+    /// # Errors
+    /// Bytes that it does not have.
+    pub fn bytes(&self, start: u64, size: u64) -> Result<Vec<u8>> {
+        let at = || format!("{}: truncated; fetch it again", self.path.display());
+        ensure!(start.checked_add(size).is_some_and(|end| end <= self.length), at());
+        let mut bytes = vec![0; usize::try_from(size)?];
+        self.file.read_exact_at(&mut bytes, start).with_context(at)?;
+        Ok(bytes)
     }
 
     /// The name of the entry whose bytes begin at `start`: the archive, and the name in the entry's header.

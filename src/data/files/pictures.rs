@@ -8,7 +8,6 @@ use crate::data::Stream;
 use crate::data::dataset::label_counts;
 use crate::data::image::{self, RgbImage};
 use anyhow::{Context, Result, ensure};
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -69,13 +68,13 @@ impl ImageFiles {
     ///
     /// # Errors
     /// A file that is missing, unreadable or too large for an image.
-    pub fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+    pub fn read(&self, index: usize) -> Result<Vec<u8>> {
         match &self.locations[index] {
             Location::File { folder, name } => {
-                Ok(image::read_file(&self.folders[*folder as usize].join(&**name))?.into())
+                image::read_file(&self.folders[*folder as usize].join(&**name))
             }
             Location::Entry { archive, size, start } => {
-                Ok(self.archives[*archive as usize].bytes(*start, u64::from(*size))?.into())
+                self.archives[*archive as usize].bytes(*start, u64::from(*size))
             }
         }
     }

@@ -69,7 +69,7 @@ fn shard(files: &mut ImageFiles, archive: Archive) -> Result<()> {
 
 /// The label of a sample: its `.cls`, else `label` or `cls` of its `.json`.
 fn sample_label(archive: &Archive, sample: &[Entry]) -> Result<i64> {
-    let read = |extension: &str| -> Result<Option<&[u8]>> {
+    let read = |extension: &str| -> Result<Option<Vec<u8>>> {
         let Some(entry) = sample.iter().find(|entry| parts(&entry.path).1 == extension) else {
             return Ok(None);
         };
@@ -77,9 +77,10 @@ fn sample_label(archive: &Archive, sample: &[Entry]) -> Result<i64> {
         archive.bytes(entry.start, entry.size).map(Some)
     };
     let text = if let Some(bytes) = read("cls")? {
-        String::from_utf8_lossy(bytes).into_owned()
+        String::from_utf8_lossy(&bytes).into_owned()
     } else if let Some(bytes) = read("json")? {
-        let json: serde_json::Value = serde_json::from_slice(bytes).context("its .json is not valid JSON")?;
+        let json: serde_json::Value =
+            serde_json::from_slice(&bytes).context("its .json is not valid JSON")?;
         let value = json.get("label").or_else(|| json.get("cls"));
         value.context("its .json has neither `label` nor `cls`")?.to_string()
     } else {
