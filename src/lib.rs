@@ -33,6 +33,8 @@ mod error;
 
 mod atomic;
 
+mod digest;
+
 pub mod machine;
 
 pub mod statistics;

@@ -29,9 +29,12 @@ pub struct DataConfig {
     /// Height and width to which images are resized for the model. Default: their own size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<i64>,
-    /// The fraction of the short side that the evaluation crop keeps, for images of any size. Default: 0.875.
+    /// Height and width of the images that the model is tested on (FixRes, 1906.06423). Default: `image_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crop_pct: Option<f64>,
+    pub test_size: Option<i64>,
+    /// The fraction of the short side that the evaluation crop keeps, for images of any size. Default: 0.875.
+    #[serde(default, alias = "crop_pct", skip_serializing_if = "Option::is_none")]
+    pub test_crop: Option<f64>,
     /// The interpolation that resizes images of any size. Default: bilinear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interpolation: Option<Interpolation>,
@@ -84,10 +87,15 @@ impl DataConfig {
     /// # Errors
     /// An image size out of range.
     pub fn resized(&self, images: [i64; 3]) -> Result<[i64; 3]> {
-        let Some(size) = self.image_size else { return Ok(images) };
-        let message = format!("{size} is not between 1 and 4096");
-        ensure!((1..=4096).contains(&size), Invalid::value("data.image_size", message));
-        Ok([images[0], size, size])
+        at(images, "data.image_size", self.image_size)
+    }
+
+    /// The input shape of a test, for a training input of shape (C, H, W): `test_size` if it is set.
+    ///
+    /// # Errors
+    /// A size out of range.
+    pub fn tested(&self, input: [i64; 3]) -> Result<[i64; 3]> {
+        at(input, "data.test_size", self.test_size)
     }
 
     /// The size to which images of any size are resized.
@@ -142,24 +150,25 @@ impl DataConfig {
         Ok((train, test, statistics))
     }
 
-    /// The evaluation preprocessing; `None` for images in memory, which all have the same size.
+    /// How pictures of any size become images of training, before augmentation; `None` for images in memory, which all
+    /// have the same size.
     ///
     /// # Errors
     /// An image size that is missing, or settings that are out of range or do not apply.
     pub fn preprocess(&self, pictures: &Pictures, statistics: &Statistics) -> Result<Option<Preprocess>> {
         if matches!(pictures, Pictures::Memory(_)) {
-            let keys = "`data.crop_pct` and `data.interpolation`";
+            let keys = "`data.test_crop` and `data.interpolation`";
             ensure!(
-                self.crop_pct.is_none() && self.interpolation.is_none(),
+                self.test_crop.is_none() && self.interpolation.is_none(),
                 "{keys} are for images of any size, but those of {} all have the same; remove the keys",
                 self.dataset
             );
             return Ok(None);
         }
         let input = self.resized([3, self.side()?, self.side()?])?;
-        let crop_pct = self.crop_pct.unwrap_or(0.875);
+        let crop_pct = self.test_crop.unwrap_or(0.875);
         let message = format!("{crop_pct} is not between 0.1 and 1");
-        ensure!((0.1..=1.0).contains(&crop_pct), Invalid::value("data.crop_pct", message));
+        ensure!((0.1..=1.0).contains(&crop_pct), Invalid::value("data.test_crop", message));
         let three = |values: &[f32]| std::array::from_fn(|i| f64::from(values[i]));
         Ok(Some(Preprocess {
             input,
@@ -171,4 +180,26 @@ impl DataConfig {
             std: three(&statistics.std),
         }))
     }
+
+    /// As [`Self::preprocess`], of a test.
+    ///
+    /// # Errors
+    /// Same as [`Self::preprocess`].
+    pub fn test_preprocess(
+        &self,
+        pictures: &Pictures,
+        statistics: &Statistics,
+    ) -> Result<Option<Preprocess>> {
+        let Some(preprocess) = self.preprocess(pictures, statistics)? else { return Ok(None) };
+        let [_, side, _] = self.tested(preprocess.input)?;
+        Ok(Some(preprocess.at(side)))
+    }
+}
+
+/// A shape (C, H, W) at another side, the value of `key`.
+fn at(shape: [i64; 3], key: &str, side: Option<i64>) -> Result<[i64; 3]> {
+    let Some(side) = side else { return Ok(shape) };
+    let message = format!("{side} is not between 1 and 4096");
+    ensure!((1..=4096).contains(&side), Invalid::value(key, message));
+    Ok([shape[0], side, side])
 }

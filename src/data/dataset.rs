@@ -1,6 +1,7 @@
 //! Labelled images of one size, in memory.
 
 use super::{Statistics, Stream};
+use crate::Usage;
 use anyhow::{Result, bail, ensure};
 
 /// Labelled images of one size, in memory.
@@ -99,6 +100,27 @@ impl Dataset {
             labels: order.iter().map(|&i| self.labels[i]).collect(),
             classes: self.classes.clone(),
         }
+    }
+
+    /// The same images with their classes looked up by name in `classes`.
+    ///
+    /// # Errors
+    /// A class that is not there ([`Usage`]).
+    pub fn relabelled(self, classes: &[String]) -> Result<Self> {
+        let number = |class: &String| {
+            let found = classes.iter().position(|known| known == class);
+            let strange = || {
+                Usage(format!(
+                    "{}: `{class}` is none of the model's classes: {}",
+                    self.name,
+                    classes.join(", ")
+                ))
+            };
+            found.ok_or_else(strange)
+        };
+        let numbers = self.classes.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+        let labels = self.labels.iter().map(|&label| numbers[label as usize] as i64).collect();
+        Ok(Self { labels, classes: classes.to_vec(), ..self })
     }
 
     /// Images per class.

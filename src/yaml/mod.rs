@@ -66,6 +66,14 @@ pub fn to_string(value: &impl Serialize) -> Result<String> {
     serde_yaml::to_string(value).context("writing YAML")
 }
 
+/// A value on one line, as an override on the command line has it.
+pub fn flow(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        value => serde_json::to_string(value).unwrap_or_default(),
+    }
+}
+
 /// The text of a file of bounded size.
 fn read(path: &Path) -> Result<String> {
     let file = path.display();
