@@ -71,6 +71,9 @@ pub struct Evaluated {
     pub skipped: usize,
 }
 
+/// Classes that a message names.
+const SHOWN_CLASSES: usize = 10;
+
 /// For fewer views weights stay as they are.
 const WORTH_FREEZING: usize = 4;
 
@@ -262,33 +265,33 @@ impl Classifier {
     /// The pictures with their labels as outputs of the model: by the names of the classes where these are known, so that
     /// pictures of some of them will do.
     fn among_outputs(&self, files: ImageFiles) -> Result<ImageFiles> {
+        if let Some(classes) = self.class_names() {
+            let strange = files.classes.iter().find(|class| !classes.contains(class)).cloned();
+            let strange = || strange_class(&files.name, &strange.unwrap_or_default(), classes);
+            return files.relabelled(classes.to_vec()).ok_or_else(|| strange().into());
+        }
         let known = imagenet().iter().find(|known| known.classes as usize == self.classes);
-        let names = match (&self.about, known) {
-            (Some(about), _) if about.classes.len() == self.classes => Some(about.classes.clone()),
-            (_, Some(known)) if files.classes.len() < self.classes => Some(known.synsets()),
-            _ => None,
-        };
-        if let Some(named) = names.and_then(|names| files.relabelled(names)) {
+        let some = known.filter(|_| files.classes.len() < self.classes);
+        if let Some(named) = some.and_then(|known| files.relabelled(known.synsets())) {
             return Ok(named);
         }
         self.fits(files.classes.len(), &files.name)?;
-        if let Some(about) = &self.about {
-            let strange = files.classes.iter().find(|class| !about.classes.contains(class));
-            let (strange, classes) = (strange.map_or("", String::as_str), about.classes.join(", "));
-            bail!(Usage(format!("{}: `{strange}` is none of the model's classes: {classes}", files.name)));
-        }
         Ok(files)
     }
 
     /// As [`Self::among_outputs`], of images in memory.
-    fn by_names(&self, mut data: Dataset) -> Result<Dataset> {
-        if let Some(about) = self.about.as_ref().filter(|about| about.classes.len() == self.classes)
-            && about.classes != data.classes
-        {
-            data = data.relabelled(&about.classes)?;
-        }
-        self.fits(data.classes.len(), &data.name)?;
-        Ok(data)
+    fn by_names(&self, data: Dataset) -> Result<Dataset> {
+        let Some(classes) = self.class_names() else {
+            self.fits(data.classes.len(), &data.name)?;
+            return Ok(data);
+        };
+        let name = data.name.clone();
+        data.relabelled(classes).map_err(|class| strange_class(&name, &class, classes).into())
+    }
+
+    /// The names of the outputs as a run here has them, unless the model has others now.
+    fn class_names(&self) -> Option<&[String]> {
+        self.about.as_ref().map(|about| about.classes.as_slice()).filter(|names| names.len() == self.classes)
     }
 
     /// The model's outputs must be the data's classes.
@@ -300,4 +303,11 @@ impl Classifier {
         let text = format!("{data} has {classes} classes, {name} has {outputs} outputs");
         Err(Error::new(Remedy::Classes(Some(classes))).context(text))
     }
+}
+
+/// For a class of some data that the model does not know.
+fn strange_class(data: &str, class: &str, classes: &[String]) -> Usage {
+    let more = if classes.len() > SHOWN_CLASSES { ", …" } else { "" };
+    let shown = classes[..classes.len().min(SHOWN_CLASSES)].join(", ");
+    Usage(format!("{data}: `{class}` is none of the model's classes: {shown}{more}"))
 }

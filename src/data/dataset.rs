@@ -1,7 +1,6 @@
 //! Labelled images of one size, in memory.
 
 use super::{Statistics, Stream};
-use crate::Usage;
 use anyhow::{Result, bail, ensure};
 
 /// Labelled images of one size, in memory.
@@ -105,19 +104,9 @@ impl Dataset {
     /// The same images with their classes looked up by name in `classes`.
     ///
     /// # Errors
-    /// A class that is not there ([`Usage`]).
-    pub fn relabelled(self, classes: &[String]) -> Result<Self> {
-        let number = |class: &String| {
-            let found = classes.iter().position(|known| known == class);
-            let strange = || {
-                Usage(format!(
-                    "{}: `{class}` is none of the model's classes: {}",
-                    self.name,
-                    classes.join(", ")
-                ))
-            };
-            found.ok_or_else(strange)
-        };
+    /// The name of a class that is not there.
+    pub fn relabelled(self, classes: &[String]) -> Result<Self, String> {
+        let number = |class: &String| classes.iter().position(|known| known == class).ok_or(class.clone());
         let numbers = self.classes.iter().map(number).collect::<Result<Vec<_>, _>>()?;
         let labels = self.labels.iter().map(|&label| numbers[label as usize] as i64).collect();
         Ok(Self { labels, classes: classes.to_vec(), ..self })

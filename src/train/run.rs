@@ -54,6 +54,9 @@ pub fn run_until(
         dir.abandon(is_new)?;
         return Err(Usage(format!("{}: there is no run to extend", dir.path().display())).into());
     }
+    if let (Begin::From(run), true) = (begin, changes.is_some()) {
+        dir.check_parent(&RunDir::new(run).checkpoint())?;
+    }
     let goes_further = changes.iter().flatten().any(|change| extended.contains(&change.key));
     if let (Some(result), false) = (dir.result()?, goes_further) {
         return Ok(Some(result));

@@ -4,6 +4,7 @@ use super::config::RunConfig;
 use super::identity::{Change, EXTENDABLE, changes};
 use super::lock::{is_locked, lock};
 use super::record::{EpochMetrics, RunResult, Start};
+use crate::weights::{About, StateFile};
 use crate::{Remedy, Usage, atomic, tensorboard, yaml};
 use anyhow::{Context, Error, Result};
 use std::fs::{self, File};
@@ -153,6 +154,17 @@ impl RunDir {
             _ => Remedy::RunDirectory,
         };
         Err(Error::new(remedy).context(Usage(text)))
+    }
+
+    /// Checks that the run began at this checkpoint of another.
+    pub(super) fn check_parent(&self, checkpoint: &Path) -> Result<()> {
+        let about = About::of(&StateFile::open(&self.checkpoint())?)?;
+        let asked = checkpoint.display().to_string();
+        if about.is_some_and(|about| about.parents.iter().any(|parent| parent.file == asked)) {
+            return Ok(());
+        }
+        let text = format!("{}: the run there did not begin at {asked}", self.0.display());
+        Err(Error::new(Remedy::RunDirectory).context(Usage(text)))
     }
 
     pub(crate) fn write_config(&self, config: &RunConfig) -> Result<()> {

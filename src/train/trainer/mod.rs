@@ -95,10 +95,10 @@ impl<'a> Trainer<'a> {
                     format!("{}: not a checkpoint of this run; move it away to start afresh", own.display())
                 };
                 let (progress, there) = learner.load(&own).with_context(remedy)?;
-                let parents = there.as_ref().map_or(&[][..], |there| &there.parents);
-                check_parent(parents, parent.as_deref(), dir)?;
-                about.parents = parents.to_vec();
-                there.map_or(Ok(()), |there| check_data(&about, &there, dir))?;
+                if let Some(there) = there {
+                    check_data(&about, &there, dir)?;
+                    about.parents = there.parents;
+                }
                 progress
             }
             Some(parent) => {
@@ -441,16 +441,6 @@ fn check_data(here: &About, there: &About, dir: &RunDir) -> Result<()> {
         data(here),
         here.data.dataset
     );
-    Err(Error::new(Remedy::RunDirectory).context(Usage(text)))
-}
-
-/// A run that is there began at this checkpoint, if one is asked for.
-fn check_parent(parents: &[Parent], asked: Option<&Path>, dir: &RunDir) -> Result<()> {
-    let Some(asked) = asked.map(|file| file.display().to_string()) else { return Ok(()) };
-    if parents.iter().any(|parent| parent.file == asked) {
-        return Ok(());
-    }
-    let text = format!("{}: the run there did not begin at {asked}", dir.path().display());
     Err(Error::new(Remedy::RunDirectory).context(Usage(text)))
 }
 
