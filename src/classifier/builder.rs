@@ -4,7 +4,7 @@ use super::Classifier;
 use crate::data::{InputSettings, ModelInput, Preprocess, TestSet};
 use crate::models::{Architecture, ModelSpec};
 use crate::torch::device;
-use crate::train::{self, RunDir};
+use crate::train::RunWeights;
 use crate::weights::catalogue::{self, Entry};
 use crate::weights::{self, About, Archive, Classes, StateFile, checkpoint_weights};
 use crate::{Remedy, Usage, brief};
@@ -120,9 +120,7 @@ impl Builder {
     pub fn open(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Classifier> {
         device::set_up(self.device, false)?;
         if let Some(path) = &self.file {
-            let file = weights_file(path)?;
-            let state = Archive::open(&file)?.choose(self.key.as_deref())?;
-            let (about, note) = about(&file, &state)?;
+            let RunWeights { state, about, note } = RunWeights::open(path, self.key.as_deref())?;
             // A name with a tag, or of public weights, tells how their pictures are prepared.
             let entry = self.name.as_ref().and_then(|name| catalogue::find(name).ok());
             return self.read(state, Known { entry, about, notes: note.into_iter().collect() });
@@ -249,37 +247,6 @@ struct Known {
     entry: Option<&'static Entry>,
     about: Option<About>,
     notes: Vec<String>,
-}
-
-/// The file of weights that a path means: itself, or of a run's directory the weights at its end.
-fn weights_file(path: &Path) -> Result<PathBuf> {
-    if !path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    let run = RunDir::new(path);
-    let found = [run.checkpoint(), run.best_weights()].into_iter().find(|file| file.exists());
-    found.ok_or_else(|| Usage(format!("{}: no run has left weights in this folder", path.display())).into())
-}
-
-/// What a file of weights says of itself; for one of a run that was written before files said it, what the run's
-/// configuration and data say, and a note of that.
-fn about(file: &Path, state: &StateFile) -> Result<(Option<About>, Option<String>)> {
-    if let Some(about) = About::of(state)? {
-        return Ok((Some(about), None));
-    }
-    let run = RunDir::new(file.parent().unwrap_or(Path::new("")));
-    let config = if [run.checkpoint(), run.best_weights()].iter().any(|own| own == file) {
-        run.config()?
-    } else {
-        None
-    };
-    let Some(config) = config else { return Ok((None, None)) };
-    let note = format!(
-        "{}: written before weights said what they are: taken from the run's config.yaml",
-        file.display()
-    );
-    let about = train::about(&config).with_context(|| format!("{}", run.config_file().display()))?;
-    Ok((Some(about), Some(note)))
 }
 
 fn owned(labels: Vec<&str>) -> Vec<String> {

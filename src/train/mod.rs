@@ -13,6 +13,7 @@ mod optimizer_config;
 mod record;
 mod run;
 mod run_dir;
+mod run_weights;
 mod schedule;
 mod trainer;
 
@@ -26,4 +27,5 @@ pub use optimizer_config::{AdamW, OptimizerConfig, RmsProp, Sgd};
 pub use record::{EpochMetrics, RunResult, Start};
 pub use run::{about, run, run_until};
 pub use run_dir::{RunDir, RunState};
+pub use run_weights::RunWeights;
 pub use schedule::{Cosine, MultiStep, ScheduleConfig, Step, Warmup};

@@ -13,7 +13,7 @@ pub(crate) const PROGRESS: &str = "tchvision.progress";
 pub(crate) const ABOUT: &str = "tchvision";
 
 /// Whether a file is a checkpoint with averaged weights beside the trained ones.
-pub(crate) fn has_averages(file: &StateFile) -> bool {
+pub fn has_averages(file: &StateFile) -> bool {
     file.metadata(PROGRESS).is_some() && file.names().iter().any(|name| name.starts_with(AVERAGE))
 }
 

@@ -32,8 +32,7 @@ mod zip;
 
 pub use about::{About, Parent};
 pub use adapt::{Classes, adapt, input_conv, select_classes};
-pub use checkpoint::checkpoint_weights;
-pub(crate) use checkpoint::has_averages;
+pub use checkpoint::{checkpoint_weights, has_averages};
 pub use dtype::dtype_name;
 pub use file::{Archive, StateFile, TensorView};
 #[cfg(feature = "hub")]
