@@ -49,7 +49,7 @@ pub fn run_until(
     let is_new = dir.create()?;
     let _lock = dir.lock()?;
     let extended: &[String] = if let Begin::Extend(keys) = begin { keys } else { &[] };
-    let changes = dir.check_config(config, extended)?;
+    let changes = dir.check_config(config, Some(extended))?;
     if changes.is_none() && !extended.is_empty() {
         dir.abandon(is_new)?;
         return Err(Usage(format!("{}: there is no run to extend", dir.path().display())).into());

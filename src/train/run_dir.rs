@@ -122,19 +122,19 @@ impl RunDir {
     }
 
     /// Checks that the directory is free, or holds a run of the same identity but for the settings by which it is
-    /// extended; returns what else differs from the run there, `None` if there is none.
+    /// extended (`None` where it cannot be); returns what else differs from the run there, `None` if there is none.
     ///
     /// # Errors
     /// [`Usage`] for a run of another identity, with the settings in which it differs.
     pub(crate) fn check_config(
         &self,
         config: &RunConfig,
-        extended: &[String],
+        extended: Option<&[String]>,
     ) -> Result<Option<Vec<Change>>> {
         let Some(there) = self.config()? else { return Ok(None) };
         let changes = changes(&there, config)?;
-        let others =
-            || changes.iter().filter(|change| change.is_of_identity() && !extended.contains(&change.key));
+        let extends = |change: &&Change| extended.is_some_and(|keys| keys.contains(&change.key));
+        let others = || changes.iter().filter(|change| change.is_of_identity() && !extends(change));
         let texts: Vec<String> = others().map(Change::text).collect();
         if texts.is_empty() {
             return Ok(Some(changes));
@@ -146,7 +146,7 @@ impl RunDir {
         let shown = texts[..texts.len().min(MAX_CHANGES)].join("; ");
         let text =
             format!("{}: the run there has other settings: {shown}{more}", self.config_file().display());
-        let is_length = |change: &Change| EXTENDABLE.contains(&change.key.as_str());
+        let is_length = |change: &Change| extended.is_some() && EXTENDABLE.contains(&change.key.as_str());
         let remedy = match others().next() {
             Some(Change { key, new, .. }) if others().all(is_length) => {
                 Remedy::Extend(key.clone(), yaml::flow(new))

@@ -421,7 +421,7 @@ fn interrupted_an_experiment_saves_and_goes_on() {
     assert_eq!((&copied["trials"], &kept["trials"]), (&plan["trials"], &plan["trials"]));
     let again = run(&file, &dir, &[]);
     assert_eq!(again.status.code(), Some(2));
-    assert!(text(&again.stderr).contains("ran with another configuration"), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("train.epochs is 200 there, 3 here"), "{}", text(&again.stderr));
 }
 
 #[test]
