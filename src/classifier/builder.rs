@@ -1,8 +1,8 @@
-//! Which model and weights a [`Classifier`] is made of, and what is known of them.
+//! Which model and weights a classifier is made of, and what is known of them.
 
-use super::Classifier;
 use crate::data::{InputSettings, ModelInput, Preprocess, TestSet};
-use crate::models::{Architecture, ModelSpec};
+use crate::models::{Architecture, Model, ModelSpec};
+use crate::nn::Store;
 use crate::torch::device;
 use crate::train::RunWeights;
 use crate::weights::catalogue::{self, Entry};
@@ -12,7 +12,7 @@ use anyhow::{Context, Error, Result, ensure};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
 
-/// What a [`Classifier`] is made of.
+/// What a [`crate::Classifier`] is made of.
 #[derive(Clone, Debug)]
 pub struct Builder {
     name: Option<String>,
@@ -112,12 +112,8 @@ impl Builder {
         self
     }
 
-    /// Reads the weights, or fetches them where they are public; `progress` hears file, bytes so far, and bytes in all.
-    ///
-    /// # Errors
-    /// A name, field or value that cannot be ([`Usage`]), and weights that cannot be had, are not this model's, or have no
-    /// classifier.
-    pub fn open(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Classifier> {
+    /// Reads the weights, or fetches them where they are public.
+    pub(super) fn parts(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Parts> {
         device::set_up(self.device, false)?;
         if let Some(path) = &self.file {
             let RunWeights { state, about, note } = RunWeights::open(path, self.key.as_deref())?;
@@ -135,7 +131,7 @@ impl Builder {
         Self { data: None, ..self }.read(state, Known { entry: Some(entry), about: None, notes: Vec::new() })
     }
 
-    fn read(self, state: StateFile, mut known: Known) -> Result<Classifier> {
+    fn read(self, state: StateFile, mut known: Known) -> Result<Parts> {
         let path = state.path().to_owned();
         let spec = self.spec(&mut known, &path)?;
         let averaged = self.averaged.unwrap_or_else(|| weights::has_averages(&state));
@@ -162,7 +158,7 @@ impl Builder {
             _ => catalogue::imagenet_labels(classes as i64).map(owned),
         };
         let autocast = self.dtype.is_none() && known.about.as_ref().is_some_and(|about| about.bfloat16);
-        Ok(Classifier {
+        Ok(Parts {
             name,
             model: pretrained.model,
             store: pretrained.store,
@@ -240,6 +236,22 @@ impl Builder {
         spec.resolve().map_err(usage)?;
         Ok(spec)
     }
+}
+
+/// A classifier's model, weights, input and outputs.
+pub(super) struct Parts {
+    pub name: &'static str,
+    pub model: Box<dyn Model>,
+    pub store: Store,
+    pub device: Device,
+    /// What the frozen model computes in; `None` for autocast to bfloat16, which needs it as it is.
+    pub frozen: Option<Kind>,
+    pub classes: usize,
+    pub input: ModelInput,
+    /// Of weights that a run here has trained.
+    pub about: Option<About>,
+    pub labels: Option<Vec<String>>,
+    pub notes: Vec<String>,
 }
 
 /// What is known of weights beside their tensors.

@@ -80,11 +80,12 @@ impl RunDir {
         self.0.join("run.lock")
     }
 
-    /// Creates the directory; returns whether it is new.
-    pub(crate) fn create(&self) -> Result<bool> {
-        let is_new = !self.0.exists();
+    /// Creates the directory; returns the outermost folder that is new, if any is.
+    pub(crate) fn create(&self) -> Result<Option<PathBuf>> {
+        let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let new = self.0.ancestors().take_while(is_new).last().map(Path::to_owned);
         fs::create_dir_all(&self.0).with_context(|| format!("{}: cannot be created", self.0.display()))?;
-        Ok(is_new)
+        Ok(new)
     }
 
     /// Keeps other processes from working in the directory, for as long as the file is open.
@@ -178,11 +179,10 @@ impl RunDir {
         atomic::write(&path, text.as_bytes())
     }
 
-    /// Takes back all that a start has left which came to nothing.
-    pub(super) fn abandon(&self, is_new: bool) -> Result<()> {
-        if is_new {
-            return fs::remove_dir_all(&self.0)
-                .with_context(|| format!("{}: cannot be removed", self.0.display()));
+    /// Takes back all that a start has left which came to nothing: the new folder, if there is one, or the run's files.
+    pub(super) fn abandon(&self, new: Option<&Path>) -> Result<()> {
+        if let Some(new) = new {
+            return fs::remove_dir_all(new).with_context(|| format!("{}: cannot be removed", new.display()));
         }
         self.remove_events()?;
         [self.config_file(), self.checkpoint(), self.metrics_file(), self.lock_file()]

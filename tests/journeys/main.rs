@@ -4,5 +4,6 @@
 mod common;
 
 mod goes_on;
+mod says;
 mod used_after;
 mod yard;

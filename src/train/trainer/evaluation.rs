@@ -24,15 +24,18 @@ fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
     // Summed on the device, as in training.
     let zero = || Tensor::f_zeros([1], (Kind::Double, network.device));
     let (mut loss, mut correct, mut images) = (zero()?, zero()?, 0.0);
-    let mut skipped = |picture| observe(Event::Skipped(picture));
-    network.evaluator().run(test, &mut skipped, &mut |batch, logits| {
+    let of = test.pictures().len();
+    let mut unread = Vec::new();
+    network.evaluator().run(test, &mut |picture| unread.push(picture), &mut |batch, logits| {
         let labels = torch::upload(&batch.labels, network.device)?;
         let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
         let _summed = loss.f_add_(&sum)?;
         let _summed = correct.f_add_(&count_correct(&logits, &labels)?)?;
         images += labels.size()[0] as f64;
+        observe(Event::Tested { images: images as usize, of });
         Ok(ControlFlow::Continue(()))
     })?;
+    unread.into_iter().for_each(|picture| observe(Event::Skipped(picture)));
     let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
     Ok((loss / images, 100.0 * correct / images))
 }
