@@ -91,6 +91,11 @@ impl Classifier {
         self.0.name
     }
 
+    /// Which weights these are, for people and for the rows that they give.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
     pub fn model(&self) -> &dyn Model {
         self.0.model.as_ref()
     }

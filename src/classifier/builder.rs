@@ -147,10 +147,21 @@ impl Builder {
         let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
         ensure!(classes > 0, "{name} has no classifier: its outputs are no classes");
         let input = self.model_input(&mut known, &architecture)?;
+        let mut source = match known.entry {
+            Some(entry) if self.file.is_none() => entry.name(),
+            _ => format!("{}: {name}", path.display()),
+        };
         if let Some(about) = &known.about {
             let which = if averaged { ", averaged weights" } else { "" };
             let epoch = if about.step > 0 { format!(", epoch {}", about.epoch) } else { String::new() };
-            known.notes.insert(0, format!("{}: {name}{epoch}{which}", path.display()));
+            source = format!("{source}{epoch}{which}");
+            known.notes.insert(0, source.clone());
+        }
+        if self.settings != InputSettings::default() {
+            source = format!("{source}, {}", self.settings);
+        }
+        if self.test_settings {
+            source.push_str(", test settings");
         }
         let labels = match (&known.about, known.entry) {
             (Some(about), _) if about.classes.len() == classes as usize => Some(about.classes.clone()),
@@ -169,6 +180,7 @@ impl Builder {
             about: known.about,
             labels,
             notes: known.notes,
+            source,
         })
     }
 
@@ -252,6 +264,8 @@ pub(super) struct Parts {
     pub about: Option<About>,
     pub labels: Option<Vec<String>>,
     pub notes: Vec<String>,
+    /// Which weights these are, and how pictures become their input where it is not as they were trained.
+    pub source: String,
 }
 
 /// What is known of weights beside their tensors.

@@ -1,6 +1,8 @@
 //! Progress bars: of a run in training, and of a file that arrives.
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use std::cell::Cell;
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 use tchvision::report::format::count;
 use tchvision::train::{EpochMetrics, Event, Header, Precision};
@@ -132,6 +134,47 @@ fn precision(precision: Precision) -> &'static str {
         Precision::Float32 => "float32",
         Precision::Tf32 => "tf32",
         Precision::Bfloat16 => "bfloat16",
+    }
+}
+
+/// How many of many things are done, on stderr: a bar on a terminal, and elsewhere a line from time to time.
+pub struct Counter {
+    bar: ProgressBar,
+    started: Instant,
+    next_line: Cell<Duration>,
+}
+
+/// Between two lines where there is no bar.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+impl Counter {
+    pub fn new(count: usize) -> Self {
+        let bar = ProgressBar::new(count as u64);
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {per_sec} ETA {eta}") {
+            bar.set_style(style);
+        }
+        Self { bar, started: Instant::now(), next_line: Cell::new(LINE_EVERY) }
+    }
+
+    /// One more is done.
+    pub fn step(&self) {
+        self.bar.inc(1);
+        let elapsed = self.started.elapsed();
+        if elapsed >= self.next_line.get() && !io::stderr().is_terminal() {
+            let (done, count) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            eprintln!("{done}/{count}, {:.0} a second", done as f64 / elapsed.as_secs_f64());
+            self.next_line.set(elapsed + LINE_EVERY);
+        }
+    }
+
+    /// What `write` writes, above the bar.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }
 
