@@ -33,8 +33,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let overrides = args.overrides.iter().map(|text| Override::new(text)).collect::<Result<_>>()?;
     let document = Document::read(&args.run, overrides)?;
-    let config: RunConfig = document.parse()?;
-    config.validate().and_then(|()| config.model.check()).map_err(|error| document.locate(&[], &error))?;
+    let config = RunConfig::read(&document)?;
     let name = args.run.file_stem().unwrap_or_default();
     let dir = args.out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     let stop = signals()?;

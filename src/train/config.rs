@@ -6,6 +6,7 @@ use crate::Invalid;
 use crate::data::DataConfig;
 use crate::models::{Architecture, Complexity, ModelSpec};
 use crate::weights::{self, StateFile};
+use crate::yaml::Document;
 use anyhow::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map;
@@ -40,12 +41,26 @@ fn auto() -> String {
 }
 
 impl RunConfig {
+    /// The run that a document spells, checked as far as its data need not be read.
+    ///
+    /// # Errors
+    /// A [`ConfigError`](crate::yaml::ConfigError): what is wrong in the file or in an override, and what to write.
+    pub fn read(document: &Document) -> Result<Self> {
+        let has = |key: &str| document.value().get(key).is_some();
+        if has("base") && !has("model") {
+            let message = "this is an experiment, for `tchvision experiment run`; one run has `model` and `data` at the top";
+            return Err(document.key_error(&["base"], message));
+        }
+        document.checked(|config: &Self| config.validate().and_then(|()| config.model.check()))
+    }
+
     /// Checks what can be known without data or model.
     ///
     /// # Errors
     /// The key and the value that cannot be.
     pub fn validate(&self) -> Result<()> {
         ensure!(self.threads != Some(0), Invalid::value("threads", "0 is impossible; use 1 or more"));
+        self.data.validate()?;
         self.train.validate()
     }
 
@@ -126,9 +141,9 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
     pub batch_size: usize,
-    #[serde(with = "singleton_map")]
+    #[serde(serialize_with = "singleton_map::serialize")]
     pub optimizer: OptimizerConfig,
-    #[serde(with = "singleton_map")]
+    #[serde(serialize_with = "singleton_map::serialize")]
     pub schedule: ScheduleConfig,
     /// Weight of the loss of each auxiliary head, for models that have them (1409.4842, section 5); 0 leaves them
     /// untrained.

@@ -9,13 +9,13 @@ use std::f64::consts::PI;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleConfig {
+    /// Half a cosine down to `final_lr` times the learning rate.
+    Cosine(Cosine),
     Constant(Warmup),
     /// Times `gamma` every `every` epochs.
     Step(Step),
     /// Times `gamma` at each of the epochs in `milestones`.
     MultiStep(MultiStep),
-    /// Half a cosine down to `final_lr` times the learning rate.
-    Cosine(Cosine),
 }
 
 impl Default for ScheduleConfig {

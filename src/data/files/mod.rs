@@ -10,12 +10,14 @@ mod list;
 mod listing;
 mod matlab;
 mod pictures;
+mod present;
 mod webdataset;
 
 pub use imagenet::{ImageNet, imagenet};
 pub(super) use listing::NAMES;
 pub use listing::pictures_below;
 pub use pictures::{FileSplits, ImageFiles};
+pub(super) use present::check as check_test;
 
 use anyhow::Result;
 use std::path::Path;

@@ -1,14 +1,17 @@
 //! The passes over the test images.
 
 use super::network::Network;
-use crate::data::Loader;
+use crate::data::{Loader, Skipped};
 use crate::torch;
 use crate::train::{Event, Precision};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::ops::ControlFlow;
 use tch::{Kind, Reduction, Tensor};
 
-/// Mean cross-entropy and percent of right answers on the test images.
+/// Mean cross-entropy and percent of right answers on the test images that can be read.
+///
+/// # Errors
+/// As [`crate::evaluate::Evaluator::run`], or test images of which none can be read.
 pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
     let _no_grad = tch::no_grad_guard();
     // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
@@ -24,7 +27,11 @@ fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
     // Summed on the device, as in training.
     let zero = || Tensor::f_zeros([1], (Kind::Double, network.device));
     let (mut loss, mut correct, mut images) = (zero()?, zero()?, 0.0);
-    let mut skipped = |picture| observe(Event::Skipped(picture));
+    let mut first = None;
+    let mut skipped = |picture: Skipped| {
+        first.get_or_insert_with(|| format!("{}: {}", picture.name, picture.reason));
+        observe(Event::Skipped(picture));
+    };
     network.evaluator().run(test, &mut skipped, &mut |batch, logits| {
         let labels = torch::upload(&batch.labels, network.device)?;
         let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
@@ -33,6 +40,8 @@ fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
         images += labels.size()[0] as f64;
         Ok(ControlFlow::Continue(()))
     })?;
+    let why = first.map_or(String::new(), |first| format!("; the first: {first}"));
+    ensure!(images > 0.0, "none of the {} test pictures can be read{why}", test.pictures().len());
     let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
     Ok((loss / images, 100.0 * correct / images))
 }

@@ -1,0 +1,64 @@
+//! How messages write keys and values.
+
+use serde_yaml::{Mapping, Value};
+
+/// Where a message tells people to write a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// In a file: `train.epochs: 3`.
+    File,
+    /// On a command line: `train.epochs=3`.
+    Override,
+}
+
+impl Spelling {
+    pub fn setting(self, keys: &[impl AsRef<str>], value: &str) -> String {
+        let keys = keys.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(".");
+        match self {
+            Self::File => format!("{keys}: {value}"),
+            // As a shell takes it.
+            Self::Override if value.contains([' ', '[', '{']) && !value.contains('\'') => format!("'{keys}={value}'"),
+            Self::Override => format!("{keys}={value}"),
+        }
+    }
+}
+
+/// A value on one line: `{sgd: {lr: 0.1}}`.
+pub(super) fn flow(value: &Value) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => quoted(text),
+        Value::Sequence(items) => format!("[{}]", list(items.iter().map(flow).collect())),
+        Value::Mapping(mapping) => {
+            let entry = |(key, value): (&Value, &Value)| format!("{}: {}", flow(key), flow(value));
+            format!("{{{}}}", list(Mapping::iter(mapping).map(entry).collect()))
+        }
+        Value::Tagged(tagged) => format!("{} {}", tagged.tag, flow(&tagged.value)),
+    }
+}
+
+/// A text, in quotes where it would read as something else.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./+ ".contains(c);
+    let reads_as_text = || serde_yaml::from_str(text).is_ok_and(|value: Value| value.as_str() == Some(text));
+    if text.chars().all(plain) && reads_as_text() { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_read_back_as_they_were() {
+        for text in ["{sgd: {lr: 0.1, nesterov: true}}", "[1, -2.5, null, a b, '3', 'true', 'it''s: x', '', 1e-8]"] {
+            let value: Value = serde_yaml::from_str(text).unwrap();
+            assert_eq!(flow(&value), text);
+        }
+        assert_eq!(Spelling::File.setting(&["train", "epochs"], "3"), "train.epochs: 3");
+        assert_eq!(Spelling::Override.setting(&["train", "epochs"], "3"), "train.epochs=3");
+        assert_eq!(Spelling::Override.setting(&["data", "augment"], "[flip]"), "'data.augment=[flip]'");
+    }
+}
