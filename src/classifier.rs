@@ -21,7 +21,7 @@ use crate::nn::Store;
 use crate::torch::device;
 use crate::weights::catalogue::{self, Entry};
 use crate::weights::{self, Archive, Classes, checkpoint_weights};
-use crate::{Remedy, Usage, brief};
+use crate::{Remedy, Usage};
 use anyhow::{Error, Result, ensure};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -398,5 +398,5 @@ fn fetch(entry: &Entry, _: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
 
 /// What the caller named wrongly.
 fn usage(error: Error) -> Error {
-    Usage(brief(&error)).into()
+    ModelSpec::usage(&error).into()
 }

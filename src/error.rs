@@ -66,16 +66,21 @@ impl Invalid {
 }
 
 /// A path of keys, an index as `[0]`.
-fn path(keys: &[String]) -> String {
+pub(crate) fn path(keys: &[String]) -> String {
     let mut path = String::new();
     for key in keys {
-        match key.bytes().all(|b| b.is_ascii_digit()) {
+        match is_index(key) {
             true => path += &format!("[{key}]"),
             false if path.is_empty() => path += key,
             false => path += &format!(".{key}"),
         }
     }
     path
+}
+
+/// Whether a key is a place in a list.
+pub(crate) fn is_index(key: &str) -> bool {
+    key.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl fmt::Display for Invalid {

@@ -2,6 +2,7 @@
 
 use super::cifar::{self, CIFAR10, CIFAR100};
 use super::{Dataset, Splits, files, idx};
+use crate::Usage;
 use crate::names::did_you_mean;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
@@ -169,16 +170,16 @@ pub fn known() -> &'static [Known] {
 /// The known data set with this name.
 ///
 /// # Errors
-/// An unknown name; the message has those that are close.
+/// An unknown name ([`Usage`]); the message has those that are close.
 pub(super) fn find(name: &str) -> Result<&'static Known> {
     let Some(found) = KNOWN.iter().find(|known| known.name == name) else {
         let names =
             KNOWN.iter().map(|known| known.name).chain(files::imagenet().iter().map(|known| known.name));
         if Path::new(name).is_dir() {
-            bail!("`{name}` is a folder, not the name of a data set; write `folder:{name}`");
+            bail!(Usage(format!("`{name}` is a folder, not the name of a data set; write `folder:{name}`")));
         }
         let all = format!("`tchvision data list` has them all; of your own, {}", files::NAMES);
-        bail!("unknown data set `{name}`; {}", did_you_mean(name, names, &all));
+        bail!(Usage(format!("unknown data set `{name}`; {}", did_you_mean(name, names, &all))));
     };
     Ok(found)
 }

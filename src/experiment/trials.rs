@@ -63,7 +63,7 @@ impl<'a> Trials<'a> {
         let spec = &self.planner.experiment.spec;
         for (section, axes) in [("axes", &spec.axes), ("zip", &spec.zip)] {
             for (path, values) in &axes.0 {
-                self.planner.ensure(!values.0.is_empty(), &[section, path], "an axis without values")?;
+                self.planner.ensure(!values.0.is_empty(), &[section, path], "an axis without values; write a list such as [1, 2]")?;
             }
         }
         if let Some((first, values)) = spec.zip.0.first() {

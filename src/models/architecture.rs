@@ -114,9 +114,11 @@ impl<C: Config> ErasedConfig for C {
                 let message = if let Some(now) = ErasedConfig::renamed(self, field) {
                     format!("`{field}` is now `{now}`{note}")
                 } else {
-                    let known = fields.keys().filter_map(Value::as_str);
+                    let known: Vec<&str> = fields.keys().filter_map(Value::as_str).collect();
                     let all = format!("`tchvision models show {name}` lists its fields");
-                    format!("unknown field `{field}` of {name}; {}", did_you_mean(field, known, &all))
+                    let meant = yaml::unknown_field(field, &known);
+                    let meant = meant.unwrap_or_else(|| did_you_mean(field, known.iter().copied(), &all));
+                    format!("unknown field `{field}` of {name}; {meant}")
                 };
                 bail!(Invalid { keys: vec!["model".to_owned(), field.to_owned()], unknown: true, message });
             }

@@ -1,7 +1,7 @@
 //! A model as a file or a flag names it: a registered name and overridden fields.
 
 use super::{Architecture, registry};
-use crate::{Invalid, yaml};
+use crate::{Invalid, Usage, brief, yaml};
 use anyhow::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
@@ -54,6 +54,19 @@ impl ModelSpec {
         let field = self.set.keys().filter_map(Value::as_str).filter(works_without).last();
         let keys = ["model"].into_iter().chain(field).map(str::to_owned).collect();
         Invalid { keys, ..invalid }.into()
+    }
+
+    /// An error of a model that stands by itself, not in a run's file: without the keys of a file.
+    pub fn usage(error: &Error) -> Usage {
+        Usage(match error.downcast_ref::<Invalid>() {
+            Some(Invalid { keys, message, unknown }) if !unknown && keys.len() > 1 && error.chain().len() == 1 => {
+                match keys[1].as_str() {
+                    "name" => message.clone(),
+                    field => format!("`{field}`: {message}"),
+                }
+            }
+            _ => brief(error),
+        })
     }
 
     /// Finds the model and applies the overrides.

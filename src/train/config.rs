@@ -5,6 +5,7 @@ use super::schedule::ScheduleConfig;
 use crate::Invalid;
 use crate::data::DataConfig;
 use crate::models::{Architecture, Complexity, ModelSpec};
+use crate::torch::device;
 use crate::weights::{self, StateFile};
 use crate::yaml::Document;
 use anyhow::{Context, Error, Result, ensure};
@@ -59,6 +60,8 @@ impl RunConfig {
     /// # Errors
     /// The key and the value that cannot be.
     pub fn validate(&self) -> Result<()> {
+        let message = format!("no device is called `{}`; write cpu, cuda, cuda:1 or auto", self.device);
+        ensure!(device::is_name(&self.device), Invalid::value("device", message));
         ensure!(self.threads != Some(0), Invalid::value("threads", "0 is impossible; use 1 or more"));
         self.data.validate()?;
         self.train.validate()
@@ -203,7 +206,7 @@ impl TrainConfig {
     fn validate(&self) -> Result<()> {
         let invalid = |key: &str, message: String| Invalid::value(&format!("train.{key}"), message);
         let positive = |key: &str, x: f64| {
-            ensure!(x > 0.0, invalid(key, format!("{x} is not positive")));
+            ensure!(x > 0.0, invalid(key, format!("{x} is not above 0")));
             Ok(())
         };
         positive("epochs", self.epochs as f64)?;
@@ -217,7 +220,7 @@ impl TrainConfig {
         let weight = self.auxiliary_weight;
         ensure!(
             weight >= 0.0 && weight.is_finite(),
-            invalid("auxiliary_weight", format!("{weight} must not be negative"))
+            invalid("auxiliary_weight", format!("{weight} is not 0 or more"))
         );
         let unit = |key: &str, x: f64| {
             ensure!((0.0..1.0).contains(&x), invalid(key, format!("{x} is not in [0, 1)")));

@@ -47,12 +47,12 @@ impl ScheduleConfig {
             Ok(())
         };
         let warmup = self.warmup_epochs();
-        valid(warmup >= 0.0 && warmup.is_finite(), "warmup_epochs", "must not be negative")?;
+        valid(warmup >= 0.0 && warmup.is_finite(), "warmup_epochs", "is not 0 or more")?;
         match self {
             Self::Constant(_) => Ok(()),
-            Self::Step(c) => valid(c.every > 0, "every", "must be positive"),
+            Self::Step(c) => valid(c.every > 0, "every", "is not 1 or more"),
             Self::MultiStep(c) => {
-                valid(c.milestones.windows(2).all(|pair| pair[0] < pair[1]), "milestones", "must rise")
+                valid(c.milestones.windows(2).all(|pair| pair[0] < pair[1]), "milestones", "do not rise; write them in ascending order")
             }
             Self::Cosine(c) => valid((0.0..=1.0).contains(&c.final_lr), "final_lr", "is not in [0, 1]"),
         }

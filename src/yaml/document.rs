@@ -237,7 +237,7 @@ fn blocked(here: &Value, path: &[impl AsRef<str>], rest: &[impl AsRef<str>], new
     let message = match here {
         Value::Sequence(_) => format!("`{path}` is a list; set it as a whole, `{path}=[…]`"),
         Value::String(name) => {
-            format!("`{path}` is `{name}`, so `{rest}` cannot be set in it; in its place write `{whole}`")
+            format!("`{path}` is `{name}`, so `{rest}` cannot be set in it; in its place write {whole}")
         }
         other => format!("`{path}` is {}, so `{rest}` cannot be set in it", flow(other)),
     };

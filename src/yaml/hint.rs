@@ -3,6 +3,7 @@
 use super::keys::{Node, nodes};
 use super::spelling::Spelling;
 use super::synonyms::{KEYS, Meaning};
+use crate::error::path;
 use crate::names::{did_you_mean, squeezed};
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
@@ -29,8 +30,23 @@ pub(super) fn unknown_key<T: DeserializeOwned>(
     if let Some(path) = tree.elsewhere(word) {
         return did_you_mean_path(&path, parents);
     }
-    let of = if parents.is_empty() { "here".to_owned() } else { format!("of `{}`", parents.join(".")) };
+    let of = if parents.is_empty() { "here".to_owned() } else { format!("of `{}`", path(parents)) };
     did_you_mean(word, beside.iter().copied(), &format!("the keys {of} are {}", beside.join(", ")))
+}
+
+/// What a field of the model that there is not may mean in a run.
+pub(crate) fn unknown_field(word: &str, fields: &[&str]) -> Option<String> {
+    let same = |known: &&&str| squeezed(known) == squeezed(word);
+    let (_, meaning) = KEYS.iter().find(|(words, _)| words.iter().any(|known| same(&known)))?;
+    match *meaning {
+        Meaning::Key(path) => match path.strip_prefix("model.") {
+            Some(field) => fields.contains(&field).then(|| format!("did you mean `{field}`?")),
+            None if path.contains('*') => None,
+            None => Some(format!("in a run it is `{path}`")),
+        },
+        Meaning::Setting(path, example) => Some(format!("in a run it is `{path}: {example}`")),
+        Meaning::Elsewhere(_) => None,
+    }
 }
 
 /// What the table of synonyms has for a word.
@@ -40,7 +56,7 @@ fn synonym(word: &str, parents: &[String], tree: &Tree, spelling: Spelling) -> O
     meanings.find_map(|(_, meaning)| match *meaning {
         Meaning::Key(target) => Some(did_you_mean_path(&tree.find(target)?, parents)),
         Meaning::Setting(target, example) => {
-            Some(format!("write `{}`", spelling.setting(&tree.find(target)?, example)))
+            Some(format!("write {}", spelling.setting(&tree.find(target)?, example)))
         }
         // Said of runs alone.
         Meaning::Elsewhere(sentence) => tree.find("train.epochs").map(|_| sentence.to_owned()),
@@ -52,7 +68,7 @@ fn did_you_mean_path(path: &[String], parents: &[String]) -> String {
     match path.strip_prefix(parents) {
         Some([key]) => format!("did you mean `{key}`?"),
         _ if path.len() == 1 => format!("did you mean `{}` at the top of the file?", path[0]),
-        _ => format!("did you mean `{}`?", path.join(".")),
+        _ => format!("did you mean `{}`?", crate::error::path(path)),
     }
 }
 

@@ -24,4 +24,5 @@ pub use error::{ConfigError, Place};
 pub use file::load;
 pub use text::{from_value, parse, to_string};
 
+pub(crate) use hint::unknown_field;
 pub(crate) use text::value;

@@ -1,5 +1,6 @@
 //! How messages write keys and values.
 
+use crate::error::is_index;
 use serde_yaml::{Mapping, Value};
 
 /// Where a message tells people to write a setting.
@@ -12,13 +13,15 @@ pub(super) enum Spelling {
 }
 
 impl Spelling {
+    /// A setting in backquotes, or in the quotes that a shell needs; of what is in a list, the item alone.
     pub fn setting(self, keys: &[impl AsRef<str>], value: &str) -> String {
-        let keys = keys.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(".");
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        let item = keys.iter().rposition(|key| is_index(key)).map_or(0, |index| index + 1);
+        let path = keys[item..].join(".");
         match self {
-            Self::File => format!("{keys}: {value}"),
-            // As a shell takes it.
-            Self::Override if value.contains([' ', '[', '{']) && !value.contains('\'') => format!("'{keys}={value}'"),
-            Self::Override => format!("{keys}={value}"),
+            Self::Override if item == 0 && value.contains([' ', '[', '{']) => format!("'{path}={value}'"),
+            Self::Override if item == 0 => format!("`{path}={value}`"),
+            _ => format!("`{path}: {value}`"),
         }
     }
 }
@@ -57,8 +60,9 @@ mod tests {
             let value: Value = serde_yaml::from_str(text).unwrap();
             assert_eq!(flow(&value), text);
         }
-        assert_eq!(Spelling::File.setting(&["train", "epochs"], "3"), "train.epochs: 3");
-        assert_eq!(Spelling::Override.setting(&["train", "epochs"], "3"), "train.epochs=3");
+        assert_eq!(Spelling::File.setting(&["train", "epochs"], "3"), "`train.epochs: 3`");
+        assert_eq!(Spelling::Override.setting(&["train", "epochs"], "3"), "`train.epochs=3`");
+        assert_eq!(Spelling::Override.setting(&["data", "augment", "0", "pad_crop"], "4"), "`pad_crop: 4`");
         assert_eq!(Spelling::Override.setting(&["data", "augment"], "[flip]"), "'data.augment=[flip]'");
     }
 }

@@ -90,6 +90,12 @@ pub(super) const KEYS: &[(&[&str], Meaning)] = &[
 
 /// Values that other programs write, by the key that takes them: the word, and what it is here.
 pub(super) const VALUES: &[(&str, &[&str], &str)] = &[
+    ("augment", &["hflip", "fliplr", "horizontal_flip", "random_horizontal_flip"], "flip"),
+    ("augment", &["random_crop", "crop", "pad"], "pad_crop: 4"),
+    ("augment", &["auto_augment", "trivial_augment", "trivial_augment_wide", "aug_mix"], "rand_augment"),
+    ("augment", &["cutout", "erasing"], "random_erasing"),
+    ("augment", &["mixup"], "data.mix: {mixup: 0.2}"),
+    ("augment", &["cutmix"], "data.mix: {cutmix: 1.0}"),
     ("precision", &["bf16", "bf16-mixed", "amp", "amp_bf16"], "bfloat16"),
     ("precision", &["fp32", "float", "32", "32-true"], "float32"),
     ("precision", &["fp16", "float16", "half", "16", "16-mixed"], "bfloat16"),

@@ -2,6 +2,7 @@
 
 use super::locate::{At, walk};
 use crate::Invalid;
+use crate::error::path;
 use serde_yaml::Error;
 
 /// Line and column of an error of serde_yaml in `text`, and what is wrong there.
@@ -17,6 +18,17 @@ pub(super) fn fault(text: &str, error: &Error) -> ((usize, usize), Invalid) {
     let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
     if let Some(column) = indent.find('\t') {
         return ((place.0, column + 1), invalid("a tab; indent with spaces".to_owned()));
+    }
+    // `epochs:3` reads on into the next line, which is then what is wrong.
+    let tight = |line: &&str| {
+        let (key, value) = line.trim_start().split_once(':')?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        (key.chars().all(plain) && value.starts_with(|c| plain(c))).then(|| format!("`{key}: {value}`"))
+    };
+    let before = text.lines().take(place.0).zip(1..).collect::<Vec<_>>().into_iter().rev().take(2);
+    if let Some((meant, number)) = before.filter_map(|(line, n)| Some((tight(&line)?, n))).next() {
+        let column = text.lines().nth(number - 1).map_or(1, |line| line.len() - line.trim_start().len() + 1);
+        return ((number, column), invalid(format!("a space is missing after the colon; write {meant}")));
     }
     let here = line.chars().nth(place.1 - 1);
     (place, invalid(words(&said, here)))
@@ -61,10 +73,10 @@ fn words(said: &str, here: Option<char>) -> String {
 fn repeated(text: &str, said: &str) -> Option<(Vec<String>, String)> {
     let (before, after) = said.split_once("duplicate entry with key \"")?;
     let key = after.rsplit_once('"')?.0;
-    let path = before.strip_suffix(": ").unwrap_or(before);
-    let parents = path.split(['.', '[', ']']).filter(|segment| !segment.is_empty());
+    let parents = before.strip_suffix(": ").unwrap_or(before);
+    let parents = parents.split(['.', '[', ']']).filter(|segment| !segment.is_empty());
     let keys: Vec<String> = parents.chain([key]).map(str::to_owned).collect();
     let first = walk(text, &keys, At::Key).map_or(String::new(), |(line, _)| format!(", first in line {line}"));
-    let message = format!("the key `{}` is there twice{first}; remove one", keys.join("."));
+    let message = format!("the key `{}` is there twice{first}; remove one", path(&keys));
     Some((keys, message))
 }

@@ -6,6 +6,7 @@ use super::keys::{at, nodes};
 use super::spelling::{Spelling, flow};
 use super::synonyms::{EXAMPLES, VALUES};
 use crate::Invalid;
+use crate::error::{is_index, path};
 use crate::names::{did_you_mean, squeezed};
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
@@ -30,11 +31,11 @@ pub(super) fn explained<T: DeserializeOwned>(fault: &Fault, value: &Value, spell
         Kind::Choice { found, choices } => format!("no choice is called `{found}`; {}", choice(found, choices, &keys)),
         Kind::Choices { found, choices } => several(found, choices, &keys, value, spelling),
         Kind::Key { keys: beside, .. } => {
-            format!("unknown key `{}`; {}", keys.join("."), unknown_key::<T>(&keys, beside, value, spelling))
+            format!("unknown key `{}`; {}", path(&keys), unknown_key::<T>(&keys, beside, value, spelling))
         }
         Kind::Missing(key) => {
             let path: Vec<&str> = keys.iter().map(String::as_str).chain([*key]).collect();
-            let write = |example| format!("; write `{}`", spelling.setting(&path, example));
+            let write = |example| format!("; write {}", spelling.setting(&path, example));
             format!("`{key}` is missing{}", example(key).map_or(String::new(), write))
         }
         Kind::Said(message) => message.clone(),
@@ -77,14 +78,14 @@ fn remedy<T: DeserializeOwned>(found: &Found, expected: &str, keys: &[String], s
     if let Some(meant) = meant(found, expected) {
         return format!("; {meant}");
     }
-    let write = |value: &str| format!("; write `{}`", spelling.setting(keys, value));
+    let write = |value: &str| format!("; write {}", spelling.setting(keys, value));
     let last = keys.last().map_or("", String::as_str);
     if let (Found::Text(text), true) = (found, expected == MAPPING)
         && let Some(inner) = MAIN.iter().find(|(key, _)| *key == last).map(|(_, inner)| inner)
     {
         return match spelling {
             Spelling::File => write(&format!("{{{inner}: {text}}}")),
-            Spelling::Override => format!("; write `{}.{inner}={text}`", keys.join(".")),
+            Spelling::Override => format!("; write {}", spelling.setting(&[path(keys).as_str(), inner], text)),
         };
     }
     if let Some(example) = example(last) {
@@ -94,6 +95,7 @@ fn remedy<T: DeserializeOwned>(found: &Found, expected: &str, keys: &[String], s
     let below = nodes.iter().find(|node| node.path.len() == keys.len() + 1 && node.path.starts_with(&strs(keys)));
     match below.filter(|_| expected == MAPPING) {
         Some(node) => format!("; set its keys, such as `{}`", node.path.join(".")),
+        None if matches!(found, Found::Nothing) => "; write one, or remove the key".to_owned(),
         None => String::new(),
     }
 }
@@ -120,14 +122,19 @@ fn meant(found: &Found, expected: &str) -> Option<String> {
         (_, "none" | "off" | "false") if expected == NUMBER || expected.starts_with(WHOLE) => {
             Some("remove the key for none".to_owned())
         }
-        (NUMBER, _) => number(text).filter(|x| *x != *text).and_then(|x| write(&x)),
+        (NUMBER, _) => write(&as_written(number(text)?, text)),
         _ if expected.starts_with(WHOLE) => {
             let whole = number(text)?.parse::<f64>().ok().filter(|x| x.fract() == 0.0 && x.abs() < 1e15)?;
             let possible = expected == WHOLE || whole >= 0.0;
-            possible.then(|| write(&format!("{whole:.0}"))).flatten()
+            possible.then(|| write(&as_written(format!("{whole:.0}"), text))).flatten()
         }
         _ => None,
     }
+}
+
+/// A number to write in place of a text; the same was in quotes.
+fn as_written(number: String, text: &str) -> String {
+    if number == text { number + " without quotes" } else { number }
 }
 
 /// A number that is written as other people write it: `1_000`, `1,5`, `10 %`, in quotes.
@@ -147,7 +154,6 @@ fn number(text: &str) -> Option<String> {
 
 /// What to write in place of a choice that there is not.
 fn choice(found: &str, choices: &[&str], keys: &[String]) -> String {
-    let is_index = |key: &&String| key.bytes().all(|b| b.is_ascii_digit());
     let key = keys.iter().rev().find(|key| !is_index(key)).map_or("", String::as_str);
     let same = |word: &&str| squeezed(word) == squeezed(found);
     let known = VALUES.iter().find(|(of, words, _)| *of == key && words.iter().any(|word| same(&word)));
@@ -160,12 +166,12 @@ fn choice(found: &str, choices: &[&str], keys: &[String]) -> String {
 /// There is no choice, or more than one.
 fn several(found: &[String], choices: &[&str], keys: &[String], value: &Value, spelling: Spelling) -> String {
     let choices = choices.join(", ");
-    let path = keys.join(".");
+    let path = path(keys);
     match (found, spelling) {
         ([first, .., last], Spelling::Override) => {
             let of_last = at(value, keys).and_then(|value| value.get(last)).map_or(String::new(), flow);
             let whole = spelling.setting(keys, &format!("{{{last}: {of_last}}}"));
-            format!("`{path}` is `{first}` in the file; to take `{last}` in its place write `{whole}`")
+            format!("`{path}` is `{first}` in the file; to take `{last}` in its place write {whole}")
         }
         ([], _) => format!("expected one of {choices}, not nothing"),
         _ => format!(

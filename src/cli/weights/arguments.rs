@@ -5,7 +5,6 @@ use anyhow::Result;
 use std::path::Path;
 use tchvision::models::ModelSpec;
 use tchvision::weights::{Archive, StateFile, catalogue};
-use tchvision::{Usage, brief};
 
 /// The one state_dict of a file, or the one with this key.
 pub fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
@@ -15,7 +14,7 @@ pub fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
 /// A registered model, or with a tag the one that those public weights are of, with some fields set; a wrong name or
 /// value is wrong usage.
 pub fn model(name: &str, fields: &[(&str, Option<i64>)], set: &[String]) -> Result<ModelSpec> {
-    let usage = |e: anyhow::Error| Usage(brief(&e));
+    let usage = |e: anyhow::Error| ModelSpec::usage(&e);
     let mut spec = if name.contains('.') {
         catalogue::find(name).and_then(|entry| entry.spec()).map_err(usage)?
     } else {
