@@ -1,10 +1,11 @@
 //! The front door: a model with its weights, and what turns pictures into the names of what is in them.
 //!
 //! ```no_run
-//! # use std::path::PathBuf;
+//! # use std::path::{Path, PathBuf};
 //! use tchvision::Classifier;
 //!
 //! # fn main() -> anyhow::Result<()> {
+//! // Public weights; `Classifier::of_file` takes a file, or the directory of a run.
 //! let classifier = Classifier::builder("resnet50.a1_in1k").open(&mut |_file, _bytes, _of| {})?;
 //! let pictures = vec![PathBuf::from("cat.jpg"), PathBuf::from("dog.jpg")];
 //! classifier.classify(&pictures, 5, 32, &mut |skipped| eprintln!("{}", skipped.reason), &mut |place, top| {
@@ -14,15 +15,20 @@
 //! # }
 //! ```
 
-use crate::data::{ImageFiles, Loader, LoaderConfig, Pictures, Preprocess, Skipped, TestSet, imagenet};
+mod builder;
+
+pub use builder::Builder;
+
+use crate::data::{
+    DataConfig, Dataset, ImageFiles, Loader, LoaderConfig, ModelInput, Pictures, Preprocess, Skipped,
+    Statistics, TestSet, imagenet,
+};
 use crate::evaluate::{Accuracy, Evaluator, Protocol, ReadPictures, Views};
-use crate::models::{Model, ModelSpec};
+use crate::models::Model;
 use crate::nn::Store;
-use crate::torch::device;
-use crate::weights::catalogue::{self, Entry};
-use crate::weights::{self, Archive, Classes, checkpoint_weights};
+use crate::weights::About;
 use crate::{Remedy, Usage};
-use anyhow::{Error, Result, ensure};
+use anyhow::{Error, Result, bail, ensure};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -34,11 +40,12 @@ pub struct Classifier {
     model: Box<dyn Model>,
     store: Store,
     device: Device,
-    dtype: Kind,
+    /// What the frozen model computes in; `None` for autocast to bfloat16, which needs it as it is.
+    frozen: Option<Kind>,
     classes: usize,
-    /// Height and width of the input where it is not the model's own.
-    image_size: Option<i64>,
-    preprocess: Preprocess,
+    input: ModelInput,
+    /// Of weights that a run here has trained.
+    about: Option<About>,
     labels: Option<Vec<String>>,
     notes: Vec<String>,
 }
@@ -53,6 +60,8 @@ pub struct Likely {
 
 /// What an evaluation found.
 pub struct Evaluated {
+    /// The name of the data.
+    pub data: String,
     /// The names of the classes that a picture may be taken for.
     pub classes: Vec<String>,
     /// Those of them that the data has.
@@ -62,23 +71,21 @@ pub struct Evaluated {
     pub skipped: usize,
 }
 
+/// Classes that a message names.
+const SHOWN_CLASSES: usize = 10;
+
 /// For fewer views weights stay as they are.
 const WORTH_FREEZING: usize = 4;
 
 impl Classifier {
     /// The model of this name, such as `resnet50`, `timm/resnet50` or `resnet50.a1_in1k`.
     pub fn builder(name: &str) -> Builder {
-        Builder {
-            name: name.to_owned(),
-            file: None,
-            key: None,
-            averaged: false,
-            fields: Vec::new(),
-            data: None,
-            image_size: None,
-            device: Device::Cpu,
-            dtype: Kind::Float,
-        }
+        Builder::default().named(name)
+    }
+
+    /// The model that a file of weights says it is of, or the one in the directory of a run as it stands at its end.
+    pub fn of_file(path: impl Into<PathBuf>) -> Builder {
+        Builder::default().file(path)
     }
 
     /// The model's registered name.
@@ -105,12 +112,38 @@ impl Classifier {
         self.labels.as_deref()
     }
 
-    /// How pictures become the input.
+    /// How pictures of any size become images.
     pub fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        &self.input.preprocess
     }
 
-    /// What is assumed of the pictures because nothing tells it.
+    /// The whole way from pictures to the input.
+    pub fn input(&self) -> &ModelInput {
+        &self.input
+    }
+
+    /// What the weights say of themselves, where a run here has trained them.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_ref()
+    }
+
+    /// The test data of the run that trained the weights; `root` in place of the folder of data sets that it had.
+    ///
+    /// # Errors
+    /// Weights that no run here has trained ([`Usage`]), or data that is missing or damaged.
+    pub fn test_set(&self, root: Option<&Path>) -> Result<TestSet> {
+        match &self.about {
+            Some(About { data, seed, .. }) => {
+                let root = root.map(Path::to_owned).or_else(|| data.root.clone());
+                TestSet::of(&DataConfig { root, ..data.clone() }, *seed)
+            }
+            None => {
+                bail!(Usage(format!("{}: its weights do not name the data they were tested on", self.name)))
+            }
+        }
+    }
+
+    /// What the weights are, as far as it is not in their name, and what is assumed because nothing tells it.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -118,9 +151,17 @@ impl Classifier {
     /// Makes the model ready for so many views: weights are folded and packed where that takes less time than it saves,
     /// and where they are to be of another dtype.
     fn ready_for(&self, views: usize) {
-        if views >= WORTH_FREEZING || self.dtype != Kind::Float {
-            self.store.freeze(self.dtype);
+        if let Some(dtype) = self.frozen
+            && (views >= WORTH_FREEZING || dtype != Kind::Float)
+        {
+            self.store.freeze(dtype);
         }
+    }
+
+    /// The model as it is tested, with what makes its input.
+    fn evaluator<'a>(&'a self, input: &'a ModelInput) -> Evaluator<'a> {
+        let evaluator = Evaluator::new(self.model(), self.device, input);
+        if self.frozen.is_none() { evaluator.autocast(Kind::BFloat16) } else { evaluator }
     }
 
     /// The `topk` likeliest classes of pictures, `batch_size` of which go through the network at once. `each` hears, in the
@@ -138,8 +179,8 @@ impl Classifier {
         each: &mut dyn FnMut(usize, Vec<Likely>) -> Result<()>,
     ) -> Result<()> {
         self.ready_for(pictures.count());
-        let (preprocess, protocol) = (&self.preprocess, Protocol::Center);
-        let evaluator = Evaluator::new(self.model(), self.device, preprocess, protocol)?;
+        let (preprocess, protocol) = (self.preprocess(), Protocol::Center);
+        let evaluator = self.evaluator(&self.input);
         let source = Views { pictures, label: &|place| place as i64, preprocess, protocol, batch_size };
         let topk = topk.min(self.classes);
         evaluator.run(&source, skipped, &mut |batch, logits| {
@@ -180,11 +221,10 @@ impl Classifier {
         };
         let (name, classes, has, accuracy) = match data {
             TestSet::Files(files) => {
-                let files = self.among_outputs(&files).unwrap_or(files);
-                self.fits(files.classes.len(), &files.name)?;
+                let files = self.among_outputs(files)?;
                 self.ready_for(files.len() * protocol.count());
-                let preprocess = &self.preprocess;
-                let evaluator = Evaluator::new(self.model(), self.device, preprocess, protocol)?;
+                let preprocess = self.preprocess();
+                let evaluator = self.evaluator(&self.input).viewing(protocol)?;
                 let label = |place: usize| files.labels[place];
                 let source = Views { pictures: &files, label: &label, preprocess, protocol, batch_size };
                 let accuracy = Accuracy::measure(&evaluator, &source, files.classes.len(), &mut skipped)?;
@@ -195,12 +235,10 @@ impl Classifier {
                     let why = "its pictures are tested whole, by no other protocol than center";
                     return Err(Usage(format!("{}: {why}", data.name)).into());
                 }
-                self.fits(data.classes.len(), &data.name)?;
+                let data = self.by_names(data)?;
                 self.ready_for(data.images.count);
-                let mut evaluator = Evaluator::of_images(self.model(), self.device, statistics);
-                if let Some(side) = self.image_size {
-                    evaluator = evaluator.resized([side, side]);
-                }
+                let input = self.input_of(&data, statistics);
+                let evaluator = self.evaluator(&input);
                 let pinned = self.device.is_cuda();
                 let config = LoaderConfig { pinned, ..LoaderConfig::in_order(batch_size) };
                 let (name, classes, has) = (data.name.clone(), data.classes.clone(), data.label_counts());
@@ -211,13 +249,49 @@ impl Classifier {
         };
         ensure!(accuracy.total().images > 0, "{name}: none of its {count} pictures could be read");
         let present = (0..).zip(has).filter(|(_, count)| *count > 0).map(|(class, _)| class).collect();
-        Ok(Evaluated { classes, present, accuracy, skipped: count })
+        Ok(Evaluated { data: name, classes, present, accuracy, skipped: count })
     }
 
-    /// Pictures of some synsets for a network that knows a whole ImageNet: every output may win.
-    fn among_outputs(&self, files: &ImageFiles) -> Option<ImageFiles> {
-        let known = imagenet().iter().find(|known| known.classes as usize == self.classes)?;
-        (files.classes.len() < self.classes).then(|| files.relabelled(known.synsets()))?
+    /// The input of images of a data set. It is that of a run that trained on such; of other weights each image as it is,
+    /// by the statistics of the data set.
+    fn input_of(&self, data: &Dataset, statistics: Statistics) -> ModelInput {
+        let images = [data.images.channels, data.images.height, data.images.width].map(|n| n as i64);
+        match self.input.size {
+            Some(_) if self.about.is_some() => self.input.clone(),
+            size => ModelInput::of_images(images, statistics, size.unwrap_or([images[1], images[2]])),
+        }
+    }
+
+    /// The pictures with their labels as outputs of the model: by the names of the classes where these are known, so that
+    /// pictures of some of them will do.
+    fn among_outputs(&self, files: ImageFiles) -> Result<ImageFiles> {
+        if let Some(classes) = self.class_names() {
+            let strange = files.classes.iter().find(|class| !classes.contains(class)).cloned();
+            let strange = || strange_class(&files.name, &strange.unwrap_or_default(), classes);
+            return files.relabelled(classes.to_vec()).ok_or_else(|| strange().into());
+        }
+        let known = imagenet().iter().find(|known| known.classes as usize == self.classes);
+        let some = known.filter(|_| files.classes.len() < self.classes);
+        if let Some(named) = some.and_then(|known| files.relabelled(known.synsets())) {
+            return Ok(named);
+        }
+        self.fits(files.classes.len(), &files.name)?;
+        Ok(files)
+    }
+
+    /// As [`Self::among_outputs`], of images in memory.
+    fn by_names(&self, data: Dataset) -> Result<Dataset> {
+        let Some(classes) = self.class_names() else {
+            self.fits(data.classes.len(), &data.name)?;
+            return Ok(data);
+        };
+        let name = data.name.clone();
+        data.relabelled(classes).map_err(|class| strange_class(&name, &class, classes).into())
+    }
+
+    /// The names of the outputs as a run here has them, unless the model has others now.
+    fn class_names(&self) -> Option<&[String]> {
+        self.about.as_ref().map(|about| about.classes.as_slice()).filter(|names| names.len() == self.classes)
     }
 
     /// The model's outputs must be the data's classes.
@@ -231,172 +305,9 @@ impl Classifier {
     }
 }
 
-/// What a [`Classifier`] is made of.
-#[derive(Clone, Debug)]
-pub struct Builder {
-    name: String,
-    file: Option<PathBuf>,
-    key: Option<String>,
-    averaged: bool,
-    fields: Vec<(String, String)>,
-    data: Option<[(&'static str, i64); 2]>,
-    image_size: Option<i64>,
-    device: Device,
-    dtype: Kind,
-}
-
-impl Builder {
-    /// Weights from a file instead of the public ones of the name.
-    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(path.into());
-        self
-    }
-
-    /// The state_dict under this key, where the file has several.
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
-        self
-    }
-
-    /// Of a run's last checkpoint, the averaged weights instead of the raw ones.
-    pub fn averaged(mut self) -> Self {
-        self.averaged = true;
-        self
-    }
-
-    /// Overrides a field of the model's configuration, for weights from a file; `value` is read as YAML.
-    pub fn set(mut self, field: &str, value: &str) -> Self {
-        self.fields.push((field.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// The model that a run builds for such data, unless [`Self::set`] says otherwise: of its classes and channels. For
-    /// weights from a file, and images of one size.
-    pub fn trained_on(mut self, data: &TestSet) -> Self {
-        if let TestSet::Images(data, _) = data {
-            let [classes, channels] = [data.classes.len(), data.images.channels].map(|n| n as i64);
-            self.data = Some([("num_classes", classes), ("in_chans", channels)]);
-        }
-        self
-    }
-
-    /// Height and width of the input, tables of positions resampled to them; without it, those of the weights.
-    pub fn image_size(mut self, side: i64) -> Self {
-        self.image_size = Some(side);
-        self
-    }
-
-    /// Where the model is: on the CPU unless told otherwise. Comes from [`device::resolve`].
-    pub fn device(mut self, device: Device) -> Self {
-        self.device = device;
-        self
-    }
-
-    /// What the frozen model computes in: float32, or bfloat16, which is faster where the processor or the GPU knows it,
-    /// and rounds.
-    pub fn dtype(mut self, kind: Kind) -> Self {
-        self.dtype = kind;
-        self
-    }
-
-    /// Reads the weights, or fetches them where they are public; `progress` hears file, bytes so far, and bytes in all.
-    ///
-    /// # Errors
-    /// A name, field or value that cannot be ([`Usage`]), and weights that cannot be had, are not this model's, or have no
-    /// classifier.
-    pub fn open(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Classifier> {
-        device::set_up(self.device, false)?;
-        if let Some(file) = &self.file {
-            // A name with a tag, or of public weights, tells how their pictures are prepared.
-            return self.read(file, catalogue::find(&self.name).ok());
-        }
-        if !self.fields.is_empty() || self.key.is_some() || self.averaged {
-            let text = "fields to set, a state_dict's key and averaged weights are of a file";
-            return Err(Error::new(Remedy::WeightsFile).context(Usage(format!("{}: {text}", self.name))));
-        }
-        let entry = catalogue::find(&self.name).map_err(usage)?;
-        let file = fetch(entry, progress)?;
-        Self { data: None, ..self }.read(&file, Some(entry))
-    }
-
-    fn read(&self, file: &Path, entry: Option<&'static Entry>) -> Result<Classifier> {
-        let spec = self.spec(entry)?;
-        let state = checkpoint_weights(Archive::open(file)?.choose(self.key.as_deref())?, self.averaged)?;
-        let pretrained = weights::pretrained(&spec, &state, Classes::New, self.device)?;
-        if !pretrained.fresh.is_empty() {
-            let fresh = pretrained.fresh.join(", ");
-            let text = format!("{}: no classifier ({fresh}) of the model's classes", file.display());
-            return Err(Error::new(Remedy::Classes(None)).context(text));
-        }
-        let architecture = spec.resolve()?;
-        let name = architecture.name;
-        let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
-        ensure!(classes > 0, "{name} has no classifier: its outputs are no classes");
-        let mut notes = Vec::new();
-        let preprocess = match (entry, self.image_size) {
-            (Some(entry), None) => entry.preprocess.clone(),
-            (Some(entry), Some(side)) => entry.preprocess.clone().at(side),
-            (None, side) => {
-                let preprocess = Preprocess::imagenet(side.unwrap_or(architecture.input()[1]));
-                notes.push(format!(
-                    "{name}: no public weights tell how its pictures are prepared: the middle {} of {} pixels is taken, \
-                     with ImageNet's mean and deviation",
-                    preprocess.input[1], preprocess.resize
-                ));
-                preprocess
-            }
-        };
-        let labels = match entry.filter(|entry| entry.classes == classes as i64) {
-            Some(entry) => entry.labels(),
-            None => catalogue::imagenet_labels(classes as i64),
-        };
-        Ok(Classifier {
-            name,
-            model: pretrained.model,
-            store: pretrained.store,
-            device: self.device,
-            dtype: self.dtype,
-            classes: classes as usize,
-            image_size: self.image_size,
-            preprocess,
-            labels: labels.map(|labels| labels.into_iter().map(str::to_owned).collect()),
-            notes,
-        })
-    }
-
-    /// The model with all fields that are told.
-    fn spec(&self, entry: Option<&Entry>) -> Result<ModelSpec> {
-        // For a data set's classes and channels the model is the one that a run builds.
-        let mut spec = match (entry, self.data) {
-            (Some(entry), None) => entry.spec()?,
-            (Some(entry), Some(_)) => ModelSpec::new(&entry.model),
-            (None, _) => ModelSpec::new(&self.name),
-        };
-        let fields = spec.resolve().and_then(|model| model.fields()).map_err(usage)?;
-        let size = self.image_size.map(|side| ("image_size", side));
-        let told = self.data.into_iter().flatten().chain(size);
-        for (field, value) in told.filter(|(field, _)| fields.contains_key(*field)) {
-            spec.set(field, &value.to_string())?;
-        }
-        self.fields.iter().try_for_each(|(field, value)| spec.set(field, value)).map_err(usage)?;
-        spec.resolve().map_err(usage)?;
-        Ok(spec)
-    }
-}
-
-/// The file of public weights, from the cache or the network.
-#[cfg(feature = "hub")]
-fn fetch(entry: &Entry, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
-    Ok(weights::Hub::from_env()?.fetch(entry, progress)?.path)
-}
-
-#[cfg(not(feature = "hub"))]
-fn fetch(entry: &Entry, _: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
-    let text = format!("{}: built without the feature `hub`, which fetches public weights", entry.name());
-    Err(Error::new(Remedy::WeightsFile).context(text))
-}
-
-/// What the caller named wrongly.
-fn usage(error: Error) -> Error {
-    ModelSpec::usage(&error).into()
+/// For a class of some data that the model does not know.
+fn strange_class(data: &str, class: &str, classes: &[String]) -> Usage {
+    let more = if classes.len() > SHOWN_CLASSES { ", …" } else { "" };
+    let shown = classes[..classes.len().min(SHOWN_CLASSES)].join(", ");
+    Usage(format!("{data}: `{class}` is none of the model's classes: {shown}{more}"))
 }

@@ -2,7 +2,6 @@
 
 use crate::atomic;
 use anyhow::{Context, Error, Result, anyhow};
-use sha2::digest::Digest;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -197,16 +196,4 @@ pub(crate) fn refused(url: &str, response: &Response<Body>) -> String {
 fn starts_at(response: &Response<Body>, start: u64) -> bool {
     let range = response.headers().get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
     range.is_some_and(|range| range.starts_with(&format!("bytes {start}-")))
-}
-
-/// A digest in lower-case hexadecimal.
-pub(crate) fn digest<D: Digest>(mut reader: impl Read) -> Result<String> {
-    let (mut hasher, mut buffer) = (D::new(), vec![0; 1 << 16]);
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => break,
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -16,12 +16,16 @@ pub struct Interrupted(pub String);
 pub enum Remedy {
     /// Another directory for a run or an experiment.
     RunDirectory,
+    /// To extend the run that is there, by this setting and value.
+    Extend(String, String),
     /// Trials of the plan, such as the one with this ID.
     Trial(String),
     /// A folder that has the files of a data set.
     DataFolder,
     /// A file of weights.
     WeightsFile,
+    /// The name of a model.
+    Model,
     /// So many classes of the model, or as many as the file of weights has.
     Classes(Option<usize>),
 }
@@ -108,9 +112,11 @@ impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Remedy::RunDirectory => f.write_str("choose another directory, or remove this one"),
+            Remedy::Extend(key, _) => write!(f, "extend `{key}` of the run, or choose another directory"),
             Remedy::Trial(like) => write!(f, "write an ID such as `{like}`, or KEY=VALUE"),
             Remedy::DataFolder => f.write_str("put them there by hand, or name a folder that has them"),
             Remedy::WeightsFile => f.write_str("name a file of weights"),
+            Remedy::Model => f.write_str("name the model"),
             Remedy::Classes(Some(classes)) => write!(f, "use weights for {classes} classes"),
             Remedy::Classes(None) => f.write_str("build the model with as many classes as the file has"),
         }

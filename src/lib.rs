@@ -35,6 +35,8 @@ mod names;
 
 mod atomic;
 
+mod digest;
+
 pub mod machine;
 
 pub mod statistics;

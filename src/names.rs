@@ -15,9 +15,9 @@ enum Likeness {
     Reordered,
     /// At most one letter in five is missing, too many, another or swapped with the next; one in words of four letters.
     Misspelt(usize),
-    /// All words of it are among those of the name: `batch` and `batch_size`.
+    /// Its words stand in the name side by side: `batch` and `batch_size`.
     Part(usize),
-    /// All words of the name are among its own: `resnet50-imagenet` and `resnet50`; the longest name is closest.
+    /// The words of the name stand in it side by side: `resnet50-imagenet` and `resnet50`; the longest name is closest.
     Whole(Reverse<usize>),
 }
 
@@ -84,10 +84,10 @@ fn likeness(word: &str, name: &str) -> Option<Likeness> {
         return Some(Likeness::Misspelt(edits));
     }
     let (a, b) = (words(word), words(name));
-    let within = |few: &[String], many: &[String]| few.iter().all(|word| many.contains(word));
+    let within = |few: &[String], many: &[String]| many.windows(few.len().max(1)).any(|some| some == few);
     let letters = |words: &[String]| words.iter().map(String::len).sum::<usize>();
-    if letters(&a) >= 3 && within(&a, &b) {
-        return Some(Likeness::Part(letters(&b) - letters(&a).min(letters(&b))));
+    if letters(&a) >= 2 && within(&a, &b) {
+        return Some(Likeness::Part(letters(&b) - letters(&a)));
     }
     (letters(&b) >= 4 && within(&b, &a)).then(|| Likeness::Whole(Reverse(letters(&b))))
 }

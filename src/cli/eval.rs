@@ -15,9 +15,10 @@ use tchvision::evaluate::{Protocol, Score};
 pub struct Args {
     #[command(flatten)]
     network: network::Args,
-    /// A folder with a folder of pictures a class, or a data set (`tchvision data list`), its test half
-    #[arg(long, value_name = "DIR|DATASET")]
-    data: String,
+    /// A folder with a folder of pictures a class, or a data set (`tchvision data list`), its test half; without it, the
+    /// test data of the run that trained the weights
+    #[arg(long, value_name = "DIR|DATASET", required_unless_present_any = ["run", "weights"])]
+    data: Option<String>,
     /// Where known data sets are kept; $TCHVISION_DATA, else ./datasets
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -30,9 +31,9 @@ pub struct Args {
     /// Which classes are taken for which others
     #[arg(long)]
     confusion: bool,
-    /// Views of pictures that go through the network at once
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    batch_size: usize,
+    /// Views of pictures that go through the network at once; 32, or as many as the run that trained the weights tests
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
     #[arg(long)]
     json: bool,
 }
@@ -67,25 +68,33 @@ impl From<Views> for Protocol {
 }
 
 /// Rows of the table of confusions; JSON has them all.
-const MOST_CONFUSED: usize = 25;
+const MAX_CONFUSED: usize = 25;
 
 pub fn run(args: &Args) -> Result<()> {
-    if args.batch_size == 0 {
+    if args.batch_size == Some(0) {
         return Err(Usage("--batch-size is 1 or more".into()).into());
     }
-    let data = TestSet::open(&args.data, &args.root.clone().unwrap_or_else(data::root))?;
-    let classifier = network::open(args.network.builder()?.trained_on(&data))?;
-    if matches!(data, TestSet::Files(_)) {
+    let root = args.root.clone().unwrap_or_else(data::root);
+    let named = args.data.as_ref().map(|name| TestSet::open(name, &root)).transpose()?;
+    let mut builder = args.network.builder()?;
+    if let Some(data) = &named {
+        builder = builder.trained_on(data);
+    }
+    let classifier = network::open(builder)?;
+    let is_whole = matches!(named, Some(TestSet::Images(..))) && classifier.about().is_none();
+    if !is_whole {
         network::show_notes(&classifier);
     }
+    let data = named.map_or_else(|| classifier.test_set(args.root.as_deref()), Ok)?;
+    let batch_size = args.batch_size.or(classifier.about().map(|about| about.batch_size)).unwrap_or(32);
     let mut skipped = |picture: Skipped| eprintln!("left out: {}: {}", picture.name, picture.reason);
-    let evaluated = classifier.evaluate(data, args.protocol.into(), args.batch_size, &mut skipped)?;
-    let Evaluated { classes, present, accuracy, skipped } = evaluated;
+    let evaluated = classifier.evaluate(data, args.protocol.into(), batch_size, &mut skipped)?;
+    let Evaluated { data: data_name, classes, present, accuracy, skipped } = evaluated;
     let (model, total) = (classifier.name(), accuracy.total());
     let rows = present.iter().map(|&class| (&classes[class], &accuracy.classes[class]));
     if args.json {
         let mut out = json!({
-            "model": model, "data": args.data, "protocol": args.protocol, "images": total.images,
+            "model": model, "data": data_name, "protocol": args.protocol, "images": total.images,
             "skipped": skipped, "top1": total.top1_percent(), "top5": total.top5_percent(),
         });
         if args.per_class {
@@ -112,7 +121,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if args.confusion {
         let mut out = table(&["class", "taken for", "images"]);
-        for ((class, taken_for), images) in accuracy.confused().into_iter().take(MOST_CONFUSED) {
+        for ((class, taken_for), images) in accuracy.confused().into_iter().take(MAX_CONFUSED) {
             out.add_row([classes[class].clone(), classes[taken_for].clone(), images.to_string()]);
         }
         print(out)?;

@@ -58,9 +58,11 @@ fn code(outcome: Result<()>) -> u8 {
 fn flag(remedy: &Remedy) -> String {
     match remedy {
         Remedy::RunDirectory => " (--out DIR)".to_owned(),
+        Remedy::Extend(key, value) => format!(" (--extend {key}={value}, or --out DIR)"),
         Remedy::Trial(_) => " (--only TRIAL)".to_owned(),
         Remedy::DataFolder => " (--from DIR)".to_owned(),
         Remedy::WeightsFile => " (--weights FILE)".to_owned(),
+        Remedy::Model => " (--model NAME)".to_owned(),
         Remedy::Classes(Some(classes)) => format!(" (with --set num_classes={classes})"),
         Remedy::Classes(None) => " (--set num_classes=N)".to_owned(),
     }

@@ -2,13 +2,13 @@
 
 use super::progress::{RunBar, epoch_line, log_line};
 use super::{print, print_json, signals};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::MultiProgress;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use tchvision::Invalid;
-use tchvision::train::{self, Event, RunConfig};
+use tchvision::train::{self, Begin, EXTENDABLE, Event, RunConfig};
 use tchvision::yaml::{Document, Override};
+use tchvision::{Invalid, Usage};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -18,8 +18,16 @@ pub struct Args {
     #[arg(value_name = "KEY.PATH=VALUE")]
     overrides: Vec<String>,
     /// The run directory; runs/NAME when absent
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Go on with the run that is there, also after its end, such as with train.epochs=20; the schedule is that of the
+    /// longer run
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    extend: Vec<String>,
+    /// Begin a new run at the last checkpoint of the run in this directory: its weights, averages, optimizer state and
+    /// epochs
+    #[arg(long, value_name = "DIR", conflicts_with = "extend")]
+    from: Option<PathBuf>,
     #[arg(long)]
     json: bool,
     /// Progress as JSON lines on stdout, for a program that watches
@@ -31,11 +39,13 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let overrides = args.overrides.iter().map(|text| Override::new(text)).collect::<Result<_>>()?;
+    let overrides = args.overrides.iter().chain(&args.extend);
+    let overrides = overrides.map(|text| Override::new(text)).collect::<Result<_>>()?;
     let document = Document::read(&args.run, overrides)?;
     let config = RunConfig::read(&document)?;
     let name = args.run.file_stem().unwrap_or_default();
     let dir = args.out.unwrap_or_else(|| PathBuf::from("runs").join(name));
+    let begin = begin(&args.extend, args.from)?;
     let stop = signals()?;
     if args.events {
         // A watcher that has gone is no reason to stop.
@@ -44,11 +54,11 @@ pub fn run(args: Args) -> Result<()> {
             let _ = writeln!(io::stdout().lock(), "{line}");
         };
         let until = args.until.unwrap_or(u64::MAX);
-        return train::run_until(&config, &dir, until, &stop, &mut tell).map(|_| ());
+        return train::run_until(&config, &dir, &begin, until, &stop, &mut tell).map(|_| ());
     }
     let bars = MultiProgress::new();
     let mut bar = RunBar::new(&bars, "", config.train.epochs);
-    let result = train::run(&config, &dir, &stop, &mut |event| {
+    let result = train::run_until(&config, &dir, &begin, u64::MAX, &stop, &mut |event| {
         bar.show(&event);
         match &event {
             Event::Epoch(row) => log_line(&bars, &epoch_line(row, config.train.epochs)),
@@ -62,6 +72,7 @@ pub fn run(args: Args) -> Result<()> {
     // Some settings can only be checked against the data.
     let result =
         result.map_err(|error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error })?;
+    let result = result.context("a run without an end")?;
     if args.json {
         return print_json(&result);
     }
@@ -75,4 +86,21 @@ pub fn run(args: Args) -> Result<()> {
         result.images_per_second,
         dir.display()
     ))
+}
+
+/// Where the flags begin a run.
+fn begin(extend: &[String], from: Option<PathBuf>) -> Result<Begin> {
+    if let Some(from) = from {
+        return Ok(Begin::From(from));
+    }
+    let key = |text: &String| -> Result<String> {
+        let key = text.split('=').next().unwrap_or_default().trim();
+        if !EXTENDABLE.contains(&key) {
+            let keys = EXTENDABLE.join(", ");
+            return Err(Usage(format!("--extend {text}: a run is extended by one of {keys}")).into());
+        }
+        Ok(key.to_owned())
+    };
+    let keys = extend.iter().map(key).collect::<Result<Vec<_>>>()?;
+    Ok(if keys.is_empty() { Begin::There } else { Begin::Extend(keys) })
 }

@@ -29,9 +29,12 @@ pub struct DataConfig {
     /// Height and width to which images are resized for the model. Default: their own size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<i64>,
-    /// The fraction of the short side that the evaluation crop keeps, for images of any size. Default: 0.875.
+    /// Height and width of the images that the model is tested on (FixRes, 1906.06423). Default: `image_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crop_pct: Option<f64>,
+    pub test_size: Option<i64>,
+    /// The fraction of the short side that the evaluation crop keeps, for images of any size. Default: 0.875.
+    #[serde(default, alias = "crop_pct", skip_serializing_if = "Option::is_none")]
+    pub test_crop: Option<f64>,
     /// The interpolation that resizes images of any size. Default: bilinear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interpolation: Option<Interpolation>,
@@ -72,9 +75,9 @@ impl DataConfig {
         for (key, count) in [("train", self.train), ("test", self.test), ("workers", self.workers)] {
             valid(count != Some(0), key, "0 is impossible; use 1 or more".to_owned())?;
         }
-        self.resized([0; 3])?;
-        let crop = self.crop_pct.unwrap_or(1.0);
-        valid((0.1..=1.0).contains(&crop), "crop_pct", format!("{crop} is not between 0.1 and 1"))?;
+        self.resized([0; 3]).and_then(|shape| self.tested(shape))?;
+        let crop = self.test_crop.unwrap_or(1.0);
+        valid((0.1..=1.0).contains(&crop), "test_crop", format!("{crop} is not between 0.1 and 1"))?;
         let std = self.std.as_deref().unwrap_or_default();
         valid(std.iter().all(|&std| std > 0.0), "std", format!("{std:?} is not above 0 throughout"))?;
         let message = "it and `data.mean` exclude each other; remove one";
@@ -113,10 +116,15 @@ impl DataConfig {
     /// # Errors
     /// An image size out of range.
     pub fn resized(&self, images: [i64; 3]) -> Result<[i64; 3]> {
-        let Some(size) = self.image_size else { return Ok(images) };
-        let message = format!("{size} is not between 1 and 4096");
-        ensure!((1..=4096).contains(&size), Invalid::value("data.image_size", message));
-        Ok([images[0], size, size])
+        at(images, "data.image_size", self.image_size)
+    }
+
+    /// The input shape of a test, for a training input of shape (C, H, W): `test_size` if it is set.
+    ///
+    /// # Errors
+    /// A size out of range.
+    pub fn tested(&self, input: [i64; 3]) -> Result<[i64; 3]> {
+        at(input, "data.test_size", self.test_size)
     }
 
     /// The size to which images of any size are resized.
@@ -150,7 +158,7 @@ impl DataConfig {
             [("mean", &self.mean, &mut statistics.mean), ("std", &self.std, &mut statistics.std)]
         {
             if let Some(values) = given {
-                let message = format!("{} values for {channels} channels", values.len());
+                let message = format!("{} values, and the images have {channels} channel(s)", values.len());
                 ensure!(values.len() == channels, Invalid::value(&format!("data.{key}"), message));
                 used.clone_from(values);
             }
@@ -173,13 +181,14 @@ impl DataConfig {
         Ok((train, test, statistics))
     }
 
-    /// The evaluation preprocessing; `None` for images in memory, which all have the same size.
+    /// How pictures of any size become images of training, before augmentation; `None` for images in memory, which all
+    /// have the same size.
     ///
     /// # Errors
     /// An image size that is missing, or settings that are out of range or do not apply.
     pub fn preprocess(&self, pictures: &Pictures, statistics: &Statistics) -> Result<Option<Preprocess>> {
         if matches!(pictures, Pictures::Memory(_)) {
-            let given = [("crop_pct", self.crop_pct.is_some()), ("interpolation", self.interpolation.is_some())];
+            let given = [("test_crop", self.test_crop.is_some()), ("interpolation", self.interpolation.is_some())];
             if let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
                 let message = format!("is for images of any size, and those of {} have one; remove it", self.dataset);
                 bail!(Invalid::value(&format!("data.{key}"), message));
@@ -187,7 +196,7 @@ impl DataConfig {
             return Ok(None);
         }
         let input = self.resized([3, self.side()?, self.side()?])?;
-        let crop_pct = self.crop_pct.unwrap_or(0.875);
+        let crop_pct = self.test_crop.unwrap_or(0.875);
         let three = |values: &[f32]| std::array::from_fn(|i| f64::from(values[i]));
         Ok(Some(Preprocess {
             input,
@@ -199,4 +208,26 @@ impl DataConfig {
             std: three(&statistics.std),
         }))
     }
+
+    /// As [`Self::preprocess`], of a test.
+    ///
+    /// # Errors
+    /// Same as [`Self::preprocess`].
+    pub fn test_preprocess(
+        &self,
+        pictures: &Pictures,
+        statistics: &Statistics,
+    ) -> Result<Option<Preprocess>> {
+        let Some(preprocess) = self.preprocess(pictures, statistics)? else { return Ok(None) };
+        let [_, side, _] = self.tested(preprocess.input)?;
+        Ok(Some(preprocess.at(side)))
+    }
+}
+
+/// A shape (C, H, W) at another side, the value of `key`.
+fn at(shape: [i64; 3], key: &str, side: Option<i64>) -> Result<[i64; 3]> {
+    let Some(side) = side else { return Ok(shape) };
+    let message = format!("{side} is not between 1 and 4096");
+    ensure!((1..=4096).contains(&side), Invalid::value(key, message));
+    Ok([shape[0], side, side])
 }

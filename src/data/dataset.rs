@@ -101,6 +101,17 @@ impl Dataset {
         }
     }
 
+    /// The same images with their classes looked up by name in `classes`.
+    ///
+    /// # Errors
+    /// The name of a class that is not there.
+    pub fn relabelled(self, classes: &[String]) -> Result<Self, String> {
+        let number = |class: &String| classes.iter().position(|known| known == class).ok_or(class.clone());
+        let numbers = self.classes.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+        let labels = self.labels.iter().map(|&label| numbers[label as usize] as i64).collect();
+        Ok(Self { labels, classes: classes.to_vec(), ..self })
+    }
+
     /// Images per class.
     pub fn label_counts(&self) -> Vec<usize> {
         label_counts(&self.labels, self.classes.len())

@@ -1,7 +1,8 @@
 //! Fetches a known data set from a local folder, the official URLs or Debian's package, and verifies it.
 
 use super::registry::{self, Checksum, Known, KnownFile};
-use crate::download::{self, Download, Failure, digest};
+use crate::digest::digest;
+use crate::download::{self, Download, Failure};
 use crate::{Remedy, atomic};
 use anyhow::{Context, Error, Result, ensure};
 use flate2::read::MultiGzDecoder;

@@ -11,6 +11,7 @@ mod files;
 mod idx;
 pub mod image;
 mod loader;
+mod model_input;
 mod pictures;
 mod prepare;
 mod preprocess;
@@ -30,6 +31,7 @@ pub use files::{
     pictures_below,
 };
 pub use loader::{Batch, Batches, Loader, LoaderConfig, Skipped};
+pub use model_input::{InputSettings, ModelInput};
 pub use pictures::Pictures;
 pub use prepare::prepare;
 pub use preprocess::{CropMode, Preprocess};
@@ -38,5 +40,4 @@ pub use registry::{Known, known, load, root, shape};
 pub use statistics::{Statistics, normalise};
 pub use test_set::TestSet;
 
-pub(crate) use preprocess::stacked;
 pub(crate) use statistics::fitted;

@@ -8,7 +8,7 @@ use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 /// Resize, centre crop, scale to [0, 1], subtract `mean`, divide by `std`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {
     /// Channels, height, width.
     pub input: [i64; 3],
@@ -30,7 +30,7 @@ pub struct Preprocess {
 pub enum CropMode {
     /// The short side is resized; the crop keeps the centre.
     Center,
-    /// The image is resized to a square.
+    /// The image is resized to the input's ratio of width and height, mostly a square.
     Squash,
     /// The long side is resized; the rest is filled with the mean colour.
     Border,
@@ -113,7 +113,11 @@ impl Preprocess {
         Ok(match self.crop_mode {
             CropMode::Center if width <= height => (side, (to * h / w) as usize),
             CropMode::Center => ((to * w / h) as usize, side),
-            CropMode::Squash => (side, side),
+            // The sides of the input, in proportion.
+            CropMode::Squash => {
+                let [_, height, width] = self.input.map(|side| side.max(1) as f64);
+                ((to * width / height) as usize, side)
+            }
             CropMode::Border => {
                 let ratio = (h / to).max(w / to);
                 let scaled = |side: f64| ((side / ratio).round_ties_even() as usize).max(1);

@@ -2,10 +2,11 @@
 
 use crate::torch;
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// Mean and standard deviation (std) for pixels in [0, 1].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     /// One per channel, or a mean image (channels, height, width).
     pub mean: Vec<f32>,

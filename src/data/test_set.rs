@@ -1,6 +1,6 @@
 //! The labelled pictures of a test, by name.
 
-use super::{Dataset, ImageFiles, Splits, Statistics, files, load, shape};
+use super::{DataConfig, Dataset, ImageFiles, Pictures, Splits, Statistics, files, load, shape};
 use crate::{Usage, brief};
 use anyhow::Result;
 use std::path::Path;
@@ -14,6 +14,18 @@ pub enum TestSet {
 }
 
 impl TestSet {
+    /// The test half of the data of a run with this seed.
+    ///
+    /// # Errors
+    /// As [`DataConfig::load`].
+    pub fn of(config: &DataConfig, seed: u64) -> Result<Self> {
+        let (_, test, statistics) = config.load(seed)?;
+        Ok(match test {
+            Pictures::Memory(images) => Self::Images(images, statistics),
+            Pictures::Files(files) => Self::Files(files),
+        })
+    }
+
     /// A folder with a folder of pictures a class, or the test half of a data set: one below `root`, `idx:DIR`,
     /// `folder:DIR`, `list:DIR` or `webdataset:DIR`.
     ///

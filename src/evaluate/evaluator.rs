@@ -2,63 +2,49 @@
 
 use super::{Batch, Input, Protocol, Source};
 use crate::data::image::RgbImage;
-use crate::data::{Preprocess, Skipped, Statistics, fitted, normalise, stacked};
+use crate::data::{ModelInput, Skipped};
 use crate::models::Model;
-use crate::torch::{self, Autocast};
+use crate::torch::Autocast;
 use anyhow::{Context, Result, ensure};
 use std::ops::ControlFlow;
 use tch::{Device, Kind, Tensor};
 
 /// Views that go through the network at once, where pictures have several.
-const MOST_VIEWS: i64 = 64;
+const MAX_VIEWS: usize = 64;
 
 /// A model with what makes scores of pictures.
 pub struct Evaluator<'a> {
     model: &'a dyn Model,
     /// Where the model is.
     device: Device,
-    statistics: Statistics,
-    /// Height and width that images get; their own where there is none.
-    size: Option<[i64; 2]>,
+    input: &'a ModelInput,
     autocast: Option<Kind>,
     /// For dense protocols: height and width of the features that the head takes.
     window: Option<[i64; 2]>,
 }
 
 impl<'a> Evaluator<'a> {
+    pub fn new(model: &'a dyn Model, device: Device, input: &'a ModelInput) -> Self {
+        Self { model, device, input, autocast: None, window: None }
+    }
+
     /// For the views of a protocol.
     ///
     /// # Errors
     /// A model that cannot be tested so: a dense protocol needs features that are maps.
-    pub fn new(
-        model: &'a dyn Model,
-        device: Device,
-        preprocess: &Preprocess,
-        protocol: Protocol,
-    ) -> Result<Self> {
-        let mut evaluator = Self::of_images(model, device, preprocess.statistics());
-        if protocol.is_dense() {
-            let _no_grad = tch::no_grad_guard();
-            let [c, h, w] = preprocess.input;
-            let x = Tensor::f_zeros([1, c, h, w], (Kind::Float, device))?;
-            let shape = last_features(model, &x)?.size();
-            ensure!(
-                shape.len() == 4,
-                "features of shape {shape:?} are no maps: this model has no dense protocol; take center or ten-crop"
-            );
-            evaluator.window = Some([shape[2], shape[3]]);
+    pub fn viewing(self, protocol: Protocol) -> Result<Self> {
+        if !protocol.is_dense() {
+            return Ok(self);
         }
-        Ok(evaluator)
-    }
-
-    /// For images as they are, normalised by these statistics.
-    pub fn of_images(model: &'a dyn Model, device: Device, statistics: Statistics) -> Self {
-        Self { model, device, statistics, size: None, autocast: None, window: None }
-    }
-
-    /// Images of another height and width are resized to these.
-    pub fn resized(self, size: [i64; 2]) -> Self {
-        Self { size: Some(size), ..self }
+        let _no_grad = tch::no_grad_guard();
+        let [c, h, w] = self.input.shape();
+        let x = Tensor::f_zeros([1, c, h, w], (Kind::Float, self.device))?;
+        let shape = last_features(self.model, &x)?.size();
+        ensure!(
+            shape.len() == 4,
+            "features of shape {shape:?} are no maps: this model has no dense protocol; take center or ten-crop"
+        );
+        Ok(Self { window: Some([shape[2], shape[3]]), ..self })
     }
 
     /// Convolutions and matrix products are in this dtype, by autocast.
@@ -85,9 +71,9 @@ impl<'a> Evaluator<'a> {
                 return Ok(ControlFlow::Continue(()));
             }
             let scores = match &batch.input {
-                Input::Images(images) => self.logits(images)?,
+                Input::Images(images) => self.logits(&self.input.of_tensor(images, self.device)?)?,
                 Input::Views(pictures) if pictures.iter().all(|views| views.len() == 1) => {
-                    self.logits(&stacked(pictures.iter().flatten())?)?
+                    self.logits(&self.input.of_views(pictures.iter().flatten(), self.device)?)?
                 }
                 Input::Views(pictures) => self.means(pictures)?,
             };
@@ -109,35 +95,27 @@ impl<'a> Evaluator<'a> {
             let mean = |views: &Vec<RgbImage>| -> Result<Tensor> {
                 let mut each = Vec::with_capacity(views.len());
                 for view in views {
-                    let logits = self.dense(&self.input(&stacked([view])?)?, window)?;
+                    let logits = self.dense(&self.input.of_views([view], self.device)?, window)?;
                     each.push(logits.f_softmax(1, Kind::Float)?);
                 }
                 Ok(Tensor::f_cat(&each, 0)?.f_mean_dim(&[0i64][..], true, Kind::Float)?)
             };
             return Ok(Tensor::f_cat(&pictures.iter().map(mean).collect::<Result<Vec<_>>>()?, 0)?);
         }
-        let views = stacked(pictures.iter().flatten())?;
-        let each = views.f_split(MOST_VIEWS, 0)?;
-        let softmax = |views: &Tensor| Ok(self.logits(views)?.f_softmax(-1, Kind::Float)?);
-        let each = Tensor::f_cat(&each.iter().map(softmax).collect::<Result<Vec<_>>>()?, 0)?;
+        let views: Vec<&RgbImage> = pictures.iter().flatten().collect();
+        let softmax = |views: &[&RgbImage]| -> Result<Tensor> {
+            let input = self.input.of_views(views.iter().copied(), self.device)?;
+            Ok(self.logits(&input)?.f_softmax(-1, Kind::Float)?)
+        };
+        let each = Tensor::f_cat(&views.chunks(MAX_VIEWS).map(softmax).collect::<Result<Vec<_>>>()?, 0)?;
         let each = each.f_view([pictures.len() as i64, -1, each.size2()?.1])?;
         Ok(each.f_mean_dim(&[1i64][..], false, Kind::Float)?)
     }
 
-    /// The logits (N, classes) of uint8 images (N, C, H, W).
-    fn logits(&self, images: &Tensor) -> Result<Tensor> {
-        let input = self.input(images)?;
+    /// The logits (N, classes) of inputs.
+    fn logits(&self, input: &Tensor) -> Result<Tensor> {
         let _autocast = self.precision()?;
-        Ok(self.model.forward(&input, false)?.f_to_kind(Kind::Float)?)
-    }
-
-    /// What the model takes of uint8 images.
-    fn input(&self, images: &Tensor) -> Result<Tensor> {
-        let images = normalise(images, &self.statistics, self.device)?;
-        match self.size {
-            Some(size) => fitted(&images, size),
-            None => torch::channels_last(&images),
-        }
+        Ok(self.model.forward(input, false)?.f_to_kind(Kind::Float)?)
     }
 
     /// The dtype of convolutions and matrix products, while the guard lives.

@@ -25,7 +25,7 @@ const SCALES: [i64; 3] = [8, 12, 16];
 /// Those of [`Protocol::Crops144`]: for an input of 224, GoogLeNet's 256, 288, 320 and 352 pixels.
 const CROP_SCALES: [i64; 4] = [8, 9, 10, 11];
 /// What a view of a whole picture may have: one that is more elongated would take memory without bound.
-const MOST_PIXELS: usize = 1 << 24;
+const MAX_PIXELS: usize = 1 << 24;
 
 impl Protocol {
     /// The views of a picture, 8 bits a channel, of one size but for dense protocols.
@@ -109,7 +109,7 @@ fn whole(preprocess: &Preprocess, image: &RgbImage) -> Result<Vec<RgbImage>> {
 fn resized(preprocess: &Preprocess, side: i64, image: &RgbImage) -> Result<RgbImage> {
     let (short, long) = (image.width.min(image.height), image.width.max(image.height));
     ensure!(
-        side as f64 * side as f64 * long as f64 / short as f64 <= MOST_PIXELS as f64,
+        side as f64 * side as f64 * long as f64 / short as f64 <= MAX_PIXELS as f64,
         "{}×{} pixels: too elongated for a protocol that takes whole pictures; take center or ten-crop",
         image.width,
         image.height

@@ -1,6 +1,7 @@
 //! The file of an experiment, with the overrides of the command line.
 
 use super::spec::Spec;
+use crate::Usage;
 use crate::yaml::{Document, Override};
 use anyhow::Result;
 use std::path::Path;
@@ -23,6 +24,11 @@ impl Experiment {
         let file = if path.is_dir() { path.join("experiment.yaml") } else { path.to_owned() };
         let named = if path.is_dir() { path.canonicalize().ok() } else { Some(path.with_extension("")) };
         let name = named.as_deref().and_then(Path::file_name).unwrap_or_default();
+        if path.is_dir() && !file.exists() {
+            let (here, kind) = (path.display(), if path.join("config.yaml").exists() { "of one run, " } else { "" });
+            let text = format!("{here}: the directory {kind}of no experiment: it has no experiment.yaml");
+            return Err(Usage(text).into());
+        }
         let document = Document::read(&file, overrides)?;
         let has = |key: &str| document.value().get(key).is_some();
         if has("model") && !has("base") {

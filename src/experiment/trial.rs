@@ -1,7 +1,7 @@
 //! One run of an experiment.
 
 use super::setting::{Settings, label};
-use crate::train::{RunConfig, RunDir, RunResult};
+use crate::train::{Change, RunConfig, RunDir, RunResult, changes};
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Map;
@@ -45,6 +45,8 @@ impl Trial {
     /// The result, if it is done with these very settings.
     pub(super) fn result(&self, experiment: &Path) -> Result<Option<RunResult>> {
         let dir = self.run_dir(experiment);
-        if dir.config()?.as_ref() == Some(&self.config) { dir.result() } else { Ok(None) }
+        let Some(there) = dir.config()? else { return Ok(None) };
+        let same = !changes(&there, &self.config)?.iter().any(Change::is_of_identity);
+        if same { dir.result() } else { Ok(None) }
     }
 }

@@ -8,10 +8,9 @@ use super::optimizer::Optimizer;
 use super::record::EpochMetrics;
 use crate::tensorboard::Histogram;
 use crate::weights::checkpoint::{AVERAGE, PROGRESS};
-use crate::weights::{self, StateFile};
+use crate::weights::{self, About, StateFile};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::path::Path;
 use tch::Tensor;
 
@@ -85,7 +84,7 @@ impl State<'_> {
     ///
     /// # Errors
     /// Weights that are not finite (the file is then as it was), or a file that cannot be written.
-    pub fn save(&self, path: &Path, progress: &Progress) -> Result<()> {
+    pub fn save(&self, path: &Path, progress: &Progress, about: &About) -> Result<()> {
         for (name, tensor) in self.model.iter().filter(|(_, tensor)| tensor.is_floating_point()) {
             if tensor.detach().f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
                 bail!(
@@ -95,33 +94,23 @@ impl State<'_> {
                 );
             }
         }
-        let metadata = HashMap::from([(PROGRESS.to_owned(), serde_json::to_string(progress)?)]);
+        let mut metadata = about.metadata()?;
+        metadata.insert(PROGRESS.to_owned(), serde_json::to_string(progress)?);
         weights::save(path, &self.tensors(), metadata)
     }
 
-    /// Reads the state back into the same tensors.
+    /// Reads the state back into the same tensors; also returns what the file says of itself, which files of before do
+    /// not.
     ///
     /// # Errors
-    /// A file that is not a checkpoint of this run.
-    pub fn load(&self, path: &Path) -> Result<Progress> {
+    /// A file that is not a checkpoint of such a run.
+    pub fn load(&self, path: &Path) -> Result<(Progress, Option<About>)> {
         let file = StateFile::open(path)?;
-        let remedy =
-            || format!("{}: not a checkpoint of this run; move it away to start afresh", path.display());
-        let progress = file.metadata(PROGRESS).with_context(remedy)?;
-        let progress = serde_json::from_str(progress).with_context(remedy)?;
-        weights::load(&file.state_dict()?, &self.tensors()).with_context(remedy)?;
-        Ok(progress)
+        let progress = file.metadata(PROGRESS).context("no checkpoint of a run")?;
+        let progress = serde_json::from_str(progress)?;
+        weights::load(&file.state_dict()?, &self.tensors())?;
+        Ok((progress, About::of(&file)?))
     }
-}
-
-/// Writes a model's weights alone, under its own keys.
-pub(super) fn save_weights(
-    path: &Path,
-    state_dict: &[(String, Tensor)],
-    about: &[(&str, String)],
-) -> Result<()> {
-    let metadata = about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    weights::save(path, state_dict, metadata)
 }
 
 fn shared(tensors: &[(String, Tensor)], prefix: &str) -> Vec<(String, Tensor)> {

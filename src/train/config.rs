@@ -2,12 +2,12 @@
 
 use super::optimizer_config::OptimizerConfig;
 use super::schedule::ScheduleConfig;
-use crate::Invalid;
 use crate::data::DataConfig;
 use crate::models::{Architecture, Complexity, ModelSpec};
 use crate::torch::device;
 use crate::weights::{self, StateFile};
 use crate::yaml::Document;
+use crate::{Invalid, brief};
 use anyhow::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map;
@@ -97,6 +97,22 @@ impl RunConfig {
         let keys = ["model", "num_classes"].map(str::to_owned).into();
         ensure!(outputs == classes, Invalid { keys, unknown: false, message });
         Ok(complexity)
+    }
+
+    /// Checks that the model takes the images of a test, where they are of another size than those of training.
+    ///
+    /// # Errors
+    /// A size that the model does not take, at `data.test_size`.
+    pub fn check_test_size(&self, input: [i64; 3], classes: i64) -> Result<()> {
+        let tested = self.data.tested(input)?;
+        if tested == input {
+            return Ok(());
+        }
+        self.architecture(input, classes)?.complexity(tested).map(drop).map_err(|error| {
+            let message =
+                format!("the model cannot be tested on another size than it trains on: {}", brief(&error));
+            Invalid::value("data.test_size", message).into()
+        })
     }
 
     /// An error of [`Self::complexity`], at the field of the model that causes it.

@@ -1,9 +1,11 @@
 //! Training: optimizer, schedule, moving average, checkpoint, loop, run directory.
 
+mod begin;
 mod checkpoint;
 mod config;
 mod ema;
 mod event;
+mod identity;
 mod lock;
 mod log;
 mod optimizer;
@@ -11,15 +13,19 @@ mod optimizer_config;
 mod record;
 mod run;
 mod run_dir;
+mod run_weights;
 mod schedule;
 mod trainer;
 
+pub use begin::Begin;
 pub use config::{InitConfig, Precision, RunConfig, TrainConfig};
 pub use event::Event;
+pub use identity::{Change, EXTENDABLE, changes};
 pub(crate) use lock::lock;
 pub use optimizer::Optimizer;
 pub use optimizer_config::{AdamW, OptimizerConfig, RmsProp, Sgd};
-pub use record::{EpochMetrics, RunResult};
-pub use run::{run, run_until};
+pub use record::{EpochMetrics, RunResult, Start};
+pub use run::{about, run, run_until};
 pub use run_dir::{RunDir, RunState};
+pub use run_weights::RunWeights;
 pub use schedule::{Cosine, MultiStep, ScheduleConfig, Step, Warmup};

@@ -1,5 +1,6 @@
 //! What a run leaves behind: a row an epoch, and the result that says it is done.
 
+use super::identity::Change;
 use serde::{Deserialize, Serialize};
 
 /// One line of `metrics.jsonl`: an epoch that is over.
@@ -27,6 +28,26 @@ pub struct EpochMetrics {
     /// Unix time.
     pub wall_time: f64,
     pub peak_memory_bytes: u64,
+}
+
+/// One line of `starts.jsonl`: a process that began the run or went on with it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Start {
+    /// Optimizer steps that were over.
+    pub step: u64,
+    pub device: String,
+    pub threads: usize,
+    /// Threads that load images; by itself where absent.
+    pub workers: Option<usize>,
+    /// The processor's name.
+    pub machine: String,
+    /// Versions of this package and of libtorch.
+    pub version: String,
+    pub libtorch: String,
+    /// Settings in place of those of the process before.
+    pub changes: Vec<Change>,
+    /// Unix time.
+    pub wall_time: f64,
 }
 
 /// `result.json`: written last, it means that the run is done.

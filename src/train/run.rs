@@ -1,11 +1,13 @@
 //! One run from its configuration to its result, in a directory from which it goes on when it is started again.
 
+use super::begin::Begin;
 use super::config::RunConfig;
 use super::event::Event;
 use super::record::RunResult;
 use super::run_dir::RunDir;
-use super::trainer::Trainer;
-use crate::{Interrupted, brief};
+use super::trainer::{Loaders, Trainer};
+use crate::weights::About;
+use crate::{Interrupted, Usage, brief};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -19,41 +21,72 @@ use std::sync::atomic::AtomicBool;
 ///
 /// # Errors
 /// An impossible configuration, data that cannot be read, a device that is not there, a loss that is not finite, another
-/// process at work in `dir`; the reason is also left in `failed.txt`, and the last good checkpoint is kept.
+/// process at work in `dir`. Before the first step of a new run nothing is left in `dir`; later the reason is in
+/// `failed.txt`, and the last good checkpoint is kept.
 pub fn run(
     config: &RunConfig,
     dir: &Path,
     stop: &AtomicBool,
     observe: &mut dyn FnMut(Event),
 ) -> Result<RunResult> {
-    run_until(config, dir, u64::MAX, stop, observe)?.context("a run without an end")
+    run_until(config, dir, &Begin::There, u64::MAX, stop, observe)?.context("a run without an end")
 }
 
-/// As [`run`], but to the end of epoch `until` at most: a run that has more to do is saved there, and `None` returned.
+/// As [`run`], but from `begin` on, and to the end of epoch `until` at most: a run that has more to do is saved there, and
+/// `None` returned.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`], nothing to extend, or another checkpoint to begin at than the run in `dir` began at.
 pub fn run_until(
     config: &RunConfig,
     dir: &Path,
+    begin: &Begin,
     until: u64,
     stop: &AtomicBool,
     observe: &mut dyn FnMut(Event),
 ) -> Result<Option<RunResult>> {
     let dir = RunDir::new(dir);
-    dir.create()?;
+    let is_new = dir.create()?;
     let _lock = dir.lock()?;
-    dir.check_config(config)?;
-    dir.write_config(config)?;
-    if let Some(result) = dir.result()? {
+    let extended: &[String] = if let Begin::Extend(keys) = begin { keys } else { &[] };
+    let changes = dir.check_config(config, extended)?;
+    if changes.is_none() && !extended.is_empty() {
+        dir.abandon(is_new)?;
+        return Err(Usage(format!("{}: there is no run to extend", dir.path().display())).into());
+    }
+    if let (Begin::From(run), true) = (begin, changes.is_some()) {
+        dir.check_parent(&RunDir::new(run).checkpoint())?;
+    }
+    let goes_further = changes.iter().flatten().any(|change| extended.contains(&change.key));
+    if let (Some(result), false) = (dir.result()?, goes_further) {
         return Ok(Some(result));
     }
-    dir.clear_failure()?;
-    let outcome = Trainer::new(config, &dir).and_then(|mut trainer| trainer.run(until, stop, observe));
-    if let Err(error) = &outcome
-        && !error.is::<Interrupted>()
-    {
-        dir.write_failure(&brief(error))?;
+    let mut has_begun = false;
+    let outcome = Trainer::new(config, &dir, begin).and_then(|mut trainer| {
+        dir.write_config(config)?;
+        dir.clear_outcome()?;
+        dir.write_start(&trainer.start(changes.clone().unwrap_or_default()))?;
+        let outcome = trainer.run(until, stop, observe);
+        has_begun = trainer.has_begun();
+        outcome
+    });
+    match &outcome {
+        Err(error) if error.is::<Interrupted>() => {}
+        // So that the same command, corrected, is a first start again.
+        Err(error) if changes.is_none() && !has_begun => {
+            dir.abandon(is_new).with_context(|| brief(error))?;
+        }
+        Err(error) => dir.write_failure(&brief(error))?,
+        Ok(_) => {}
     }
     outcome
+}
+
+/// What the weights of a run say of themselves, worked out from its configuration and data; for those that were written
+/// before files said it. Epoch and metrics stay unknown.
+///
+/// # Errors
+/// Data that cannot be read, or a model that does not fit it.
+pub fn about(config: &RunConfig) -> Result<About> {
+    Loaders::new(config, false)?.about(config)
 }

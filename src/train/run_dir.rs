@@ -1,13 +1,18 @@
 //! A run directory: the one place that knows its files, and how far the run in it has come.
 
 use super::config::RunConfig;
+use super::identity::{Change, EXTENDABLE, changes};
 use super::lock::{is_locked, lock};
-use super::record::{EpochMetrics, RunResult};
+use super::record::{EpochMetrics, RunResult, Start};
+use crate::weights::{About, StateFile};
 use crate::{Remedy, Usage, atomic, tensorboard, yaml};
 use anyhow::{Context, Error, Result};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+/// Settings that a message lists.
+const MAX_CHANGES: usize = 6;
 
 /// The directory of one run, whether or not it exists yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +80,11 @@ impl RunDir {
         self.0.join("run.lock")
     }
 
-    /// Creates the directory, unless it exists.
-    pub(crate) fn create(&self) -> Result<()> {
-        fs::create_dir_all(&self.0).with_context(|| format!("{}: cannot be created", self.0.display()))
+    /// Creates the directory; returns whether it is new.
+    pub(crate) fn create(&self) -> Result<bool> {
+        let is_new = !self.0.exists();
+        fs::create_dir_all(&self.0).with_context(|| format!("{}: cannot be created", self.0.display()))?;
+        Ok(is_new)
     }
 
     /// Keeps other processes from working in the directory, for as long as the file is open.
@@ -114,20 +121,73 @@ impl RunDir {
         read(&path)?.map(|text| yaml::parse(&text, &path.display().to_string())).transpose()
     }
 
-    /// Checks that the directory is free, or holds a run of the same configuration.
+    /// Checks that the directory is free, or holds a run of the same identity but for the settings by which it is
+    /// extended; returns what else differs from the run there, `None` if there is none.
     ///
     /// # Errors
-    /// [`Usage`] for a run of another.
-    pub(crate) fn check_config(&self, config: &RunConfig) -> Result<()> {
-        if self.config()?.is_none_or(|there| there == *config) {
+    /// [`Usage`] for a run of another identity, with the settings in which it differs.
+    pub(crate) fn check_config(
+        &self,
+        config: &RunConfig,
+        extended: &[String],
+    ) -> Result<Option<Vec<Change>>> {
+        let Some(there) = self.config()? else { return Ok(None) };
+        let changes = changes(&there, config)?;
+        let others =
+            || changes.iter().filter(|change| change.is_of_identity() && !extended.contains(&change.key));
+        let texts: Vec<String> = others().map(Change::text).collect();
+        if texts.is_empty() {
+            return Ok(Some(changes));
+        }
+        let more = match texts.len().saturating_sub(MAX_CHANGES) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        let shown = texts[..texts.len().min(MAX_CHANGES)].join("; ");
+        let text =
+            format!("{}: the run there has other settings: {shown}{more}", self.config_file().display());
+        let is_length = |change: &Change| EXTENDABLE.contains(&change.key.as_str());
+        let remedy = match others().next() {
+            Some(Change { key, new, .. }) if others().all(is_length) => {
+                Remedy::Extend(key.clone(), yaml::flow(new))
+            }
+            _ => Remedy::RunDirectory,
+        };
+        Err(Error::new(remedy).context(Usage(text)))
+    }
+
+    /// Checks that the run began at this checkpoint of another.
+    pub(super) fn check_parent(&self, checkpoint: &Path) -> Result<()> {
+        let about = About::of(&StateFile::open(&self.checkpoint())?)?;
+        let asked = checkpoint.display().to_string();
+        if about.is_some_and(|about| about.parents.iter().any(|parent| parent.file == asked)) {
             return Ok(());
         }
-        let text = format!("{}: this run ran with another configuration", self.config_file().display());
+        let text = format!("{}: the run there did not begin at {asked}", self.0.display());
         Err(Error::new(Remedy::RunDirectory).context(Usage(text)))
     }
 
     pub(crate) fn write_config(&self, config: &RunConfig) -> Result<()> {
         atomic::write(&self.config_file(), yaml::to_string(config)?.as_bytes())
+    }
+
+    /// Notes that a process goes on with the run, or begins it.
+    pub(super) fn write_start(&self, start: &Start) -> Result<()> {
+        let path = self.0.join("starts.jsonl");
+        let text = read(&path)?.unwrap_or_default() + &serde_json::to_string(start)? + "\n";
+        atomic::write(&path, text.as_bytes())
+    }
+
+    /// Takes back all that a start has left which came to nothing.
+    pub(super) fn abandon(&self, is_new: bool) -> Result<()> {
+        if is_new {
+            return fs::remove_dir_all(&self.0)
+                .with_context(|| format!("{}: cannot be removed", self.0.display()));
+        }
+        self.remove_events()?;
+        [self.config_file(), self.checkpoint(), self.metrics_file(), self.lock_file()]
+            .iter()
+            .try_for_each(|file| remove(file))
     }
 
     /// The epochs that are over.
@@ -173,9 +233,10 @@ impl RunDir {
         atomic::write(&self.failure_file(), reason.as_bytes())
     }
 
-    /// Forgets that an earlier process failed.
-    pub(super) fn clear_failure(&self) -> Result<()> {
-        remove(&self.failure_file())
+    /// Forgets that an earlier process failed, or that the run was done before it was extended.
+    pub(super) fn clear_outcome(&self) -> Result<()> {
+        remove(&self.failure_file())?;
+        remove(&self.result_file())
     }
 
     /// Removes TensorBoard's files of earlier processes.

@@ -9,6 +9,13 @@ pub(crate) const AVERAGE: &str = "ema.";
 pub(crate) const OPTIMIZER: &str = "optim.";
 /// Where the progress stands in the file's metadata.
 pub(crate) const PROGRESS: &str = "tchvision.progress";
+/// Where a file of weights says what it is; see [`super::About`].
+pub(crate) const ABOUT: &str = "tchvision";
+
+/// Whether a file is a checkpoint with averaged weights beside the trained ones.
+pub fn has_averages(file: &StateFile) -> bool {
+    file.metadata(PROGRESS).is_some() && file.names().iter().any(|name| name.starts_with(AVERAGE))
+}
 
 /// The weights in a checkpoint of a run: those that are trained, or their averages. A file that is no checkpoint is returned
 /// as it is.
@@ -16,10 +23,8 @@ pub(crate) const PROGRESS: &str = "tchvision.progress";
 /// # Errors
 /// A file without averages.
 pub fn checkpoint_weights(file: StateFile, averaged: bool) -> Result<StateFile> {
-    let is_average = |name: &String| name.starts_with(AVERAGE);
-    let has_averages = file.metadata(PROGRESS).is_some() && file.names().iter().any(is_average);
     ensure!(
-        has_averages || !averaged,
+        !averaged || has_averages(&file),
         "{}: not the checkpoint of a run with `train.ema`",
         file.path().display()
     );

@@ -5,6 +5,7 @@
 //! [`load`] copies; [`pretrained`] does all of it. [`save`] writes safetensors. [`catalogue`] lists the
 //! public weights, [`Hub`] fetches them, and [`from_pretrained`] builds a model with them.
 
+mod about;
 mod adapt;
 pub mod catalogue;
 pub(crate) mod checkpoint;
@@ -29,8 +30,9 @@ mod template;
 mod torch;
 mod zip;
 
+pub use about::{About, Parent};
 pub use adapt::{Classes, adapt, input_conv, select_classes};
-pub use checkpoint::checkpoint_weights;
+pub use checkpoint::{checkpoint_weights, has_averages};
 pub use dtype::dtype_name;
 pub use file::{Archive, StateFile, TensorView};
 #[cfg(feature = "hub")]

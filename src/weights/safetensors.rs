@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, Metadata, View};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 use tch::{Device, Tensor};
 
@@ -60,7 +61,13 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String,
     for (name, tensor) in tensors {
         sources.push((name, Source::new(tensor).with_context(|| format!("tensor `{name}`"))?));
     }
-    atomic::write_with(path, |file| Ok(safetensors::serialize_to_file(sources, Some(metadata), file.path())?))
+    atomic::write_with(path, |file| {
+        safetensors::serialize_to_file(sources, Some(metadata), file.path())?;
+        // It puts a file of its own there, which its owner alone may read.
+        let written = File::open(file.path())?;
+        written.set_permissions(file.as_file().metadata()?.permissions())?;
+        Ok(written.sync_all()?)
+    })
 }
 
 /// The tensors of a file in the order of their bytes, and the metadata.

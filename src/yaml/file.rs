@@ -2,10 +2,11 @@
 
 use super::text::parse;
 use crate::Usage;
+use crate::names::did_you_mean;
 use anyhow::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 /// Largest file that is read, in bytes.
@@ -43,7 +44,10 @@ pub(super) fn read(path: &Path) -> Result<String> {
         let hint = inside.map_or(String::new(), |inside| format!("; its YAML file is {}", inside.display()));
         return Err(usage(format!("a directory, where a YAML file is wanted{hint}")));
     }
-    let opened = File::open(path).map_err(|e| usage(format!("cannot be opened: {e}")))?;
+    let opened = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => usage(format!("there is no such file{}", beside(path))),
+        _ => usage(format!("cannot be opened: {error}")),
+    })?;
     let mut bytes = Vec::new();
     opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| usage(format!("cannot be read: {e}")))?;
     if let Some(what) = other(&bytes) {
@@ -56,6 +60,20 @@ pub(super) fn read(path: &Path) -> Result<String> {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
         usage(format!("line {line} is not UTF-8 text; save the file as UTF-8"))
     })
+}
+
+/// The YAML files beside a missing one that it may stand for.
+fn beside(path: &Path) -> String {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml") || name.ends_with(".yml")).collect();
+    names.sort();
+    let wanted = path.file_name().unwrap_or_default().to_string_lossy();
+    match did_you_mean(&wanted, names.iter().map(String::as_str), "") {
+        none if none.is_empty() => none,
+        meant => format!("; {meant}"),
+    }
 }
 
 /// What a file is that is no text.

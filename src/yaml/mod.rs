@@ -22,6 +22,7 @@ mod words;
 pub use document::{Document, Override, set_path};
 pub use error::{ConfigError, Place};
 pub use file::load;
+pub use spelling::flow;
 pub use text::{from_value, parse, to_string};
 
 pub(crate) use hint::unknown_field;

@@ -27,7 +27,7 @@ impl Spelling {
 }
 
 /// A value on one line: `{sgd: {lr: 0.1}}`.
-pub(super) fn flow(value: &Value) -> String {
+pub fn flow(value: &Value) -> String {
     let list = |items: Vec<String>| items.join(", ");
     match value {
         Value::Null => "null".to_owned(),
@@ -45,7 +45,7 @@ pub(super) fn flow(value: &Value) -> String {
 
 /// A text, in quotes where it would read as something else.
 fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./+ ".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "_-./:+ ".contains(c);
     let reads_as_text = || serde_yaml::from_str(text).is_ok_and(|value: Value| value.as_str() == Some(text));
     if text.chars().all(plain) && reads_as_text() { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }

@@ -23,6 +23,14 @@ pub(super) const KEYS: &[(&[&str], Meaning)] = &[
     (&["num_classes", "num_class", "n_classes", "nc", "classes"], Key("model.num_classes")),
     (&["in_chans", "in_channels", "input_channels", "channels"], Key("model.in_chans")),
     (&["drop", "drop_rate", "dropout"], Key("model.dropout")),
+    (&["width", "width_multiplier", "width_mult"], Key("model.width")),
+    (&["depth", "depth_multiplier"], Key("model.depth")),
+    (&["num_layers"], Key("model.num_layers")),
+    (&["cardinality"], Key("model.cardinality")),
+    (&["base_width"], Key("model.base_width")),
+    (&["patch_size"], Key("model.patch_size")),
+    (&["embed_dim"], Key("model.embed_dim")),
+    (&["num_blocks"], Key("model.num_blocks")),
     (&["drop_path", "drop_path_rate", "drop_connect", "stochastic_depth_prob"], Key("model.drop_path")),
     (
         &["pretrained", "weights", "checkpoint", "finetune", "initial_checkpoint", "load_from", "load_weights"],
@@ -63,7 +71,7 @@ pub(super) const KEYS: &[(&[&str], Meaning)] = &[
     (&["lr_milestones", "decay_milestones"], Key("train.schedule.multi_step.milestones")),
     (&["min_lr", "lr_min", "eta_min", "lrf"], Key("train.schedule.cosine.final_lr")),
     (&["smoothing"], Key("train.label_smoothing")),
-    (&["clip_grad", "grad_clip", "clip_gradients", "max_norm", "gradient_clip_val"], Key("train.clip_grad_norm")),
+    (&["clip_grad", "grad_clip", "clip_gradients", "clip_norm", "max_norm", "gradient_clip_val"], Key("train.clip_grad_norm")),
     (&["norm_weight_decay", "no_bias_decay", "bias_decay"], Key("train.decay_norm_and_bias")),
     (&["model_ema", "ema_decay", "model_ema_decay", "use_ema"], Setting("train.ema", "0.9999")),
     (&["amp", "mixed_precision", "bf16", "fp16", "half", "autocast"], Setting("train.precision", "bfloat16")),
@@ -86,6 +94,7 @@ pub(super) const KEYS: &[(&[&str], Meaning)] = &[
     (&["grid", "sweep", "parameters", "search_space"], Key("axes")),
     (&["repeats", "n_seeds", "num_seeds", "runs"], Key("seeds")),
     (&["metric", "monitor"], Key("report.y")),
+    (&["flops", "gflops", "mults"], Key("match.macs")),
 ];
 
 /// Values that other programs write, by the key that takes them: the word, and what it is here.
@@ -96,6 +105,8 @@ pub(super) const VALUES: &[(&str, &[&str], &str)] = &[
     ("augment", &["cutout", "erasing"], "random_erasing"),
     ("augment", &["mixup"], "data.mix: {mixup: 0.2}"),
     ("augment", &["cutmix"], "data.mix: {cutmix: 1.0}"),
+    ("interpolation", &["cubic", "bicubic_interpolation", "3"], "bicubic"),
+    ("interpolation", &["linear", "antialias", "2"], "bilinear"),
     ("precision", &["bf16", "bf16-mixed", "amp", "amp_bf16"], "bfloat16"),
     ("precision", &["fp32", "float", "32", "32-true"], "float32"),
     ("precision", &["fp16", "float16", "half", "16", "16-mixed"], "bfloat16"),
@@ -126,7 +137,6 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("betas", "[0.9, 0.999]"),
     ("device", "cuda:0"),
     ("question", "Is wider better than deeper?"),
-    ("base", "{model: {name: resnet50}, data: {dataset: fashion-mnist}}"),
     ("from", "FILE"),
     ("by", "model.width"),
 ];

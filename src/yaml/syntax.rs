@@ -30,16 +30,24 @@ pub(super) fn fault(text: &str, error: &Error) -> ((usize, usize), Invalid) {
         let column = text.lines().nth(number - 1).map_or(1, |line| line.len() - line.trim_start().len() + 1);
         return ((number, column), invalid(format!("a space is missing after the colon; write {meant}")));
     }
+    if said.contains("while scanning a quoted scalar") {
+        return (context(&said).unwrap_or(place), invalid("a quote is not closed".to_owned()));
+    }
     let here = line.chars().nth(place.1 - 1);
     (place, invalid(words(&said, here)))
+}
+
+/// Line and column of where that begins in which the error is.
+fn context(said: &str) -> Option<(usize, usize)> {
+    let (before, place) = said.rsplit_once(" at line ")?;
+    let (line, column) = place.split_once(" column ")?;
+    before.contains(" at ").then_some((line.parse().ok()?, column.parse().ok()?))
 }
 
 /// libyaml's words in ours; `here` is the sign at the place that it names.
 fn words(said: &str, here: Option<char>) -> String {
     let opened = |bracket: char| {
-        let line = said.rsplit_once(" at line ").and_then(|(_, rest)| rest.split(' ').next());
-        let line = line.filter(|_| said.matches(" at line ").count() > 1);
-        let of = line.map_or(String::new(), |line| format!(" of line {line}"));
+        let of = context(said).map_or(String::new(), |(line, _)| format!(" of line {line}"));
         format!("the `{bracket}`{of} is not closed, or a comma is missing")
     };
     match said {
@@ -48,7 +56,6 @@ fn words(said: &str, here: Option<char>) -> String {
         }
         _ if said.contains("while parsing a flow mapping") => opened('{'),
         _ if said.contains("while parsing a flow sequence") => opened('['),
-        _ if said.contains("while scanning a quoted scalar") => "a quote is not closed".to_owned(),
         _ if said.contains("could not find expected ':'") => {
             "a `:` is missing; write `key: value`, with a space after the colon".to_owned()
         }

@@ -2,7 +2,7 @@
 
 use super::fault::{Fault, Found, Kind};
 use super::hint::unknown_key;
-use super::keys::{at, nodes};
+use super::keys::{Node, at, nodes};
 use super::spelling::{Spelling, flow};
 use super::synonyms::{EXAMPLES, VALUES};
 use crate::Invalid;
@@ -36,7 +36,11 @@ pub(super) fn explained<T: DeserializeOwned>(fault: &Fault, value: &Value, spell
         Kind::Missing(key) => {
             let path: Vec<&str> = keys.iter().map(String::as_str).chain([*key]).collect();
             let write = |example| format!("; write {}", spelling.setting(&path, example));
-            format!("`{key}` is missing{}", example(key).map_or(String::new(), write))
+            let below = || match below::<T>(&path).as_slice() {
+                [] => String::new(),
+                keys => format!("; its keys are {}", keys.join(", ")),
+            };
+            format!("`{key}` is missing{}", example(key).map_or_else(below, write))
         }
         Kind::Said(message) => message.clone(),
     };
@@ -91,10 +95,9 @@ fn remedy<T: DeserializeOwned>(found: &Found, expected: &str, keys: &[String], s
     if let Some(example) = example(last) {
         return write(example);
     }
-    let nodes = nodes::<T>();
-    let below = nodes.iter().find(|node| node.path.len() == keys.len() + 1 && node.path.starts_with(&strs(keys)));
-    match below.filter(|_| expected == MAPPING) {
-        Some(node) => format!("; set its keys, such as `{}`", node.path.join(".")),
+    let own: Vec<&str> = keys.iter().map(String::as_str).collect();
+    match below::<T>(&own).first().filter(|_| expected == MAPPING) {
+        Some(key) => format!("; set its keys, such as `{}`", [&own[..], &[*key]].concat().join(".")),
         None if matches!(found, Found::Nothing) => "; write one, or remove the key".to_owned(),
         None => String::new(),
     }
@@ -103,8 +106,10 @@ fn remedy<T: DeserializeOwned>(found: &Found, expected: &str, keys: &[String], s
 /// The key of a section that people mean when they write one value for all of it.
 const MAIN: [(&str, &str); 2] = [("model", "name"), ("data", "dataset")];
 
-fn strs(keys: &[String]) -> Vec<&str> {
-    keys.iter().map(String::as_str).collect()
+/// The keys of `T` that stand below these.
+fn below<T: DeserializeOwned>(keys: &[&str]) -> Vec<&'static str> {
+    let of = |node: &Node| node.path.len() == keys.len() + 1 && node.path.starts_with(keys);
+    nodes::<T>().iter().filter(|node| of(node)).filter_map(|node| node.path.last().copied()).collect()
 }
 
 /// The value that was meant, where what was found tells it.
@@ -140,6 +145,9 @@ fn as_written(number: String, text: &str) -> String {
 /// A number that is written as other people write it: `1_000`, `1,5`, `10 %`, in quotes.
 fn number(text: &str) -> Option<String> {
     let text = text.trim().replace('_', "");
+    if let Some((height, width)) = text.split_once('x') {
+        return (height == width).then(|| number(height))?;
+    }
     if let Some(percent) = text.strip_suffix('%') {
         return Some((percent.trim().parse::<f64>().ok()? / 100.0).to_string());
     }

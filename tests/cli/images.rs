@@ -201,7 +201,8 @@ fn weights_that_do_not_fit_are_refused() {
 /// The labels' probabilities by a protocol that is spelt out here: (picture, class).
 fn expected(protocol: Protocol, model: &dyn Model, pictures: &[PathBuf]) -> Vec<i64> {
     let preprocess = &catalogue::find(MODEL).unwrap().preprocess;
-    let evaluator = Evaluator::new(model, Device::Cpu, preprocess, protocol).unwrap();
+    let input = preprocess.clone().into();
+    let evaluator = Evaluator::new(model, Device::Cpu, &input).viewing(protocol).unwrap();
     let best = pictures.iter().map(|picture| {
         let views = protocol.views(preprocess, &image::read(picture).unwrap()).unwrap();
         evaluator.probabilities(&[views]).unwrap().argmax(1, false).int64_value(&[0])
@@ -287,7 +288,8 @@ fn protocols_are_means_over_views() {
     let picture = image::read(&picture("large.jpg")).unwrap();
     let of = |protocol: Protocol| {
         let views = protocol.views(preprocess, &picture).unwrap();
-        let probabilities = Evaluator::new(model.as_ref(), Device::Cpu, preprocess, protocol).unwrap();
+        let input = preprocess.clone().into();
+        let probabilities = Evaluator::new(model.as_ref(), Device::Cpu, &input).viewing(protocol).unwrap();
         (probabilities.probabilities(std::slice::from_ref(&views)).unwrap(), views)
     };
     let softmax = |logits: Tensor| logits.softmax(-1, Kind::Float);
@@ -374,8 +376,9 @@ fn a_dense_protocol_needs_maps() {
     let folder = tempfile::tempdir().unwrap();
     let preprocess = &catalogue::find("timm/deit_tiny_patch16_224").unwrap().preprocess;
     let (model, _) = network(folder.path(), "timm/deit_tiny_patch16_224", &[]);
-    let error =
-        Evaluator::new(model.as_ref(), Device::Cpu, preprocess, Protocol::Dense).err().unwrap().to_string();
+    let input = preprocess.clone().into();
+    let evaluator = Evaluator::new(model.as_ref(), Device::Cpu, &input);
+    let error = evaluator.viewing(Protocol::Dense).err().unwrap().to_string();
     assert!(error.contains("no maps"), "{error}");
 }
 

@@ -1,10 +1,11 @@
 //! What a file and a model on the command line mean.
 
 use crate::cli::assignments;
-use anyhow::Result;
+use anyhow::{Error, Result};
 use std::path::Path;
 use tchvision::models::ModelSpec;
 use tchvision::weights::{Archive, StateFile, catalogue};
+use tchvision::Usage;
 
 /// The one state_dict of a file, or the one with this key.
 pub fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
@@ -14,12 +15,16 @@ pub fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
 /// A registered model, or with a tag the one that those public weights are of, with some fields set; a wrong name or
 /// value is wrong usage.
 pub fn model(name: &str, fields: &[(&str, Option<i64>)], set: &[String]) -> Result<ModelSpec> {
-    let usage = |e: anyhow::Error| ModelSpec::usage(&e);
-    let mut spec = if name.contains('.') {
+    let spec = if name.contains('.') {
         catalogue::find(name).and_then(|entry| entry.spec()).map_err(usage)?
     } else {
         ModelSpec::new(name)
     };
+    with(spec, fields, set)
+}
+
+/// A model with some more fields set; a wrong value is wrong usage.
+pub fn with(mut spec: ModelSpec, fields: &[(&str, Option<i64>)], set: &[String]) -> Result<ModelSpec> {
     for (field, value) in fields {
         if let Some(value) = value {
             spec.set(field, &value.to_string()).map_err(usage)?;
@@ -30,4 +35,8 @@ pub fn model(name: &str, fields: &[(&str, Option<i64>)], set: &[String]) -> Resu
     }
     spec.resolve().map_err(usage)?;
     Ok(spec)
+}
+
+fn usage(error: Error) -> Usage {
+    ModelSpec::usage(&error)
 }

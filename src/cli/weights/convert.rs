@@ -1,21 +1,30 @@
 //! `tchvision weights convert`.
 
-use super::arguments::{model, open};
+use super::arguments::{model, with};
 use crate::cli::{print, print_json};
-use anyhow::Result;
+use anyhow::{Error, Result};
 use serde::Serialize;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tch::Device;
-use tchvision::Usage;
-use tchvision::weights::{self, Classes, Format, Pretrained};
+use tchvision::data::InputSettings;
+use tchvision::models::ModelSpec;
+use tchvision::train::RunWeights;
+use tchvision::weights::{self, About, Classes, Format, Pretrained, checkpoint_weights, has_averages};
+use tchvision::{Remedy, Usage};
 
 #[derive(clap::Args)]
 pub struct Args {
-    file: PathBuf,
-    /// The model that the weights are of; with a tag, the model that those public weights are of
+    /// A file of weights, or a run's directory
+    #[arg(value_name = "FILE|DIR", required_unless_present = "run")]
+    file: Option<PathBuf>,
+    /// The run in this directory, its weights as they are at its end
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    run: Option<PathBuf>,
+    /// The model that the weights are of; with a tag, the model that those public weights are of. Weights of a run here
+    /// know it
     #[arg(long, value_name = "NAME[.TAG]")]
-    model: String,
+    model: Option<String>,
     /// Where the safetensors go
     #[arg(long, value_name = "OUT.safetensors")]
     to: PathBuf,
@@ -62,25 +71,34 @@ pub fn run(args: &Args) -> Result<()> {
     let selected = args.classes.as_deref();
     let num_classes = selected.map(|classes| classes.len() as i64).or(args.num_classes);
     let fields = [("num_classes", num_classes), ("in_chans", args.in_chans), ("image_size", args.image_size)];
-    let spec = model(&args.model, &fields, &args.set)?;
+    let path = args.file.as_deref().or(args.run.as_deref()).unwrap_or(Path::new(""));
+    let RunWeights { state: file, about, note } = RunWeights::open(path, args.key.as_deref())?;
+    note.iter().for_each(|note| eprintln!("{note}"));
+    let spec = match (&args.model, &about) {
+        (Some(name), _) => model(name, &fields, &args.set)?,
+        (None, Some(about)) => with(about.model.clone(), &fields, &args.set)?,
+        (None, None) => {
+            let text = format!("{}: it does not say which model it is of", path.display());
+            return Err(Error::new(Remedy::Model).context(Usage(text)));
+        }
+    };
     let name = spec.resolve()?.name;
     let own = name.split('/').next().unwrap_or_default();
     let to = args.naming.as_deref().unwrap_or(own);
     // Before the work: a naming that the model does not have.
     weights::export(name, Vec::new(), to)?;
-    let same = |path: &PathBuf| path.canonicalize().ok();
-    if same(&args.to).is_some() && same(&args.to) == same(&args.file) {
+    let same = |path: &Path| path.canonicalize().ok();
+    if same(&args.to).is_some() && same(&args.to) == same(file.path()) {
         return Err(Usage(format!("--to {}: is the file that is read", args.to.display())).into());
     }
 
-    let file = open(&args.file, args.key.as_deref())?;
+    let averaged = has_averages(&file);
+    let file = checkpoint_weights(file, averaged)?;
     tch::manual_seed(SEED);
     let classes = selected.map_or(Classes::New, Classes::Selected);
     let Pretrained { store, naming, fresh, .. } = weights::pretrained(&spec, &file, classes, Device::Cpu)?;
     let tensors = weights::export(name, store.state_dict(), to)?;
-    // What Python's libraries look for in a file of PyTorch's layout.
-    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    weights::save(&args.to, &tensors, about)?;
+    weights::save(&args.to, &tensors, args.metadata(about, &spec, num_classes)?)?;
 
     let (format, tensors) = (file.format(), tensors.len());
     if args.json {
@@ -93,5 +111,35 @@ pub fn run(args: &Args) -> Result<()> {
     match fresh.as_slice() {
         [] => Ok(()),
         fresh => print(format_args!("new: {}", fresh.join(", "))),
+    }
+}
+
+impl Args {
+    /// What the file says of itself, where that is known and still true.
+    fn metadata(
+        &self,
+        about: Option<About>,
+        spec: &ModelSpec,
+        num_classes: Option<i64>,
+    ) -> Result<HashMap<String, String>> {
+        let model = spec.resolve()?;
+        let Some(about) = about.filter(|about| about.model.name == model.name && self.in_chans.is_none())
+        else {
+            // What Python's libraries look for in a file of PyTorch's layout.
+            return Ok(HashMap::from([("format".to_owned(), "pt".to_owned())]));
+        };
+        let name = |class: usize| about.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+        let classes = match (&self.classes, num_classes) {
+            (Some(selected), _) => selected.iter().map(|&class| name(class as usize)).collect(),
+            (None, Some(count)) if count as usize != about.classes.len() => {
+                (0..count).map(|i| i.to_string()).collect()
+            }
+            (None, _) => about.classes.clone(),
+        };
+        let settings = InputSettings { size: self.image_size, ..InputSettings::default() };
+        let same = classes == about.classes && self.image_size.is_none();
+        let (top1, loss) = if same { (about.top1, about.loss) } else { (None, None) };
+        let model = ModelSpec { name: model.name.to_owned(), set: model.fields()? };
+        About { model, classes, top1, loss, input: settings.apply(about.input.clone())?, ..about }.metadata()
     }
 }

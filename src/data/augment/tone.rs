@@ -1,7 +1,7 @@
 //! Operations on values and colours, with the arithmetic of Pillow's `ImageOps`, `ImageEnhance` and
 //! `Convert.c`.
 
-use crate::data::image::RgbImage;
+use crate::data::image::{RgbImage, luma};
 
 type Histogram = [u32; 256];
 
@@ -64,18 +64,12 @@ fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (f32::from(from) + factor * f32::from(i16::from(to) - i16::from(from))) as u8
 }
 
-/// The luma of ITU-R 601, rounded as in Pillow.
-fn gray(pixel: &[u8]) -> u8 {
-    let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
-    ((19_595 * r + 38_470 * g + 7_471 * b + 0x8000) >> 16) as u8
-}
-
 pub(super) fn brightness(image: &mut RgbImage, factor: f64) {
     map(image, |value| blend(0, value, factor as f32));
 }
 
 pub(super) fn contrast(image: &mut RgbImage, factor: f64) {
-    let sum: u64 = image.pixels.chunks_exact(3).map(|pixel| u64::from(gray(pixel))).sum();
+    let sum: u64 = image.pixels.chunks_exact(3).map(|pixel| u64::from(luma(pixel))).sum();
     let pixels = (image.pixels.len() / 3).max(1);
     let mean = (sum as f64 / pixels as f64 + 0.5) as u8;
     map(image, |value| blend(mean, value, factor as f32));
@@ -83,7 +77,7 @@ pub(super) fn contrast(image: &mut RgbImage, factor: f64) {
 
 pub(super) fn color(image: &mut RgbImage, factor: f64) {
     for pixel in image.pixels.chunks_exact_mut(3) {
-        let gray = gray(pixel);
+        let gray = luma(pixel);
         pixel.iter_mut().for_each(|value| *value = blend(gray, *value, factor as f32));
     }
 }

@@ -11,6 +11,7 @@ mod tiles;
 mod webp;
 
 pub use resample::{Interpolation, Region, Resize};
+pub(crate) use rgb::luma;
 pub use rgb::{MAX_PIXELS, RgbImage};
 pub use tiles::{Png, tiles};
 

@@ -13,6 +13,7 @@ use std::ops::Range;
 /// The interpolation filter. When shrinking, all but `Nearest` average over the pixels that become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Interpolation {
     Nearest,
     Box,

@@ -69,6 +69,12 @@ impl RgbImage {
     }
 }
 
+/// The luma of an RGB pixel by ITU-R 601, rounded as in Pillow's `convert("L")`: grey keeps its value.
+pub(crate) fn luma(pixel: &[u8]) -> u8 {
+    let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+    ((19_595 * r + 38_470 * g + 7_471 * b + 0x8000) >> 16) as u8
+}
+
 /// The number of pixels of a size stated by a file, checked against [`MAX_PIXELS`].
 pub(super) fn bounded(width: usize, height: usize) -> Result<usize> {
     ensure!(width > 0 && height > 0, "it has no pixels: {width}×{height}");

@@ -7,7 +7,9 @@ use crate::train::checkpoint::{Progress, State};
 use crate::train::ema::Ema;
 use crate::train::optimizer::Optimizer;
 use crate::train::{RunDir, TrainConfig};
+use crate::weights::About;
 use anyhow::Result;
+use std::path::Path;
 use tch::{Reduction, Tensor};
 
 pub struct Learner {
@@ -70,15 +72,18 @@ impl Learner {
     }
 
     /// Saves everything, with the position in the run.
-    pub fn save(&self, dir: &RunDir, progress: &Progress) -> Result<()> {
+    pub fn save(&self, dir: &RunDir, progress: &Progress, about: &About) -> Result<()> {
         let model = self.network.store.state_dict();
-        self.state(&model).save(&dir.checkpoint(), progress)
+        self.state(&model).save(&dir.checkpoint(), progress, about)
     }
 
-    /// Takes everything back, and returns the position in the run.
-    pub fn load(&self, dir: &RunDir) -> Result<Progress> {
+    /// Takes everything over from a checkpoint; returns its position in the run, and what the file says of itself.
+    ///
+    /// # Errors
+    /// A file that is not a checkpoint of such a run.
+    pub fn load(&self, checkpoint: &Path) -> Result<(Progress, Option<About>)> {
         let model = self.network.store.state_dict();
-        self.state(&model).load(&dir.checkpoint())
+        self.state(&model).load(checkpoint)
     }
 
     fn state<'a>(&'a self, model: &'a [(String, Tensor)]) -> State<'a> {

@@ -1,17 +1,19 @@
 //! The loaders of a run: augmented training batches, and the test images as they are.
 
 use crate::Invalid;
-use crate::data::{Loader, LoaderConfig, Pictures, Statistics};
-use crate::train::{RunConfig, TrainConfig};
+use crate::data::{Loader, LoaderConfig, ModelInput, Pictures};
+use crate::models::ModelSpec;
+use crate::train::{Precision, RunConfig, TrainConfig};
+use crate::weights::About;
 use anyhow::{Result, ensure};
 
 pub struct Loaders {
     pub train: Loader,
     pub test: Loader,
-    /// By which images are normalised.
-    pub statistics: Statistics,
-    /// The shape of what the model sees (C, H, W).
+    /// The shape of what the model sees in training (C, H, W).
     pub input: [i64; 3],
+    /// From pictures to what it sees in a test.
+    pub test_input: ModelInput,
     pub classes: i64,
 }
 
@@ -21,10 +23,13 @@ impl Loaders {
     pub fn new(config: &RunConfig, pinned: bool) -> Result<Self> {
         let RunConfig { data, train: TrainConfig { batch_size, eval_batch_size, .. }, seed, .. } = config;
         let (train, test, mut statistics) = data.load(*seed)?;
-        let (input, classes) = (data.resized(image_shape(&train))?, train.classes().len() as i64);
+        let images = image_shape(&train);
+        let (input, classes) = (data.resized(images)?, train.classes().len() as i64);
+        let tested = data.tested(input)?;
+        let test_preprocess = data.test_preprocess(&train, &statistics)?;
         let test_config = LoaderConfig {
             seed: *seed,
-            preprocess: data.preprocess(&train, &statistics)?,
+            preprocess: test_preprocess.clone(),
             fill: statistics.color(),
             workers: data.workers,
             pinned,
@@ -34,6 +39,7 @@ impl Loaders {
             batch_size: *batch_size,
             shuffle: true,
             augment: data.augment.clone(),
+            preprocess: data.preprocess(&train, &statistics)?,
             drop_last: true,
             ..test_config.clone()
         };
@@ -44,7 +50,37 @@ impl Loaders {
         }
         let message = format!("{batch_size} is more than there are training images");
         ensure!(train.batches() > 0, Invalid::value("train.batch_size", message));
-        Ok(Self { train, test, statistics, input, classes })
+        let test_input = match test_preprocess {
+            Some(preprocess) => ModelInput { preprocess, statistics, size: None },
+            None => ModelInput::of_images(images, statistics, [tested[1], tested[2]]),
+        };
+        Ok(Self { train, test, input, test_input, classes })
+    }
+
+    /// What weights trained on this data say of themselves, before the first step.
+    ///
+    /// # Errors
+    /// A model that does not fit the data.
+    pub fn about(&self, config: &RunConfig) -> Result<About> {
+        let architecture = config.architecture(self.input, self.classes)?;
+        let (version, libtorch) = About::versions();
+        Ok(About {
+            model: ModelSpec { name: architecture.name.to_owned(), set: architecture.fields()? },
+            input: self.test_input.clone(),
+            classes: self.train.pictures().classes().to_vec(),
+            data: config.data.clone(),
+            seed: config.seed,
+            train_images: self.train.pictures().len(),
+            bfloat16: config.train.precision == Precision::Bfloat16,
+            batch_size: config.train.eval_batch_size,
+            epoch: 0,
+            step: 0,
+            top1: None,
+            loss: None,
+            parents: Vec::new(),
+            version,
+            libtorch,
+        })
     }
 }
 

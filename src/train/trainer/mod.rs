@@ -10,17 +10,18 @@ mod pictures;
 use self::budget::Budget;
 use self::evaluation::evaluate;
 use self::learner::Learner;
-use self::loaders::Loaders;
+pub(super) use self::loaders::Loaders;
 use self::network::Network;
 use self::pictures::pictures;
-use super::checkpoint::{Point, Progress, Snapshot, Sums, save_weights};
+use super::begin::Begin;
+use super::checkpoint::{Point, Progress, Snapshot, Sums};
 use super::config::{Precision, RunConfig, TrainConfig};
 use super::event::Event;
+use super::identity::Change;
 use super::log::RunLog;
-use super::record::{EpochMetrics, RunResult};
+use super::record::{EpochMetrics, RunResult, Start};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
-use crate::Interrupted;
 use crate::data::{Batch, Loader, Stream};
 use crate::machine::{self, unix_time};
 use crate::models::Complexity;
@@ -28,7 +29,10 @@ use crate::nn::Store;
 use crate::statistics::median;
 use crate::tensorboard::Histogram;
 use crate::torch::{self, device};
-use anyhow::{Context, Result, bail};
+use crate::weights::{self, About, Parent};
+use crate::{Interrupted, Remedy, Usage};
+use anyhow::{Context, Error, Result, bail, ensure};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -38,6 +42,8 @@ pub(super) struct Trainer<'a> {
     config: &'a RunConfig,
     dir: &'a RunDir,
     complexity: Complexity,
+    /// What the files of weights say of themselves.
+    about: About,
     learner: Learner,
     schedule: Schedule,
     budget: Budget,
@@ -49,7 +55,7 @@ pub(super) struct Trainer<'a> {
 
 impl<'a> Trainer<'a> {
     /// A run at its start, or where its checkpoint left it.
-    pub fn new(config: &'a RunConfig, dir: &'a RunDir) -> Result<Self> {
+    pub fn new(config: &'a RunConfig, dir: &'a RunDir, begin: &Begin) -> Result<Self> {
         config.validate()?;
         let precision = config.train.precision;
         // Before anything else asks libtorch about CUDA.
@@ -58,19 +64,24 @@ impl<'a> Trainer<'a> {
         if let Some(threads) = config.threads {
             device::set_threads(threads)?;
         }
-        let Loaders { train, test, statistics, input, classes } = Loaders::new(config, device.is_cuda())?;
-        let complexity = config.complexity(input, classes)?;
+        let loaders = Loaders::new(config, device.is_cuda())?;
+        let complexity = config.complexity(loaders.input, loaders.classes)?;
+        config.check_test_size(loaders.input, loaders.classes)?;
+        let mut about = loaders.about(config)?;
+        let Loaders { train, test, input, test_input, classes } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
         let model = config.architecture(input, classes)?.build(&store)?;
-        let resumed = dir.checkpoint().exists();
-        if let (Some(init), false) = (&config.init, resumed) {
+        let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
+        let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
+        if let (Some(init), None, false) = (&config.init, &parent, resumed) {
             init.apply(&store.state_dict())?;
+            about.parents.push(Parent::of(&init.from)?);
         }
         store.channels_last()?;
         let size = [complexity.input[1], complexity.input[2]];
-        let network = Network { device, precision, store, model, size, statistics };
+        let network = Network { device, precision, store, model, size, input: test_input };
         let learner = Learner::new(&config.train, network)?;
 
         let steps_per_epoch = train.batches() as u64;
@@ -78,12 +89,59 @@ impl<'a> Trainer<'a> {
         let lr = config.train.optimizer.lr();
         let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, budget.steps);
 
-        let progress = if resumed { learner.load(dir)? } else { Progress::default() };
+        let progress = match &parent {
+            _ if resumed => {
+                let remedy = || {
+                    format!("{}: not a checkpoint of this run; move it away to start afresh", own.display())
+                };
+                let (progress, there) = learner.load(&own).with_context(remedy)?;
+                if let Some(there) = there {
+                    check_data(&about, &there, dir)?;
+                    about.parents = there.parents;
+                }
+                progress
+            }
+            Some(parent) => {
+                let remedy = || format!("{}: not of this model and optimizer", parent.display());
+                let (progress, there) = learner.load(parent).with_context(remedy)?;
+                about.parents = there.map_or(Vec::new(), |there| there.parents);
+                about.parents.push(Parent::of(parent)?);
+                branched(progress, parent)?
+            }
+            None => Progress::default(),
+        };
         let [train_skipped, test_skipped] = &progress.skipped;
         train.know_skipped(train_skipped);
         test.know_skipped(test_skipped);
         let log = RunLog::new(config, dir, &progress)?;
-        Ok(Self { config, dir, complexity, learner, schedule, budget, train, test, progress, log })
+        let mut trainer =
+            Self { config, dir, complexity, about, learner, schedule, budget, train, test, progress, log };
+        if parent.is_some() && !resumed {
+            // From here on the run is its own.
+            trainer.save()?;
+        }
+        Ok(trainer)
+    }
+
+    /// What this process notes of its start.
+    pub fn start(&self, changes: Vec<Change>) -> Start {
+        let (version, libtorch) = About::versions();
+        Start {
+            step: self.progress.step,
+            device: format!("{:?}", self.learner.network.device),
+            threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
+            workers: self.config.data.workers,
+            machine: machine::cpu(),
+            version,
+            libtorch,
+            changes,
+            wall_time: unix_time(),
+        }
+    }
+
+    /// Whether a step is over.
+    pub fn has_begun(&self) -> bool {
+        self.progress.step > 0
     }
 
     /// Trains to the end of the run, or of epoch `until`, after which all is saved and there is no result yet.
@@ -195,7 +253,7 @@ impl<'a> Trainer<'a> {
 
     /// Learns from one batch; returns the last head's mean loss and the number of images classified rightly.
     fn step(&mut self, batch: &Batch, lr: f64) -> Result<(Tensor, Tensor)> {
-        let (images, labels) = self.learner.network.input(batch)?;
+        let (images, labels) = self.learner.network.batch(batch)?;
         let (images, targets) = self.mixed(images, &labels)?;
         self.learner.step(&self.config.train, [&images, &labels, &targets], lr)
     }
@@ -248,8 +306,14 @@ impl<'a> Trainer<'a> {
             let (loss, top1) = self.learner.averaged(|network| {
                 let (loss, top1) = evaluate(network, &self.test, observe)?;
                 if loss.is_finite() && is_best(top1) {
-                    let about = [("model", self.config.model.name.clone()), ("epoch", epoch.to_string())];
-                    save_weights(&self.dir.best_weights(), &network.store.state_dict(), &about)?;
+                    let about = About {
+                        epoch,
+                        step: self.progress.step,
+                        top1: Some(top1),
+                        loss: Some(loss),
+                        ..self.about.clone()
+                    };
+                    weights::save(&self.dir.best_weights(), &network.store.state_dict(), about.metadata()?)?;
                 }
                 Ok((loss, top1))
             })?;
@@ -318,7 +382,12 @@ impl<'a> Trainer<'a> {
 
     fn save(&mut self) -> Result<()> {
         self.progress.skipped = [self.train.skipped(), self.test.skipped()];
-        self.learner.save(self.dir, &self.progress)
+        let Progress { epoch, step, batch, rows, .. } = &self.progress;
+        // Within an epoch the weights are others than those that were tested.
+        let tested = rows.last().filter(|_| *batch == 0);
+        let (top1, loss) = (tested.and_then(|row| row.test_top1), tested.and_then(|row| row.test_loss));
+        let about = About { epoch: *epoch, step: *step, top1, loss, ..self.about.clone() };
+        self.learner.save(self.dir, &self.progress, &about)
     }
 
     fn check_finite(&self, what: &str, value: f64, lr: f64) -> Result<()> {
@@ -347,6 +416,32 @@ impl<'a> Trainer<'a> {
             self.dir.checkpoint().display()
         ))
     }
+}
+
+/// Where a new run begins that goes on from another's checkpoint: its own best is still to come.
+fn branched(progress: Progress, parent: &Path) -> Result<Progress> {
+    let Progress { batch, epoch, .. } = progress;
+    let file = parent.display();
+    ensure!(batch == 0, "{file}: it stands within epoch {}; let that run end the epoch first", epoch + 1);
+    Ok(Progress { best: None, skipped: Default::default(), ..progress })
+}
+
+/// The data of a run that goes on is that with which it began, wherever it is now.
+fn check_data(here: &About, there: &About, dir: &RunDir) -> Result<()> {
+    if here.classes == there.classes && here.train_images == there.train_images {
+        return Ok(());
+    }
+    let data =
+        |about: &About| format!("{} training images in {} classes", about.train_images, about.classes.len());
+    let text = format!(
+        "{}: the run there began with other data: {} (`{}`), where there are now {} (`{}`)",
+        dir.path().display(),
+        data(there),
+        there.data.dataset,
+        data(here),
+        here.data.dataset
+    );
+    Err(Error::new(Remedy::RunDirectory).context(Usage(text)))
 }
 
 /// The seed of libtorch's generator for one purpose at one place of a run.

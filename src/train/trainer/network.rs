@@ -1,6 +1,6 @@
 //! The model of a run on its device, in the numbers in which it computes.
 
-use crate::data::{Batch, Statistics, fitted};
+use crate::data::{Batch, ModelInput, fitted};
 use crate::evaluate::Evaluator;
 use crate::models::Model;
 use crate::nn::Store;
@@ -14,23 +14,22 @@ pub struct Network {
     pub precision: Precision,
     pub store: Store,
     pub model: Box<dyn Model>,
-    /// Height and width of the images that the model sees.
+    /// Height and width of the images that the model sees in training.
     pub size: [i64; 2],
-    /// By which images are normalised.
-    pub statistics: Statistics,
+    /// From pictures to what it sees in a test.
+    pub input: ModelInput,
 }
 
 impl Network {
     /// Normalised images of the model's size in channels_last order, and labels, on the device.
-    pub fn input(&self, batch: &Batch) -> Result<(Tensor, Tensor)> {
-        let images = batch.input(&self.statistics, self.device)?;
+    pub fn batch(&self, batch: &Batch) -> Result<(Tensor, Tensor)> {
+        let images = batch.input(&self.input.statistics, self.device)?;
         Ok((fitted(&images, self.size)?, torch::upload(&batch.labels, self.device)?))
     }
 
     /// The model as it is tested.
     pub fn evaluator(&self) -> Evaluator<'_> {
-        let evaluator = Evaluator::of_images(self.model.as_ref(), self.device, self.statistics.clone());
-        let evaluator = evaluator.resized(self.size);
+        let evaluator = Evaluator::new(self.model.as_ref(), self.device, &self.input);
         match self.precision {
             Precision::Float32 | Precision::Tf32 => evaluator,
             Precision::Bfloat16 => evaluator.autocast(Kind::BFloat16),

@@ -4,7 +4,8 @@ mod environment;
 
 use super::catalogue::{Entry, Location};
 use crate::atomic;
-use crate::download::{self, Download, Failure, digest, refused, unreachable};
+use crate::digest::digest;
+use crate::download::{self, Download, Failure, refused, unreachable};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use sha2::Sha256;
 use std::fs::{self, File, OpenOptions};

@@ -1,0 +1,271 @@
+//! Which model and weights a [`Classifier`] is made of, and what is known of them.
+
+use super::Classifier;
+use crate::data::{InputSettings, ModelInput, Preprocess, TestSet};
+use crate::models::{Architecture, ModelSpec};
+use crate::torch::device;
+use crate::train::RunWeights;
+use crate::weights::catalogue::{self, Entry};
+use crate::weights::{self, About, Archive, Classes, StateFile, checkpoint_weights};
+use crate::{Remedy, Usage};
+use anyhow::{Context, Error, Result, ensure};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind};
+
+/// What a [`Classifier`] is made of.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    name: Option<String>,
+    file: Option<PathBuf>,
+    key: Option<String>,
+    averaged: Option<bool>,
+    fields: Vec<(String, String)>,
+    data: Option<[(&'static str, i64); 2]>,
+    settings: InputSettings,
+    test_settings: bool,
+    device: Device,
+    dtype: Option<Kind>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            name: None,
+            file: None,
+            key: None,
+            averaged: None,
+            fields: Vec::new(),
+            data: None,
+            settings: InputSettings::default(),
+            test_settings: false,
+            device: Device::Cpu,
+            dtype: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Of this model; in place of what a file says of itself.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Weights from a file, or of the run in a directory, instead of the public ones of the name.
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// The state_dict under this key, where the file has several.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Of a run's last checkpoint the averaged weights, or the raw ones; averaged unless told otherwise, where there are
+    /// such: these are what the run tests.
+    pub fn averaged(mut self, averaged: bool) -> Self {
+        self.averaged = Some(averaged);
+        self
+    }
+
+    /// Overrides a field of the model's configuration, for weights from a file; `value` is read as YAML.
+    pub fn set(mut self, field: &str, value: &str) -> Self {
+        self.fields.push((field.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The model that a run builds for such data, unless [`Self::set`] or the file says otherwise: of its classes and
+    /// channels. For weights from a file, and images of one size.
+    pub fn trained_on(mut self, data: &TestSet) -> Self {
+        if let TestSet::Images(data, _) = data {
+            let [classes, channels] = [data.classes.len(), data.images.channels].map(|n| n as i64);
+            self.data = Some([("num_classes", classes), ("in_chans", channels)]);
+        }
+        self
+    }
+
+    /// How pictures become the input, in place of what the weights were trained for. For another size tables of positions
+    /// are resampled.
+    pub fn input(mut self, settings: InputSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The larger input or other crop with which the weights' library evaluates them.
+    pub fn test_settings(mut self) -> Self {
+        self.test_settings = true;
+        self
+    }
+
+    /// Where the model is: on the CPU unless told otherwise. Comes from [`device::resolve`].
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// What the frozen model computes in: float32, or bfloat16, which is faster where the processor or the GPU knows it,
+    /// and rounds. Unless told otherwise float32, or what a run here has tested its weights in.
+    pub fn dtype(mut self, kind: Kind) -> Self {
+        self.dtype = Some(kind);
+        self
+    }
+
+    /// Reads the weights, or fetches them where they are public; `progress` hears file, bytes so far, and bytes in all.
+    ///
+    /// # Errors
+    /// A name, field or value that cannot be ([`Usage`]), and weights that cannot be had, are not this model's, or have no
+    /// classifier.
+    pub fn open(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Classifier> {
+        device::set_up(self.device, false)?;
+        if let Some(path) = &self.file {
+            let RunWeights { state, about, note } = RunWeights::open(path, self.key.as_deref())?;
+            // A name with a tag, or of public weights, tells how their pictures are prepared.
+            let entry = self.name.as_ref().and_then(|name| catalogue::find(name).ok());
+            return self.read(state, Known { entry, about, notes: note.into_iter().collect() });
+        }
+        let name = self.name.as_ref().context("a builder without model and file")?;
+        if !self.fields.is_empty() || self.key.is_some() || self.averaged.is_some() {
+            let text = "fields to set, a state_dict's key and averaged weights are of a file";
+            return Err(Error::new(Remedy::WeightsFile).context(Usage(format!("{name}: {text}"))));
+        }
+        let entry = catalogue::find(name).map_err(usage)?;
+        let state = Archive::open(&fetch(entry, progress)?)?.choose(None)?;
+        Self { data: None, ..self }.read(state, Known { entry: Some(entry), about: None, notes: Vec::new() })
+    }
+
+    fn read(self, state: StateFile, mut known: Known) -> Result<Classifier> {
+        let path = state.path().to_owned();
+        let spec = self.spec(&mut known, &path)?;
+        let averaged = self.averaged.unwrap_or_else(|| weights::has_averages(&state));
+        let state = checkpoint_weights(state, averaged)?;
+        let pretrained = weights::pretrained(&spec, &state, Classes::New, self.device)?;
+        if !pretrained.fresh.is_empty() {
+            let fresh = pretrained.fresh.join(", ");
+            let text = format!("{}: no classifier ({fresh}) of the model's classes", path.display());
+            return Err(Error::new(Remedy::Classes(None)).context(text));
+        }
+        let architecture = spec.resolve()?;
+        let name = architecture.name;
+        let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
+        ensure!(classes > 0, "{name} has no classifier: its outputs are no classes");
+        let input = self.model_input(&mut known, &architecture)?;
+        if let Some(about) = &known.about {
+            let which = if averaged { ", averaged weights" } else { "" };
+            let epoch = if about.step > 0 { format!(", epoch {}", about.epoch) } else { String::new() };
+            known.notes.insert(0, format!("{}: {name}{epoch}{which}", path.display()));
+        }
+        let labels = match (&known.about, known.entry) {
+            (Some(about), _) if about.classes.len() == classes as usize => Some(about.classes.clone()),
+            (None, Some(entry)) if entry.classes == classes as i64 => entry.labels().map(owned),
+            _ => catalogue::imagenet_labels(classes as i64).map(owned),
+        };
+        let autocast = self.dtype.is_none() && known.about.as_ref().is_some_and(|about| about.bfloat16);
+        Ok(Classifier {
+            name,
+            model: pretrained.model,
+            store: pretrained.store,
+            device: self.device,
+            frozen: (!autocast).then(|| self.dtype.unwrap_or(Kind::Float)),
+            classes: classes as usize,
+            input,
+            about: known.about,
+            labels,
+            notes: known.notes,
+        })
+    }
+
+    /// How pictures become the input of a model: as the weights or their catalogue say, with the caller's settings.
+    fn model_input(&self, known: &mut Known, architecture: &Architecture) -> Result<ModelInput> {
+        let test = known.entry.and_then(|entry| entry.test.clone());
+        let input = match (&known.about, known.entry) {
+            _ if self.test_settings => test.map(ModelInput::from).ok_or_else(|| {
+                Usage(format!("{}: its weights have no test settings of their own", architecture.name))
+            })?,
+            (Some(about), _) => about.input.clone(),
+            (None, Some(entry)) => entry.preprocess.clone().into(),
+            (None, None) => {
+                let input = self.settings.apply(Preprocess::imagenet(architecture.input()[1]).into())?;
+                let Preprocess { input: [_, side, _], resize, .. } = input.preprocess;
+                known.notes.push(format!(
+                    "{}: no public weights tell how its pictures are prepared: the middle {side} of {resize} pixels is \
+                     taken, with ImageNet's mean and deviation",
+                    architecture.name
+                ));
+                input
+            }
+        };
+        let given = self.settings.apply(input.clone())?;
+        if known.about.is_some() && given != input {
+            known.notes.push(format!("other than it was tested on: {}", self.settings));
+        }
+        Ok(given)
+    }
+
+    /// The model with all fields that are told.
+    fn spec(&self, known: &mut Known, path: &Path) -> Result<ModelSpec> {
+        let named = self.name.as_ref().map(|name| match (known.entry, self.data) {
+            // For a data set's classes and channels the model is the one that a run builds.
+            (Some(entry), None) => entry.spec(),
+            (Some(entry), Some(_)) => Ok(ModelSpec::new(&entry.model)),
+            (None, _) => Ok(ModelSpec::new(name)),
+        });
+        let named = named.transpose()?;
+        let same = |about: &About| {
+            let resolved = named.as_ref().map(|spec| spec.resolve().map(|model| model.name));
+            resolved.is_none_or(|name| name.is_ok_and(|name| name == about.model.name))
+        };
+        if let Some(about) = known.about.take_if(|about| !same(about)) {
+            let there = &about.model.name;
+            known
+                .notes
+                .push(format!("{}: says that it is {there}; another model is asked for", path.display()));
+        }
+        let (mut spec, from_data) = match (&known.about, named) {
+            (Some(about), _) => (about.model.clone(), None),
+            (None, Some(spec)) => (spec, self.data),
+            (None, None) => {
+                let text = format!("{}: it does not say which model it is of", path.display());
+                return Err(Error::new(Remedy::Model).context(Usage(text)));
+            }
+        };
+        let fields = spec.resolve().and_then(|model| model.fields()).map_err(usage)?;
+        let size = self.settings.size.map(|side| ("image_size", side));
+        let told = from_data.into_iter().flatten().chain(size);
+        for (field, value) in told.filter(|(field, _)| fields.contains_key(*field)) {
+            spec.set(field, &value.to_string())?;
+        }
+        self.fields.iter().try_for_each(|(field, value)| spec.set(field, value)).map_err(usage)?;
+        spec.resolve().map_err(usage)?;
+        Ok(spec)
+    }
+}
+
+/// What is known of weights beside their tensors.
+struct Known {
+    entry: Option<&'static Entry>,
+    about: Option<About>,
+    notes: Vec<String>,
+}
+
+fn owned(labels: Vec<&str>) -> Vec<String> {
+    labels.into_iter().map(str::to_owned).collect()
+}
+
+/// The file of public weights, from the cache or the network.
+#[cfg(feature = "hub")]
+fn fetch(entry: &Entry, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+    Ok(weights::Hub::from_env()?.fetch(entry, progress)?.path)
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(entry: &Entry, _: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+    let text = format!("{}: built without the feature `hub`, which fetches public weights", entry.name());
+    Err(Error::new(Remedy::WeightsFile).context(text))
+}
+
+/// What the caller named wrongly.
+fn usage(error: Error) -> Error {
+    ModelSpec::usage(&error).into()
+}

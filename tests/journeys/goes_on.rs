@@ -1,0 +1,138 @@
+//! A run goes on: with other circumstances, beyond its end, and as the start of another.
+
+use super::common::lab::bits;
+use super::yard::{Yard, json};
+use std::fs;
+
+const RUN: &str = "model: {name: paper/resnet20, num_layers: 8}\n\
+    data: {dataset: 'folder:pictures', image_size: 24, augment: [flip]}\n\
+    train: {epochs: 2, batch_size: 8, ema: 0.7, optimizer: {sgd: {lr: 0.05}}}\nthreads: 1\n";
+
+/// A yard with a run file, and a run of it that has ended.
+fn yard() -> Yard {
+    let yard = Yard::new();
+    yard.write("run.yaml", RUN);
+    yard
+}
+
+fn metrics(yard: &Yard, run: &str) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(yard.path(&format!("{run}/metrics.jsonl"))).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn circumstances_change_on_resume_and_the_bits_stay() {
+    let yard = yard();
+    yard.ok("train run.yaml --out whole");
+    let whole = bits(&yard.path("whole/last.safetensors"));
+    fs::create_dir_all(yard.path("moved")).unwrap();
+    for (i, change) in [
+        "device=cpu",
+        "data.workers=2",
+        "data.root=elsewhere",
+        "train.log_every=1",
+        "train.save_every=2",
+        "train.eval_batch_size=7",
+        "train.histograms=true",
+        "threads=2",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let out = format!("resumed{i}");
+        yard.ok(&format!("train run.yaml --out {out} --events --until 1"));
+        assert!(!yard.path(&out).join("result.json").exists());
+        yard.ok(&format!("train run.yaml {change} --out {out}"));
+        assert_eq!(metrics(&yard, &out).len(), 2, "{change}");
+        let starts = fs::read_to_string(yard.path(&format!("{out}/starts.jsonl"))).unwrap();
+        let last: serde_json::Value = serde_json::from_str(starts.lines().last().unwrap()).unwrap();
+        let (key, _) = change.split_once('=').unwrap();
+        assert_eq!((&last["changes"][0]["key"], &last["step"]), (&key.into(), &9.into()), "{starts}");
+        // Sums over several threads are added in another order.
+        if *change != "threads=2" {
+            assert!(bits(&yard.path(&format!("{out}/last.safetensors"))) == whole, "{change}: other bits");
+        }
+    }
+    // The pictures have moved.
+    yard.ok("train run.yaml --out resumed --events --until 1");
+    fs::rename(yard.path("pictures"), yard.path("moved/pictures")).unwrap();
+    yard.ok("train run.yaml data.dataset=folder:moved/pictures --out resumed");
+    assert!(bits(&yard.path("resumed/last.safetensors")) == whole, "other bits from the moved pictures");
+}
+
+#[test]
+fn another_identity_is_refused_with_what_differs() {
+    let yard = yard();
+    yard.ok("train run.yaml --out run --events --until 1");
+    let refused = yard.fails(2, "train run.yaml --out run model.num_layers=14 data.image_size=28 device=cpu");
+    assert!(refused.contains("data.image_size is 24 there, 28 here; model.num_layers is 8 there, 14 here"), "{refused}");
+    assert!(refused.contains("--out DIR") && !refused.contains("device"), "{refused}");
+    let refused = yard.fails(2, "train run.yaml --out run train.epochs=5");
+    assert!(refused.contains("train.epochs is 2 there, 5 here") && refused.contains("--extend train.epochs=5"), "{refused}");
+    // Other pictures under the same name.
+    fs::copy(yard.path("pictures/train/red/00.bmp"), yard.path("pictures/train/red/99.bmp")).unwrap();
+    let refused = yard.fails(2, "train run.yaml --out run");
+    assert!(refused.contains("72 training images in 3 classes") && refused.contains("now 73"), "{refused}");
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing() {
+    let yard = yard();
+    yard.fails(1, "train run.yaml --out new device=cuda:7");
+    assert!(!yard.path("new").exists());
+    yard.fails(2, "train run.yaml --out new data.image_size=0");
+    assert!(!yard.path("new").exists());
+    yard.ok("train run.yaml --out new train.epochs=1");
+    // A directory that was there keeps what is not the run's.
+    yard.write("mine/notes.txt", "mine");
+    yard.fails(1, "train run.yaml --out mine device=cuda:7");
+    let left: Vec<_> = fs::read_dir(yard.path("mine")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["notes.txt"]);
+}
+
+#[test]
+fn a_run_is_extended_after_its_end() {
+    let yard = yard();
+    yard.ok("train run.yaml --out run");
+    let before = json(&yard.path("run/result.json"));
+    yard.ok("train run.yaml --out run --extend train.epochs=4");
+    let after = json(&yard.path("run/result.json"));
+    assert_eq!((&before["epochs"], &after["epochs"], &after["steps"]), (&2.into(), &4.into(), &36.into()));
+    let rows = metrics(&yard, "run");
+    assert_eq!(rows.iter().map(|row| row["epoch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    // The schedule is that of four epochs: in its middle the rate is that of the whole run at that step.
+    yard.ok("train run.yaml --out whole train.epochs=4");
+    assert_eq!(rows[2]["lr"], metrics(&yard, "whole")[2]["lr"]);
+    // Done: nothing more to do, and the shorter file no longer is this run.
+    yard.ok("train run.yaml --out run --extend train.epochs=4");
+    assert!(yard.fails(2, "train run.yaml --out run").contains("train.epochs is 4 there, 2 here"));
+    assert!(yard.fails(2, "train run.yaml --out none --extend train.epochs=4").contains("no run to extend"));
+    assert!(!yard.path("none").exists());
+    assert!(yard.fails(2, "train run.yaml --out run --extend seed=4").contains("a run is extended by one of"));
+}
+
+#[test]
+fn a_run_begins_at_anothers_checkpoint() {
+    let yard = yard();
+    yard.ok("train run.yaml --out first");
+    yard.ok("train run.yaml --out branch --from first train.epochs=3 train.optimizer.sgd.lr=0.001 --events --until 2");
+    // Saved as its own before the first step.
+    assert!(bits(&yard.path("branch/last.safetensors")) == bits(&yard.path("first/last.safetensors")));
+    yard.ok("train run.yaml --out branch train.epochs=3 train.optimizer.sgd.lr=0.001");
+    let rows = metrics(&yard, "branch");
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[..2].iter().map(|row| &row["train_loss"]).collect::<Vec<_>>(),
+        metrics(&yard, "first").iter().map(|row| &row["train_loss"]).collect::<Vec<_>>());
+    assert!(rows[2]["lr"].as_f64().unwrap() < 0.0011);
+    // It says where it comes from, and has a best of its own.
+    let file = tchvision::weights::StateFile::open(&yard.path("branch/best.safetensors")).unwrap();
+    let about: serde_json::Value = serde_json::from_str(file.metadata("tchvision").unwrap()).unwrap();
+    assert_eq!(about["parents"][0]["file"], "first/last.safetensors");
+    assert_eq!(about["parents"][0]["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(about["epoch"], 3);
+    let refused = yard.fails(2, "train run.yaml --out first --from branch");
+    assert!(refused.contains("did not begin at branch/last.safetensors"), "{refused}");
+    let refused = yard.fails(1, "train run.yaml --out wide --from first model.num_layers=14");
+    assert!(refused.contains("not of this model and optimizer") && refused.lines().count() <= 10, "{refused}");
+    assert!(!yard.path("wide").exists());
+}

@@ -1,0 +1,8 @@
+//! A stranger's ways from files to an answer, walked through the built program.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod goes_on;
+mod used_after;
+mod yard;
