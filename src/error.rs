@@ -60,7 +60,8 @@ impl Invalid {
             Some(invalid) if error.chain().len() == 1 => invalid.clone(),
             Some(Self { keys, unknown, message }) => {
                 let own = error.downcast_ref::<Self>().map(ToString::to_string);
-                let context = error.chain().map(ToString::to_string).take_while(|text| Some(text) != own.as_ref());
+                let context =
+                    error.chain().map(ToString::to_string).take_while(|text| Some(text) != own.as_ref());
                 let chain: Vec<String> = context.chain([message.clone()]).collect();
                 Self { keys: keys.clone(), unknown: *unknown, message: chain.join(": ") }
             }

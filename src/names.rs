@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn close_names_are_found_and_others_are_not_suggested() {
-        let names = ["resnet18", "resnet50", "resnetv2_50", "resnet101", "vit_b_16", "efficientnet_b0", "vgg16"];
+        let names =
+            ["resnet18", "resnet50", "resnetv2_50", "resnet101", "vit_b_16", "efficientnet_b0", "vgg16"];
         for (word, expected) in [
             ("resnet-50", &["resnet50"][..]),
             ("ResNet 50", &["resnet50"]),
@@ -153,7 +154,10 @@ mod tests {
     #[test]
     fn suggestions_read_as_a_sentence() {
         assert_eq!(did_you_mean("epoch", ["epochs"], "no"), "did you mean `epochs`?");
-        assert_eq!(did_you_mean("resnet", ["resnet18", "resnet50"], "no"), "did you mean `resnet18` or `resnet50`?");
+        assert_eq!(
+            did_you_mean("resnet", ["resnet18", "resnet50"], "no"),
+            "did you mean `resnet18` or `resnet50`?"
+        );
         assert_eq!(did_you_mean("lr", ["epochs"], "write one"), "write one");
     }
 }

@@ -5,9 +5,9 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
 
+use tchvision::Usage;
 use tchvision::models::{self, Complexity, Entry, ModelSpec};
 use tchvision::report::format::count;
-use tchvision::Usage;
 
 #[derive(Subcommand)]
 pub enum Verb {

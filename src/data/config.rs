@@ -130,7 +130,8 @@ impl DataConfig {
     /// The size to which images of any size are resized.
     fn side(&self) -> Result<i64> {
         Ok(self.image_size.ok_or_else(|| {
-            let message = format!("is missing; the images of {} differ in size, so write a number", self.dataset);
+            let message =
+                format!("is missing; the images of {} differ in size, so write a number", self.dataset);
             Invalid::value("data.image_size", message)
         })?)
     }
@@ -188,9 +189,11 @@ impl DataConfig {
     /// An image size that is missing, or settings that are out of range or do not apply.
     pub fn preprocess(&self, pictures: &Pictures, statistics: &Statistics) -> Result<Option<Preprocess>> {
         if matches!(pictures, Pictures::Memory(_)) {
-            let given = [("test_crop", self.test_crop.is_some()), ("interpolation", self.interpolation.is_some())];
+            let given =
+                [("test_crop", self.test_crop.is_some()), ("interpolation", self.interpolation.is_some())];
             if let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
-                let message = format!("is for images of any size, and those of {} have one; remove it", self.dataset);
+                let message =
+                    format!("is for images of any size, and those of {} have one; remove it", self.dataset);
                 bail!(Invalid::value(&format!("data.{key}"), message));
             }
             return Ok(None);

@@ -119,7 +119,8 @@ impl Planner<'_> {
                     let of_name = |variant: &&Variant| variant.name() == Some(name);
                     let named: Vec<Variant> = variants.iter().filter(of_name).cloned().collect();
                     if named.is_empty() {
-                        let all: Vec<&str> = self.experiment.spec.variants.0.iter().map(|(n, _)| n.as_str()).collect();
+                        let all: Vec<&str> =
+                            self.experiment.spec.variants.0.iter().map(|(n, _)| n.as_str()).collect();
                         let otherwise = match all.as_slice() {
                             [] => "`variants` names none".to_owned(),
                             all => format!("`variants` has {}", all.join(", ")),

@@ -25,14 +25,17 @@ impl Experiment {
         let named = if path.is_dir() { path.canonicalize().ok() } else { Some(path.with_extension("")) };
         let name = named.as_deref().and_then(Path::file_name).unwrap_or_default();
         if path.is_dir() && !file.exists() {
-            let (here, kind) = (path.display(), if path.join("config.yaml").exists() { "of one run, " } else { "" });
-            let text = format!("{here}: the directory {kind}of no experiment: it has no experiment.yaml");
-            return Err(Usage(text).into());
+            let what = match path.join("config.yaml").exists() {
+                true => "the directory of one run, where that of an experiment is wanted",
+                false => "not the directory of an experiment; it has no experiment.yaml",
+            };
+            return Err(Usage(format!("{}: {what}", path.display())).into());
         }
         let document = Document::read(&file, overrides)?;
         let has = |key: &str| document.value().get(key).is_some();
         if has("model") && !has("base") {
-            let message = "this is the file of one run, for `tchvision train`; in an experiment it stands under `base`";
+            let message =
+                "this is the file of one run, for `tchvision train`; in an experiment it stands under `base`";
             return Err(document.key_error(&["model"], message));
         }
         Ok(Self { name: name.to_string_lossy().into_owned(), spec: document.parse()?, document })

@@ -10,8 +10,8 @@ use super::spec::{Spec, X};
 use super::trial::Trial;
 use super::variant::{self, Assignment, Variant};
 use crate::models::Complexity;
-use crate::train::RunConfig;
 use crate::names::did_you_mean;
+use crate::train::RunConfig;
 use crate::yaml;
 use anyhow::Result;
 use rayon::prelude::*;
@@ -63,7 +63,11 @@ impl<'a> Trials<'a> {
         let spec = &self.planner.experiment.spec;
         for (section, axes) in [("axes", &spec.axes), ("zip", &spec.zip)] {
             for (path, values) in &axes.0 {
-                self.planner.ensure(!values.0.is_empty(), &[section, path], "an axis without values; write a list such as [1, 2]")?;
+                self.planner.ensure(
+                    !values.0.is_empty(),
+                    &[section, path],
+                    "an axis without values; write a list such as [1, 2]",
+                )?;
             }
         }
         if let Some((first, values)) = spec.zip.0.first() {

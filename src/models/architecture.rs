@@ -2,8 +2,8 @@
 
 use super::complexity::complexity;
 use super::{Complexity, Config, Model};
-use crate::nn::Store;
 use crate::names::did_you_mean;
+use crate::nn::Store;
 use crate::{Invalid, yaml};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_yaml::{Mapping, Value};
@@ -109,7 +109,8 @@ impl<C: Config> ErasedConfig for C {
         let mut fields = ErasedConfig::fields(self)?;
         let note = self.renamed_note().map_or(String::new(), |note| format!("; {note}"));
         for field in set.keys() {
-            let field = field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
+            let field =
+                field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
             if !fields.contains_key(field) {
                 let message = if let Some(now) = ErasedConfig::renamed(self, field) {
                     format!("`{field}` is now `{now}`{note}")

@@ -59,7 +59,9 @@ impl ModelSpec {
     /// An error of a model that stands by itself, not in a run's file: without the keys of a file.
     pub fn usage(error: &Error) -> Usage {
         Usage(match error.downcast_ref::<Invalid>() {
-            Some(Invalid { keys, message, unknown }) if !unknown && keys.len() > 1 && error.chain().len() == 1 => {
+            Some(Invalid { keys, message, unknown })
+                if !unknown && keys.len() > 1 && error.chain().len() == 1 =>
+            {
                 match keys[1].as_str() {
                     "name" => message.clone(),
                     field => format!("`{field}`: {message}"),

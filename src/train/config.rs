@@ -222,7 +222,7 @@ impl TrainConfig {
     fn validate(&self) -> Result<()> {
         let invalid = |key: &str, message: String| Invalid::value(&format!("train.{key}"), message);
         let positive = |key: &str, x: f64| {
-            ensure!(x > 0.0, invalid(key, format!("{x} is not above 0")));
+            ensure!(x > 0.0, invalid(key, format!("{x} is impossible; use a number above 0")));
             Ok(())
         };
         positive("epochs", self.epochs as f64)?;

@@ -42,19 +42,27 @@ impl ScheduleConfig {
             Self::MultiStep(_) => "multi_step",
             Self::Cosine(_) => "cosine",
         };
-        let valid = |holds: bool, key: &str, message: &str| {
+        let valid = |holds: bool, key: &str, message: String| {
             ensure!(holds, Invalid::value(&format!("train.schedule.{name}.{key}"), message));
             Ok(())
         };
         let warmup = self.warmup_epochs();
-        valid(warmup >= 0.0 && warmup.is_finite(), "warmup_epochs", "is not 0 or more")?;
+        valid(warmup >= 0.0 && warmup.is_finite(), "warmup_epochs", format!("{warmup} is not 0 or more"))?;
         match self {
             Self::Constant(_) => Ok(()),
-            Self::Step(c) => valid(c.every > 0, "every", "is not 1 or more"),
+            Self::Step(c) => valid(c.every > 0, "every", "0 is not 1 or more".to_owned()),
             Self::MultiStep(c) => {
-                valid(c.milestones.windows(2).all(|pair| pair[0] < pair[1]), "milestones", "do not rise; write them in ascending order")
+                let rises = c.milestones.windows(2).all(|pair| pair[0] < pair[1]);
+                valid(
+                    rises,
+                    "milestones",
+                    format!("{:?} does not rise; write the epochs in order", c.milestones),
+                )
             }
-            Self::Cosine(c) => valid((0.0..=1.0).contains(&c.final_lr), "final_lr", "is not in [0, 1]"),
+            Self::Cosine(c) => {
+                let message = format!("{} is not between 0 and 1", c.final_lr);
+                valid((0.0..=1.0).contains(&c.final_lr), "final_lr", message)
+            }
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::error::{ConfigError, Place};
 use super::file::read;
+use super::locate::{At, walk};
 use super::spelling::{Spelling, flow};
 use super::text::{at, document, spelled, to_string, value};
-use super::locate::{At, walk};
 use crate::{Invalid, Usage};
 use anyhow::{Error, Result, bail};
 use serde::de::DeserializeOwned;
@@ -231,7 +231,8 @@ pub fn set_path(value: &mut Value, path: &[impl AsRef<str>], new: Value) -> Resu
 
 /// A path that goes on below something without keys.
 fn blocked(here: &Value, path: &[impl AsRef<str>], rest: &[impl AsRef<str>], new: Value) -> Invalid {
-    let within = |value: Value, key: &_| Mapping::from_iter([(AsRef::<str>::as_ref(key).into(), value)]).into();
+    let within =
+        |value: Value, key: &_| Mapping::from_iter([(AsRef::<str>::as_ref(key).into(), value)]).into();
     let whole = Spelling::Override.setting(path, &flow(&rest.iter().rev().fold(new, within)));
     let (path, rest) = (owned(path).join("."), owned(rest).join("."));
     let message = match here {

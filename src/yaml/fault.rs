@@ -14,13 +14,25 @@ pub(super) struct Fault {
 #[derive(Debug)]
 pub(super) enum Kind {
     /// Something else than was expected, by serde's name of that.
-    Value { found: Found, expected: String },
+    Value {
+        found: Found,
+        expected: String,
+    },
     /// A choice that there is not.
-    Choice { found: String, choices: &'static [&'static str] },
+    Choice {
+        found: String,
+        choices: &'static [&'static str],
+    },
     /// No choice, or several, where there must be one.
-    Choices { found: Vec<String>, choices: &'static [&'static str] },
+    Choices {
+        found: Vec<String>,
+        choices: &'static [&'static str],
+    },
     /// A key that there is not.
-    Key { found: String, keys: &'static [&'static str] },
+    Key {
+        found: String,
+        keys: &'static [&'static str],
+    },
     Missing(&'static str),
     /// Said by the type itself.
     Said(String),

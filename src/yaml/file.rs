@@ -40,7 +40,8 @@ pub(super) fn read(path: &Path) -> Result<String> {
     let file = path.display();
     let usage = |message: String| Error::new(Usage(format!("{file}: {message}")));
     if path.is_dir() {
-        let inside = ["config.yaml", "experiment.yaml"].map(|name| path.join(name)).into_iter().find(|p| p.exists());
+        let inside =
+            ["config.yaml", "experiment.yaml"].map(|name| path.join(name)).into_iter().find(|p| p.exists());
         let hint = inside.map_or(String::new(), |inside| format!("; its YAML file is {}", inside.display()));
         return Err(usage(format!("a directory, where a YAML file is wanted{hint}")));
     }
@@ -67,7 +68,8 @@ fn beside(path: &Path) -> String {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = folder.read_dir().into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml") || name.ends_with(".yml")).collect();
+    let mut names: Vec<String> =
+        names.filter(|name| name.ends_with(".yaml") || name.ends_with(".yml")).collect();
     names.sort();
     let wanted = path.file_name().unwrap_or_default().to_string_lossy();
     match did_you_mean(&wanted, names.iter().map(String::as_str), "") {
@@ -80,7 +82,8 @@ fn beside(path: &Path) -> String {
 fn other(bytes: &[u8]) -> Option<&'static str> {
     // A length in eight bytes, then JSON.
     let safetensors = bytes.get(8) == Some(&b'{') && bytes.get(4..8) == Some(&[0; 4]);
-    let known = OTHERS.iter().find(|(start, _)| bytes.starts_with(start) && std::str::from_utf8(bytes).is_err());
+    let known =
+        OTHERS.iter().find(|(start, _)| bytes.starts_with(start) && std::str::from_utf8(bytes).is_err());
     match known {
         _ if safetensors => Some("a file of weights"),
         Some((_, what)) => Some(what),

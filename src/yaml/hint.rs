@@ -82,7 +82,8 @@ impl Tree<'_> {
     /// The key that ends as `target` does, below a node that takes any key where need be.
     fn find(&self, target: &str) -> Option<Vec<String>> {
         let target: Vec<&str> = target.split('.').collect();
-        let alike = |path: &[&str]| path.iter().zip(&target).all(|(key, wanted)| *wanted == "*" || key == wanted);
+        let alike =
+            |path: &[&str]| path.iter().zip(&target).all(|(key, wanted)| *wanted == "*" || key == wanted);
         // How many keys of the target a node stands for.
         let length = |node: &Node| {
             let tails = (0..node.path.len()).map(|start| &node.path[start..]);
@@ -105,5 +106,64 @@ impl Tree<'_> {
     fn preferred(&self, wanted: impl Fn(&Node) -> bool) -> Option<&Node> {
         let in_use = |node: &&Node| wanted(node) && node.in_use(self.value, &self.nodes);
         self.nodes.iter().find(in_use).or_else(|| self.nodes.iter().find(|node| wanted(node)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synonyms::VALUES;
+    use super::*;
+    use crate::experiment::Spec;
+    use crate::train::{RunConfig, TrainConfig};
+    use crate::yaml::{from_value, parse};
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_synonym_leads_to_a_key_and_every_word_to_one() {
+        let tree = Tree { nodes: nodes::<Spec>(), value: &Value::Null };
+        let mut seen = HashSet::new();
+        for (words, meaning) in KEYS {
+            for word in *words {
+                assert!(seen.insert(squeezed(word)), "{word} twice");
+            }
+            if let Meaning::Key(target) | Meaning::Setting(target, _) = meaning {
+                assert!(tree.find(target).is_some(), "{target}");
+            }
+        }
+        for (key, _, value) in
+            VALUES.iter().filter(|(key, ..)| ["optimizer", "schedule", "precision"].contains(key))
+        {
+            parse::<TrainConfig>(&format!("{key}: {value}"), "a value").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_choice_that_is_not_made_is_the_first() {
+        let tree = Tree { nodes: nodes::<TrainConfig>(), value: &Value::Null };
+        let default = serde_yaml::to_value(TrainConfig::default()).unwrap();
+        for key in ["optimizer", "schedule"] {
+            let first = tree.nodes.iter().find(|node| node.path.len() == 2 && node.path[0] == key).unwrap();
+            assert!(default[key].get(first.path[1]).is_some(), "{key}");
+            let bare = from_value::<TrainConfig>(&parse(&format!("{key}: {}", first.path[1]), "").unwrap());
+            assert_eq!(bare.unwrap(), TrainConfig::default());
+        }
+    }
+
+    #[test]
+    fn the_choice_in_use_decides() {
+        let hint = |value: &str, keys: &str| {
+            let keys: Vec<String> = keys.split('.').map(str::to_owned).collect();
+            unknown_key::<RunConfig>(
+                &keys,
+                &["model", "data"],
+                &serde_yaml::from_str(value).unwrap(),
+                Spelling::File,
+            )
+        };
+        assert_eq!(hint("train: {}", "lr"), "did you mean `train.optimizer.sgd.lr`?");
+        assert_eq!(hint("train: {optimizer: adamw}", "lr"), "did you mean `train.optimizer.adamw.lr`?");
+        assert_eq!(hint("{}", "warmup"), "did you mean `train.schedule.cosine.warmup_epochs`?");
+        assert_eq!(hint("{}", "train.seed"), "did you mean `seed` at the top of the file?");
+        assert_eq!(hint("{}", "no_such_key"), "the keys here are model, data");
     }
 }

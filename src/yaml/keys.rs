@@ -3,8 +3,8 @@
 use super::fault::Fault;
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer,
-    MapAccess, VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess,
+    VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_yaml::Value;
@@ -57,7 +57,8 @@ impl Node {
                 Some(Value::String(chosen)) => chosen == name,
                 Some(Value::Mapping(chosen)) => chosen.keys().next().and_then(Value::as_str) == Some(name),
                 _ => {
-                    let first = nodes.iter().find(|node| node.path.len() > place && node.path[..place] == *parent);
+                    let first =
+                        nodes.iter().find(|node| node.path.len() > place && node.path[..place] == *parent);
                     first.is_none_or(|first| first.path[place] == name)
                 }
             }

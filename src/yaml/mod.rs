@@ -14,8 +14,8 @@ mod keys;
 mod locate;
 mod reader;
 mod spelling;
-mod syntax;
 mod synonyms;
+mod syntax;
 mod text;
 mod words;
 

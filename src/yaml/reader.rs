@@ -32,7 +32,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Sequence(items) => self::items(items, visitor),
             Value::Mapping(mapping) => entries(mapping, visitor),
-            Value::Tagged(tagged) => Err(Fault::custom(format!("tags such as `{}` are not read", tagged.tag))),
+            Value::Tagged(tagged) => {
+                Err(Fault::custom(format!("tags such as `{}` are not read", tagged.tag)))
+            }
         }
     }
 
@@ -269,7 +271,8 @@ mod tests {
 
     #[test]
     fn choices_are_names_or_mappings_of_one_key() {
-        let run = read("{steps: [flip, flip: , pad_crop: 4, train, train: {epochs: 2}], train: , pair: [1, 2.5]}");
+        let run =
+            read("{steps: [flip, flip: , pad_crop: 4, train, train: {epochs: 2}], train: , pair: [1, 2.5]}");
         let train = |epochs| Step::Train(Train { epochs, on: false });
         let steps = vec![Step::Flip, Step::Flip, Step::PadCrop(4), train(0), train(2)];
         assert_eq!(run.unwrap(), Run { train: Train::default(), steps, pair: Some([1.0, 2.5]) });

@@ -47,7 +47,11 @@ pub fn flow(value: &Value) -> String {
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:+ ".contains(c);
     let reads_as_text = || serde_yaml::from_str(text).is_ok_and(|value: Value| value.as_str() == Some(text));
-    if text.chars().all(plain) && reads_as_text() { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
+    if text.chars().all(plain) && reads_as_text() {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +60,9 @@ mod tests {
 
     #[test]
     fn values_read_back_as_they_were() {
-        for text in ["{sgd: {lr: 0.1, nesterov: true}}", "[1, -2.5, null, a b, '3', 'true', 'it''s: x', '', 1e-8]"] {
+        for text in
+            ["{sgd: {lr: 0.1, nesterov: true}}", "[1, -2.5, null, a b, '3', 'true', 'it''s: x', '', 1e-8]"]
+        {
             let value: Value = serde_yaml::from_str(text).unwrap();
             assert_eq!(flow(&value), text);
         }

@@ -59,7 +59,9 @@ fn words(said: &str, here: Option<char>) -> String {
         _ if said.contains("could not find expected ':'") => {
             "a `:` is missing; write `key: value`, with a space after the colon".to_owned()
         }
-        _ if said.contains("did not find expected key") || said.contains("did not find expected '-' indicator") => {
+        _ if said.contains("did not find expected key")
+            || said.contains("did not find expected '-' indicator") =>
+        {
             "the indentation does not fit the lines above".to_owned()
         }
         _ if said.contains("did not find expected node content") => "a value is missing here".to_owned(),
@@ -83,7 +85,8 @@ fn repeated(text: &str, said: &str) -> Option<(Vec<String>, String)> {
     let parents = before.strip_suffix(": ").unwrap_or(before);
     let parents = parents.split(['.', '[', ']']).filter(|segment| !segment.is_empty());
     let keys: Vec<String> = parents.chain([key]).map(str::to_owned).collect();
-    let first = walk(text, &keys, At::Key).map_or(String::new(), |(line, _)| format!(", first in line {line}"));
+    let first =
+        walk(text, &keys, At::Key).map_or(String::new(), |(line, _)| format!(", first in line {line}"));
     let message = format!("the key `{}` is there twice{first}; remove one", path(&keys));
     Some((keys, message))
 }

@@ -55,7 +55,8 @@ pub(super) fn spelled<T: DeserializeOwned>(value: &Value, spelling: Spelling) ->
 /// A whole file as a value.
 pub(super) fn document(text: &str, name: &str) -> Result<Value, ConfigError> {
     let file = |(line, column)| Place::File { file: name.to_owned(), line, column };
-    let empty = || ConfigError { place: file((1, 1)), keys: Vec::new(), message: "the file is empty".to_owned() };
+    let empty =
+        || ConfigError { place: file((1, 1)), keys: Vec::new(), message: "the file is empty".to_owned() };
     let has_content = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     if !text.lines().any(has_content) {
         return Err(empty());
@@ -72,5 +73,9 @@ pub(super) fn at(text: &str, name: &str, keys: &[impl AsRef<str>], invalid: &Inv
     let parents = || (1..keys.len()).rev().find_map(|n| walk(text, &keys[..n], At::Value));
     let (line, column) = walk(text, keys, at).or_else(parents).unwrap_or((1, 1));
     let keys = keys.iter().map(|key| key.as_ref().to_owned()).collect();
-    ConfigError { place: Place::File { file: name.to_owned(), line, column }, keys, message: invalid.to_string() }
+    ConfigError {
+        place: Place::File { file: name.to_owned(), line, column },
+        keys,
+        message: invalid.to_string(),
+    }
 }

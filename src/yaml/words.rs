@@ -28,8 +28,15 @@ pub(super) fn explained<T: DeserializeOwned>(fault: &Fault, value: &Value, spell
             let remedy = remedy::<T>(found, &expected, &keys, spelling);
             format!("expected {expected}, not {}{remedy}", shown(found))
         }
-        Kind::Choice { found, choices } => format!("no choice is called `{found}`; {}", choice(found, choices, &keys)),
-        Kind::Choices { found, choices } => several(found, choices, &keys, value, spelling),
+        Kind::Choice { found, choices } => {
+            let meant = unnamed::<T>(choices, &keys, value, spelling);
+            let meant = meant.unwrap_or_else(|| choice(found, choices, &keys));
+            format!("no choice is called `{found}`; {meant}")
+        }
+        Kind::Choices { found, choices } => match unnamed::<T>(choices, &keys, value, spelling) {
+            Some(meant) => format!("a choice is a mapping of its name to its settings; {meant}"),
+            None => several(found, choices, &keys, value, spelling),
+        },
         Kind::Key { keys: beside, .. } => {
             format!("unknown key `{}`; {}", path(&keys), unknown_key::<T>(&keys, beside, value, spelling))
         }
@@ -58,6 +65,7 @@ fn plain(expected: &str) -> String {
         "a sequence" => LIST.to_owned(),
         "a map" | "a YAML mapping" => MAPPING.to_owned(),
         _ if expected.starts_with("struct ") => MAPPING.to_owned(),
+        _ if expected.starts_with("enum ") => "a choice".to_owned(),
         _ => match expected.strip_prefix("an array of length ") {
             Some(length) => format!("{LIST} of {length} values"),
             None => expected.to_owned(),
@@ -89,7 +97,9 @@ fn remedy<T: DeserializeOwned>(found: &Found, expected: &str, keys: &[String], s
     {
         return match spelling {
             Spelling::File => write(&format!("{{{inner}: {text}}}")),
-            Spelling::Override => format!("; write {}", spelling.setting(&[path(keys).as_str(), inner], text)),
+            Spelling::Override => {
+                format!("; write {}", spelling.setting(&[path(keys).as_str(), inner], text))
+            }
         };
     }
     if let Some(example) = example(last) {
@@ -167,8 +177,36 @@ fn choice(found: &str, choices: &[&str], keys: &[String]) -> String {
     let known = VALUES.iter().find(|(of, words, _)| *of == key && words.iter().any(|word| same(&word)));
     match known {
         Some((_, _, value)) => format!("write `{value}`"),
-        None => did_you_mean(found, choices.iter().copied(), &format!("the choices are {}", choices.join(", "))),
+        None => {
+            did_you_mean(found, choices.iter().copied(), &format!("the choices are {}", choices.join(", ")))
+        }
     }
+}
+
+/// The settings of a choice without its name, `{lr: 0.1}`, or with it beside them, `{name: sgd, lr: 0.1}`.
+fn unnamed<T: DeserializeOwned>(
+    choices: &[&'static str],
+    keys: &[String],
+    value: &Value,
+    spelling: Spelling,
+) -> Option<String> {
+    let mut settings = at(value, keys)?.as_mapping()?.clone();
+    let is_choice = |value: &Value| choices.iter().copied().find(|choice| value.as_str() == Some(choice));
+    if settings.is_empty() || settings.keys().any(|key| is_choice(key).is_some()) {
+        return None;
+    }
+    let named =
+        ["name", "type", "kind"].into_iter().find(|key| settings.get(*key).and_then(is_choice).is_some());
+    let name = match named {
+        Some(key) => settings.shift_remove(key).as_ref().and_then(is_choice)?,
+        None => choices.iter().copied().find(|choice| {
+            let path: Vec<&str> = keys.iter().map(String::as_str).chain([*choice]).collect();
+            let fields = below::<T>(&path);
+            settings.keys().all(|key| key.as_str().is_some_and(|key| fields.contains(&key)))
+        })?,
+    };
+    let whole = spelling.setting(keys, &format!("{{{name}: {}}}", flow(&settings.into())));
+    Some(format!("write {whole}"))
 }
 
 /// There is no choice, or more than one.

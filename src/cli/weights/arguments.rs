@@ -3,9 +3,9 @@
 use crate::cli::assignments;
 use anyhow::{Error, Result};
 use std::path::Path;
+use tchvision::Usage;
 use tchvision::models::ModelSpec;
 use tchvision::weights::{Archive, StateFile, catalogue};
-use tchvision::Usage;
 
 /// The one state_dict of a file, or the one with this key.
 pub fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {

@@ -54,7 +54,8 @@ impl RandomResizedCrop {
         for (key, [low, high], most) in [("scale", self.scale, 1.0), ("ratio", self.ratio, f64::MAX)] {
             if !(0.0 < low && low <= high && high <= most) {
                 let most = if most == 1.0 { ", and up to 1" } else { "" };
-                let message = format!("[{low}, {high}] is not a smaller and a larger number, both above 0{most}");
+                let message =
+                    format!("[{low}, {high}] is not a smaller and a larger number, both above 0{most}");
                 return Err(Invalid::value(key, message));
             }
         }

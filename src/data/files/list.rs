@@ -35,8 +35,8 @@ fn read(dir: &Path, name: &str) -> Result<ImageFiles> {
         if line.trim().is_empty() {
             continue;
         }
-        let (image, label) =
-            parts(line).with_context(|| format!("{}:{number}: `{line}` is not `path label`", path.display()))?;
+        let (image, label) = parts(line)
+            .with_context(|| format!("{}:{number}: `{line}` is not `path label`", path.display()))?;
         files.push_file(folder, image, label);
     }
     Ok(files)

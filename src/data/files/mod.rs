@@ -45,7 +45,7 @@ impl<'a> Layout<'a> {
     fn check(&self) -> Result<()> {
         match self {
             Self::Folder(dir) | Self::List(dir) | Self::Shards(dir) if !dir.is_dir() => {
-                bail!("{}: there is no such folder; {NAMES}", dir.display())
+                bail!("{}: there is no such folder", dir.display())
             }
             _ => Ok(()),
         }

@@ -65,7 +65,8 @@ impl<'a> Trainer<'a> {
             device::set_threads(threads)?;
         }
         let loaders = Loaders::new(config, device.is_cuda())?;
-        let complexity = config.complexity(loaders.input, loaders.classes)?;
+        let (seen, known) = (loaders.input, loaders.classes);
+        let complexity = config.complexity(seen, known).map_err(|error| config.blame(&error, seen, known))?;
         config.check_test_size(loaders.input, loaders.classes)?;
         let mut about = loaders.about(config)?;
         let Loaders { train, test, input, test_input, classes } = loaders;
