@@ -150,7 +150,7 @@ impl Planner<'_> {
         let known: Vec<String> =
             numbers.map(|key| format!("model.{key}")).chain(others.map(str::to_owned)).collect();
         let meant = did_you_mean(path, known.iter().map(String::as_str), "such as `model.base_width`");
-        let number = format!("`{path}` is no knob, which is the key path of a number of the model; {meant}");
+        let number = format!("`{path}` is no knob (the key path of a number of the model); {meant}");
         let message = renamed(&model, path).unwrap_or(number);
         self.ensure(known.iter().any(|known| known == path), place, &message)?;
         let ladder = path == PHI && spec.scale.as_ref().is_some_and(|scale| !scale.phi.is_empty());

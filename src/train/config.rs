@@ -236,7 +236,7 @@ impl TrainConfig {
         let weight = self.auxiliary_weight;
         ensure!(
             weight >= 0.0 && weight.is_finite(),
-            invalid("auxiliary_weight", format!("{weight} is not 0 or more"))
+            invalid("auxiliary_weight", format!("{weight} is not a number from 0 up"))
         );
         let unit = |key: &str, x: f64| {
             ensure!((0.0..1.0).contains(&x), invalid(key, format!("{x} is not in [0, 1)")));

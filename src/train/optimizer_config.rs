@@ -47,7 +47,7 @@ impl OptimizerConfig {
         let invalid =
             |key: &str, message: String| Invalid::value(&format!("train.optimizer.{rule}.{key}"), message);
         let not_negative = |key: &str, x: f64| {
-            ensure!(x >= 0.0 && x.is_finite(), invalid(key, format!("{x} is not 0 or more")));
+            ensure!(x >= 0.0 && x.is_finite(), invalid(key, format!("{x} is not a number from 0 up")));
             Ok(())
         };
         let unit = |key: &str, x: f64| {

@@ -265,7 +265,7 @@ fn what_cannot_run_is_refused_with_its_place() {
     refused(
         "match: {macs: base, by: model.widht}\n",
         &[],
-        "wrong.yaml:7:25: `model.widht` is no knob, which is the key path of a number",
+        "wrong.yaml:7:25: `model.widht` is no knob (the key path of a number",
     );
     refused(
         "variants: {wide: {}}\nmatch: {macs: base, by: {wied: model.width}}\n",
@@ -275,7 +275,7 @@ fn what_cannot_run_is_refused_with_its_place() {
     refused(
         "variants: {wide: {}}\nmatch: {macs: base, by: {wide: scale.phi}}\n",
         &[],
-        "wrong.yaml:8:32: `scale.phi` is no knob, which is the key path of a number",
+        "wrong.yaml:8:32: `scale.phi` is no knob (the key path of a number",
     );
     refused(
         "variants: {wide: {model.width: 2}}\nmatch: {macs: base, by: {wide: model.width}}\n",

@@ -22,7 +22,7 @@ impl ColorJitter {
         let Self { brightness, contrast, saturation, hue } = *self;
         for (key, x) in [("brightness", brightness), ("contrast", contrast), ("saturation", saturation)] {
             if !(x >= 0.0 && x.is_finite()) {
-                return Err(Invalid::value(key, format!("{x} is not 0 or more")));
+                return Err(Invalid::value(key, format!("{x} is not a number from 0 up")));
             }
         }
         match (0.0..=0.5).contains(&hue) {
