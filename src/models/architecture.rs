@@ -113,7 +113,7 @@ impl<C: Config> ErasedConfig for C {
                 field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
             if !fields.contains_key(field) {
                 let message = if let Some(now) = ErasedConfig::renamed(self, field) {
-                    format!("`{field}` is now `{now}`{note}")
+                    format!("`{field}` of {name} is now `{now}`{note}")
                 } else {
                     let known: Vec<&str> = fields.keys().filter_map(Value::as_str).collect();
                     let all = format!("`tchvision models show {name}` lists its fields");

@@ -296,7 +296,7 @@ fn what_does_not_fit_is_refused_before_training() {
         ("model.in_chans=3", "a convolution of 3 channels does not take 1"),
         ("model.name=paper/resnet21", "did you mean"),
         ("model.widht=2", "did you mean `width`"),
-        ("train.epochs=0", "`train.epochs`"),
+        ("train.epochs=0", "`train.epochs=0`: 0 is impossible"),
         ("train.batch_size=1000", "1000 is more than the 320 training images"),
         ("train.optimizer.sgd.momentun=0.5", "did you mean `momentum`"),
         ("train.label_smoothing=1.5", "not in [0, 1)"),
