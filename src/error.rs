@@ -85,7 +85,7 @@ pub(crate) fn path(keys: &[String]) -> String {
 
 /// Whether a key is a place in a list.
 pub(crate) fn is_index(key: &str) -> bool {
-    key.bytes().all(|b| b.is_ascii_digit())
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl fmt::Display for Invalid {

@@ -73,7 +73,8 @@ pub fn corpora() -> Result<&'static [Corpus]> {
 pub fn corpus(name: &str) -> Result<&'static Corpus> {
     let corpora = corpora()?;
     let wanted = name.to_lowercase();
-    let names = |corpus: &'static Corpus| [&corpus.name].into_iter().chain(&corpus.aliases).map(String::as_str);
+    let names =
+        |corpus: &'static Corpus| [&corpus.name].into_iter().chain(&corpus.aliases).map(String::as_str);
     corpora.iter().find(|corpus| names(corpus).any(|name| name == wanted)).ok_or_else(|| {
         let meant =
             did_you_mean(&wanted, corpora.iter().flat_map(names), "`tchvision data list` has them all");

@@ -47,7 +47,11 @@ impl ScheduleConfig {
             Ok(())
         };
         let warmup = self.warmup_epochs();
-        valid(warmup >= 0.0 && warmup.is_finite(), "warmup_epochs", format!("{warmup} is not a number from 0 up"))?;
+        valid(
+            warmup >= 0.0 && warmup.is_finite(),
+            "warmup_epochs",
+            format!("{warmup} is not a number from 0 up"),
+        )?;
         match self {
             Self::Constant(_) => Ok(()),
             Self::Step(c) => valid(c.every > 0, "every", "0 is not 1 or more".to_owned()),

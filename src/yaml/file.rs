@@ -2,7 +2,7 @@
 
 use super::text::parse;
 use crate::Usage;
-use crate::names::did_you_mean;
+use crate::names::close;
 use anyhow::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::fs::File;
@@ -72,10 +72,8 @@ fn beside(path: &Path) -> String {
         names.filter(|name| name.ends_with(".yaml") || name.ends_with(".yml")).collect();
     names.sort();
     let wanted = path.file_name().unwrap_or_default().to_string_lossy();
-    match did_you_mean(&wanted, names.iter().map(String::as_str), "") {
-        none if none.is_empty() => none,
-        meant => format!("; {meant}"),
-    }
+    let close = close(&wanted, names.iter().map(String::as_str));
+    close.first().map_or(String::new(), |name| format!("; did you mean `{name}`?"))
 }
 
 /// What a file is that is no text.

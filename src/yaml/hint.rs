@@ -36,9 +36,7 @@ pub(super) fn unknown_key<T: DeserializeOwned>(
 
 /// What a field of the model that there is not may mean in a run.
 pub(crate) fn unknown_field(word: &str, fields: &[&str]) -> Option<String> {
-    let same = |known: &&&str| squeezed(known) == squeezed(word);
-    let (_, meaning) = KEYS.iter().find(|(words, _)| words.iter().any(|known| same(&known)))?;
-    match *meaning {
+    match meanings(word).next()? {
         Meaning::Key(path) => match path.strip_prefix("model.") {
             Some(field) => fields.contains(&field).then(|| format!("did you mean `{field}`?")),
             None if path.contains('*') => None,
@@ -50,10 +48,15 @@ pub(crate) fn unknown_field(word: &str, fields: &[&str]) -> Option<String> {
 }
 
 /// What the table of synonyms has for a word.
+fn meanings(word: &str) -> impl Iterator<Item = Meaning> {
+    let word = squeezed(word);
+    let means = move |words: &[&str]| words.iter().any(|known| squeezed(known) == word);
+    KEYS.iter().filter(move |(words, _)| means(words)).map(|(_, meaning)| *meaning)
+}
+
+/// The end of a sentence about a word that the table of synonyms has.
 fn synonym(word: &str, parents: &[String], tree: &Tree, spelling: Spelling) -> Option<String> {
-    let same = |known: &&str| squeezed(known) == squeezed(word);
-    let mut meanings = KEYS.iter().filter(|(words, _)| words.iter().any(|known| same(&known)));
-    meanings.find_map(|(_, meaning)| match *meaning {
+    meanings(word).find_map(|meaning| match meaning {
         Meaning::Key(target) => Some(did_you_mean_path(&tree.find(target)?, parents)),
         Meaning::Setting(target, example) => {
             Some(format!("write {}", spelling.setting(&tree.find(target)?, example)))

@@ -23,7 +23,7 @@ pub(super) fn fault(text: &str, error: &Error) -> ((usize, usize), Invalid) {
     let tight = |line: &&str| {
         let (key, value) = line.trim_start().split_once(':')?;
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        (key.chars().all(plain) && value.starts_with(|c| plain(c))).then(|| format!("`{key}: {value}`"))
+        (key.chars().all(plain) && value.starts_with(plain)).then(|| format!("`{key}: {value}`"))
     };
     let before = text.lines().take(place.0).zip(1..).collect::<Vec<_>>().into_iter().rev().take(2);
     if let Some((meant, number)) = before.filter_map(|(line, n)| Some((tight(&line)?, n))).next() {

@@ -11,6 +11,9 @@ use crate::names::{did_you_mean, squeezed};
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
+/// Letters of a value that a message repeats.
+const LONGEST: usize = 100;
+
 const BOOLEAN: &str = "true or false";
 const LIST: &str = "a list";
 const MAPPING: &str = "a mapping of keys to values";
@@ -31,14 +34,18 @@ pub(super) fn explained<T: DeserializeOwned>(fault: &Fault, value: &Value, spell
         Kind::Choice { found, choices } => {
             let meant = unnamed::<T>(choices, &keys, value, spelling);
             let meant = meant.unwrap_or_else(|| choice(found, choices, &keys));
-            format!("no choice is called `{found}`; {meant}")
+            format!("no choice is called `{}`; {meant}", cut(found))
         }
         Kind::Choices { found, choices } => match unnamed::<T>(choices, &keys, value, spelling) {
             Some(meant) => format!("a choice is a mapping of its name to its settings; {meant}"),
             None => several(found, choices, &keys, value, spelling),
         },
         Kind::Key { keys: beside, .. } => {
-            format!("unknown key `{}`; {}", path(&keys), unknown_key::<T>(&keys, beside, value, spelling))
+            format!(
+                "unknown key `{}`; {}",
+                cut(&path(&keys)),
+                unknown_key::<T>(&keys, beside, value, spelling)
+            )
         }
         Kind::Missing(key) => {
             let path: Vec<&str> = keys.iter().map(String::as_str).chain([*key]).collect();
@@ -76,13 +83,19 @@ fn plain(expected: &str) -> String {
 fn shown(found: &Found) -> String {
     match found {
         Found::Nothing => "nothing".to_owned(),
-        Found::Text(text) => format!("the text `{text}`"),
+        Found::Text(text) => format!("the text `{}`", cut(text)),
         Found::Plain(text) => text.clone(),
         Found::List => LIST.to_owned(),
         Found::Mapping => "a mapping".to_owned(),
         Found::Items(1) => "of 1".to_owned(),
         Found::Items(n) => format!("of {n}"),
     }
+}
+
+/// The beginning of a text that is long, or has several lines.
+fn cut(text: &str) -> String {
+    let begin: String = text.lines().next().unwrap_or_default().chars().take(LONGEST).collect();
+    if begin == text { begin } else { begin + "…" }
 }
 
 /// What to write in place of what was found, as the end of a sentence.
@@ -173,8 +186,8 @@ fn number(text: &str) -> Option<String> {
 /// What to write in place of a choice that there is not.
 fn choice(found: &str, choices: &[&str], keys: &[String]) -> String {
     let key = keys.iter().rev().find(|key| !is_index(key)).map_or("", String::as_str);
-    let same = |word: &&str| squeezed(word) == squeezed(found);
-    let known = VALUES.iter().find(|(of, words, _)| *of == key && words.iter().any(|word| same(&word)));
+    let same = |word: &str| squeezed(word) == squeezed(found);
+    let known = VALUES.iter().find(|(of, words, _)| *of == key && words.iter().any(|word| same(word)));
     match known {
         Some((_, _, value)) => format!("write `{value}`"),
         None => {

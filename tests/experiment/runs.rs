@@ -288,7 +288,11 @@ fn what_cannot_run_is_refused_with_its_place() {
         "wrong.yaml:8:25: the knob is an axis too",
     );
     refused("match: {by: model.width}\n", &[], "takes exactly one of");
-    refused("axes: {model.width: {from: 1, to: 2}}\n", &[], "wrong.yaml:7:21: `axes.model.width`: a range takes `step`");
+    refused(
+        "axes: {model.width: {from: 1, to: 2}}\n",
+        &[],
+        "wrong.yaml:7:21: `axes.model.width`: a range takes `step`",
+    );
     refused("axes: {scale.alpha: [1]}\n", &[], "wrong.yaml:7:22: there is no `scale` whose key");
     refused(
         "scale: {phi: [1], alpha: 2, depth: model.kernels.x}\n",
@@ -337,11 +341,7 @@ fn what_cannot_run_is_refused_with_its_place() {
         &["--only", "seed=5"],
         "seed=5: no such trial: write an ID such as `seed=0`, or KEY=VALUE (--only TRIAL)",
     );
-    refused(
-        "seeds: 1\n",
-        &["data.dataset=idx:/nowhere"],
-        "/nowhere/train-images-idx3-ubyte.gz is missing",
-    );
+    refused("seeds: 1\n", &["data.dataset=idx:/nowhere"], "/nowhere/train-images-idx3-ubyte.gz is missing");
 }
 
 /// The numbers of an experiment's directory, without the clock's.

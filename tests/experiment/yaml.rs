@@ -1,7 +1,7 @@
 //! Errors of configurations carry their place as data.
 
 use std::fs;
-use tchvision::train::RunConfig;
+use tchvision::train::{AdamW, OptimizerConfig, RunConfig};
 use tchvision::yaml::{ConfigError, Document, Override, Place};
 
 const RUN: &str = "\
@@ -45,7 +45,7 @@ fn a_file_is_wrong_at_a_line_and_a_column() {
             "lr: 0.1",
             "lr: -1",
             "train.optimizer.sgd.lr",
-            "run.yaml:5:25: `train.optimizer.sgd.lr`: -1 is not 0 or more",
+            "run.yaml:5:25: `train.optimizer.sgd.lr`: -1 is not a number from 0 up",
         ),
         (
             "num_classes",
@@ -53,7 +53,12 @@ fn a_file_is_wrong_at_a_line_and_a_column() {
             "model.num_clases",
             "run.yaml:1:31: unknown field `num_clases` of paper/resnet20; did you mean `num_classes`?",
         ),
-        ("resnet20", "resnet21", "model.name", "run.yaml:1:15: `model.name`: unknown model `paper/resnet21`; did"),
+        (
+            "resnet20",
+            "resnet21",
+            "model.name",
+            "run.yaml:1:15: `model.name`: unknown model `paper/resnet21`; did",
+        ),
         ("10}", "10, num_layers: 21}", "model.num_layers", "run.yaml:1:60: "),
         ("fashion-mnist", "[", "", "run.yaml:2:"),
     ] {
@@ -61,6 +66,27 @@ fn a_file_is_wrong_at_a_line_and_a_column() {
         assert!(fault.to_string().starts_with(shown), "{fault}\n{shown}");
         assert_eq!(fault.keys.join("."), keys, "{fault}");
     }
+}
+
+#[test]
+fn numbers_and_bare_names_are_read_as_people_write_them() {
+    let read = |optimizer: &str, overrides: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.yaml");
+        fs::write(&path, RUN.replace("{sgd: {lr: 0.1}}", optimizer)).unwrap();
+        let overrides = overrides.iter().map(|text| Override::new(text).unwrap()).collect();
+        let config = Document::read(&path, overrides).and_then(|document| RunConfig::read(&document));
+        config.unwrap().train.optimizer
+    };
+    let adamw = |lr| OptimizerConfig::AdamW(AdamW { lr, ..AdamW::default() });
+    assert_eq!(read("adamw", &[]), adamw(1e-3));
+    for number in ["5e-4", "5.0e-4", "0.0005", "5.E-4", "+.0005"] {
+        assert_eq!(read(&format!("{{adamw: {{lr: {number}}}}}"), &[]), adamw(5e-4), "{number}");
+    }
+    // A key of the choice that is there, also of a bare one; the choice as a whole.
+    assert_eq!(read("adamw", &["train.optimizer.adamw.lr=5e-4"]), adamw(5e-4));
+    assert_eq!(read("sgd", &["train.optimizer={adamw: {lr: 5e-4}}"]), adamw(5e-4));
+    assert_eq!(read("{sgd: {lr: 0.1}}", &["train.optimizer=adamw"]), adamw(1e-3));
 }
 
 #[test]
@@ -84,7 +110,10 @@ fn an_override_is_wrong_as_it_was_given() {
     let begins = fault(&RUN.replace("10}", "10, num_layers: 20}"), &changed);
     assert_eq!(begins.place, Place::Override("model.name=resnet50".to_owned()));
     let message = begins.message;
-    assert!(message.contains("`num_layers` of torchvision/resnet50") && message.ends_with("1:48)"), "{message}");
+    assert!(
+        message.contains("`num_layers` of torchvision/resnet50") && message.ends_with("1:48)"),
+        "{message}"
+    );
     // What the file itself has wrong is still the file's.
     let fault = fault(&RUN.replace("epochs: 3", "epochs: x"), &["seed=1"]);
     assert!(fault.to_string().starts_with("run.yaml:4:11: "), "{fault}");

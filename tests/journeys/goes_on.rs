@@ -65,10 +65,16 @@ fn another_identity_is_refused_with_what_differs() {
     let yard = yard();
     yard.ok("train run.yaml --out run --events --until 1");
     let refused = yard.fails(2, "train run.yaml --out run model.num_layers=14 data.image_size=28 device=cpu");
-    assert!(refused.contains("data.image_size is 24 there, 28 here; model.num_layers is 8 there, 14 here"), "{refused}");
+    assert!(
+        refused.contains("data.image_size is 24 there, 28 here; model.num_layers is 8 there, 14 here"),
+        "{refused}"
+    );
     assert!(refused.contains("--out DIR") && !refused.contains("device"), "{refused}");
     let refused = yard.fails(2, "train run.yaml --out run train.epochs=5");
-    assert!(refused.contains("train.epochs is 2 there, 5 here") && refused.contains("--extend train.epochs=5"), "{refused}");
+    assert!(
+        refused.contains("train.epochs is 2 there, 5 here") && refused.contains("--extend train.epochs=5"),
+        "{refused}"
+    );
     // Other pictures under the same name.
     fs::copy(yard.path("pictures/train/red/00.bmp"), yard.path("pictures/train/red/99.bmp")).unwrap();
     let refused = yard.fails(2, "train run.yaml --out run");
@@ -86,7 +92,8 @@ fn a_start_that_fails_leaves_nothing() {
     // A directory that was there keeps what is not the run's.
     yard.write("mine/notes.txt", "mine");
     yard.fails(1, "train run.yaml --out mine device=cuda:7");
-    let left: Vec<_> = fs::read_dir(yard.path("mine")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(yard.path("mine")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["notes.txt"]);
 }
 
@@ -108,7 +115,9 @@ fn a_run_is_extended_after_its_end() {
     assert!(yard.fails(2, "train run.yaml --out run").contains("train.epochs is 4 there, 2 here"));
     assert!(yard.fails(2, "train run.yaml --out none --extend train.epochs=4").contains("no run to extend"));
     assert!(!yard.path("none").exists());
-    assert!(yard.fails(2, "train run.yaml --out run --extend seed=4").contains("a run is extended by one of"));
+    assert!(
+        yard.fails(2, "train run.yaml --out run --extend seed=4").contains("a run is extended by one of")
+    );
 }
 
 #[test]
@@ -121,8 +130,10 @@ fn a_run_begins_at_anothers_checkpoint() {
     yard.ok("train run.yaml --out branch train.epochs=3 train.optimizer.sgd.lr=0.001");
     let rows = metrics(&yard, "branch");
     assert_eq!(rows.len(), 3);
-    assert_eq!(rows[..2].iter().map(|row| &row["train_loss"]).collect::<Vec<_>>(),
-        metrics(&yard, "first").iter().map(|row| &row["train_loss"]).collect::<Vec<_>>());
+    assert_eq!(
+        rows[..2].iter().map(|row| &row["train_loss"]).collect::<Vec<_>>(),
+        metrics(&yard, "first").iter().map(|row| &row["train_loss"]).collect::<Vec<_>>()
+    );
     assert!(rows[2]["lr"].as_f64().unwrap() < 0.0011);
     // It says where it comes from, and has a best of its own.
     let file = tchvision::weights::StateFile::open(&yard.path("branch/best.safetensors")).unwrap();
@@ -133,6 +144,9 @@ fn a_run_begins_at_anothers_checkpoint() {
     let refused = yard.fails(2, "train run.yaml --out first --from branch");
     assert!(refused.contains("did not begin at branch/last.safetensors"), "{refused}");
     let refused = yard.fails(1, "train run.yaml --out wide --from first model.num_layers=14");
-    assert!(refused.contains("not of this model and optimizer") && refused.lines().count() <= 10, "{refused}");
+    assert!(
+        refused.contains("not of this model and optimizer") && refused.lines().count() <= 10,
+        "{refused}"
+    );
     assert!(!yard.path("wide").exists());
 }

@@ -100,7 +100,8 @@ fn bmp(seed: &str, class: usize, width: usize, height: usize) -> Vec<u8> {
     bytes.extend([number(54 + row * height), number(0), number(54), number(40)].concat());
     bytes.extend([number(width), number(height)].concat());
     bytes.extend([1, 0, 24, 0]);
-    bytes.extend([number(0), number(row * height), number(2835), number(2835), number(0), number(0)].concat());
+    bytes
+        .extend([number(0), number(row * height), number(2835), number(2835), number(0), number(0)].concat());
     let noise = super::common::uniform(seed, row * height);
     let level = |(i, noise): (usize, &f64)| {
         let colour = (i % row) % 3 == class;

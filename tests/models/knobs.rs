@@ -105,7 +105,10 @@ fn old_names_say_what_they_are_now() {
     );
     // A net that always had both names needs no such word.
     let message = refusal("resnet50", "num_layers", "50");
-    assert!(message.contains("unknown field `num_layers` of torchvision/resnet50; did you mean `layers`?"), "{message}");
+    assert!(
+        message.contains("unknown field `num_layers` of torchvision/resnet50; did you mean `layers`?"),
+        "{message}"
+    );
 }
 
 /// The error of an experiment over a model, at the first line after `base`, which is line 5.
