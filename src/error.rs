@@ -30,36 +30,70 @@ pub enum Remedy {
     Classes(Option<usize>),
 }
 
-/// An invalid setting.
+/// An invalid setting; reads "`train.epochs`: 0 trains nothing".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// The keys that lead to it from the root of a run's configuration, as far as they are known.
     pub keys: Vec<String>,
-    /// Whether the last key itself is wrong, and not its value.
+    /// Whether the last key itself is wrong, and not its value: the message then names it.
     pub unknown: bool,
+    /// What is wrong with it, without its name.
     pub message: String,
 }
 
 impl Invalid {
-    /// The value at a path of keys such as `train.epochs` is wrong; reads "`train.epochs`: 0 trains nothing".
+    /// The value at a path of keys and indices such as `data.augment.0.pad_crop` is wrong.
     pub(crate) fn value(path: &str, message: impl fmt::Display) -> Self {
         let keys = path.split('.').map(str::to_owned).collect();
-        Self { keys, unknown: false, message: format!("`{path}`: {message}") }
+        Self { keys, unknown: false, message: message.to_string() }
     }
 
-    /// The place that an error carries, if any, with the whole message.
-    pub(crate) fn of(error: &anyhow::Error) -> Self {
-        let (keys, unknown) = match error.downcast_ref::<Self>() {
-            Some(Self { keys, unknown, .. }) => (keys.clone(), *unknown),
-            None => (Vec::new(), false),
-        };
-        Self { keys, unknown, message: brief(error) }
+    /// The same of what is at `path`.
+    pub(crate) fn below(mut self, path: &str) -> Self {
+        self.keys.splice(0..0, path.split('.').map(str::to_owned));
+        self
     }
+
+    /// The place that an error carries, if any, with the message of the whole chain.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        match error.downcast_ref::<Self>() {
+            Some(invalid) if error.chain().len() == 1 => invalid.clone(),
+            Some(Self { keys, unknown, message }) => {
+                let own = error.downcast_ref::<Self>().map(ToString::to_string);
+                let context =
+                    error.chain().map(ToString::to_string).take_while(|text| Some(text) != own.as_ref());
+                let chain: Vec<String> = context.chain([message.clone()]).collect();
+                Self { keys: keys.clone(), unknown: *unknown, message: chain.join(": ") }
+            }
+            None => Self { keys: Vec::new(), unknown: false, message: brief(error) },
+        }
+    }
+}
+
+/// A path of keys, an index as `[0]`.
+pub(crate) fn path(keys: &[String]) -> String {
+    let mut path = String::new();
+    for key in keys {
+        match is_index(key) {
+            true => path += &format!("[{key}]"),
+            false if path.is_empty() => path += key,
+            false => path += &format!(".{key}"),
+        }
+    }
+    path
+}
+
+/// Whether a key is a place in a list.
+pub(crate) fn is_index(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.message)
+        match self.unknown || self.keys.is_empty() {
+            true => f.write_str(&self.message),
+            false => write!(f, "`{}`: {}", path(&self.keys), self.message),
+        }
     }
 }
 
@@ -99,10 +133,4 @@ impl std::error::Error for Remedy {}
 pub fn brief(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     text.split("\nException raised from").next().unwrap_or_default().trim_end().to_owned()
-}
-
-/// The candidate most like `word`, for "did you mean".
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = candidates.into_iter().map(|c| (strsim::jaro_winkler(word, c), c));
-    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, c)| c)
 }

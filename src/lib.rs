@@ -31,6 +31,8 @@
 
 mod error;
 
+mod names;
+
 mod atomic;
 
 mod digest;
@@ -46,9 +48,9 @@ pub mod torch;
 
 pub mod nn;
 
-pub mod models;
-
 pub mod yaml;
+
+pub mod models;
 
 pub mod data;
 
@@ -67,7 +69,6 @@ pub mod report;
 pub mod classifier;
 
 pub use classifier::Classifier;
-pub(crate) use error::nearest;
 pub use error::{Interrupted, Invalid, Remedy, Usage, brief};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -7,7 +7,7 @@ use crate::torch::device;
 use crate::train::RunWeights;
 use crate::weights::catalogue::{self, Entry};
 use crate::weights::{self, About, Archive, Classes, StateFile, checkpoint_weights};
-use crate::{Remedy, Usage, brief};
+use crate::{Remedy, Usage};
 use anyhow::{Context, Error, Result, ensure};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
@@ -293,5 +293,5 @@ fn fetch(entry: &Entry, _: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
 
 /// What the caller named wrongly.
 fn usage(error: Error) -> Error {
-    Usage(brief(&error)).into()
+    ModelSpec::usage(&error).into()
 }

@@ -5,9 +5,9 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
 
+use tchvision::Usage;
 use tchvision::models::{self, Complexity, Entry, ModelSpec};
 use tchvision::report::format::count;
-use tchvision::{Usage, brief};
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -78,7 +78,7 @@ struct Shown<'a> {
 }
 
 fn show(name: &str, set: &[String], input: Option<&str>, json: bool) -> Result<()> {
-    let usage = |e: anyhow::Error| anyhow::Error::new(Usage(brief(&e)));
+    let usage = |e: anyhow::Error| anyhow::Error::new(ModelSpec::usage(&e));
     let mut spec = ModelSpec::new(name);
     for (field, value) in assignments(set)? {
         spec.set(field, value).map_err(usage)?;

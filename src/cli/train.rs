@@ -45,8 +45,7 @@ pub fn run(args: Args) -> Result<()> {
     let overrides = args.overrides.iter().chain(&args.extend);
     let overrides = overrides.map(|text| Override::new(text)).collect::<Result<_>>()?;
     let document = Document::read(&args.run, overrides)?;
-    let config: RunConfig = document.parse()?;
-    config.validate().and_then(|()| config.model.check()).map_err(|error| document.locate(&[], &error))?;
+    let config = RunConfig::read(&document)?;
     let name = args.run.file_stem().unwrap_or_default();
     let dir = args.out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     let begin = begin(&args.extend, args.from)?;

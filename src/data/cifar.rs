@@ -120,9 +120,8 @@ fn from_folder(version: &Version, folder: &Path) -> Result<HashMap<String, Vec<u
 }
 
 fn from_archive(version: &Version, path: &PathBuf) -> Result<(HashMap<String, Vec<u8>>, PathBuf)> {
-    let file = File::open(path).with_context(|| {
-        format!("{}: cannot be opened; run `tchvision data fetch {}`", path.display(), version.name)
-    })?;
+    ensure!(path.exists(), "{} is missing; `tchvision data fetch {}` gets it", path.display(), version.name);
+    let file = File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?;
     let unpack = || -> Result<HashMap<String, Vec<u8>>> {
         let mut files = HashMap::new();
         let mut archive = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));

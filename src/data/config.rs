@@ -2,9 +2,9 @@
 
 use super::image::Interpolation;
 use super::{Augment, CropMode, FileSplits, Mix, Pictures, Preprocess, Splits, Statistics};
-use super::{files, load, root, shape};
+use super::{augment, files, load, root, shape};
 use crate::Invalid;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Error, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map_recursive;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub struct DataConfig {
     /// The interpolation that resizes images of any size. Default: bilinear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interpolation: Option<Interpolation>,
-    #[serde(default, with = "singleton_map_recursive")]
+    #[serde(default, serialize_with = "singleton_map_recursive::serialize")]
     pub augment: Vec<Augment>,
     /// Mixup and CutMix of training batches. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +63,37 @@ const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 impl DataConfig {
+    /// Checks what can be known without the data.
+    ///
+    /// # Errors
+    /// A setting that is out of range, as an [`Invalid`].
+    pub fn validate(&self) -> Result<()> {
+        let valid = |holds: bool, key: &str, message: String| {
+            ensure!(holds, Invalid::value(&format!("data.{key}"), message));
+            Ok(())
+        };
+        for (key, count) in [("train", self.train), ("test", self.test), ("workers", self.workers)] {
+            valid(count != Some(0), key, "0 is impossible; use 1 or more".to_owned())?;
+        }
+        self.resized([0; 3]).and_then(|shape| self.tested(shape))?;
+        let crop = self.test_crop.unwrap_or(1.0);
+        valid((0.1..=1.0).contains(&crop), "test_crop", format!("{crop} is not between 0.1 and 1"))?;
+        let std = self.std.as_deref().unwrap_or_default();
+        valid(std.iter().all(|&std| std > 0.0), "std", format!("{std:?} is not above 0 throughout"))?;
+        let message = "it and `data.mean` exclude each other; remove one";
+        valid(!self.mean_image || self.mean.is_none(), "mean_image", message.to_owned())?;
+        self.mix.as_ref().map_or(Ok(()), Mix::validate)?;
+        augment::validate(&self.augment)
+    }
+
+    /// An error of the data set itself, which is a wrong name or files that are not there.
+    fn of_dataset(error: Error) -> Error {
+        match error.is::<Invalid>() {
+            true => error,
+            false => Invalid::of(&error).below("data.dataset").into(),
+        }
+    }
+
     fn root(&self) -> PathBuf {
         self.root.clone().unwrap_or_else(root)
     }
@@ -73,12 +104,10 @@ impl DataConfig {
     /// # Errors
     /// An unknown data set, or an image size that is missing or out of range.
     pub fn shape(&self) -> Result<([i64; 3], i64)> {
-        let keys = || ["data", "dataset"].map(str::to_owned).into();
-        let invalid = |error| Invalid { keys: keys(), ..Invalid::of(&error) };
-        if let Some(classes) = files::classes(&self.dataset, &self.root()).map_err(invalid)? {
+        if let Some(classes) = files::classes(&self.dataset, &self.root()).map_err(Self::of_dataset)? {
             return Ok((self.resized([3, self.side()?, self.side()?])?, classes));
         }
-        let (images, classes) = shape(&self.dataset, &self.root()).map_err(invalid)?;
+        let (images, classes) = shape(&self.dataset, &self.root()).map_err(Self::of_dataset)?;
         Ok((self.resized(images)?, classes))
     }
 
@@ -100,10 +129,11 @@ impl DataConfig {
 
     /// The size to which images of any size are resized.
     fn side(&self) -> Result<i64> {
-        self.image_size.with_context(|| {
-            let message = format!("missing; the images of {} need it, as they differ in size", self.dataset);
+        Ok(self.image_size.ok_or_else(|| {
+            let message =
+                format!("is missing; the images of {} differ in size, so write a number", self.dataset);
             Invalid::value("data.image_size", message)
-        })
+        })?)
     }
 
     /// Opens the training and test split; also returns the statistics that normalise both.
@@ -111,13 +141,15 @@ impl DataConfig {
     /// # Errors
     /// A data set that is unknown, missing or damaged, or settings that do not fit it.
     pub fn load(&self, seed: u64) -> Result<(Pictures, Pictures, Statistics)> {
-        let (mut train, mut test, mut statistics) = match files::open(&self.dataset, &self.root())? {
+        self.validate()?;
+        let opened = files::open(&self.dataset, &self.root()).map_err(Self::of_dataset)?;
+        let (mut train, mut test, mut statistics) = match opened {
             Some(FileSplits { train, test }) => {
                 let statistics = Statistics { mean: IMAGENET_MEAN.to_vec(), std: IMAGENET_STD.to_vec() };
                 (Pictures::Files(train), Pictures::Files(test), statistics)
             }
             None => {
-                let Splits { train, test } = load(&self.dataset, &self.root())?;
+                let Splits { train, test } = load(&self.dataset, &self.root()).map_err(Self::of_dataset)?;
                 let statistics = train.images.statistics();
                 (Pictures::Memory(train), Pictures::Memory(test), statistics)
             }
@@ -127,12 +159,12 @@ impl DataConfig {
             [("mean", &self.mean, &mut statistics.mean), ("std", &self.std, &mut statistics.std)]
         {
             if let Some(values) = given {
-                let message = format!("{} values for {channels} channels", values.len());
+                let message = format!("{} values, and the images have {channels} channel(s)", values.len());
                 ensure!(values.len() == channels, Invalid::value(&format!("data.{key}"), message));
                 used.clone_from(values);
             }
         }
-        let message = format!("{:?} is not positive", statistics.std);
+        let message = format!("{:?} is not above 0 throughout; set it", statistics.std);
         ensure!(statistics.std.iter().all(|&std| std > 0.0), Invalid::value("data.std", message));
         for (key, count, set, seed) in
             [("train", self.train, &mut train, seed), ("test", self.test, &mut test, 0)]
@@ -144,9 +176,9 @@ impl DataConfig {
                 set.sample(count, seed);
             }
         }
-        self.mix.as_ref().map_or(Ok(()), Mix::validate)?;
-        let message = "it and `data.mean` exclude each other; remove one";
-        ensure!(!self.mean_image || self.mean.is_none(), Invalid::value("data.mean_image", message));
+        if let Pictures::Files(pictures) = &test {
+            files::check_test(pictures).map_err(Self::of_dataset)?;
+        }
         Ok((train, test, statistics))
     }
 
@@ -157,18 +189,17 @@ impl DataConfig {
     /// An image size that is missing, or settings that are out of range or do not apply.
     pub fn preprocess(&self, pictures: &Pictures, statistics: &Statistics) -> Result<Option<Preprocess>> {
         if matches!(pictures, Pictures::Memory(_)) {
-            let keys = "`data.test_crop` and `data.interpolation`";
-            ensure!(
-                self.test_crop.is_none() && self.interpolation.is_none(),
-                "{keys} are for images of any size, but those of {} all have the same; remove the keys",
-                self.dataset
-            );
+            let given =
+                [("test_crop", self.test_crop.is_some()), ("interpolation", self.interpolation.is_some())];
+            if let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
+                let message =
+                    format!("is for images of any size, and those of {} have one; remove it", self.dataset);
+                bail!(Invalid::value(&format!("data.{key}"), message));
+            }
             return Ok(None);
         }
         let input = self.resized([3, self.side()?, self.side()?])?;
         let crop_pct = self.test_crop.unwrap_or(0.875);
-        let message = format!("{crop_pct} is not between 0.1 and 1");
-        ensure!((0.1..=1.0).contains(&crop_pct), Invalid::value("data.test_crop", message));
         let three = |values: &[f32]| std::array::from_fn(|i| f64::from(values[i]));
         Ok(Some(Preprocess {
             input,

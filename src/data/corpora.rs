@@ -1,6 +1,7 @@
 //! Facts about the data sets behind public weights, and about some that have no public weights.
 
-use crate::{Usage, nearest, yaml};
+use crate::names::did_you_mean;
+use crate::{Usage, yaml};
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
@@ -68,14 +69,15 @@ pub fn corpora() -> Result<&'static [Corpus]> {
 /// The data set with this name or alias, ignoring case.
 ///
 /// # Errors
-/// An unknown name; the message has the nearest one ([`Usage`]).
+/// An unknown name; the message has those that are close ([`Usage`]).
 pub fn corpus(name: &str) -> Result<&'static Corpus> {
     let corpora = corpora()?;
     let wanted = name.to_lowercase();
-    let names = |corpus: &'static Corpus| corpus.aliases.iter().chain([&corpus.name]).map(String::as_str);
+    let names =
+        |corpus: &'static Corpus| [&corpus.name].into_iter().chain(&corpus.aliases).map(String::as_str);
     corpora.iter().find(|corpus| names(corpus).any(|name| name == wanted)).ok_or_else(|| {
-        let like = nearest(&wanted, corpora.iter().flat_map(names)).unwrap_or_default();
-        let known = "`tchvision data list` lists them all";
-        Usage(format!("unknown data set `{name}`; did you mean `{like}`? {known}")).into()
+        let meant =
+            did_you_mean(&wanted, corpora.iter().flat_map(names), "`tchvision data list` has them all");
+        Usage(format!("unknown data set `{name}`; {meant}")).into()
     })
 }

@@ -13,6 +13,9 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Attempts that a message lists.
+const SHOWN: usize = 5;
+
 /// Upper bound on the size of a file of a known data set.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -137,11 +140,15 @@ impl<'a> Job<'a> {
             return Ok(self.fetched);
         }
         let names: Vec<&str> = missing.iter().map(|file| file.name).collect();
+        let mut tried: Vec<String> = self.tried.iter().take(SHOWN).cloned().collect();
+        if self.tried.len() > SHOWN {
+            tried.push(format!("and {} more", self.tried.len() - SHOWN));
+        }
         let text = format!(
             "{}: cannot get {}.\nTried:\n  {}\nMissing in {}",
             self.known.name,
             names.join(", "),
-            self.tried.join("\n  "),
+            tried.join("\n  "),
             self.folder.display()
         );
         Err(Error::new(Remedy::DataFolder).context(text))

@@ -31,9 +31,9 @@ pub(super) fn read(name: &str, folder: &Path, prefix: &str, classes: Vec<String>
 fn file(folder: &Path, name: &str, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>, PathBuf)> {
     let (plain, gz) = (folder.join(name), folder.join(format!("{name}.gz")));
     let path = if plain.exists() { plain } else { gz };
-    let open = File::open(&path).with_context(|| {
-        format!("{}: cannot be opened; `tchvision data fetch` gets known data sets", path.display())
-    })?;
+    let fetch = "`tchvision data fetch` gets known data sets";
+    ensure!(path.exists(), "{} is missing; {fetch}", path.display());
+    let open = File::open(&path).with_context(|| format!("{}: cannot be opened", path.display()))?;
     let mut reader: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "gz") {
         Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(open))))
     } else {

@@ -120,7 +120,8 @@ impl Loader {
             }
             (Pictures::Files(_), None) => bail!("image files need preprocessing to one size"),
         };
-        augment::validate(&config.augment, channels, side)?;
+        augment::validate(&config.augment)?;
+        augment::fits(&config.augment, channels, side)?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(config.workers.unwrap_or(workers))
             .thread_name(|i| format!("loader {i}"))

@@ -2,7 +2,8 @@
 
 use super::cifar::{self, CIFAR10, CIFAR100};
 use super::{Dataset, Splits, files, idx};
-use crate::nearest;
+use crate::Usage;
+use crate::names::did_you_mean;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
@@ -169,17 +170,16 @@ pub fn known() -> &'static [Known] {
 /// The known data set with this name.
 ///
 /// # Errors
-/// An unknown name; the message has the nearest one.
+/// An unknown name ([`Usage`]); the message has those that are close.
 pub(super) fn find(name: &str) -> Result<&'static Known> {
     let Some(found) = KNOWN.iter().find(|known| known.name == name) else {
         let names =
             KNOWN.iter().map(|known| known.name).chain(files::imagenet().iter().map(|known| known.name));
-        let like = nearest(name, names).unwrap_or_default();
-        bail!(
-            "unknown data set `{name}`; did you mean `{like}`? `tchvision data list` lists them all, \
-             `idx:DIR` reads a folder of MNIST-like files, {}",
-            files::NAMES
-        );
+        if Path::new(name).is_dir() {
+            bail!(Usage(format!("`{name}` is a folder, not the name of a data set; write `folder:{name}`")));
+        }
+        let all = format!("`tchvision data list` has them all; of your own, {}", files::NAMES);
+        bail!(Usage(format!("unknown data set `{name}`; {}", did_you_mean(name, names, &all))));
     };
     Ok(found)
 }

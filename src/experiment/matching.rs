@@ -6,7 +6,7 @@ use super::setting::{Settings, text};
 use super::spec::{Knobs, Match, Target};
 use super::variant::{self, Variant};
 use crate::models::Complexity;
-use crate::nearest;
+use crate::names::did_you_mean;
 use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
 use anyhow::{Context, Result, ensure};
@@ -115,15 +115,18 @@ impl Planner<'_> {
         match by {
             Knobs::One(path) => self.check_knob(path, &variants, &["match", "by"])?,
             Knobs::Named(knobs) => {
-                let names = || variants.iter().filter_map(Variant::name);
                 for (name, path) in &knobs.0 {
                     let of_name = |variant: &&Variant| variant.name() == Some(name);
                     let named: Vec<Variant> = variants.iter().filter(of_name).cloned().collect();
                     if named.is_empty() {
-                        let message = match nearest(name, names()) {
-                            Some(like) => format!("no variant is called `{name}`; did you mean `{like}`?"),
-                            None => format!("`variants` names none, so no variant is called `{name}`"),
+                        let all: Vec<&str> =
+                            self.experiment.spec.variants.0.iter().map(|(n, _)| n.as_str()).collect();
+                        let otherwise = match all.as_slice() {
+                            [] => "`variants` names none".to_owned(),
+                            all => format!("`variants` has {}", all.join(", ")),
                         };
+                        let meant = did_you_mean(name, all.iter().copied(), &otherwise);
+                        let message = format!("no variant is called `{name}`; {meant}");
                         return Err(self.experiment.document.key_error(&["match", "by", name], message));
                     }
                     self.check_knob(path, &named, &["match", "by", name])?;
@@ -146,9 +149,9 @@ impl Planner<'_> {
         let others = ["data.image_size", PHI].into_iter().take(if spec.scale.is_some() { 2 } else { 1 });
         let known: Vec<String> =
             numbers.map(|key| format!("model.{key}")).chain(others.map(str::to_owned)).collect();
-        let like = nearest(path, known.iter().map(String::as_str)).unwrap_or_default();
-        let number = "a knob is the key path of a number of the model, such as `model.base_width`";
-        let message = renamed(&model, path).unwrap_or(format!("{number}; did you mean `{like}`?"));
+        let meant = did_you_mean(path, known.iter().map(String::as_str), "such as `model.base_width`");
+        let number = format!("`{path}` is no knob (the key path of a number of the model); {meant}");
+        let message = renamed(&model, path).unwrap_or(number);
         self.ensure(known.iter().any(|known| known == path), place, &message)?;
         let ladder = path == PHI && spec.scale.as_ref().is_some_and(|scale| !scale.phi.is_empty());
         let sets = |variant: &Variant| variant.assignments.iter().any(|a| a.path == path);

@@ -6,8 +6,9 @@ use super::source::Experiment;
 use super::trial::Trial;
 use super::trials::Trials;
 use super::variant;
+use crate::names::close;
 use crate::statistics::mean;
-use crate::{Remedy, Usage, nearest};
+use crate::{Remedy, Usage};
 use anyhow::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
@@ -94,8 +95,9 @@ impl Plan {
         };
         for wanted in wanted {
             if !self.trials.iter().any(|trial| picks(trial, wanted)) {
-                let ids = self.trials.iter().map(|trial| trial.id.as_str());
-                let like = nearest(wanted, ids).unwrap_or_default().to_owned();
+                let ids: Vec<&str> = self.trials.iter().map(|trial| trial.id.as_str()).collect();
+                let like = close(wanted, ids.iter().copied()).first().or(ids.first()).copied();
+                let like = like.unwrap_or_default().to_owned();
                 let text = format!("{wanted}: no such trial");
                 return Err(Error::new(Remedy::Trial(like)).context(Usage(text)));
             }

@@ -64,22 +64,23 @@ impl Planner<'_> {
 
     /// An error of one assignment: at its key when that is unknown, else at its value.
     fn misplaced(&self, place: &[String], error: &Error) -> Error {
-        let (Invalid { unknown, message, .. }, document) = (Invalid::of(error), &self.experiment.document);
-        if !unknown {
-            return document.error(place, message);
+        let (invalid, document) = (Invalid::of(error), &self.experiment.document);
+        if !invalid.unknown {
+            return document.error(place, invalid);
         }
         let key = place.iter().position(|key| key.contains('.')).map_or(place.len(), |i| i + 1);
-        document.key_error(&place[..key], message)
+        document.key_error(&place[..key], invalid)
     }
 
     /// An error of a whole variant: at the last assignment of the setting that is wrong, else at the last of all.
     pub fn blame(&self, variant: &Variant, error: &Error) -> Error {
-        let Invalid { keys, message, .. } = Invalid::of(error);
+        let invalid = Invalid::of(error);
         let message = match variant.id().trim_end_matches('_') {
-            "" => message,
-            id => format!("variant {id}: {message}"),
+            "" => invalid.to_string(),
+            id => format!("variant {id}: {invalid}"),
         };
-        let sets = |a: &&Assignment| !keys.is_empty() && a.path.split('.').zip(&keys).all(|(a, b)| a == b);
+        let keys = &invalid.keys;
+        let sets = |a: &&Assignment| !keys.is_empty() && a.path.split('.').zip(keys).all(|(a, b)| a == b);
         let place = variant.assignments.iter().rev().find(sets).or(variant.assignments.last());
         let base = ["base".to_owned()];
         self.experiment.document.error(place.map_or(&base[..], |a| &a.place), message)

@@ -1,6 +1,7 @@
 //! The file of an experiment, with the overrides of the command line.
 
 use super::spec::Spec;
+use crate::Usage;
 use crate::yaml::{Document, Override};
 use anyhow::Result;
 use std::path::Path;
@@ -17,13 +18,26 @@ impl Experiment {
     /// Reads a file, or the `experiment.yaml` of a run directory.
     ///
     /// # Errors
-    /// A [`ConfigError`](crate::yaml::ConfigError): what is wrong in the file, with line, column and the nearest valid key.
+    /// A [`ConfigError`](crate::yaml::ConfigError): what is wrong in the file or in an override, and what to write.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let overrides = overrides.iter().map(|text| override_of(text)).collect::<Result<_>>()?;
         let file = if path.is_dir() { path.join("experiment.yaml") } else { path.to_owned() };
         let named = if path.is_dir() { path.canonicalize().ok() } else { Some(path.with_extension("")) };
         let name = named.as_deref().and_then(Path::file_name).unwrap_or_default();
+        if path.is_dir() && !file.exists() {
+            let what = match path.join("config.yaml").exists() {
+                true => "the directory of one run, where that of an experiment is wanted",
+                false => "not the directory of an experiment; it has no experiment.yaml",
+            };
+            return Err(Usage(format!("{}: {what}", path.display())).into());
+        }
         let document = Document::read(&file, overrides)?;
+        let has = |key: &str| document.value().get(key).is_some();
+        if has("model") && !has("base") {
+            let message =
+                "this is the file of one run, for `tchvision train`; in an experiment it stands under `base`";
+            return Err(document.key_error(&["model"], message));
+        }
         Ok(Self { name: name.to_string_lossy().into_owned(), spec: document.parse()?, document })
     }
 
@@ -49,7 +63,7 @@ fn override_of(text: &str) -> Result<Override> {
             "sample" if rest.starts_with("of.") => {
                 vec![first.to_owned(), "of".to_owned(), rest["of.".len()..].to_owned()]
             }
-            "model" | "data" | "train" | "seed" | "device" | "threads" => {
+            "model" | "data" | "init" | "train" | "seed" | "device" | "threads" => {
                 std::iter::once("base").chain(key.split('.')).map(str::to_owned).collect()
             }
             _ => key.split('.').map(str::to_owned).collect(),

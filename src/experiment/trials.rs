@@ -6,13 +6,14 @@ use super::planner::Planner;
 use super::setting::{Settings, pairs, picks};
 use super::source::Experiment;
 use super::space::{Ordered, Search, Values};
-use super::spec::X;
+use super::spec::{Spec, X};
 use super::trial::Trial;
 use super::variant::{self, Assignment, Variant};
 use crate::models::Complexity;
+use crate::names::did_you_mean;
 use crate::train::RunConfig;
-use crate::{nearest, yaml};
-use anyhow::{Error, Result};
+use crate::yaml;
+use anyhow::Result;
 use rayon::prelude::*;
 use serde_yaml::Value;
 use std::collections::HashSet;
@@ -42,9 +43,11 @@ impl<'a> Trials<'a> {
     pub fn new(experiment: &'a Experiment) -> Result<Self> {
         let planner = Planner { experiment, costs: Costs::default() };
         let spec = &experiment.spec;
-        let locate = |error: Error| experiment.document.locate(&["base"], &error);
-        spec.base.validate().map_err(locate)?;
-        let base = planner.costs.check(&spec.base).map_err(locate)?;
+        let check = |base: &RunConfig| base.validate().and_then(|()| planner.costs.check(base));
+        let base = check(&spec.base).map_err(|error| {
+            let again = |value: &Value| check(&yaml::from_value::<Spec>(value)?.base).map(drop);
+            experiment.document.blame(&["base"], &error, again)
+        })?;
         if let Some(halving) = &spec.halving {
             let message = "takes `first` of 1 or more epochs, a multiple of `train.eval_every`, and `factor` of 2 or more";
             let evaluated = halving.first.is_multiple_of(spec.base.train.eval_every);
@@ -60,7 +63,11 @@ impl<'a> Trials<'a> {
         let spec = &self.planner.experiment.spec;
         for (section, axes) in [("axes", &spec.axes), ("zip", &spec.zip)] {
             for (path, values) in &axes.0 {
-                self.planner.ensure(!values.0.is_empty(), &[section, path], "an axis without values")?;
+                self.planner.ensure(
+                    !values.0.is_empty(),
+                    &[section, path],
+                    "an axis without values; write a list such as [1, 2]",
+                )?;
             }
         }
         if let Some((first, values)) = spec.zip.0.first() {
@@ -114,8 +121,8 @@ impl<'a> Trials<'a> {
                 }
             }
         }
-        let like = nearest(path, known.iter().copied()).unwrap_or_default();
-        let message = format!("`{path}` is neither an axis nor a cost; did you mean `{like}`?");
+        let meant = did_you_mean(path, known.iter().copied(), &format!("there are {}", known.join(", ")));
+        let message = format!("`{path}` is neither an axis nor a cost; {meant}");
         self.planner.ensure(known.contains(&path.as_str()), &["report", "x"], &message)
     }
 

@@ -2,9 +2,10 @@
 
 use super::complexity::complexity;
 use super::{Complexity, Config, Model};
+use crate::names::did_you_mean;
 use crate::nn::Store;
-use crate::{Invalid, nearest};
-use anyhow::{Context, Error, Result, anyhow, bail};
+use crate::{Invalid, yaml};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_yaml::{Mapping, Value};
 
 /// One registered model.
@@ -34,9 +35,9 @@ impl Entry {
     /// The model with these fields in place of the registered values.
     ///
     /// # Errors
-    /// An unknown field (the nearest is named), or a value of the wrong type.
+    /// An unknown field (those that are close are named), or a value of the wrong type: an [`Invalid`].
     pub fn with(&'static self, set: &Mapping) -> Result<Architecture> {
-        let config = self.config.with(set).with_context(|| format!("`model` {}", self.name))?;
+        let config = self.config.with(&self.name, set)?;
         Ok(Architecture { name: &self.name, family: self.family, config })
     }
 }
@@ -54,7 +55,7 @@ impl Architecture {
     /// # Errors
     /// Fields that do not make a network.
     pub fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
-        self.config.build(store).with_context(|| format!("`model` {}", self.name))
+        self.config.build(store).context(self.name)
     }
 
     /// Channels, height and width of the input at which the model's cost is stated.
@@ -67,7 +68,7 @@ impl Architecture {
     /// # Errors
     /// Fields that do not make a network, or an input that it cannot take.
     pub fn complexity(&self, input: [i64; 3]) -> Result<Complexity> {
-        self.config.complexity(input).with_context(|| format!("`model` {}", self.name))
+        self.config.complexity(input).context(self.name)
     }
 
     /// The number of trained values; allocates nothing.
@@ -93,7 +94,8 @@ impl Architecture {
 
 /// A [`Config`] whose type the registry does not know.
 trait ErasedConfig: Send + Sync {
-    fn with(&self, set: &Mapping) -> Result<Box<dyn ErasedConfig>>;
+    /// These fields in place of those of the model called `name`.
+    fn with(&self, name: &str, set: &Mapping) -> Result<Box<dyn ErasedConfig>>;
     fn fields(&self) -> Result<Mapping>;
     /// What the field of this old name is called now, if this model has it.
     fn renamed(&self, field: &str) -> Option<&'static str>;
@@ -103,43 +105,38 @@ trait ErasedConfig: Send + Sync {
 }
 
 impl<C: Config> ErasedConfig for C {
-    fn with(&self, set: &Mapping) -> Result<Box<dyn ErasedConfig>> {
-        let registered = ErasedConfig::fields(self)?;
+    fn with(&self, name: &str, set: &Mapping) -> Result<Box<dyn ErasedConfig>> {
+        let mut fields = ErasedConfig::fields(self)?;
         let note = self.renamed_note().map_or(String::new(), |note| format!("; {note}"));
         for field in set.keys() {
-            let name = field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
-            if !registered.contains_key(name) {
-                let message = if let Some(now) = ErasedConfig::renamed(self, name) {
-                    format!("`{name}` is now `{now}`{note}")
+            let field =
+                field.as_str().ok_or_else(|| anyhow!("a field's name must be text, not {field:?}"))?;
+            if !fields.contains_key(field) {
+                let message = if let Some(now) = ErasedConfig::renamed(self, field) {
+                    format!("`{field}` of {name} is now `{now}`{note}")
                 } else {
-                    let known: Vec<&str> = registered.keys().filter_map(Value::as_str).collect();
-                    let like = nearest(name, known.iter().copied()).unwrap_or_default();
-                    let fields = known.join(", ");
-                    format!("unknown field `{name}`; did you mean `{like}`? The fields are {fields}")
+                    let known: Vec<&str> = fields.keys().filter_map(Value::as_str).collect();
+                    let all = format!("`tchvision models show {name}` lists its fields");
+                    let meant = yaml::unknown_field(field, &known);
+                    let meant = meant.unwrap_or_else(|| did_you_mean(field, known.iter().copied(), &all));
+                    format!("unknown field `{field}` of {name}; {meant}")
                 };
-                bail!(Invalid { keys: field_keys(name), unknown: true, message });
+                bail!(Invalid { keys: vec!["model".to_owned(), field.to_owned()], unknown: true, message });
             }
         }
-        let mut fields = registered.clone();
         fields.extend(set.clone());
-        let error = match serde_yaml::from_value::<C>(fields.into()) {
-            Ok(config) => return Ok(Box::new(config)),
-            Err(error) => error,
-        };
-        // Once more, one by one, for the field that is wrong.
-        for (field, value) in set {
-            let mut one = registered.clone();
-            one.insert(field.clone(), value.clone());
-            let name = field.as_str().unwrap_or_default();
-            if let Err(error) = serde_yaml::from_value::<C>(one.into()) {
+        match yaml::from_value::<C>(&fields.into()) {
+            Ok(config) => Ok(Box::new(config)),
+            Err(error) => {
+                let mut invalid = Invalid::of(&error);
                 // It may be the old name of another field, whose values do not fit.
-                let was = ErasedConfig::renamed(self, name)
-                    .map_or(String::new(), |now| format!(" (what had this name is now `{now}`{note})"));
-                let message = format!("field `{name}`{was}: {error}");
-                bail!(Invalid { keys: field_keys(name), unknown: false, message });
+                let was = invalid.keys.first().and_then(|field| ErasedConfig::renamed(self, field));
+                if let Some(now) = was {
+                    invalid.message += &format!("; what had this name is now `{now}`{note}");
+                }
+                Err(invalid.below("model").into())
             }
         }
-        Err(Error::new(error))
     }
 
     fn fields(&self) -> Result<Mapping> {
@@ -166,9 +163,4 @@ impl<C: Config> ErasedConfig for C {
     fn complexity(&self, input: [i64; 3]) -> Result<Complexity> {
         complexity(self, input)
     }
-}
-
-/// The keys that lead to a field of the model from the root of a run's configuration.
-fn field_keys(field: &str) -> Vec<String> {
-    vec!["model".to_owned(), field.to_owned()]
 }

@@ -1,8 +1,8 @@
 //! A model as a file or a flag names it: a registered name and overridden fields.
 
 use super::{Architecture, registry};
-use crate::Invalid;
-use anyhow::{Context, Error, Result};
+use crate::{Invalid, Usage, brief, yaml};
+use anyhow::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
@@ -26,7 +26,7 @@ impl ModelSpec {
     /// # Errors
     /// A value that is not YAML.
     pub fn set(&mut self, field: &str, value: &str) -> Result<()> {
-        let value: Value = serde_yaml::from_str(value).with_context(|| format!("{field}={value}"))?;
+        let value = yaml::value(value).map_err(|invalid| invalid.below(&format!("model.{field}")))?;
         self.set.insert(field.into(), value);
         Ok(())
     }
@@ -56,10 +56,25 @@ impl ModelSpec {
         Invalid { keys, ..invalid }.into()
     }
 
+    /// An error of a model that stands by itself, not in a run's file: without the keys of a file.
+    pub fn usage(error: &Error) -> Usage {
+        Usage(match error.downcast_ref::<Invalid>() {
+            Some(Invalid { keys, message, unknown })
+                if !unknown && keys.len() > 1 && error.chain().len() == 1 =>
+            {
+                match keys[1].as_str() {
+                    "name" => message.clone(),
+                    field => format!("`{field}`: {message}"),
+                }
+            }
+            _ => brief(error),
+        })
+    }
+
     /// Finds the model and applies the overrides.
     ///
     /// # Errors
-    /// An unknown name or field (the nearest is named), or a value of the wrong type.
+    /// An unknown name or field (those that are close are named), or a value of the wrong type.
     pub fn resolve(&self) -> Result<Architecture> {
         let keys = || ["model", "name"].map(str::to_owned).into();
         let unknown_name = |error| Invalid { keys: keys(), ..Invalid::of(&error) };
@@ -73,8 +88,8 @@ impl TryFrom<Mapping> for ModelSpec {
     fn try_from(mut set: Mapping) -> Result<Self, String> {
         match set.shift_remove("name") {
             Some(Value::String(name)) => Ok(Self { name, set }),
-            Some(_) => Err("`name` must be a model's name, such as `paper/resnet20`".into()),
-            None => Err("missing `name`: the model's name, such as `paper/resnet20`".into()),
+            Some(_) => Err("`name` must be text; write `model.name: resnet50`".into()),
+            None => Err("`name` is missing; write `model.name: resnet50`".into()),
         }
     }
 }

@@ -35,6 +35,12 @@ pub fn resolve(name: &str) -> Result<Device> {
     }
 }
 
+/// Whether [`resolve`] knows a device of this name, be it there or not.
+pub fn is_name(name: &str) -> bool {
+    let index = name.strip_prefix("cuda:").map(str::parse::<usize>);
+    ["auto", "cpu", "cuda"].contains(&name) || matches!(index, Some(Ok(_)))
+}
+
 /// The GPU with this index, checked to be usable.
 fn cuda(index: usize) -> Result<Device> {
     ensure!(

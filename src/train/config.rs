@@ -5,7 +5,9 @@ use super::optimizer_config::OptimizerConfig;
 use super::schedule::ScheduleConfig;
 use crate::data::DataConfig;
 use crate::models::{Architecture, Complexity, ModelSpec};
+use crate::torch::device;
 use crate::weights::{self, StateFile};
+use crate::yaml::Document;
 use crate::{Invalid, brief};
 use anyhow::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -41,12 +43,28 @@ fn auto() -> String {
 }
 
 impl RunConfig {
+    /// The run that a document spells, checked as far as its data need not be read.
+    ///
+    /// # Errors
+    /// A [`ConfigError`](crate::yaml::ConfigError): what is wrong in the file or in an override, and what to write.
+    pub fn read(document: &Document) -> Result<Self> {
+        let has = |key: &str| document.value().get(key).is_some();
+        if has("base") && !has("model") {
+            let message = "this is an experiment, for `tchvision experiment run`; one run has `model` and `data` at the top";
+            return Err(document.key_error(&["base"], message));
+        }
+        document.checked(|config: &Self| config.validate().and_then(|()| config.model.check()))
+    }
+
     /// Checks what can be known without data or model.
     ///
     /// # Errors
     /// The key and the value that cannot be.
     pub fn validate(&self) -> Result<()> {
+        let message = format!("no device is called `{}`; write cpu, cuda, cuda:1 or auto", self.device);
+        ensure!(device::is_name(&self.device), Invalid::value("device", message));
         ensure!(self.threads != Some(0), Invalid::value("threads", "0 is impossible; use 1 or more"));
+        self.data.validate()?;
         self.train.validate()
     }
 
@@ -143,9 +161,9 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
     pub batch_size: usize,
-    #[serde(with = "singleton_map")]
+    #[serde(serialize_with = "singleton_map::serialize")]
     pub optimizer: OptimizerConfig,
-    #[serde(with = "singleton_map")]
+    #[serde(serialize_with = "singleton_map::serialize")]
     pub schedule: ScheduleConfig,
     /// Weight of the loss of each auxiliary head, for models that have them (1409.4842, section 5); 0 leaves them
     /// untrained.
@@ -213,7 +231,7 @@ impl TrainConfig {
     fn validate(&self) -> Result<()> {
         let invalid = |key: &str, message: String| Invalid::value(&format!("train.{key}"), message);
         let positive = |key: &str, x: f64| {
-            ensure!(x > 0.0, invalid(key, format!("{x} is not positive")));
+            ensure!(x > 0.0, invalid(key, format!("{x} is impossible; use a number above 0")));
             Ok(())
         };
         positive("epochs", self.epochs as f64)?;
@@ -227,7 +245,7 @@ impl TrainConfig {
         let weight = self.auxiliary_weight;
         ensure!(
             weight >= 0.0 && weight.is_finite(),
-            invalid("auxiliary_weight", format!("{weight} must not be negative"))
+            invalid("auxiliary_weight", format!("{weight} is not a number from 0 up"))
         );
         let unit = |key: &str, x: f64| {
             ensure!((0.0..1.0).contains(&x), invalid(key, format!("{x} is not in [0, 1)")));

@@ -47,7 +47,7 @@ impl OptimizerConfig {
         let invalid =
             |key: &str, message: String| Invalid::value(&format!("train.optimizer.{rule}.{key}"), message);
         let not_negative = |key: &str, x: f64| {
-            ensure!(x >= 0.0 && x.is_finite(), invalid(key, format!("{x} must not be negative")));
+            ensure!(x >= 0.0 && x.is_finite(), invalid(key, format!("{x} is not a number from 0 up")));
             Ok(())
         };
         let unit = |key: &str, x: f64| {
@@ -60,7 +60,7 @@ impl OptimizerConfig {
             Self::Sgd(c) => {
                 unit("momentum", c.momentum)?;
                 let possible = !c.nesterov || c.momentum > 0.0;
-                ensure!(possible, invalid("nesterov", "needs a momentum".to_owned()));
+                ensure!(possible, invalid("nesterov", "needs a momentum above 0".to_owned()));
                 Ok(())
             }
             Self::AdamW(c) => {

@@ -9,13 +9,13 @@ use std::f64::consts::PI;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleConfig {
+    /// Half a cosine down to `final_lr` times the learning rate.
+    Cosine(Cosine),
     Constant(Warmup),
     /// Times `gamma` every `every` epochs.
     Step(Step),
     /// Times `gamma` at each of the epochs in `milestones`.
     MultiStep(MultiStep),
-    /// Half a cosine down to `final_lr` times the learning rate.
-    Cosine(Cosine),
 }
 
 impl Default for ScheduleConfig {
@@ -42,19 +42,31 @@ impl ScheduleConfig {
             Self::MultiStep(_) => "multi_step",
             Self::Cosine(_) => "cosine",
         };
-        let valid = |holds: bool, key: &str, message: &str| {
+        let valid = |holds: bool, key: &str, message: String| {
             ensure!(holds, Invalid::value(&format!("train.schedule.{name}.{key}"), message));
             Ok(())
         };
         let warmup = self.warmup_epochs();
-        valid(warmup >= 0.0 && warmup.is_finite(), "warmup_epochs", "must not be negative")?;
+        valid(
+            warmup >= 0.0 && warmup.is_finite(),
+            "warmup_epochs",
+            format!("{warmup} is not a number from 0 up"),
+        )?;
         match self {
             Self::Constant(_) => Ok(()),
-            Self::Step(c) => valid(c.every > 0, "every", "must be positive"),
+            Self::Step(c) => valid(c.every > 0, "every", "0 is not 1 or more".to_owned()),
             Self::MultiStep(c) => {
-                valid(c.milestones.windows(2).all(|pair| pair[0] < pair[1]), "milestones", "must rise")
+                let rises = c.milestones.windows(2).all(|pair| pair[0] < pair[1]);
+                valid(
+                    rises,
+                    "milestones",
+                    format!("{:?} does not rise; write the epochs in order", c.milestones),
+                )
             }
-            Self::Cosine(c) => valid((0.0..=1.0).contains(&c.final_lr), "final_lr", "is not in [0, 1]"),
+            Self::Cosine(c) => {
+                let message = format!("{} is not between 0 and 1", c.final_lr);
+                valid((0.0..=1.0).contains(&c.final_lr), "final_lr", message)
+            }
         }
     }
 }

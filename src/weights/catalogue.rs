@@ -5,7 +5,8 @@
 
 use crate::data::image::Interpolation;
 use crate::data::{self, CropMode, Preprocess};
-use crate::{nearest, yaml};
+use crate::names::did_you_mean;
+use crate::{models, yaml};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
@@ -142,7 +143,7 @@ pub fn entries() -> Result<&'static [Entry]> {
 /// the library's default; without a source, torchvision's if it has them, else timm's.
 ///
 /// # Errors
-/// An unknown model or tag; the message has the nearest one.
+/// An unknown model or tag; the message has those that are close.
 pub fn find(name: &str) -> Result<&'static Entry> {
     let entries = entries()?;
     let (model, tag) = name.split_once('.').map_or((name, None), |(model, tag)| (model, Some(tag)));
@@ -154,27 +155,27 @@ pub fn find(name: &str) -> Result<&'static Entry> {
         if model.starts_with("paper/") {
             bail!("`{model}`: models of papers have no public weights; train it with `tchvision train`");
         }
+        let all = "`tchvision weights list` has them all";
+        if models::find(model).is_ok() {
+            bail!("there are no public weights for `{model}`; {all}");
+        }
         let names = entries
             .iter()
             .map(|entry| if model.contains('/') { entry.model.as_str() } else { entry.bare_model() });
-        let like = nearest(model, names).unwrap_or_default();
-        bail!(
-            "no public weights for a model `{model}`; did you mean `{like}`? `tchvision weights list` lists \
-             them all"
-        );
+        bail!("no model `{model}` has public weights; {}", did_you_mean(model, names, all));
     }
     let Some(tag) = tag else { return Ok(found[0]) };
     found.iter().find(|entry| entry.tag == tag).copied().ok_or_else(|| {
         let tags: Vec<&str> = found.iter().map(|entry| entry.tag.as_str()).collect();
-        let like = nearest(tag, tags.iter().copied()).unwrap_or_default();
-        anyhow!("`{model}` has no weights `{tag}`; did you mean `{like}`? It has {}", tags.join(", "))
+        let all = format!("it has {}", tags.join(", "));
+        anyhow!("`{model}` has no weights `{tag}`; {}", did_you_mean(tag, tags.iter().copied(), &all))
     })
 }
 
 /// The weights pretrained or fine-tuned on a data set, by its name or an alias (see [`crate::data::corpus`]).
 ///
 /// # Errors
-/// An unknown data set; the message has the nearest one.
+/// An unknown data set; the message has those that are close.
 pub fn trained_on(set: &str) -> Result<Vec<&'static Entry>> {
     let name = &crate::data::corpus(set)?.name;
     Ok(entries()?.iter().filter(|entry| entry.data.contains(name)).collect())

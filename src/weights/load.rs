@@ -43,6 +43,9 @@ impl StateFile {
     }
 }
 
+/// Differences of a kind that a message lists.
+const SHOWN: usize = 5;
+
 /// How a file's tensors differ from a model's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Differences {
@@ -62,10 +65,20 @@ impl Differences {
 
 impl std::fmt::Display for Differences {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let missing = self.missing.iter().map(|name| format!("missing `{name}`"));
-        let unexpected = self.unexpected.iter().map(|name| format!("unexpected `{name}`"));
-        let all: Vec<String> = missing.chain(self.unlike.iter().cloned()).chain(unexpected).collect();
-        f.write_str(&all.join("; "))
+        let missing = self.missing.iter().map(|name| format!("missing `{name}`")).collect();
+        let unexpected = self.unexpected.iter().map(|name| format!("unexpected `{name}`")).collect();
+        let kinds = [
+            ("missing", missing),
+            ("of another shape or type", self.unlike.clone()),
+            ("unexpected", unexpected),
+        ];
+        let shown = kinds.into_iter().flat_map(|(kind, mut all): (_, Vec<String>)| {
+            let more = all.len().saturating_sub(SHOWN);
+            all.truncate(SHOWN);
+            all.extend((more > 0).then(|| format!("{more} more {kind}")));
+            all
+        });
+        f.write_str(&shown.collect::<Vec<_>>().join("; "))
     }
 }
 
@@ -104,7 +117,7 @@ pub fn compare(state: &StateDict, model: &[(String, Tensor)]) -> Differences {
 /// values.
 ///
 /// # Errors
-/// Missing, unexpected or wrongly shaped tensors; the message lists all, and the model is then unchanged.
+/// Missing, unexpected or wrongly shaped tensors; the message has the first of each, and the model is then unchanged.
 pub fn load(state: &StateDict, model: &[(String, Tensor)]) -> Result<()> {
     let differences = compare(state, model);
     ensure!(

@@ -24,7 +24,7 @@ pub struct Pretrained {
 /// is initialised by its layer, from the global generator.
 ///
 /// # Errors
-/// An invalid `spec`, or weights that do not match the model; the message lists all differences.
+/// An invalid `spec`, or weights that do not match the model; the message has the first differences.
 pub fn pretrained(
     spec: &ModelSpec,
     file: &StateFile,

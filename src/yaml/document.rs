@@ -1,9 +1,11 @@
 //! A file as the user wrote it, with the assignments of the command line over it.
 
-use super::invalid::invalid;
-use super::locate::walk;
-use super::{ConfigError, Place, parse, read};
-use crate::{Invalid, Usage, brief};
+use super::error::{ConfigError, Place};
+use super::file::read;
+use super::locate::{At, walk};
+use super::spelling::{Spelling, flow};
+use super::text::{at, document, spelled, to_string, value};
+use crate::{Invalid, Usage};
 use anyhow::{Error, Result, bail};
 use serde::de::DeserializeOwned;
 use serde_yaml::{Mapping, Value};
@@ -33,19 +35,27 @@ impl Override {
     /// As [`Override::new`], and those of `split`.
     pub fn with(text: &str, split: impl Fn(&str) -> Result<Vec<String>>) -> Result<Self> {
         let usage = |message: &str| Usage(format!("`{text}`: {message}"));
-        let example = "write KEY.PATH=VALUE, such as train.epochs=1";
-        let (key, value) = text.split_once('=').ok_or_else(|| usage(example))?;
-        if key.split('.').any(str::is_empty) {
+        let example = "write KEY.PATH=VALUE without spaces, such as train.epochs=1";
+        let (key, given) = text.split_once('=').ok_or_else(|| usage(example))?;
+        if key.split('.').any(|key| key.trim() != key || key.is_empty()) {
             bail!(usage(example));
         }
         let path = split(key).map_err(|e| usage(&e.to_string()))?;
-        let value = serde_yaml::from_str(value).map_err(|e| usage(&invalid(&e).message))?;
+        let value = value(given).map_err(|invalid| usage(&invalid.message))?;
         Ok(Self { text: text.to_owned(), path, value })
     }
 
-    /// An error of this assignment.
-    fn error(&self, keys: &[impl AsRef<str>], message: impl Display) -> Error {
-        error(Place::Override(self.text.clone()), keys, message)
+    /// Whether it sets what `keys` lead to, or what holds that.
+    fn decides(&self, keys: &[impl AsRef<str>]) -> bool {
+        self.path.len() <= keys.len() && self.path.iter().zip(keys).all(|(a, b)| a == b.as_ref())
+    }
+
+    /// Sets it in `value`.
+    fn apply(&self, value: &mut Value) -> Result<()> {
+        set_path(value, &self.path, self.value.clone()).map_err(|error| {
+            let (place, keys) = (Place::Override(self.text.clone()), self.path.clone());
+            ConfigError { place, keys, message: error.to_string() }.into()
+        })
     }
 }
 
@@ -65,10 +75,9 @@ impl Document {
     /// As [`super::load`]; an override that leads through something that has no keys.
     pub fn read(path: &Path, overrides: Vec<Override>) -> Result<Self> {
         let (text, name) = (read(path)?, path.display().to_string());
-        let mut value: Value = parse(&text, &name)?;
+        let mut value = document(&text, &name)?;
         for given in &overrides {
-            set_path(&mut value, &given.path, given.value.clone())
-                .map_err(|e| given.error(&given.path, brief(&e)))?;
+            given.apply(&mut value)?;
         }
         Ok(Self { name, text, overrides, value })
     }
@@ -83,7 +92,7 @@ impl Document {
     /// # Errors
     /// A value that YAML cannot spell.
     pub fn text(&self) -> Result<String> {
-        if self.overrides.is_empty() { Ok(self.text.clone()) } else { super::to_string(&self.value) }
+        if self.overrides.is_empty() { Ok(self.text.clone()) } else { to_string(&self.value) }
     }
 
     /// Reads the document into `T`.
@@ -91,86 +100,147 @@ impl Document {
     /// # Errors
     /// A [`ConfigError`], at its place in the file or at the override that is wrong.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        if self.overrides.is_empty() {
-            return parse(&self.text, &self.name);
-        }
-        serde_yaml::from_str(&self.text()?).map_err(|error| {
-            let Invalid { keys, message, .. } = invalid(&error);
-            match (self.deciding(&keys), parse::<T>(&self.text, &self.name), self.culprit::<T>()) {
-                (Some(given), ..) => given.error(&keys, message),
-                (None, Err(in_file), _) => in_file,
-                (None, Ok(_), Some(given)) => given.error(&keys, message),
-                (None, Ok(_), None) => self.error(&keys, message),
-            }
-        })
+        self.checked(|_: &T| Ok(()))
     }
 
-    /// The override after which the document no longer spells a `T`.
-    fn culprit<T: DeserializeOwned>(&self) -> Option<&Override> {
-        let mut value: Value = serde_yaml::from_str(&self.text).unwrap_or_default();
-        self.overrides.iter().find(|given| {
-            let set = set_path(&mut value, &given.path, given.value.clone());
-            set.is_err() || T::deserialize(&value).is_err()
+    /// Reads the document into a `T` that passes a check.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] as of [`Self::parse`], also for what the check finds.
+    pub fn checked<T: DeserializeOwned>(&self, check: impl Fn(&T) -> Result<()>) -> Result<T> {
+        let read = |value: &Value, spelling| -> Result<T> {
+            let read = spelled(value, spelling)?;
+            check(&read).map(|()| read)
+        };
+        read(&self.value, Spelling::File).map_err(|error| {
+            let found = Invalid::of(&error);
+            match self.culprit(&found.keys, &found, |value| read(value, Spelling::File).map(drop)) {
+                // Once more, in the words of overrides.
+                Some(given) => {
+                    let error = read(&self.value, Spelling::Override).err().unwrap_or(error);
+                    self.override_error(given, &found.keys, &Invalid::of(&error))
+                }
+                None => self.file_error(&found.keys, &found),
+            }
         })
     }
 
     /// An error at the value that `keys` lead to, or at the nearest that is there.
     pub fn error(&self, keys: &[impl AsRef<str>], message: impl Display) -> Error {
-        self.error_at(keys, message, false)
+        self.located(keys, &Invalid { keys: Vec::new(), unknown: false, message: message.to_string() })
     }
 
     /// An error at the last of `keys` itself, or at the nearest that is there.
     pub fn key_error(&self, keys: &[impl AsRef<str>], message: impl Display) -> Error {
-        self.error_at(keys, message, true)
+        self.located(keys, &Invalid { keys: Vec::new(), unknown: true, message: message.to_string() })
     }
 
     /// An error of a run whose configuration is at `prefix`, at the setting that it is about (see [`Invalid`]).
     pub fn locate(&self, prefix: &[&str], error: &Error) -> Error {
-        let Invalid { keys, unknown, message } = Invalid::of(error);
-        let path: Vec<&str> = prefix.iter().copied().chain(keys.iter().map(String::as_str)).collect();
-        self.error_at(&path, message, unknown)
+        let found = Invalid::of(error);
+        self.located(&path(prefix, &found), &found)
+    }
+
+    /// As [`Self::locate`] for an error of `check`, but where another override than that of the setting brings the error
+    /// about, at that override.
+    pub fn blame(&self, prefix: &[&str], error: &Error, check: impl Fn(&Value) -> Result<()>) -> Error {
+        let found = Invalid::of(error);
+        let keys = path(prefix, &found);
+        match self.culprit(&keys, &found, check) {
+            Some(given) => self.override_error(given, &keys, &found),
+            None => self.file_error(&keys, &found),
+        }
+    }
+
+    fn located(&self, keys: &[impl AsRef<str>], invalid: &Invalid) -> Error {
+        match self.deciding(keys) {
+            Some(given) => self.override_error(given, keys, invalid),
+            None => self.file_error(keys, invalid),
+        }
     }
 
     /// The override that decides what `keys` lead to.
     fn deciding(&self, keys: &[impl AsRef<str>]) -> Option<&Override> {
-        let decides = |given: &&Override| {
-            given.path.len() <= keys.len() && given.path.iter().zip(keys).all(|(a, b)| a == b.as_ref())
-        };
-        self.overrides.iter().rev().find(decides)
+        self.overrides.iter().rev().find(|given| given.decides(keys))
     }
 
-    fn error_at(&self, keys: &[impl AsRef<str>], message: impl Display, at_key: bool) -> Error {
-        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        if let Some(given) = self.deciding(&keys) {
-            return given.error(&keys, message);
+    /// The override that decides the setting, else the one with which `check` begins to fail as `found` says.
+    fn culprit(
+        &self,
+        keys: &[impl AsRef<str>],
+        found: &Invalid,
+        check: impl Fn(&Value) -> Result<()>,
+    ) -> Option<&Override> {
+        let fails = |value: &Value| check(value).is_err_and(|error| Invalid::of(&error) == *found);
+        self.deciding(keys).or_else(|| {
+            let mut value = document(&self.text, &self.name).ok()?;
+            if self.overrides.is_empty() || fails(&value) {
+                return None;
+            }
+            self.overrides.iter().find(|given| given.apply(&mut value).is_err() || fails(&value))
+        })
+    }
+
+    /// An error that an override brings about, with the place in the file where the setting is its.
+    fn override_error(&self, given: &Override, keys: &[impl AsRef<str>], invalid: &Invalid) -> Error {
+        let Invalid { keys: own, unknown, .. } = invalid;
+        let related = given.path.iter().zip(keys).all(|(a, b)| a == b.as_ref());
+        let in_file = if related { None } else { walk(&self.text, keys, At::Key) };
+        // What the override says itself is not said again.
+        let mut message = if related && !unknown { invalid.message.clone() } else { invalid.to_string() };
+        if let (Some((line, column)), false) = (in_file, own.is_empty()) {
+            message += &format!(" ({}:{line}:{column})", self.name);
         }
-        let parents = || (1..keys.len()).rev().find_map(|n| walk(&self.text, &keys[..n], false));
-        let (line, column) = walk(&self.text, &keys, at_key).or_else(parents).unwrap_or((1, 1));
-        error(Place::File { file: self.name.clone(), line, column }, &keys, message)
+        ConfigError { place: Place::Override(given.text.clone()), keys: owned(keys), message }.into()
+    }
+
+    fn file_error(&self, keys: &[impl AsRef<str>], invalid: &Invalid) -> Error {
+        at(&self.text, &self.name, keys, invalid).into()
     }
 }
 
-fn error(place: Place, keys: &[impl AsRef<str>], message: impl Display) -> Error {
-    let keys = keys.iter().map(|key| key.as_ref().to_owned()).collect();
-    ConfigError { place, keys, message: message.to_string() }.into()
+fn owned(keys: &[impl AsRef<str>]) -> Vec<String> {
+    keys.iter().map(|key| key.as_ref().to_owned()).collect()
 }
 
-/// Sets what `path` leads to; mappings that are missing on the way are made.
+/// The keys of an error of what is at `prefix`.
+fn path<'a>(prefix: &[&'a str], invalid: &'a Invalid) -> Vec<&'a str> {
+    prefix.iter().copied().chain(invalid.keys.iter().map(String::as_str)).collect()
+}
+
+/// Sets what `path` leads to; mappings that are missing on the way are made, also in place of a bare name of a choice,
+/// `sgd`, on the way to a key of it, `sgd.lr`.
 ///
 /// # Errors
-/// A path through a list or a scalar.
+/// A path through a list or another scalar.
 pub fn set_path(value: &mut Value, path: &[impl AsRef<str>], new: Value) -> Result<()> {
     let mut here = value;
     for (depth, key) in path.iter().enumerate() {
-        if here.is_null() {
+        let key = key.as_ref();
+        if here.is_null() || here.as_str() == Some(key) {
             *here = Mapping::new().into();
         }
         let Value::Mapping(mapping) = here else {
-            let parents: Vec<&str> = path[..depth].iter().map(AsRef::as_ref).collect();
-            bail!("`{}` has no keys, so `{}` cannot be set in it", parents.join("."), key.as_ref());
+            return Err(Error::new(blocked(here, &path[..depth], &path[depth..], new)));
         };
-        here = mapping.entry(key.as_ref().into()).or_insert(Value::Null);
+        here = mapping.entry(key.into()).or_insert(Value::Null);
     }
     *here = new;
     Ok(())
+}
+
+/// A path that goes on below something without keys.
+fn blocked(here: &Value, path: &[impl AsRef<str>], rest: &[impl AsRef<str>], new: Value) -> Invalid {
+    let within =
+        |value: Value, key: &_| Mapping::from_iter([(AsRef::<str>::as_ref(key).into(), value)]).into();
+    let whole = Spelling::Override.setting(path, &flow(&rest.iter().rev().fold(new, within)));
+    let (path, rest) = (owned(path).join("."), owned(rest).join("."));
+    let message = match here {
+        Value::Sequence(_) => format!("`{path}` is a list; set it as a whole, `{path}=[…]`"),
+        Value::String(name) => {
+            format!("`{path}` is `{name}`, so `{rest}` cannot be set in it; in its place write {whole}")
+        }
+        other => format!("`{path}` is {}, so `{rest}` cannot be set in it", flow(other)),
+    };
+    Invalid { keys: Vec::new(), unknown: false, message }
 }

@@ -6,14 +6,23 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use std::cell::Cell;
 use std::fmt;
 
-/// Line and column, from 1, of the value that a path of keys and indices leads to, or with `at_key` of the path's last
-/// key; `None` if there is none.
+/// What is looked for at the end of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    Value,
+    /// The last key itself.
+    Key,
+    /// The last key where it stands for the second time.
+    Repeated,
+}
+
+/// Line and column, from 1, of what a path of keys and indices leads to; `None` if it is not there.
 ///
 /// A segment is one whole key, dots included, or an index in decimal.
-pub(super) fn walk(text: &str, path: &[impl AsRef<str>], at_key: bool) -> Option<(usize, usize)> {
+pub(super) fn walk(text: &str, path: &[impl AsRef<str>], at: At) -> Option<(usize, usize)> {
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
     let found = Cell::new(false);
-    let node = Node { path: &path, at_key, found: &found };
+    let node = Node { path: &path, at, found: &found };
     let error = node.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
     let at = error.location().filter(|_| found.get())?;
     Some((at.line(), at.column()))
@@ -22,7 +31,7 @@ pub(super) fn walk(text: &str, path: &[impl AsRef<str>], at_key: bool) -> Option
 #[derive(Clone, Copy)]
 struct Node<'a> {
     path: &'a [&'a str],
-    at_key: bool,
+    at: At,
     found: &'a Cell<bool>,
 }
 
@@ -51,9 +60,14 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Some((&first, rest)) = self.path.split_first() else { return self.stop() };
-        let key = Key { wanted: first, stop_here: self.at_key && rest.is_empty(), found: self.found };
-        while let Some(matches) = map.next_key_seed(key)? {
-            if matches {
+        let at_key = self.at != At::Value && rest.is_empty();
+        let mut before = usize::from(at_key && self.at == At::Repeated);
+        loop {
+            let key = Key { wanted: first, stop_here: at_key && before == 0, found: self.found };
+            let Some(matches) = map.next_key_seed(key)? else { break };
+            if matches && before > 0 {
+                before -= 1;
+            } else if matches {
                 return map.next_value_seed(Node { path: rest, ..self });
             }
             map.next_value::<IgnoredAny>()?;

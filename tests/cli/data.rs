@@ -45,10 +45,7 @@ fn inspect_counts_the_pictures_of_a_folder() {
     assert!(text(&output.stderr).contains("has neither val nor test"), "{}", text(&output.stderr));
     let output = tchvision(&["data", "inspect", "imagenet-21k-goo"]);
     let message = text(&output.stderr);
-    assert!(
-        message.contains("did you mean `imagenet-21k-goog`") && message.contains("folder:DIR"),
-        "{message}"
-    );
+    assert!(message.contains("did you mean `imagenet-21k-goog`?"), "{message}");
     assert!(text(&tchvision(&["data", "list"]).stdout).contains("imagenet-21k-p-winter21"));
 }
 

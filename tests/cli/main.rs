@@ -8,4 +8,5 @@ mod data;
 mod docs;
 mod images;
 mod import;
+mod mistakes;
 mod weights;

@@ -283,11 +283,20 @@ fn impossible_augmentation_is_refused() {
         assert!(error.contains(part), "{part:?} is not in {error:?}");
     };
     let crop = || Augment::RandomResizedCrop(RandomResizedCrop::default());
-    refused(vec![Augment::PadCrop(4)], "use random_resized_crop");
-    refused(vec![Augment::Flip, crop()], "the crop must come first");
-    refused(vec![Augment::ScaleJitter(ScaleJitter { min: 20, max: 30 })], "`image_size` 24");
+    refused(
+        vec![Augment::PadCrop(4)],
+        "`data.augment[0]`: `pad_crop` is for images of one size; for these write `random_resized_crop`",
+    );
+    refused(vec![Augment::Flip, crop()], "`data.augment[1]`: `random_resized_crop` must come first");
+    refused(
+        vec![Augment::ScaleJitter(ScaleJitter { min: 20, max: 30 })],
+        "`min` 20, which is below the image size 24",
+    );
     let upside_down = RandomResizedCrop { scale: [0.5, 0.1], ..RandomResizedCrop::default() };
-    refused(vec![Augment::RandomResizedCrop(upside_down)], "must be positive and ascending");
+    refused(
+        vec![Augment::RandomResizedCrop(upside_down)],
+        "`data.augment[0].random_resized_crop.scale`: [0.5, 0.1] is not a smaller and a larger number",
+    );
     let yaml = "dataset: 'folder:X'\naugment: [{random_resized_crop: {scale: [0.35, 1]}}, flip, {color_jitter: {hue: 0.1}}]\nmix: {mixup: 0.2}\n";
     let config: DataConfig = tchvision::yaml::parse(yaml, "test").unwrap();
     assert_eq!(config.augment.len(), 3);

@@ -67,7 +67,7 @@ fn wrong_idx_files_are_refused_by_name() {
         let error = load(&name, Path::new("unused")).unwrap_err();
         assert!(error.contains(part) && error.contains("train-"), "{part:?} is not in {error:?}");
     };
-    refused("cannot be opened");
+    refused("is missing");
     write_idx(folder.path());
     let whole = fs::read(&images).unwrap();
     for cut in [0, 5, whole.len() / 2, whole.len() - 1] {

@@ -239,19 +239,19 @@ fn what_cannot_run_is_refused_with_its_place() {
         assert!(got.contains(message), "{rest}: {message:?} is not in {got:?}");
         assert!(!dir.exists());
     };
-    refused("axis: {model.width: [1]}\n", &[], "wrong.yaml:7:1: unknown field `axis`; did you mean `axes`?");
+    refused("axis: {model.width: [1]}\n", &[], "wrong.yaml:7:1: unknown key `axis`; did you mean `axes`?");
     refused(
         "axes: {model.widht: [1]}\n",
         &[],
-        "wrong.yaml:7:8: `model` paper/wrn_16_4: unknown field `widht`",
+        "wrong.yaml:7:8: unknown field `widht` of paper/wrn_16_4; did you mean `width`?",
     );
-    refused("axes: {train.epochs: [1, two]}\n", &[], "wrong.yaml:7:26: invalid type: string \"two\"");
+    refused("axes: {train.epochs: [1, two]}\n", &[], "wrong.yaml:7:26: `train.epochs`: expected a whole");
     refused("axes: {train.epochs: [1, 0]}\n", &[], "wrong.yaml:7:26: variant epochs=0: `train.epochs`: 0");
     refused("axes: {train.epochs: []}\n", &[], "wrong.yaml:7:22: an axis without values");
     refused(
         "axes: {model.width: [1], model.width: [2]}\n",
         &[],
-        "wrong.yaml:7:7: axes: duplicate entry with key \"model.width\"",
+        "wrong.yaml:7:26: the key `axes.model.width` is there twice, first in line 7; remove one",
     );
     refused("axes: {model.num_classes: [4, 5]}\n", &[], "set `model.num_classes: 4`");
     refused(
@@ -260,12 +260,12 @@ fn what_cannot_run_is_refused_with_its_place() {
         "wrong.yaml:7:42: 1 values, and `train.epochs` has 2",
     );
     refused("halving: {first: 0}\n", &[], "wrong.yaml:7:10: takes `first` of 1 or more epochs");
-    refused("seeds: 0\n", &[], "wrong.yaml:7:8: seeds: invalid value");
+    refused("seeds: 0\n", &[], "wrong.yaml:7:8: `seeds`: expected a number of seeds from 1 to 1000");
     refused("report: {x: model.num_layers}\n", &[], "`model.num_layers` is neither an axis nor a cost");
     refused(
         "match: {macs: base, by: model.widht}\n",
         &[],
-        "wrong.yaml:7:25: a knob is the key path of a number",
+        "wrong.yaml:7:25: `model.widht` is no knob (the key path of a number",
     );
     refused(
         "variants: {wide: {}}\nmatch: {macs: base, by: {wied: model.width}}\n",
@@ -275,7 +275,7 @@ fn what_cannot_run_is_refused_with_its_place() {
     refused(
         "variants: {wide: {}}\nmatch: {macs: base, by: {wide: scale.phi}}\n",
         &[],
-        "wrong.yaml:8:32: a knob is the key path of a number",
+        "wrong.yaml:8:32: `scale.phi` is no knob (the key path of a number",
     );
     refused(
         "variants: {wide: {model.width: 2}}\nmatch: {macs: base, by: {wide: model.width}}\n",
@@ -288,7 +288,11 @@ fn what_cannot_run_is_refused_with_its_place() {
         "wrong.yaml:8:25: the knob is an axis too",
     );
     refused("match: {by: model.width}\n", &[], "takes exactly one of");
-    refused("axes: {model.width: {from: 1, to: 2}}\n", &[], "wrong.yaml:7:7: axes: a range takes `step`");
+    refused(
+        "axes: {model.width: {from: 1, to: 2}}\n",
+        &[],
+        "wrong.yaml:7:21: `axes.model.width`: a range takes `step`",
+    );
     refused("axes: {scale.alpha: [1]}\n", &[], "wrong.yaml:7:22: there is no `scale` whose key");
     refused(
         "scale: {phi: [1], alpha: 2, depth: model.kernels.x}\n",
@@ -309,7 +313,7 @@ fn what_cannot_run_is_refused_with_its_place() {
     refused(
         "sample: {count: 2, of: {model.widht: [1, 2]}}\n",
         &[],
-        "wrong.yaml:7:25: `model` paper/wrn_16_4: unknown",
+        "wrong.yaml:7:25: unknown field `widht` of paper/wrn_16_4",
     );
     refused(
         "zip: {model.width: [1, 2]}\naxes: {model.width: [1]}\n",
@@ -324,7 +328,7 @@ fn what_cannot_run_is_refused_with_its_place() {
     refused(
         "report: {paper: {x: {params: much}}}\n",
         &[],
-        "wrong.yaml:7:30: report.paper.x.params: invalid value",
+        "wrong.yaml:7:30: `report.paper.x.params`: expected a number as printed",
     );
     refused(
         "axes: {model.num_layers: [10, 100]}\nmatch: {macs: base, by: model.stem_width, tolerance: 0.01}\n",
@@ -337,11 +341,7 @@ fn what_cannot_run_is_refused_with_its_place() {
         &["--only", "seed=5"],
         "seed=5: no such trial: write an ID such as `seed=0`, or KEY=VALUE (--only TRIAL)",
     );
-    refused(
-        "seeds: 1\n",
-        &["data.dataset=idx:/nowhere"],
-        "/nowhere/train-images-idx3-ubyte.gz: cannot be opened",
-    );
+    refused("seeds: 1\n", &["data.dataset=idx:/nowhere"], "/nowhere/train-images-idx3-ubyte.gz is missing");
 }
 
 /// The numbers of an experiment's directory, without the clock's.

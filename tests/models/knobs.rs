@@ -90,11 +90,13 @@ fn refusal(model: &str, field: &str, value: &str) -> String {
 fn old_names_say_what_they_are_now() {
     for (model, old, now) in RENAMED {
         let message = refusal(model, old, "2");
-        assert!(message.ends_with(&format!(": `{old}` is now `{now}`")), "{message}");
+        assert!(message.starts_with(&format!("`{old}` of ")), "{message}");
+        assert!(message.ends_with(&format!(" is now `{now}`")), "{message}");
     }
     // `stem` is the kind of stem now, which channels are not.
     let message = refusal("paper/resnet20", "stem", "16");
-    assert!(message.contains("field `stem` (what had this name is now `stem_width`)"), "{message}");
+    assert!(message.starts_with("`model.stem`: no choice is called `16`"), "{message}");
+    assert!(message.ends_with("; what had this name is now `stem_width`"), "{message}");
     // Its bottlenecks were counted in another way.
     let message = refusal("paper/resnext29", "depth", "29");
     assert!(
@@ -103,7 +105,10 @@ fn old_names_say_what_they_are_now() {
     );
     // A net that always had both names needs no such word.
     let message = refusal("resnet50", "num_layers", "50");
-    assert!(message.contains("unknown field `num_layers`; did you mean"), "{message}");
+    assert!(
+        message.contains("unknown field `num_layers` of torchvision/resnet50; did you mean `layers`?"),
+        "{message}"
+    );
 }
 
 /// The error of an experiment over a model, at the first line after `base`, which is line 5.
@@ -125,7 +130,7 @@ fn refused(model: &str, rest: &str) -> String {
 fn old_names_are_refused_at_their_place_in_experiments() {
     let wrn = "{name: paper/wrn_16_4}";
     let vit = "{name: paper/vit_tiny_32}";
-    let depth = "`model` paper/wrn_16_4: `depth` is now `num_layers`";
+    let depth = "`depth` of paper/wrn_16_4 is now `num_layers`";
     assert_eq!(refused(wrn, "axes: {model.depth: [16, 22]}"), format!("5:8: {depth}"));
     assert_eq!(refused(wrn, "zip: {model.width: [1, 2], model.depth: [16, 22]}"), format!("5:28: {depth}"));
     assert_eq!(refused(wrn, "variants: {deep: {model.depth: 22}}"), format!("5:19: {depth}"));

@@ -128,7 +128,8 @@ fn an_unknown_name_tells_the_nearest() {
     assert_eq!(tchvision(&["weights", "list", "--family", "ResNot"]).status.code(), Some(2));
     let set = tchvision(&["weights", "list", "--data", "imagenet-2k"]);
     assert_eq!(set.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&set.stderr).contains("did you mean `imagenet-21k`"));
+    let meant = "did you mean `imagenet-1k`, `imagenet-12k` or `imagenet-21k`?";
+    assert!(String::from_utf8_lossy(&set.stderr).contains(meant));
 }
 
 /// As `weights.transforms()` and `timm.data.resolve_data_config` have it.

@@ -3,9 +3,9 @@
 use crate::cli::assignments;
 use anyhow::{Error, Result};
 use std::path::Path;
+use tchvision::Usage;
 use tchvision::models::ModelSpec;
 use tchvision::weights::{Archive, StateFile, catalogue};
-use tchvision::{Usage, brief};
 
 /// The one state_dict of a file, or the one with this key.
 pub fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
@@ -38,5 +38,5 @@ pub fn with(mut spec: ModelSpec, fields: &[(&str, Option<i64>)], set: &[String])
 }
 
 fn usage(error: Error) -> Usage {
-    Usage(brief(&error))
+    ModelSpec::usage(&error)
 }

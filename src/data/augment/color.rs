@@ -1,8 +1,8 @@
 //! Random changes of colour.
 
 use super::Operation;
+use crate::Invalid;
 use crate::data::Stream;
-use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Brightness, contrast, saturation and hue by random factors, in random order (torchvision's `ColorJitter`).
@@ -18,14 +18,17 @@ pub struct ColorJitter {
 }
 
 impl ColorJitter {
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
         let Self { brightness, contrast, saturation, hue } = *self;
-        let valid = |x: f64| x >= 0.0 && x.is_finite();
-        ensure!(
-            [brightness, contrast, saturation, hue].into_iter().all(valid) && hue <= 0.5,
-            "`color_jitter`: the numbers of {self:?} must not be negative, nor hue above 0.5"
-        );
-        Ok(())
+        for (key, x) in [("brightness", brightness), ("contrast", contrast), ("saturation", saturation)] {
+            if !(x >= 0.0 && x.is_finite()) {
+                return Err(Invalid::value(key, format!("{x} is not a number from 0 up")));
+            }
+        }
+        match (0.0..=0.5).contains(&hue) {
+            true => Ok(()),
+            false => Err(Invalid::value("hue", format!("{hue} is not between 0 and 0.5"))),
+        }
     }
 
     /// Draws the operations for one image.

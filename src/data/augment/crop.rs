@@ -1,9 +1,13 @@
 //! Random crops for training.
 
+use crate::Invalid;
 use crate::data::Stream;
 use crate::data::image::{Encoded, Interpolation, Resize, RgbImage};
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+/// The longest short side of a scale jitter.
+const MAX_SIDE: u32 = 1 << 14;
 
 /// A rectangle in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +50,15 @@ impl Default for ScaleJitter {
 }
 
 impl RandomResizedCrop {
-    pub(super) fn validate(&self) -> Result<()> {
-        let ordered = |[low, high]: [f64; 2]| 0.0 < low && low <= high && high.is_finite();
-        ensure!(
-            ordered(self.scale) && ordered(self.ratio) && self.scale[1] <= 1.0,
-            "`random_resized_crop`: scale {:?} and ratio {:?} must be positive and ascending, scale up to 1",
-            self.scale,
-            self.ratio
-        );
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        for (key, [low, high], most) in [("scale", self.scale, 1.0), ("ratio", self.ratio, f64::MAX)] {
+            if !(0.0 < low && low <= high && high <= most) {
+                let most = if most == 1.0 { ", and up to 1" } else { "" };
+                let message =
+                    format!("[{low}, {high}] is not a smaller and a larger number, both above 0{most}");
+                return Err(Invalid::value(key, message));
+            }
+        }
         Ok(())
     }
 
@@ -97,14 +102,12 @@ impl RandomResizedCrop {
 }
 
 impl ScaleJitter {
-    pub(super) fn validate(&self, side: usize) -> Result<()> {
-        ensure!(
-            side <= self.min as usize && self.min <= self.max && self.max <= 1 << 14,
-            "`scale_jitter`: min {} and max {} must be ascending and not below `image_size` {side}",
-            self.min,
-            self.max
-        );
-        Ok(())
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        let Self { min, max } = *self;
+        match (1..=max).contains(&min) && max <= MAX_SIDE {
+            true => Ok(()),
+            false => Err(Invalid::value("max", format!("{max} is not between `min`, {min}, and {MAX_SIDE}"))),
+        }
     }
 
     pub(super) fn apply(

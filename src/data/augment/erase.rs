@@ -1,8 +1,9 @@
 //! Random erasing (1708.04896) as in timm: on normalised pixels, where 0 is the mean colour.
 
 use super::Rectangle;
+use crate::Invalid;
 use crate::data::Stream;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -45,20 +46,21 @@ impl Default for RandomErasing {
 }
 
 impl RandomErasing {
-    pub(super) fn validate(&self) -> Result<()> {
-        let Self { probability, area: [min_area, max_area], min_aspect, count: [few, many], .. } = *self;
-        ensure!(
-            (0.0..=1.0).contains(&probability)
-                && 0.0 <= min_area
-                && min_area <= max_area
-                && max_area <= 1.0
-                && 0.0 < min_aspect
-                && min_aspect <= 1.0
-                && (1..=many).contains(&few)
-                && many <= 100,
-            "`random_erasing`: a number of {self:?} is out of range"
-        );
-        Ok(())
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        let Self { probability, area: [least, most], min_aspect, count: [few, many], .. } = *self;
+        let valid = |holds: bool, key: &str, message: String| match holds {
+            true => Ok(()),
+            false => Err(Invalid::value(key, message)),
+        };
+        let unit = 0.0..=1.0;
+        valid(unit.contains(&probability), "probability", format!("{probability} is not between 0 and 1"))?;
+        let ordered = 0.0 <= least && least <= most && most <= 1.0;
+        let message = format!("[{least}, {most}] is not a smaller and a larger number between 0 and 1");
+        valid(ordered, "area", message)?;
+        let message = format!("{min_aspect} is not above 0 and up to 1");
+        valid(0.0 < min_aspect && min_aspect <= 1.0, "min_aspect", message)?;
+        let message = format!("[{few}, {many}] is not a smaller and a larger number between 1 and 100");
+        valid((1..=many).contains(&few) && many <= 100, "count", message)
     }
 
     /// Draws the rectangles for an image of this size.

@@ -1,6 +1,7 @@
 //! Mixup (1710.09412) and CutMix (1905.04899) of a batch with itself in reverse order, as in timm.
 
 use super::Rectangle;
+use crate::Invalid;
 use crate::data::Stream;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -40,11 +41,17 @@ impl Mix {
     /// A parameter out of range, or both methods off.
     pub fn validate(&self) -> Result<()> {
         let Self { mixup, cutmix, probability, switch } = *self;
-        let valid = |alpha: f64| (0.0..=1000.0).contains(&alpha);
-        ensure!(valid(mixup) && valid(cutmix), "`data.mix`: mixup and cutmix must be in [0, 1000]");
-        ensure!(mixup > 0.0 || cutmix > 0.0, "`data.mix`: mixup or cutmix must be above 0");
-        let unit = |x: f64| (0.0..=1.0).contains(&x);
-        ensure!(unit(probability) && unit(switch), "`data.mix`: probability and switch must be in [0, 1]");
+        for (key, x, most) in [
+            ("mixup", mixup, 1000.0),
+            ("cutmix", cutmix, 1000.0),
+            ("probability", probability, 1.0),
+            ("switch", switch, 1.0),
+        ] {
+            let message = format!("{x} is not between 0 and {most}");
+            ensure!((0.0..=most).contains(&x), Invalid::value(&format!("data.mix.{key}"), message));
+        }
+        let message = "neither `mixup` nor `cutmix` is above 0; set one, such as `data.mix.mixup: 0.2`";
+        ensure!(mixup > 0.0 || cutmix > 0.0, Invalid::value("data.mix", message));
         Ok(())
     }
 

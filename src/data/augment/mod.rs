@@ -21,7 +21,7 @@ pub use mix::{Mix, Mixture};
 pub use operation::{Operation, Warp};
 pub use rand_augment::RandAugment;
 pub use step::Augment;
-pub(super) use step::validate;
+pub(super) use step::{fits, validate};
 
 use super::image::{Encoded, RgbImage};
 use super::{Preprocess, Stream};

@@ -1,8 +1,8 @@
 //! RandAugment (1909.13719) with timm's operations, magnitudes and defaults.
 
 use super::{Filling, Operation, Warp};
+use crate::Invalid;
 use crate::data::Stream;
-use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// `rand_augment: {magnitude: 9, magnitude_std: 0.5, increasing: true}` is timm's `rand-m9-mstd0.5-inc1`.
@@ -39,16 +39,18 @@ impl Default for RandAugment {
 const OPERATIONS: u64 = 15;
 
 impl RandAugment {
-    pub(super) fn validate(&self) -> Result<()> {
-        ensure!(
-            (0.0..=30.0).contains(&self.magnitude)
-                && (0.0..=30.0).contains(&self.magnitude_max)
-                && (0.0..=100.0).contains(&self.magnitude_std)
-                && (0.0..=1.0).contains(&self.probability)
-                && self.layers <= 15,
-            "`rand_augment`: {self:?} has a magnitude not in [0, 30], a magnitude_std not in [0, 100], a \
-             probability not in [0, 1], or more than 15 layers"
-        );
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        for (key, x, most) in [
+            ("magnitude", self.magnitude, 30.0),
+            ("magnitude_max", self.magnitude_max, 30.0),
+            ("magnitude_std", self.magnitude_std, 100.0),
+            ("probability", self.probability, 1.0),
+            ("layers", f64::from(self.layers), 15.0),
+        ] {
+            if !(0.0..=most).contains(&x) {
+                return Err(Invalid::value(key, format!("{x} is not between 0 and {most}")));
+            }
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! An augmentation step as YAML spells it, and which steps go together.
 
 use super::{ColorJitter, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter};
+use crate::Invalid;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,20 @@ pub enum Augment {
 }
 
 impl Augment {
+    /// As YAML has it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::PadCrop(_) => "pad_crop",
+            Self::Flip => "flip",
+            Self::RandomResizedCrop(_) => "random_resized_crop",
+            Self::ScaleJitter(_) => "scale_jitter",
+            Self::ColorJitter(_) => "color_jitter",
+            Self::RandAugment(_) => "rand_augment",
+            Self::Lighting(_) => "lighting",
+            Self::RandomErasing(_) => "random_erasing",
+        }
+    }
+
     pub(super) fn is_placement(&self) -> bool {
         matches!(self, Self::PadCrop(_) | Self::Flip)
     }
@@ -35,37 +50,53 @@ impl Augment {
     }
 }
 
+/// Checks what can be known of the steps without the images.
+///
+/// # Errors
+/// A number out of range, as an [`Invalid`].
+pub(in crate::data) fn validate(steps: &[Augment]) -> Result<()> {
+    steps.iter().enumerate().try_for_each(|(i, step)| {
+        let own = match step {
+            Augment::PadCrop(_) | Augment::Flip | Augment::Lighting(_) => Ok(()),
+            Augment::RandomResizedCrop(crop) => crop.validate(),
+            Augment::ScaleJitter(jitter) => jitter.validate(),
+            Augment::ColorJitter(jitter) => jitter.validate(),
+            Augment::RandAugment(rand) => rand.validate(),
+            Augment::RandomErasing(erasing) => erasing.validate(),
+        };
+        own.map_err(|invalid| invalid.below(&format!("data.augment.{i}.{}", step.name())).into())
+    })
+}
+
 /// Checks the steps for images in memory with this many channels or, given `side`, for image files that
 /// become squares of that side.
 ///
 /// # Errors
-/// A step that is invalid, out of place, or does not apply to such images.
-pub(in crate::data) fn validate(steps: &[Augment], channels: usize, side: Option<usize>) -> Result<()> {
+/// A step that is out of place, or does not apply to such images, as an [`Invalid`].
+pub(in crate::data) fn fits(steps: &[Augment], channels: usize, side: Option<usize>) -> Result<()> {
     for (i, step) in steps.iter().enumerate() {
-        match step {
-            Augment::PadCrop(_) | Augment::Flip => {}
-            Augment::RandomResizedCrop(crop) => crop.validate()?,
-            Augment::ScaleJitter(jitter) => jitter.validate(side.unwrap_or(0))?,
-            Augment::ColorJitter(jitter) => jitter.validate()?,
-            Augment::RandAugment(rand) => rand.validate()?,
-            Augment::Lighting(_) => {}
-            Augment::RandomErasing(erasing) => erasing.validate()?,
-        }
+        let valid = |holds: bool, message: &str| {
+            let message = format!("`{}` {message}", step.name());
+            ensure!(holds, Invalid::value(&format!("data.augment.{i}"), message));
+            Ok(())
+        };
         let pads = matches!(step, Augment::PadCrop(_));
         match side {
-            Some(_) => {
-                ensure!(!pads, "`data.augment`: pad_crop is for images of one size; use random_resized_crop");
-                ensure!(i == 0 || !step.is_crop(), "`data.augment`: the crop must come first");
+            Some(side) => {
+                valid(!pads, "is for images of one size; for these write `random_resized_crop`")?;
+                valid(i == 0 || !step.is_crop(), "must come first")?;
+                if let Augment::ScaleJitter(ScaleJitter { min, .. }) = step {
+                    let message = format!("has `min` {min}, which is below the image size {side}");
+                    valid(side <= *min as usize, &message)?;
+                }
             }
             None => {
-                ensure!(!step.is_crop(), "`data.augment`: {step:?} is for images of any size; use pad_crop");
+                valid(!step.is_crop(), "is for images of any size; for these write `pad_crop: 4`")?;
                 let first = steps[..i].iter().all(Augment::is_placement);
-                ensure!(!pads || first, "`data.augment`: only flip and pad_crop may precede pad_crop");
+                valid(!pads || first, "must come before all other steps but `flip`")?;
                 let any_channels = step.is_placement() || matches!(step, Augment::RandomErasing(_));
-                ensure!(
-                    any_channels || channels == 3,
-                    "`data.augment`: {step:?} needs colour images, but these have {channels} channel(s)"
-                );
+                let message = format!("takes images of 3 channels, and these have {channels}");
+                valid(any_channels || channels == 3, &message)?;
             }
         }
     }

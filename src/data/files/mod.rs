@@ -10,14 +10,16 @@ mod list;
 mod listing;
 mod matlab;
 mod pictures;
+mod present;
 mod webdataset;
 
 pub use imagenet::{ImageNet, imagenet};
 pub(super) use listing::NAMES;
 pub use listing::pictures_below;
 pub use pictures::{FileSplits, ImageFiles};
+pub(super) use present::check as check_test;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::path::Path;
 
 /// The layout and location of a data set of files.
@@ -38,7 +40,19 @@ impl<'a> Layout<'a> {
         })
     }
 
+    /// # Errors
+    /// A folder that is not there.
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Folder(dir) | Self::List(dir) | Self::Shards(dir) if !dir.is_dir() => {
+                bail!("{}: there is no such folder", dir.display())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn splits(&self) -> Result<FileSplits> {
+        self.check()?;
         match self {
             Self::Folder(dir) => folder::splits(dir),
             Self::List(dir) => list::splits(dir),
@@ -49,6 +63,7 @@ impl<'a> Layout<'a> {
 
     /// The test split; the training split is read only as far as its classes are needed.
     fn test(&self) -> Result<ImageFiles> {
+        self.check()?;
         match self {
             Self::Folder(dir) => folder::test(dir),
             Self::List(dir) => Ok(list::splits(dir)?.test),
@@ -86,8 +101,13 @@ pub fn open_test(name: &str, root: &Path) -> Result<Option<ImageFiles>> {
 pub(super) fn classes(name: &str, root: &Path) -> Result<Option<i64>> {
     Ok(match Layout::of(name, root) {
         Some(Layout::ImageNet(known, _)) => Some(known.classes),
-        Some(Layout::Folder(dir)) => Some(folder::classes(&dir.join("train"))?.len() as i64),
-        Some(layout) => Some(layout.splits()?.train.classes.len() as i64),
+        Some(layout) => {
+            layout.check()?;
+            Some(match layout {
+                Layout::Folder(dir) => folder::classes(&dir.join("train"))?.len() as i64,
+                layout => layout.splits()?.train.classes.len() as i64,
+            })
+        }
         None => None,
     })
 }

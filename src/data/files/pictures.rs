@@ -89,6 +89,23 @@ impl ImageFiles {
         }
     }
 
+    /// The name of an image that is a file of its own, as the folder or the list has it.
+    pub(super) fn file_name(&self, index: usize) -> Option<&str> {
+        match &self.locations[index] {
+            Location::File { name, .. } => Some(name),
+            Location::Entry { .. } => None,
+        }
+    }
+
+    /// The indices of images whose files do not exist.
+    pub(super) fn missing(&self) -> Vec<usize> {
+        let is_missing = |location: &Location| match location {
+            Location::File { folder, name } => !self.folders[*folder as usize].join(&**name).exists(),
+            Location::Entry { .. } => false,
+        };
+        (0..self.len()).filter(|&index| is_missing(&self.locations[index])).collect()
+    }
+
     /// The indices in the order of one epoch, decided by (seed, epoch).
     ///
     /// The images of a WebDataset are shuffled within groups of [`MIXED_SHARDS`] random shards, so that the

@@ -4,11 +4,14 @@ use super::network::Network;
 use crate::data::Loader;
 use crate::torch;
 use crate::train::{Event, Precision};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::ops::ControlFlow;
 use tch::{Kind, Reduction, Tensor};
 
-/// Mean cross-entropy and percent of right answers on the test images.
+/// Mean cross-entropy and percent of right answers on the test images that can be read.
+///
+/// # Errors
+/// As [`crate::evaluate::Evaluator::run`], or test images of which none can be read.
 pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
     let _no_grad = tch::no_grad_guard();
     // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
@@ -35,7 +38,11 @@ fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
         observe(Event::Tested { images: images as usize, of });
         Ok(ControlFlow::Continue(()))
     })?;
+    let why = unread
+        .first()
+        .map_or(String::new(), |first| format!("; the first: {}: {}", first.name, first.reason));
     unread.into_iter().for_each(|picture| observe(Event::Skipped(picture)));
+    ensure!(images > 0.0, "none of the {of} test pictures can be read{why}");
     let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
     Ok((loss / images, 100.0 * correct / images))
 }

@@ -48,7 +48,7 @@ impl Loaders {
         if data.mean_image {
             statistics.mean = train.mean_image()?;
         }
-        let message = format!("{batch_size} is more than there are training images");
+        let message = format!("{batch_size} is more than the {} training images", train.pictures().len());
         ensure!(train.batches() > 0, Invalid::value("train.batch_size", message));
         let test_input = match test_preprocess {
             Some(preprocess) => ModelInput { preprocess, statistics, size: None },

@@ -34,8 +34,10 @@ impl Setup {
             device::set_threads(threads)?;
         }
         let loaders = Loaders::new(config, device.is_cuda())?;
-        let complexity = config.complexity(loaders.input, loaders.classes)?;
-        config.check_test_size(loaders.input, loaders.classes)?;
+        let (input, classes) = (loaders.input, loaders.classes);
+        let complexity =
+            config.complexity(input, classes).map_err(|error| config.blame(&error, input, classes))?;
+        config.check_test_size(input, classes)?;
         if device == Device::Cpu {
             memory::check(config, &complexity)?;
         }
