@@ -1,58 +1,199 @@
-//! Progress bars: of a run in training, and of a file that arrives.
+//! Progress on stderr: of a run in training, and of a file that arrives.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tchvision::train::{EpochMetrics, Event};
 
-/// One bar: epoch, step, images per second, loss, time left. Nothing where stderr is no terminal.
+/// Steps at the start of a process that are slower than those after them.
+const WARM_UP: u64 = 2;
+
+/// Steps from which the time of all others is told.
+const TIMED: u64 = 5;
+
+/// How fast a run trains, and how long it will take. Tests between epochs do not count.
+#[derive(Default)]
+pub struct Pace {
+    steps: u64,
+    step: u64,
+    batch_size: usize,
+    /// Steps of this process.
+    heard: u64,
+    /// When the steps began that are timed, and after which one.
+    since: Option<(Instant, u64)>,
+    told: bool,
+}
+
+impl Pace {
+    pub fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Started(header) => {
+                (self.steps, self.step, self.batch_size) = (header.steps, header.step, header.batch_size);
+            }
+            Event::Step { step, .. } => {
+                self.step = *step;
+                self.heard += 1;
+                if self.heard >= WARM_UP {
+                    self.since.get_or_insert((Instant::now(), *step));
+                }
+            }
+            Event::Epoch(_) => self.since = None,
+            Event::Preparing(_) | Event::Testing { .. } | Event::Skipped(_) => {}
+        }
+    }
+
+    /// Steps per second, once one is timed.
+    fn rate(&self) -> Option<f64> {
+        let (since, from) = self.since?;
+        let steps = (self.step - from) as f64;
+        (steps > 0.0).then(|| steps / since.elapsed().as_secs_f64().max(1e-9))
+    }
+
+    fn images_per_second(&self) -> f64 {
+        self.rate().map_or(0.0, |rate| rate * self.batch_size as f64)
+    }
+
+    /// The time that the steps to come will take.
+    fn left(&self) -> Option<Duration> {
+        self.rate().map(|rate| Duration::from_secs_f64((self.steps.saturating_sub(self.step)) as f64 / rate))
+    }
+
+    /// Once, after the first steps: how long all that are left will take.
+    pub fn forecast(&mut self) -> Option<String> {
+        let (since, from) = self.since?;
+        let left = self.steps.saturating_sub(self.step);
+        if self.told || self.step - from < TIMED || since.elapsed() < Duration::from_secs(1) || left == 0 {
+            return None;
+        }
+        self.told = true;
+        self.left()
+            .map(|time| format!("about {} for {} steps, tests not counted", rough(time), thousands(left)))
+    }
+}
+
+/// One bar: epoch, step, images per second, loss, time left; below it another during a test. Nothing where stderr is no
+/// terminal.
 pub struct RunBar {
+    bars: MultiProgress,
     bar: ProgressBar,
+    test: Option<ProgressBar>,
     label: String,
     epochs: u64,
-    images_per_step: usize,
-    since: Option<(Instant, u64)>,
+    pub pace: Pace,
     loss: f64,
 }
 
 impl RunBar {
     /// A new last bar of `bars`; `label` stands before it where it is not empty.
     pub fn new(bars: &MultiProgress, label: &str, epochs: u64) -> Self {
-        let bar = bars.add(ProgressBar::no_length());
-        Self { bar, label: label.to_owned(), epochs, images_per_step: 0, since: None, loss: f64::NAN }
+        let bar = bars.add(ProgressBar::new_spinner());
+        let (label, pace) = (label.to_owned(), Pace::default());
+        Self { bars: bars.clone(), bar, test: None, label, epochs, pace, loss: f64::NAN }
     }
 
     pub fn show(&mut self, event: &Event) {
+        self.pace.hear(event);
+        let label = if self.label.is_empty() { String::new() } else { format!("{} ", self.label) };
         match event {
-            Event::Started { steps, step, images_per_step } => {
-                let style = ProgressStyle::with_template("{msg} {wide_bar} step {pos}/{len} ETA {eta}");
-                self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-                self.bar.set_length(*steps);
-                self.bar.set_position(*step);
+            Event::Preparing(what) => {
+                self.bar.set_message(format!("{label}{what}"));
+                self.bar.enable_steady_tick(Duration::from_millis(100));
+            }
+            Event::Started(header) => {
+                self.bar.disable_steady_tick();
+                self.bar.set_style(style("{msg} {wide_bar} step {pos}/{len} ETA {eta}"));
+                self.bar.set_length(header.steps);
+                self.bar.set_position(header.step);
                 self.bar.reset_eta();
                 self.bar.set_message(self.label.clone());
-                self.images_per_step = *images_per_step;
             }
-            Event::Step { epoch, step, loss } => {
-                let (since, from) = *self.since.get_or_insert((Instant::now(), *step));
+            Event::Step { epoch, step, loss, .. } => {
                 self.loss = loss.unwrap_or(self.loss);
-                let images = (step - from) as f64 * self.images_per_step as f64;
-                let rate = images / since.elapsed().as_secs_f64().max(1e-9);
                 self.bar.set_position(*step);
-                let Self { label, epochs, loss, .. } = self;
-                let epoch = epoch + 1;
-                self.bar
-                    .set_message(format!("{label} epoch {epoch}/{epochs} {rate:.0} img/s loss {loss:.3}"));
+                let (epoch, epochs, loss) = (epoch + 1, self.epochs, self.loss);
+                let rate = self.pace.images_per_second();
+                self.bar.set_message(format!("{label}epoch {epoch}/{epochs} {rate:.0} img/s loss {loss:.3}"));
             }
-            // The evaluation between two epochs is no training speed.
-            Event::Epoch(_) => self.since = None,
+            Event::Testing { images, of } => {
+                let below = || {
+                    let bar = self.bars.insert_after(&self.bar, ProgressBar::new(*of as u64));
+                    bar.set_style(style("{msg} {wide_bar} image {pos}/{len} ETA {eta}"));
+                    bar.set_message(format!("{label}test"));
+                    bar
+                };
+                self.test.get_or_insert_with(below).set_position(*images as u64);
+                if images == of {
+                    self.end_test();
+                }
+            }
+            Event::Epoch(_) => self.end_test(),
             Event::Skipped(_) => {}
         }
     }
 
     /// Takes the bar away.
-    pub fn finish(&self) {
+    pub fn finish(mut self) {
+        self.end_test();
         self.bar.finish_and_clear();
     }
+
+    fn end_test(&mut self) {
+        if let Some(bar) = self.test.take() {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A line on a step, for a stderr that is no terminal: one every `log_every` steps.
+pub fn step_line(event: &Event, log_every: u64, pace: &Pace) -> Option<String> {
+    let Event::Step { epoch, step, lr, loss } = event else { return None };
+    if log_every == 0 || !step.is_multiple_of(log_every) {
+        return None;
+    }
+    let (loss, steps) = (loss.unwrap_or(f64::NAN), pace.steps);
+    let mut line = format!("step {step}/{steps} epoch {} loss {loss:.4} lr {}", epoch + 1, rate(*lr));
+    if let Some(left) = pace.left() {
+        line += &format!(" {:.0} img/s {} left", pace.images_per_second(), clock(left));
+    }
+    Some(line)
+}
+
+/// A learning rate: `0.05`, or `3.12e-5`.
+fn rate(lr: f64) -> String {
+    if lr < 1e-3 { format!("{lr:.2e}") } else { format!("{lr:.4}").trim_end_matches('0').to_owned() }
+}
+
+/// `0:35`, or `1:02:07`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// `40 s`, `12 min`, `5 h`.
+fn rough(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 90.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 5400.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+/// A number with commas between groups of three digits.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// A bar on stderr for a file that arrives; nothing where stderr is no terminal.

@@ -1,12 +1,13 @@
 //! `tchvision train`: one run from one YAML file.
 
-use super::progress::{RunBar, epoch_line, log_line};
+use super::header::header_lines;
+use super::progress::{RunBar, epoch_line, log_line, step_line};
 use super::{print, print_json, signals};
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use indicatif::MultiProgress;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use tchvision::train::{self, Begin, EXTENDABLE, Event, RunConfig};
+use tchvision::train::{self, Begin, EXTENDABLE, Event, RunConfig, TrainConfig};
 use tchvision::yaml::{Document, Override};
 use tchvision::{Invalid, Usage};
 
@@ -28,10 +29,13 @@ pub struct Args {
     /// epochs
     #[arg(long, value_name = "DIR", conflicts_with = "extend")]
     from: Option<PathBuf>,
+    /// Say what the run is and what it takes, and run nothing
+    #[arg(long)]
+    plan: bool,
     #[arg(long)]
     json: bool,
     /// Progress as JSON lines on stdout, for a program that watches
-    #[arg(long, hide = true, conflicts_with = "json")]
+    #[arg(long, hide = true, conflicts_with_all = ["json", "plan"])]
     events: bool,
     /// Only to the end of this epoch
     #[arg(long, hide = true, requires = "events", value_name = "EPOCH")]
@@ -57,23 +61,18 @@ pub fn run(args: Args) -> Result<()> {
         let until = args.until.unwrap_or(u64::MAX);
         return train::run_until(&config, &dir, &begin, until, &stop, &mut tell).map(|_| ());
     }
-    let bars = MultiProgress::new();
-    let mut bar = RunBar::new(&bars, "", config.train.epochs);
-    let result = train::run_until(&config, &dir, &begin, u64::MAX, &stop, &mut |event| {
-        bar.show(&event);
-        match &event {
-            Event::Epoch(row) => log_line(&bars, &epoch_line(row, config.train.epochs)),
-            Event::Skipped(skipped) => {
-                log_line(&bars, &format!("skipped {}: {}", skipped.name, skipped.reason));
-            }
-            Event::Started { .. } | Event::Step { .. } => {}
-        }
-    });
-    bar.finish();
     // Some settings can only be checked against the data.
-    let result =
-        result.map_err(|error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error })?;
-    let result = result.context("a run without an end")?;
+    let locate = |error: Error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error };
+    let mut progress = Progress::new(&config);
+    let mut observe = |event: Event| progress.show(&event);
+    if args.plan {
+        let header = train::plan(&config, &dir, &begin, &mut observe).map_err(locate);
+        progress.bar.finish();
+        return if args.json { print_json(&header?) } else { print(header_lines(&header?)) };
+    }
+    let result = train::run_until(&config, &dir, &begin, u64::MAX, &stop, &mut observe).map_err(locate);
+    progress.bar.finish();
+    let result = result?.context("a run without an end")?;
     if args.json {
         return print_json(&result);
     }
@@ -87,6 +86,45 @@ pub fn run(args: Args) -> Result<()> {
         result.images_per_second,
         dir.display()
     ))
+}
+
+/// What a run tells on stderr: lines above a bar, or lines alone where that is no terminal.
+struct Progress {
+    bars: MultiProgress,
+    bar: RunBar,
+    is_terminal: bool,
+    log_every: u64,
+    epochs: u64,
+}
+
+impl Progress {
+    fn new(config: &RunConfig) -> Self {
+        let TrainConfig { log_every, epochs, .. } = config.train;
+        let bars = MultiProgress::new();
+        Self {
+            bar: RunBar::new(&bars, "", epochs),
+            bars,
+            is_terminal: io::stderr().is_terminal(),
+            log_every,
+            epochs,
+        }
+    }
+
+    fn show(&mut self, event: &Event) {
+        self.bar.show(event);
+        let line = match event {
+            Event::Started(header) => Some(header_lines(header)),
+            Event::Epoch(row) => Some(epoch_line(row, self.epochs)),
+            Event::Skipped(skipped) => Some(format!("skipped {}: {}", skipped.name, skipped.reason)),
+            Event::Step { .. } => self.bar.pace.forecast(),
+            Event::Preparing(what) if !self.is_terminal => Some(what.clone()),
+            Event::Preparing(_) | Event::Testing { .. } => None,
+        };
+        let step = step_line(event, self.log_every, &self.bar.pace).filter(|_| !self.is_terminal);
+        for line in line.into_iter().chain(step) {
+            log_line(&self.bars, &line);
+        }
+    }
 }
 
 /// Where the flags begin a run.

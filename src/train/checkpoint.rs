@@ -37,6 +37,20 @@ pub(super) struct Progress {
     pub skipped: [Vec<usize>; 2],
 }
 
+impl Progress {
+    /// Where the run of a checkpoint stands.
+    ///
+    /// # Errors
+    /// A file that is not a checkpoint of a run.
+    pub fn read(checkpoint: &Path) -> Result<Self> {
+        Self::of(&StateFile::open(checkpoint)?).with_context(|| format!("{}", checkpoint.display()))
+    }
+
+    fn of(file: &StateFile) -> Result<Self> {
+        Ok(serde_json::from_str(file.metadata(PROGRESS).context("no checkpoint of a run")?)?)
+    }
+}
+
 /// Sums over the batches of the running epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sums {
@@ -106,8 +120,7 @@ impl State<'_> {
     /// A file that is not a checkpoint of such a run.
     pub fn load(&self, path: &Path) -> Result<(Progress, Option<About>)> {
         let file = StateFile::open(path)?;
-        let progress = file.metadata(PROGRESS).context("no checkpoint of a run")?;
-        let progress = serde_json::from_str(progress)?;
+        let progress = Progress::of(&file)?;
         weights::load(&file.state_dict()?, &self.tensors())?;
         Ok((progress, About::of(&file)?))
     }

@@ -1,5 +1,6 @@
 //! One training run as a YAML file spells it.
 
+use super::ema_config::EmaConfig;
 use super::optimizer_config::OptimizerConfig;
 use super::schedule::ScheduleConfig;
 use crate::data::DataConfig;
@@ -155,8 +156,8 @@ pub struct TrainConfig {
     pub clip_grad_norm: Option<f64>,
     /// Weight decay on norms and biases too.
     pub decay_norm_and_bias: bool,
-    /// Decay of an exponential moving average of the weights; none when absent.
-    pub ema: Option<f64>,
+    /// An exponential moving average of the weights, which is what the run tests; none when absent.
+    pub ema: Option<EmaConfig>,
     pub precision: Precision,
     /// Evaluate every this many epochs, and after the last.
     pub eval_every: u64,
@@ -167,6 +168,9 @@ pub struct TrainConfig {
     /// Histograms of all parameters after each epoch, for TensorBoard.
     #[serde(skip_serializing_if = "is_false")]
     pub histograms: bool,
+    /// Start even where the memory seems too small.
+    #[serde(skip_serializing_if = "is_false")]
+    pub allow_memory: bool,
     /// Save within an epoch too, every this many steps; 0 saves at the end of each epoch alone.
     pub save_every: u64,
 }
@@ -195,6 +199,7 @@ impl Default for TrainConfig {
             eval_batch_size: 500,
             log_every: 50,
             histograms: false,
+            allow_memory: false,
             save_every: 0,
         }
     }
@@ -225,7 +230,7 @@ impl TrainConfig {
             Ok(())
         };
         unit("label_smoothing", self.label_smoothing)?;
-        self.ema.map_or(Ok(()), |decay| unit("ema", decay))?;
+        self.ema.map_or(Ok(()), EmaConfig::validate)?;
         self.optimizer.validate()?;
         self.schedule.validate()
     }

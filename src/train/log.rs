@@ -1,4 +1,6 @@
-//! What a run shows while it goes: `metrics.jsonl` and TensorBoard events, both always true to the checkpoint.
+//! What a run records while it goes: `metrics.jsonl` and TensorBoard events, both always in step with the checkpoint.
+//!
+//! Everything in TensorBoard is over optimizer steps.
 
 use super::checkpoint::{Point, Progress, Snapshot};
 use super::config::RunConfig;
@@ -10,7 +12,7 @@ use anyhow::Result;
 use serde_yaml::Value;
 
 /// What TensorBoard's HParams page compares runs by.
-const METRIC_TAGS: [&str; 3] = ["top1/test", "loss/test", "images_per_second"];
+const METRIC_TAGS: [&str; 3] = ["test/top1", "test/loss", "train/images_per_second"];
 
 pub(super) struct RunLog {
     dir: RunDir,
@@ -27,18 +29,25 @@ impl RunLog {
         let mut events = Writer::create(dir.path())?;
         events.hparams(&hparams, &METRIC_TAGS)?;
         let mut log = Self { dir: dir.clone(), events };
-        progress.points.iter().try_for_each(|point| log.point(point))?;
+        progress.points.iter().try_for_each(|point| log.write_point(point))?;
         progress.rows.iter().try_for_each(|row| log.scalars(row))?;
-        progress.snapshots.iter().try_for_each(|snapshot| log.histograms(snapshot))?;
+        for row in &progress.rows {
+            log.histograms(progress, row)?;
+        }
         dir.write_epochs(&progress.rows)?;
         log.events.flush()?;
         Ok(log)
     }
 
-    /// A point of the training curve.
+    /// A point of the training curve, on disk when this returns: TensorBoard shows it while the epoch runs.
     pub fn point(&mut self, point: &Point) -> Result<()> {
+        self.write_point(point)?;
+        self.events.flush()
+    }
+
+    fn write_point(&mut self, point: &Point) -> Result<()> {
         let &Point { step, loss, lr, wall_time } = point;
-        for (tag, value) in [("loss/step", loss), ("lr", lr)] {
+        for (tag, value) in [("train/loss", loss), ("train/lr", lr)] {
             self.events.scalar(tag, step as i64, wall_time, value as f32)?;
         }
         Ok(())
@@ -48,18 +57,15 @@ impl RunLog {
     pub fn epoch(&mut self, progress: &Progress) -> Result<()> {
         if let Some(row) = progress.rows.last() {
             self.scalars(row)?;
-        }
-        if let Some(snapshot) = progress.snapshots.last().filter(|snapshot| snapshot.epoch == progress.epoch)
-        {
-            self.histograms(snapshot)?;
+            self.histograms(progress, row)?;
         }
         self.events.flush()?;
         self.dir.write_epochs(&progress.rows)
     }
 
     /// A picture of the run at its end.
-    pub fn image(&mut self, tag: &str, epoch: u64, picture: &Png) -> Result<()> {
-        self.events.image(tag, epoch as i64, picture)
+    pub fn image(&mut self, tag: &str, step: u64, picture: &Png) -> Result<()> {
+        self.events.image(tag, step as i64, picture)
     }
 
     /// Tells TensorBoard that the run ended well.
@@ -70,26 +76,32 @@ impl RunLog {
 
     fn scalars(&mut self, row: &EpochMetrics) -> Result<()> {
         let values = [
-            ("loss/train", Some(row.train_loss)),
-            ("loss/test", row.test_loss),
-            ("top1/train", Some(row.train_top1)),
-            ("top1/test", row.test_top1),
-            ("top1/test_raw", row.raw_top1),
-            ("images_per_second", Some(row.images_per_second)),
-            ("peak_memory_bytes", Some(row.peak_memory_bytes as f64)),
+            ("train/epoch_loss", Some(row.train_loss)),
+            ("train/top1", Some(row.train_top1)),
+            ("train/images_per_second", Some(row.images_per_second)),
+            ("train/peak_memory_bytes", Some(row.peak_memory_bytes as f64)),
+            ("train/peak_gpu_memory_bytes", row.peak_gpu_memory_bytes.map(|bytes| bytes as f64)),
+            ("test/loss", row.test_loss),
+            ("test/top1", row.test_top1),
+            ("test/top1_raw", row.raw_top1),
         ];
         for (tag, value) in values {
             if let Some(value) = value {
-                self.events.scalar(tag, row.epoch as i64, row.wall_time, value as f32)?;
+                self.events.scalar(tag, row.step as i64, row.wall_time, value as f32)?;
             }
         }
         Ok(())
     }
 
-    fn histograms(&mut self, snapshot: &Snapshot) -> Result<()> {
-        snapshot.histograms.iter().try_for_each(|(name, histogram)| {
-            let tag = format!("weights/{name}");
-            self.events.histogram(&tag, snapshot.epoch as i64, snapshot.wall_time, histogram)
+    /// Those taken after the epoch of `row`, if any.
+    fn histograms(&mut self, progress: &Progress, row: &EpochMetrics) -> Result<()> {
+        let Some(Snapshot { wall_time, histograms, .. }) =
+            progress.snapshots.iter().find(|snapshot| snapshot.epoch == row.epoch)
+        else {
+            return Ok(());
+        };
+        histograms.iter().try_for_each(|(name, histogram)| {
+            self.events.histogram(&format!("weights/{name}"), row.step as i64, *wall_time, histogram)
         })
     }
 }

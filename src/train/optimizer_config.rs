@@ -29,6 +29,15 @@ impl OptimizerConfig {
         }
     }
 
+    /// Numbers that the optimizer keeps of every parameter.
+    pub fn slots(&self) -> u64 {
+        match self {
+            Self::Sgd(c) => u64::from(c.momentum != 0.0),
+            Self::AdamW(_) => 2,
+            Self::RmsProp(c) => 1 + u64::from(c.momentum != 0.0),
+        }
+    }
+
     /// The weight decay of the parameters that have any.
     pub fn weight_decay(&self) -> f64 {
         match self {

@@ -27,7 +27,11 @@ pub struct EpochMetrics {
     pub seconds: f64,
     /// Unix time.
     pub wall_time: f64,
+    /// Resident memory of the process at its peak.
     pub peak_memory_bytes: u64,
+    /// Most memory that tensors held on the GPU at once; absent on the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_gpu_memory_bytes: Option<u64>,
 }
 
 /// One line of `starts.jsonl`: a process that began the run or went on with it.

@@ -3,9 +3,10 @@
 use super::begin::Begin;
 use super::config::RunConfig;
 use super::event::Event;
+use super::header::Header;
 use super::record::RunResult;
 use super::run_dir::RunDir;
-use super::trainer::{Loaders, Trainer};
+use super::trainer::{Loaders, Prepared, Trainer};
 use crate::weights::About;
 use crate::{Interrupted, Usage, brief};
 use anyhow::{Context, Result};
@@ -62,7 +63,7 @@ pub fn run_until(
         return Ok(Some(result));
     }
     let mut has_begun = false;
-    let outcome = Trainer::new(config, &dir, begin).and_then(|mut trainer| {
+    let outcome = Trainer::new(config, &dir, begin, observe).and_then(|mut trainer| {
         dir.write_config(config)?;
         dir.clear_outcome()?;
         dir.write_start(&trainer.start(changes.clone().unwrap_or_default()))?;
@@ -82,11 +83,22 @@ pub fn run_until(
     outcome
 }
 
+/// What a run in `dir` would be, from `begin` on. Reads the data, builds no weights and writes nothing.
+///
+/// # Errors
+/// As [`run_until`] before its first step, but for a memory that is too small.
+pub fn plan(config: &RunConfig, dir: &Path, begin: &Begin, observe: &mut dyn FnMut(Event)) -> Result<Header> {
+    let dir = RunDir::new(dir);
+    let extended: &[String] = if let Begin::Extend(keys) = begin { keys } else { &[] };
+    dir.check_config(config, extended)?;
+    Ok(Prepared::new(config, &dir, begin, observe)?.header)
+}
+
 /// What the weights of a run say of themselves, worked out from its configuration and data; for those that were written
 /// before files said it. Epoch and metrics stay unknown.
 ///
 /// # Errors
 /// Data that cannot be read, or a model that does not fit it.
 pub fn about(config: &RunConfig) -> Result<About> {
-    Loaders::new(config, false)?.about(config)
+    Loaders::new(config, false, &mut |_| {})?.about(config)
 }

@@ -4,5 +4,6 @@
 mod common;
 
 mod goes_on;
+mod tells;
 mod used_after;
 mod yard;

@@ -184,7 +184,10 @@ fn every_rule_and_schedule_learns() {
         let top1 = result(&dir)["top1"].as_f64().unwrap();
         assert!(top1 > 80.0, "{variant}: top-1 {top1} %");
         assert!(text(&out.stdout).contains("top-1"), "{}", text(&out.stdout));
-        assert_eq!(text(&out.stderr).lines().count(), 4, "one line an epoch, no bar: {}", text(&out.stderr));
+        let stderr = text(&out.stderr);
+        let epochs = stderr.lines().filter(|line| line.starts_with("epoch "));
+        assert_eq!(epochs.count(), 4, "one line an epoch: {stderr}");
+        assert_eq!(stderr.lines().filter(|line| line.starts_with("step ")).count(), 13, "of forty steps: {stderr}");
         let evaluated = rows(&dir).iter().filter(|row| !row["test_top1"].is_null()).count();
         assert_eq!(evaluated, if variant.contains("eval_every") { 1 } else { 4 });
     }

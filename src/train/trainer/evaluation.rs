@@ -5,10 +5,11 @@ use crate::data::Loader;
 use crate::torch;
 use crate::train::{Event, Precision};
 use anyhow::Result;
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use tch::{Kind, Reduction, Tensor};
 
-/// Mean cross-entropy and percent of right answers on the test images.
+/// Mean cross-entropy and percent of correct answers on the test images.
 pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
     let _no_grad = tch::no_grad_guard();
     // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
@@ -24,13 +25,15 @@ fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
     // Summed on the device, as in training.
     let zero = || Tensor::f_zeros([1], (Kind::Double, network.device));
     let (mut loss, mut correct, mut images) = (zero()?, zero()?, 0.0);
-    let mut skipped = |picture| observe(Event::Skipped(picture));
+    let (observe, of) = (RefCell::new(observe), test.pictures().len());
+    let mut skipped = |picture| (observe.borrow_mut())(Event::Skipped(picture));
     network.evaluator().run(test, &mut skipped, &mut |batch, logits| {
         let labels = torch::upload(&batch.labels, network.device)?;
         let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
         let _summed = loss.f_add_(&sum)?;
         let _summed = correct.f_add_(&count_correct(&logits, &labels)?)?;
         images += labels.size()[0] as f64;
+        (observe.borrow_mut())(Event::Testing { images: images as usize, of });
         Ok(ControlFlow::Continue(()))
     })?;
     let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);

@@ -21,15 +21,17 @@ pub struct Learner {
 impl Learner {
     pub fn new(config: &TrainConfig, network: Network) -> Result<Self> {
         let optimizer = Optimizer::new(config, &network.store.parameters())?;
-        let ema = config.ema.map(|decay| Ema::new(decay, &network.store.state_dict())).transpose()?;
+        let ema = config.ema.map(|ema| Ema::new(ema, &network.store.state_dict())).transpose()?;
         Ok(Self { network, optimizer, ema })
     }
 
-    /// Forward, backward, update; returns the last head's mean loss and the number of images classified rightly.
+    /// Forward, backward, update as the optimizer's step number `step`, counted from 1; returns the main head's mean
+    /// loss and how many images were classified correctly.
     pub fn step(
         &mut self,
         config: &TrainConfig,
         [images, labels, targets]: [&Tensor; 3],
+        step: u64,
         lr: f64,
     ) -> Result<(Tensor, Tensor)> {
         let &TrainConfig { auxiliary_weight, label_smoothing, clip_grad_norm, .. } = config;
@@ -53,7 +55,7 @@ impl Learner {
         }
         self.optimizer.step(lr)?;
         if let Some(ema) = &self.ema {
-            ema.update()?;
+            ema.update(step)?;
         }
         Ok((main.detach(), count_correct(&logits.detach(), labels)?))
     }

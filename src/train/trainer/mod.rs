@@ -6,6 +6,7 @@ mod learner;
 mod loaders;
 mod network;
 mod pictures;
+mod prepared;
 
 use self::budget::Budget;
 use self::evaluation::evaluate;
@@ -13,10 +14,12 @@ use self::learner::Learner;
 pub(super) use self::loaders::Loaders;
 use self::network::Network;
 use self::pictures::pictures;
+pub(super) use self::prepared::Prepared;
 use super::begin::Begin;
 use super::checkpoint::{Point, Progress, Snapshot, Sums};
-use super::config::{Precision, RunConfig, TrainConfig};
+use super::config::{RunConfig, TrainConfig};
 use super::event::Event;
+use super::header::Header;
 use super::identity::Change;
 use super::log::RunLog;
 use super::record::{EpochMetrics, RunResult, Start};
@@ -41,6 +44,7 @@ use tch::{Device, Kind, Tensor};
 pub(super) struct Trainer<'a> {
     config: &'a RunConfig,
     dir: &'a RunDir,
+    header: Header,
     complexity: Complexity,
     /// What the files of weights say of themselves.
     about: About,
@@ -55,18 +59,16 @@ pub(super) struct Trainer<'a> {
 
 impl<'a> Trainer<'a> {
     /// A run at its start, or where its checkpoint left it.
-    pub fn new(config: &'a RunConfig, dir: &'a RunDir, begin: &Begin) -> Result<Self> {
-        config.validate()?;
+    pub fn new(
+        config: &'a RunConfig,
+        dir: &'a RunDir,
+        begin: &Begin,
+        observe: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
+        let prepared = Prepared::new(config, dir, begin, observe)?;
+        prepared.check_memory(config)?;
+        let Prepared { device, loaders, complexity, header } = prepared;
         let precision = config.train.precision;
-        // Before anything else asks libtorch about CUDA.
-        let device = device::resolve(&config.device)?;
-        device::set_up(device, precision == Precision::Tf32)?;
-        if let Some(threads) = config.threads {
-            device::set_threads(threads)?;
-        }
-        let loaders = Loaders::new(config, device.is_cuda())?;
-        let complexity = config.complexity(loaders.input, loaders.classes)?;
-        config.check_test_size(loaders.input, loaders.classes)?;
         let mut about = loaders.about(config)?;
         let Loaders { train, test, input, test_input, classes } = loaders;
 
@@ -114,8 +116,20 @@ impl<'a> Trainer<'a> {
         train.know_skipped(train_skipped);
         test.know_skipped(test_skipped);
         let log = RunLog::new(config, dir, &progress)?;
-        let mut trainer =
-            Self { config, dir, complexity, about, learner, schedule, budget, train, test, progress, log };
+        let mut trainer = Self {
+            config,
+            dir,
+            header,
+            complexity,
+            about,
+            learner,
+            schedule,
+            budget,
+            train,
+            test,
+            progress,
+            log,
+        };
         if parent.is_some() && !resumed {
             // From here on the run is its own.
             trainer.save()?;
@@ -153,11 +167,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Option<RunResult>> {
         let started = Instant::now();
         let before = self.progress.seconds;
-        observe(Event::Started {
-            steps: self.budget.steps,
-            step: self.progress.step,
-            images_per_step: self.config.train.batch_size,
-        });
+        observe(Event::Started(Box::new(self.header.clone())));
         while !self.budget.is_over(&self.progress) {
             if self.progress.epoch >= until {
                 return Ok(None);
@@ -227,7 +237,7 @@ impl<'a> Trainer<'a> {
                     self.log.point(&point)?;
                 }
             }
-            observe(Event::Step { epoch, step, loss: value });
+            observe(Event::Step { epoch, step, lr, loss: value });
 
             let stopping = stop.load(Ordering::Relaxed);
             let saving = save_every > 0 && step.is_multiple_of(save_every);
@@ -251,11 +261,11 @@ impl<'a> Trainer<'a> {
         Ok(images / started.elapsed().as_secs_f64())
     }
 
-    /// Learns from one batch; returns the last head's mean loss and the number of images classified rightly.
+    /// Learns from one batch; returns the main head's mean loss and how many images were classified correctly.
     fn step(&mut self, batch: &Batch, lr: f64) -> Result<(Tensor, Tensor)> {
         let (images, labels) = self.learner.network.batch(batch)?;
         let (images, targets) = self.mixed(images, &labels)?;
-        self.learner.step(&self.config.train, [&images, &labels, &targets], lr)
+        self.learner.step(&self.config.train, [&images, &labels, &targets], self.progress.step + 1, lr)
     }
 
     /// Images and targets after mixup or CutMix, where the run has them: shares of the classes instead of labels.
@@ -296,6 +306,7 @@ impl<'a> Trainer<'a> {
             seconds: 0.0,
             wall_time: 0.0,
             peak_memory_bytes: torch::peak_resident_bytes(),
+            peak_gpu_memory_bytes: device::peak_bytes(self.learner.network.device)?,
         };
         if epoch.is_multiple_of(eval_every) || self.budget.is_spent(&self.progress) {
             if self.learner.has_averages() {
@@ -347,7 +358,7 @@ impl<'a> Trainer<'a> {
     fn finish(&mut self) -> Result<RunResult> {
         let pictures = self.learner.averaged(|network| pictures(network, &self.test))?;
         for (title, picture) in pictures {
-            self.log.image(&title, self.progress.epoch, &picture)?;
+            self.log.image(&title, self.progress.step, &picture)?;
         }
         let rows = &self.progress.rows;
         let last = rows.last().context("a run without epochs")?;

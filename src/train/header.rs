@@ -1,0 +1,44 @@
+//! What a run is, told before its first step.
+
+use super::config::Precision;
+use super::memory::Memory;
+use serde::{Deserialize, Serialize};
+
+/// The facts of a run before its first step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    pub model: String,
+    pub params: u64,
+    /// Parameters that the optimizer changes.
+    pub trainable: u64,
+    /// Multiply-adds for one image.
+    pub macs: u64,
+    /// What the model sees in training (C, H, W).
+    pub input: [i64; 3],
+    pub dataset: String,
+    pub train_images: usize,
+    pub test_images: usize,
+    pub classes: usize,
+    /// Pictures that earlier processes of the run could not read.
+    pub skipped: usize,
+    pub epochs: u64,
+    pub steps_per_epoch: u64,
+    /// Optimizer steps of the whole run.
+    pub steps: u64,
+    /// Of those, the ones that are over.
+    pub step: u64,
+    pub batch_size: usize,
+    /// In short, as YAML spells them.
+    pub optimizer: String,
+    pub schedule: String,
+    /// Where the weights come from.
+    pub weights: String,
+    /// Name and make: `cuda:0, NVIDIA H100 80GB HBM3`.
+    pub device: String,
+    pub precision: Precision,
+    /// Threads of one operation.
+    pub threads: usize,
+    /// Threads that load images.
+    pub workers: usize,
+    pub memory: Memory,
+}
