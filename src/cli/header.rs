@@ -1,9 +1,9 @@
-//! What a run is, in a few lines before it starts.
+//! The lines that a run prints before it starts.
 
 use super::progress::thousands;
 use tchvision::train::{Header, Memory, Precision};
 
-/// The lines, aligned.
+/// The header as aligned lines.
 pub fn header_lines(header: &Header) -> String {
     let [channels, height, width] = header.input;
     let frozen = match header.params.saturating_sub(header.trainable) {
@@ -86,7 +86,7 @@ fn memory(memory: &Memory) -> String {
     format!("about {} ({}){left}", size(resident + needed), parts.join(", "))
 }
 
-/// Bytes for people.
+/// A number of bytes in binary units.
 fn size(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1000.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }

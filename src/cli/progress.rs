@@ -1,16 +1,16 @@
-//! Progress on stderr: of a run in training, and of a file that arrives.
+//! Progress on stderr: of a training run, and of a download.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 use tchvision::train::{EpochMetrics, Event};
 
-/// Steps at the start of a process that are slower than those after them.
+/// The first steps of a process are slow and are not timed.
 const WARM_UP: u64 = 2;
 
-/// Steps from which the time of all others is told.
+/// Timed steps before the remaining time is estimated.
 const TIMED: u64 = 5;
 
-/// How fast a run trains, and how long it will take. Tests between epochs do not count.
+/// How fast a run trains and how long it will take, evaluations excluded.
 #[derive(Default)]
 pub struct Pace {
     steps: u64,
@@ -18,7 +18,7 @@ pub struct Pace {
     batch_size: usize,
     /// Steps of this process.
     heard: u64,
-    /// When the steps began that are timed, and after which one.
+    /// When timing started, and after which step.
     since: Option<(Instant, u64)>,
     told: bool,
 }
@@ -41,7 +41,7 @@ impl Pace {
         }
     }
 
-    /// Steps per second, once one is timed.
+    /// Steps per second, once a step is timed.
     fn rate(&self) -> Option<f64> {
         let (since, from) = self.since?;
         let steps = (self.step - from) as f64;
@@ -52,12 +52,12 @@ impl Pace {
         self.rate().map_or(0.0, |rate| rate * self.batch_size as f64)
     }
 
-    /// The time that the steps to come will take.
+    /// Estimated time for the remaining steps.
     fn left(&self) -> Option<Duration> {
         self.rate().map(|rate| Duration::from_secs_f64((self.steps.saturating_sub(self.step)) as f64 / rate))
     }
 
-    /// Once, after the first steps: how long all that are left will take.
+    /// The estimated duration in words, once, after the first steps.
     pub fn forecast(&mut self) -> Option<String> {
         let (since, from) = self.since?;
         let left = self.steps.saturating_sub(self.step);
@@ -66,12 +66,12 @@ impl Pace {
         }
         self.told = true;
         self.left()
-            .map(|time| format!("about {} for {} steps, tests not counted", rough(time), thousands(left)))
+            .map(|time| format!("about {} for {} steps, without evaluations", rough(time), thousands(left)))
     }
 }
 
-/// One bar: epoch, step, images per second, loss, time left; below it another during a test. Nothing where stderr is no
-/// terminal.
+/// A bar with epoch, step, images per second, loss and time left, and a second bar during evaluations. Shows nothing if
+/// stderr is not a terminal.
 pub struct RunBar {
     bars: MultiProgress,
     bar: ProgressBar,
@@ -83,7 +83,7 @@ pub struct RunBar {
 }
 
 impl RunBar {
-    /// A new last bar of `bars`; `label` stands before it where it is not empty.
+    /// Adds a bar at the end of `bars`, prefixed with `label` unless that is empty.
     pub fn new(bars: &MultiProgress, label: &str, epochs: u64) -> Self {
         let bar = bars.add(ProgressBar::new_spinner());
         let (label, pace) = (label.to_owned(), Pace::default());
@@ -130,7 +130,7 @@ impl RunBar {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(mut self) {
         self.end_test();
         self.bar.finish_and_clear();
@@ -148,7 +148,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// A line on a step, for a stderr that is no terminal: one every `log_every` steps.
+/// A line for every `log_every`-th step, for a stderr that is not a terminal.
 pub fn step_line(event: &Event, log_every: u64, pace: &Pace) -> Option<String> {
     let Event::Step { epoch, step, lr, loss } = event else { return None };
     if log_every == 0 || !step.is_multiple_of(log_every) {
@@ -196,7 +196,7 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
-/// A bar on stderr for a file that arrives; nothing where stderr is no terminal.
+/// A bar on stderr for a download; shows nothing if stderr is not a terminal.
 pub struct FileBar(ProgressBar);
 
 impl FileBar {
@@ -224,7 +224,7 @@ impl FileBar {
     }
 }
 
-/// An epoch that is over, in one line.
+/// A completed epoch in one line.
 pub fn epoch_line(row: &EpochMetrics, epochs: u64) -> String {
     let tested = match (row.test_loss, row.test_top1) {
         (Some(loss), Some(top1)) => format!(", test loss {loss:.4} top-1 {top1:.2} %"),

@@ -29,7 +29,7 @@ pub struct Args {
     /// epochs
     #[arg(long, value_name = "DIR", conflicts_with = "extend")]
     from: Option<PathBuf>,
-    /// Say what the run is and what it takes, and run nothing
+    /// Print what the run is and what it needs, without running it
     #[arg(long)]
     plan: bool,
     #[arg(long)]
@@ -53,7 +53,7 @@ pub fn run(args: Args) -> Result<()> {
     let begin = begin(&args.extend, args.from)?;
     let stop = signals()?;
     if args.events {
-        // A watcher that has gone is no reason to stop.
+        // The run continues even if nobody reads its events any more.
         let mut tell = |event: Event| {
             let line = serde_json::to_string(&event).unwrap_or_default();
             let _ = writeln!(io::stdout().lock(), "{line}");
@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<()> {
     ))
 }
 
-/// What a run tells on stderr: lines above a bar, or lines alone where that is no terminal.
+/// Shows a run on stderr: lines above a bar on a terminal, otherwise lines alone.
 struct Progress {
     bars: MultiProgress,
     bar: RunBar,

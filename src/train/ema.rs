@@ -37,7 +37,7 @@ impl Ema {
         Ok(())
     }
 
-    /// Exchanges the averages with the model's weights; a second call puts them back.
+    /// Swaps the averages with the model's weights; a second call swaps them back.
     pub fn swap(&self) -> Result<()> {
         let _no_grad = tch::no_grad_guard();
         for ((_, average), model) in self.averages.iter().zip(&self.model) {
@@ -54,7 +54,7 @@ impl Ema {
     }
 }
 
-/// The same values in memory of their own, in the same order.
+/// A copy with the same memory layout.
 fn copy(tensor: &Tensor) -> Result<Tensor> {
     let mut copied = tensor.detach().f_empty_like()?;
     copied.f_copy_(tensor)?;

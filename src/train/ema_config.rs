@@ -1,4 +1,4 @@
-//! The moving average of a run, as YAML spells it.
+//! The moving average of the weights, as written in YAML.
 
 use crate::Invalid;
 use anyhow::{Result, ensure};
@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Spelling")]
 pub struct EmaConfig {
-    /// Share of the average that stays at each step.
+    /// Weight of the previous average in each update.
     pub decay: f64,
-    /// The average follows the weights closely at first (timm's `use_warmup`): without it the first weights still
-    /// show after 1 / (1 - decay) steps.
+    /// Start with a smaller decay that rises over the steps (timm's `use_warmup`). Without it, the initial weights
+    /// dominate the average for about 1 / (1 - decay) steps.
     pub warmup: bool,
 }
 
 impl EmaConfig {
-    /// The share of the average that stays at this step, counted from 1.
+    /// The decay of this step, counted from 1.
     pub fn decay_at(self, step: u64) -> f64 {
         if !self.warmup {
             return self.decay;
@@ -33,7 +33,7 @@ impl EmaConfig {
     }
 }
 
-/// What YAML may hold.
+/// The two ways to write it.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a decay such as 0.9999, or {decay: 0.9999, warmup: false}")]
 enum Spelling {

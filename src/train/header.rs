@@ -1,10 +1,10 @@
-//! What a run is, told before its first step.
+//! What is known about a run before its first step.
 
 use super::config::Precision;
 use super::memory::Memory;
 use serde::{Deserialize, Serialize};
 
-/// The facts of a run before its first step.
+/// What is known about a run before its first step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     pub model: String,
@@ -19,16 +19,16 @@ pub struct Header {
     pub train_images: usize,
     pub test_images: usize,
     pub classes: usize,
-    /// Pictures that earlier processes of the run could not read.
+    /// Pictures that earlier processes of this run could not read.
     pub skipped: usize,
     pub epochs: u64,
     pub steps_per_epoch: u64,
     /// Optimizer steps of the whole run.
     pub steps: u64,
-    /// Of those, the ones that are over.
+    /// Steps already done, by earlier processes of this run or by the run it branched from.
     pub step: u64,
     pub batch_size: usize,
-    /// In short, as YAML spells them.
+    /// Its settings, in short.
     pub optimizer: String,
     pub schedule: String,
     /// Where the weights come from.

@@ -20,8 +20,8 @@ pub(super) struct RunLog {
 }
 
 impl RunLog {
-    /// Writes both anew from what the checkpoint knows, so that steps which a killed process logged after its last
-    /// checkpoint do not stand twice.
+    /// Rewrites both from the checkpoint, so that steps which a killed process logged after its last checkpoint do not
+    /// appear twice.
     pub fn new(config: &RunConfig, dir: &RunDir, progress: &Progress) -> Result<Self> {
         dir.remove_events()?;
         let mut hparams = Vec::new();
@@ -39,7 +39,7 @@ impl RunLog {
         Ok(log)
     }
 
-    /// A point of the training curve, on disk when this returns: TensorBoard shows it while the epoch runs.
+    /// Logs a point of the training curve and flushes, so that TensorBoard shows it during the epoch.
     pub fn point(&mut self, point: &Point) -> Result<()> {
         self.write_point(point)?;
         self.events.flush()
@@ -53,7 +53,7 @@ impl RunLog {
         Ok(())
     }
 
-    /// The epoch that `progress` has just recorded.
+    /// Logs the epoch that `progress` has just recorded.
     pub fn epoch(&mut self, progress: &Progress) -> Result<()> {
         if let Some(row) = progress.rows.last() {
             self.scalars(row)?;
@@ -63,7 +63,7 @@ impl RunLog {
         self.dir.write_epochs(&progress.rows)
     }
 
-    /// A picture of the run at its end.
+    /// Logs a picture at the end of the run.
     pub fn image(&mut self, tag: &str, step: u64, picture: &Png) -> Result<()> {
         self.events.image(tag, step as i64, picture)
     }
@@ -93,7 +93,7 @@ impl RunLog {
         Ok(())
     }
 
-    /// Those taken after the epoch of `row`, if any.
+    /// Logs the histograms taken after the epoch of `row`, if any.
     fn histograms(&mut self, progress: &Progress, row: &EpochMetrics) -> Result<()> {
         let Some(Snapshot { wall_time, histograms, .. }) =
             progress.snapshots.iter().find(|snapshot| snapshot.epoch == row.epoch)

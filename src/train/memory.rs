@@ -1,4 +1,4 @@
-//! How much memory a run needs, told before any of it is taken.
+//! An estimate of the memory that a run needs, before any of it is allocated.
 
 use super::config::{Precision, RunConfig};
 use crate::models::{Architecture, Complexity};
@@ -9,20 +9,19 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-/// Bytes of a number.
+/// Bytes per number.
 const FLOAT: u64 = 4;
 
-/// Numbers held in a training step for each output of a convolution or linear layer: the output, what normalisation
-/// and activation function make of it, and what the backward pass and the kernels take for a while. Measured on the
-/// CPU as peaks of resident memory: 2.1 for DeiT, 2.4 for ResNet-50, 2.9 for ResNet-20, 3.5 for ResNet-18, 4.0 for
+/// Numbers held in a training step per output value of a convolution or linear layer: the value itself, what
+/// normalisation and activation make of it, temporaries of the backward pass and of kernels. Measured on the CPU as peak
+/// resident memory: 2.1 for DeiT, 2.4 for ResNet-50, 2.9 for ResNet-20, 3.5 for ResNet-18, 4.0 for
 /// EfficientNet, 4.3 for MobileNetV2 and 5.5 for DenseNet.
 const PER_ACTIVATION: u64 = 3;
 
-/// Bytes that a run takes, by what they are for.
+/// The memory of a run in bytes, by purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// What the process has taken before its weights: the program and data sets that are held in main memory. 0 where
-    /// the weights are on a GPU.
+    /// Resident before the weights are built: the program, and data sets held in main memory. 0 for a GPU.
     pub resident: u64,
     /// Parameters and running statistics.
     pub weights: u64,
@@ -31,15 +30,14 @@ pub struct Memory {
     pub optimizer: u64,
     /// The moving average of the weights.
     pub averages: u64,
-    /// An estimate of what a step on one batch holds.
+    /// Estimated for one step on a batch.
     pub activations: u64,
-    /// What the device has for all but `resident`: main memory that is available, or all of a GPU's. Absent where it is
-    /// not known.
+    /// Available for everything but `resident`: free main memory, or all of a GPU's memory. `None` if unknown.
     pub available: Option<u64>,
 }
 
 impl Memory {
-    /// From shapes alone.
+    /// Works from shapes alone; allocates nothing.
     ///
     /// # Errors
     /// A model that cannot be built.
@@ -76,26 +74,26 @@ impl Memory {
         })
     }
 
-    /// Parameters that have gradients.
+    /// Number of parameters with gradients.
     pub fn trainable(&self) -> u64 {
         self.gradients / FLOAT
     }
 
-    /// What does not depend on the batch.
+    /// What does not depend on the batch size.
     pub fn fixed(&self) -> u64 {
         [self.gradients, self.optimizer, self.averages].into_iter().fold(self.weights, u64::saturating_add)
     }
 
-    /// All but what is resident before.
+    /// Everything but `resident`.
     pub fn needed(&self) -> u64 {
         self.fixed().saturating_add(self.activations)
     }
 
-    /// Refuses what cannot fit: where half of the estimate for a batch, less than any net was seen to take, is too
-    /// much beside what is known exactly.
+    /// Refuses a run that cannot fit: one whose exactly known part together with half of the estimate for a batch, which
+    /// is less than any measured net took, exceeds the available memory.
     ///
     /// # Errors
-    /// The numbers, and what to lower, at the key of the run.
+    /// The numbers and what to reduce, at the key that is to blame.
     pub(super) fn check(&self, params: u64, batch_size: usize) -> Result<()> {
         let Some(available) = self.available else { return Ok(()) };
         if self.fixed().saturating_add(self.activations / 2) <= available {

@@ -189,7 +189,14 @@ fn a_run_beyond_the_memory_is_refused_before_it_takes_any() {
     assert_eq!(code, Some(2), "{text}");
     let message = text.lines().last().unwrap();
     assert!(message.contains("batch_size") && message.contains("72 images take about"), "{text}");
-    // What only counts is not stopped by it.
+    // Who insists gets what libtorch says of it.
+    let (code, text) = within(limit, &format!("{wide} train.allow_memory=true"));
+    assert!(
+        code == Some(1) && text.contains("memory") && !text.contains("are available;"),
+        "{code:?} {text}"
+    );
+    assert!(!yard.path("run").exists());
+    // Counting alone needs no memory.
     let (code, text) = within(limit, "train run.yaml model.width=3000 --plan");
     assert!(code == Some(0) && text.contains(" more are needed, but "), "{text}");
     let (code, text) = within(limit, "models show paper/resnet20 --set width=3000");
@@ -208,11 +215,7 @@ fn a_run_with_an_average_of_before_its_warm_up_is_told_so() {
     )
     .unwrap();
     let refused = yard.fails(2, "train run.yaml --out run");
-    assert!(
-        refused.contains("train.ema.warmup is true there, false here")
-            || refused.contains("train.ema.warmup is false there, true here"),
-        "{refused}"
-    );
+    assert!(refused.contains("train.ema.warmup is false there, true here"), "{refused}");
     // So it goes on as it began.
     yard.write("plain.yaml", &RUN.replace("ema: 0.7", "ema: {decay: 0.7, warmup: false}"));
     yard.ok("train plain.yaml --out run");

@@ -187,7 +187,11 @@ fn every_rule_and_schedule_learns() {
         let stderr = text(&out.stderr);
         let epochs = stderr.lines().filter(|line| line.starts_with("epoch "));
         assert_eq!(epochs.count(), 4, "one line an epoch: {stderr}");
-        assert_eq!(stderr.lines().filter(|line| line.starts_with("step ")).count(), 13, "of forty steps: {stderr}");
+        assert_eq!(
+            stderr.lines().filter(|line| line.starts_with("step ")).count(),
+            13,
+            "of forty steps: {stderr}"
+        );
         let evaluated = rows(&dir).iter().filter(|row| !row["test_top1"].is_null()).count();
         assert_eq!(evaluated, if variant.contains("eval_every") { 1 } else { 4 });
     }

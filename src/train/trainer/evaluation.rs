@@ -12,7 +12,7 @@ use tch::{Kind, Reduction, Tensor};
 /// Mean cross-entropy and percent of correct answers on the test images.
 pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
     let _no_grad = tch::no_grad_guard();
-    // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
+    // The weights do not change during an evaluation. Frozen layers would ignore autocast's dtypes.
     if network.precision != Precision::Bfloat16 {
         network.store.freeze(Kind::Float);
     }

@@ -64,7 +64,7 @@ impl Learner {
         self.ema.is_some()
     }
 
-    /// What `work` gives on the averaged weights, where there are any; the trained ones are back afterwards.
+    /// Runs `work` on the averaged weights if there are any, and restores the trained ones afterwards.
     pub fn averaged<T>(&self, work: impl FnOnce(&Network) -> Result<T>) -> Result<T> {
         let swap = || self.ema.as_ref().map_or(Ok(()), Ema::swap);
         swap()?;
@@ -79,7 +79,7 @@ impl Learner {
         self.state(&model).save(&dir.checkpoint(), progress, about)
     }
 
-    /// Takes everything over from a checkpoint; returns its position in the run, and what the file says of itself.
+    /// Restores everything from a checkpoint; returns its position in the run and what the file says about itself.
     ///
     /// # Errors
     /// A file that is not a checkpoint of such a run.

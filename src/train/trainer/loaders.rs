@@ -63,7 +63,7 @@ impl Loaders {
         Ok(Self { train, test, input, test_input, classes })
     }
 
-    /// What weights trained on this data say of themselves, before the first step.
+    /// What weights trained on this data say about themselves, before the first step.
     ///
     /// # Errors
     /// A model that does not fit the data.
@@ -90,7 +90,7 @@ impl Loaders {
     }
 }
 
-/// The shape of the images in the data set (C, H, W); of pictures of all sizes their channels count.
+/// The shape of the images in the data set (C, H, W); height and width are 0 for files of many sizes.
 fn image_shape(pictures: &Pictures) -> [i64; 3] {
     match pictures {
         Pictures::Memory(dataset) => {

@@ -46,7 +46,7 @@ pub(super) struct Trainer<'a> {
     dir: &'a RunDir,
     header: Header,
     complexity: Complexity,
-    /// What the files of weights say of themselves.
+    /// What weights files say about themselves.
     about: About,
     learner: Learner,
     schedule: Schedule,
@@ -58,7 +58,7 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A run at its start, or where its checkpoint left it.
+    /// A run at its start, or at its checkpoint.
     pub fn new(
         config: &'a RunConfig,
         dir: &'a RunDir,
@@ -153,7 +153,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Whether a step is over.
+    /// Whether any step was made.
     pub fn has_begun(&self) -> bool {
         self.progress.step > 0
     }
@@ -185,7 +185,7 @@ impl<'a> Trainer<'a> {
         self.finish().map(Some)
     }
 
-    /// The batches that are left of the running epoch; returns the images per second.
+    /// Trains on the remaining batches of the current epoch; returns the images per second.
     fn train_epoch(
         &mut self,
         stop: &AtomicBool,
@@ -209,7 +209,7 @@ impl<'a> Trainer<'a> {
                 self.progress.batch += 1;
                 continue;
             }
-            // Dropout and its like draw from a stream of this step's own: a resumed run needs no random state.
+            // Each step seeds dropout and the like by itself: a resumed run needs no random state.
             tch::manual_seed(stream_seed(seed, "step", epoch, self.progress.batch));
             let count = batch.labels.size()[0] as f64;
             let lr = self.schedule.lr(self.progress.step);
@@ -223,7 +223,7 @@ impl<'a> Trainer<'a> {
 
             let step = self.progress.step;
             let logged = log_every > 0 && step.is_multiple_of(log_every);
-            // A GPU would have to be waited for.
+            // Reading it from a GPU would wait for the step to finish.
             let value = if logged || self.learner.network.device == Device::Cpu {
                 Some(loss.f_double_value(&[])?)
             } else {
@@ -394,7 +394,7 @@ impl<'a> Trainer<'a> {
     fn save(&mut self) -> Result<()> {
         self.progress.skipped = [self.train.skipped(), self.test.skipped()];
         let Progress { epoch, step, batch, rows, .. } = &self.progress;
-        // Within an epoch the weights are others than those that were tested.
+        // Within an epoch the weights are no longer those that were tested.
         let tested = rows.last().filter(|_| *batch == 0);
         let (top1, loss) = (tested.and_then(|row| row.test_top1), tested.and_then(|row| row.test_loss));
         let about = About { epoch: *epoch, step: *step, top1, loss, ..self.about.clone() };
@@ -437,7 +437,7 @@ fn branched(progress: Progress, parent: &Path) -> Result<Progress> {
     Ok(Progress { best: None, skipped: Default::default(), ..progress })
 }
 
-/// The data of a run that goes on is that with which it began, wherever it is now.
+/// A resumed run must see the data it began with, wherever that is now.
 fn check_data(here: &About, there: &About, dir: &RunDir) -> Result<()> {
     if here.classes == there.classes && here.train_images == there.train_images {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What is known of a run before any of its weights are there.
+//! A run before its weights are built: device, data and costs.
 
 use super::budget::Budget;
 use super::loaders::Loaders;
@@ -16,7 +16,7 @@ use serde_yaml::Value;
 use std::path::PathBuf;
 use tch::Device;
 
-/// A run before its weights: device and data are there, and it is known what it will take.
+/// A run before its weights are built, with device and data ready and all costs known.
 pub struct Prepared {
     pub device: Device,
     pub loaders: Loaders,
@@ -50,7 +50,7 @@ impl Prepared {
     }
 
     /// # Errors
-    /// A run that cannot fit into the memory, unless its configuration insists.
+    /// A run that cannot fit in memory, unless `train.allow_memory` is set.
     pub fn check_memory(&self, config: &RunConfig) -> Result<()> {
         if config.train.allow_memory {
             return Ok(());
@@ -118,7 +118,7 @@ fn checkpoint(dir: &RunDir, begin: &Begin) -> Option<PathBuf> {
     }
 }
 
-/// Where the weights come from, for people.
+/// Where the weights come from, in words.
 fn weights(config: &RunConfig, from: Option<PathBuf>, step: u64) -> String {
     if let Some(from) = from {
         return format!("{} after step {step}", from.display());
