@@ -1,7 +1,7 @@
 //! The state of a run in one file: weights, averages, optimizer state and the position in the run.
 //!
-//! Random state is not in it: every random stream is derived from (seed, purpose, epoch, index), so the position says
-//! it all.
+//! There is no random state: every random stream is derived from (seed, purpose, epoch, index), so the position is
+//! enough.
 
 use super::ema::Ema;
 use super::optimizer::Optimizer;
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::Tensor;
 
-/// Where a run stands, and what it has measured so far.
+/// How far a run has come, and what it has measured so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// Epochs that are over.
+    /// Completed epochs.
     pub epoch: u64,
-    /// Batches of the running epoch that are over.
+    /// Completed batches of the current epoch.
     pub batch: u64,
     /// Optimizer steps since the start.
     pub step: u64,
@@ -37,7 +37,21 @@ pub(super) struct Progress {
     pub skipped: [Vec<usize>; 2],
 }
 
-/// Sums over the batches of the running epoch.
+impl Progress {
+    /// Where the run of a checkpoint stands.
+    ///
+    /// # Errors
+    /// A file that is not a checkpoint of a run.
+    pub fn read(checkpoint: &Path) -> Result<Self> {
+        Self::of(&StateFile::open(checkpoint)?).with_context(|| format!("{}", checkpoint.display()))
+    }
+
+    fn of(file: &StateFile) -> Result<Self> {
+        Ok(serde_json::from_str(file.metadata(PROGRESS).context("no checkpoint of a run")?)?)
+    }
+}
+
+/// Sums over the completed batches of the current epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sums {
     pub loss: f64,
@@ -82,7 +96,7 @@ impl State<'_> {
         tensors
     }
 
-    /// Writes the run's state to `path` whole or not at all.
+    /// Writes the run's state to `path` atomically.
     ///
     /// # Errors
     /// Weights that are not finite (the file is then as it was), or a file that cannot be written.
@@ -101,15 +115,14 @@ impl State<'_> {
         weights::save(path, &self.tensors(), metadata)
     }
 
-    /// Reads the state back into the same tensors; also returns what the file says of itself, which files of before do
-    /// not.
+    /// Reads the state back into the same tensors; also returns what the file says about itself; files of
+    /// earlier versions say nothing.
     ///
     /// # Errors
     /// A file that is not a checkpoint of such a run.
     pub fn load(&self, path: &Path) -> Result<(Progress, Option<About>)> {
         let file = StateFile::open(path)?;
-        let progress = file.metadata(PROGRESS).context("no checkpoint of a run")?;
-        let progress = serde_json::from_str(progress)?;
+        let progress = Progress::of(&file)?;
         weights::load(&file.state_dict()?, &self.tensors())?;
         Ok((progress, About::of(&file)?))
     }

@@ -17,7 +17,7 @@ const CIRCUMSTANCES: [&str; 9] = [
     "train.log_every",
     "train.save_every",
     "train.histograms",
-    "train.check_memory",
+    "train.allow_memory",
 ];
 
 /// Settings that say how long a run is: it can be extended by them.

@@ -27,6 +27,7 @@ pub use event::Event;
 pub use header::Header;
 pub use identity::{Change, EXTENDABLE, changes};
 pub(crate) use lock::lock;
+pub use memory::Memory;
 pub use optimizer::Optimizer;
 pub use optimizer_config::{AdamW, OptimizerConfig, RmsProp, Sgd};
 pub use record::{EpochMetrics, RunResult, Start};

@@ -1,9 +1,9 @@
-//! What a run leaves behind: a row an epoch, and the result that says it is done.
+//! The records of a run: one row per epoch, one per start, and the final result.
 
 use super::identity::Change;
 use serde::{Deserialize, Serialize};
 
-/// One line of `metrics.jsonl`: an epoch that is over.
+/// One line of `metrics.jsonl`: a completed epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// Counted from 1.
@@ -21,30 +21,34 @@ pub struct EpochMetrics {
     pub test_top1: Option<f64>,
     /// Percent, of the raw weights; only in runs with an EMA.
     pub raw_top1: Option<f64>,
-    /// Training images per second of the epoch, evaluation left out.
+    /// Training images per second, evaluation excluded.
     pub images_per_second: f64,
     /// Seconds spent on the run so far, over all its processes.
     pub seconds: f64,
     /// Unix time.
     pub wall_time: f64,
+    /// Peak resident memory of the process.
     pub peak_memory_bytes: u64,
+    /// Peak memory of tensors on the GPU; absent on the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_gpu_memory_bytes: Option<u64>,
 }
 
-/// One line of `starts.jsonl`: a process that began the run or went on with it.
+/// One line of `starts.jsonl`: a process that started or resumed the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Start {
-    /// Optimizer steps that were over.
+    /// Optimizer steps already done.
     pub step: u64,
     pub device: String,
     pub threads: usize,
-    /// Threads that load images; by itself where absent.
+    /// Threads that load images; chosen automatically if absent.
     pub workers: Option<usize>,
     /// The processor's name.
     pub machine: String,
     /// Versions of this package and of libtorch.
     pub version: String,
     pub libtorch: String,
-    /// Settings in place of those of the process before.
+    /// Settings that differ from those of the previous process.
     pub changes: Vec<Change>,
     /// Unix time.
     pub wall_time: f64,

@@ -7,6 +7,7 @@ use super::record::{EpochMetrics, RunResult, Start};
 use crate::weights::{About, StateFile};
 use crate::{Remedy, Usage, atomic, tensorboard, yaml};
 use anyhow::{Context, Error, Result};
+use serde_yaml::Value;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -119,7 +120,15 @@ impl RunDir {
     /// A file that cannot be read, or is not a configuration.
     pub fn config(&self) -> Result<Option<RunConfig>> {
         let path = self.config_file();
-        read(&path)?.map(|text| yaml::parse(&text, &path.display().to_string())).transpose()
+        let Some(text) = read(&path)? else { return Ok(None) };
+        let name = path.display().to_string();
+        let mut config: RunConfig = yaml::parse(&text, &name)?;
+        if let Some(ema) = &mut config.train.ema {
+            // A bare number was written before averages had a warm-up.
+            let written: Value = yaml::parse(&text, &name)?;
+            ema.warmup &= !written["train"]["ema"].is_number();
+        }
+        Ok(Some(config))
     }
 
     /// Checks that the directory is free, or holds a run of the same identity but for the settings by which it is

@@ -5,6 +5,6 @@ mod common;
 
 mod classify;
 mod goes_on;
-mod says;
+mod tells;
 mod used_after;
 mod yard;

@@ -6,7 +6,7 @@ mod learner;
 mod loaders;
 mod network;
 mod pictures;
-mod setup;
+mod prepared;
 
 use self::budget::Budget;
 use self::evaluation::evaluate;
@@ -14,7 +14,7 @@ use self::learner::Learner;
 pub(super) use self::loaders::Loaders;
 use self::network::Network;
 use self::pictures::pictures;
-pub(super) use self::setup::Setup;
+pub(super) use self::prepared::Prepared;
 use super::begin::Begin;
 use super::checkpoint::{Point, Progress, Snapshot, Sums};
 use super::config::{RunConfig, TrainConfig};
@@ -31,10 +31,11 @@ use crate::models::Complexity;
 use crate::nn::Store;
 use crate::statistics::median;
 use crate::tensorboard::Histogram;
-use crate::torch;
+use crate::torch::{self, device};
 use crate::weights::{self, About, Parent};
 use crate::{Interrupted, Remedy, Usage};
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result, bail, ensure};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -45,7 +46,7 @@ pub(super) struct Trainer<'a> {
     dir: &'a RunDir,
     header: Header,
     complexity: Complexity,
-    /// What the files of weights say of themselves.
+    /// What weights files say about themselves.
     about: About,
     learner: Learner,
     schedule: Schedule,
@@ -57,48 +58,57 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A run at its start, or where its checkpoint left it.
-    pub fn new(config: &'a RunConfig, dir: &'a RunDir, begin: &Begin) -> Result<Self> {
-        let setup = Setup::new(config, dir, begin)?;
-        let Setup { device, loaders, complexity, mut about, budget, checkpoint, header } = setup;
+    /// A run at its start, or at its checkpoint.
+    pub fn new(
+        config: &'a RunConfig,
+        dir: &'a RunDir,
+        begin: &Begin,
+        observe: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
+        let prepared = Prepared::new(config, dir, begin, observe)?;
+        prepared.check_memory(config)?;
+        let Prepared { device, loaders, complexity, header } = prepared;
+        let precision = config.train.precision;
+        let mut about = loaders.about(config)?;
         let Loaders { train, test, input, test_input, classes } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
         let model = config.architecture(input, classes)?.build(&store)?;
-        if let (Some(init), None) = (&config.init, &checkpoint) {
+        let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
+        let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
+        if let (Some(init), None, false) = (&config.init, &parent, resumed) {
             init.apply(&store.state_dict())?;
             about.parents.push(Parent::of(&init.from)?);
         }
         store.channels_last()?;
         let size = [complexity.input[1], complexity.input[2]];
-        let network =
-            Network { device, precision: config.train.precision, store, model, size, input: test_input };
+        let network = Network { device, precision, store, model, size, input: test_input };
         let learner = Learner::new(&config.train, network)?;
 
+        let steps_per_epoch = train.batches() as u64;
+        let budget = Budget::new(&config.train, steps_per_epoch);
         let lr = config.train.optimizer.lr();
-        let schedule = Schedule::new(&config.train.schedule, lr, header.steps_per_epoch, budget.steps);
+        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, budget.steps);
 
-        let own = dir.checkpoint();
-        let is_branch = checkpoint.as_ref().is_some_and(|file| *file != own);
-        let progress = match &checkpoint {
-            Some(parent) if is_branch => {
-                let remedy = || format!("{}: not of this model and optimizer", parent.display());
-                let (progress, there) = learner.load(parent).with_context(remedy)?;
-                about.parents = there.map_or(Vec::new(), |there| there.parents);
-                about.parents.push(Parent::of(parent)?);
-                branched(progress, header.steps_per_epoch)
-            }
-            Some(own) => {
+        let progress = match &parent {
+            _ if resumed => {
                 let remedy = || {
                     format!("{}: not a checkpoint of this run; move it away to start afresh", own.display())
                 };
-                let (progress, there) = learner.load(own).with_context(remedy)?;
+                let (progress, there) = learner.load(&own).with_context(remedy)?;
                 if let Some(there) = there {
                     check_data(&about, &there, dir)?;
                     about.parents = there.parents;
                 }
                 progress
+            }
+            Some(parent) => {
+                let remedy = || format!("{}: not of this model and optimizer", parent.display());
+                let (progress, there) = learner.load(parent).with_context(remedy)?;
+                about.parents = there.map_or(Vec::new(), |there| there.parents);
+                about.parents.push(Parent::of(parent)?);
+                branched(progress, steps_per_epoch)
             }
             None => Progress::default(),
         };
@@ -120,7 +130,7 @@ impl<'a> Trainer<'a> {
             progress,
             log,
         };
-        if is_branch {
+        if parent.is_some() && !resumed {
             // From here on the run is its own.
             trainer.save()?;
         }
@@ -143,7 +153,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Whether a step is over.
+    /// Whether any step was made.
     pub fn has_begun(&self) -> bool {
         self.progress.step > 0
     }
@@ -157,7 +167,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Option<RunResult>> {
         let started = Instant::now();
         let before = self.progress.seconds;
-        observe(Event::Started { header: self.header.clone(), step: self.progress.step });
+        observe(Event::Started(Box::new(self.header.clone())));
         while !self.budget.is_over(&self.progress) {
             if self.progress.epoch >= until {
                 return Ok(None);
@@ -175,7 +185,7 @@ impl<'a> Trainer<'a> {
         self.finish().map(Some)
     }
 
-    /// The batches that are left of the running epoch; returns the images per second.
+    /// Trains on the remaining batches of the current epoch; returns the images per second.
     fn train_epoch(
         &mut self,
         stop: &AtomicBool,
@@ -199,7 +209,7 @@ impl<'a> Trainer<'a> {
                 self.progress.batch += 1;
                 continue;
             }
-            // Dropout and its like draw from a stream of this step's own: a resumed run needs no random state.
+            // Each step seeds dropout and the like by itself: a resumed run needs no random state.
             tch::manual_seed(stream_seed(seed, "step", epoch, self.progress.batch));
             let count = batch.labels.size()[0] as f64;
             let lr = self.schedule.lr(self.progress.step);
@@ -213,7 +223,7 @@ impl<'a> Trainer<'a> {
 
             let step = self.progress.step;
             let logged = log_every > 0 && step.is_multiple_of(log_every);
-            // A GPU would have to be waited for.
+            // Reading it from a GPU would wait for the step to finish.
             let value = if logged || self.learner.network.device == Device::Cpu {
                 Some(loss.f_double_value(&[])?)
             } else {
@@ -227,7 +237,7 @@ impl<'a> Trainer<'a> {
                     self.log.point(&point)?;
                 }
             }
-            observe(Event::Step { epoch, step, loss: value, lr });
+            observe(Event::Step { epoch, step, lr, loss: value });
 
             let stopping = stop.load(Ordering::Relaxed);
             let saving = save_every > 0 && step.is_multiple_of(save_every);
@@ -251,11 +261,11 @@ impl<'a> Trainer<'a> {
         Ok(images / started.elapsed().as_secs_f64())
     }
 
-    /// Learns from one batch; returns the last head's mean loss and the number of images classified rightly.
+    /// Learns from one batch; returns the main head's mean loss and how many images were classified correctly.
     fn step(&mut self, batch: &Batch, lr: f64) -> Result<(Tensor, Tensor)> {
         let (images, labels) = self.learner.network.batch(batch)?;
         let (images, targets) = self.mixed(images, &labels)?;
-        self.learner.step(&self.config.train, [&images, &labels, &targets], lr, self.progress.step + 1)
+        self.learner.step(&self.config.train, [&images, &labels, &targets], self.progress.step + 1, lr)
     }
 
     /// Images and targets after mixup or CutMix, where the run has them: shares of the classes instead of labels.
@@ -296,6 +306,7 @@ impl<'a> Trainer<'a> {
             seconds: 0.0,
             wall_time: 0.0,
             peak_memory_bytes: torch::peak_resident_bytes(),
+            peak_gpu_memory_bytes: device::peak_bytes(self.learner.network.device)?,
         };
         if epoch.is_multiple_of(eval_every) || self.budget.is_spent(&self.progress) {
             if self.learner.has_averages() {
@@ -335,12 +346,7 @@ impl<'a> Trainer<'a> {
                 |(name, parameter): (String, Tensor)| -> Result<_> { Ok((name, Histogram::of(&parameter)?)) };
             let histograms =
                 self.learner.network.store.parameters().into_iter().map(histogram).collect::<Result<_>>()?;
-            self.progress.snapshots.push(Snapshot {
-                epoch,
-                step: self.progress.step,
-                wall_time: unix_time(),
-                histograms,
-            });
+            self.progress.snapshots.push(Snapshot { epoch, wall_time: unix_time(), histograms });
         }
         self.progress.epoch = epoch;
         self.progress.batch = 0;
@@ -388,7 +394,7 @@ impl<'a> Trainer<'a> {
     fn save(&mut self) -> Result<()> {
         self.progress.skipped = [self.train.skipped(), self.test.skipped()];
         let Progress { epoch, step, batch, rows, .. } = &self.progress;
-        // Within an epoch the weights are others than those that were tested.
+        // Within an epoch the weights are no longer those that were tested.
         let tested = rows.last().filter(|_| *batch == 0);
         let (top1, loss) = (tested.and_then(|row| row.test_top1), tested.and_then(|row| row.test_loss));
         let about = About { epoch: *epoch, step: *step, top1, loss, ..self.about.clone() };
@@ -430,7 +436,7 @@ fn branched(progress: Progress, steps_per_epoch: u64) -> Progress {
     Progress { step, batch: 0, sums: Sums::default(), best: None, skipped: Default::default(), ..progress }
 }
 
-/// The data of a run that goes on is that with which it began, wherever it is now.
+/// A resumed run must see the data it began with, wherever that is now.
 fn check_data(here: &About, there: &About, dir: &RunDir) -> Result<()> {
     if here.classes == there.classes && here.train_images == there.train_images {
         return Ok(());
