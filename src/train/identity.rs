@@ -36,10 +36,10 @@ pub struct Change {
 impl Change {
     /// Whether the setting decides a run's numbers.
     pub fn is_of_identity(&self) -> bool {
-        let within = |key: &&str| {
-            self.key.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let within = |key: &str| {
+            self.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        !CIRCUMSTANCES.iter().any(|key| within(&key)) && !self.is_another_path()
+        !CIRCUMSTANCES.iter().any(|key| within(key)) && !self.is_another_path()
     }
 
     /// Whether the data is of the same kind in another folder; what is in it is compared when a run goes on.

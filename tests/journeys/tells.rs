@@ -201,6 +201,13 @@ fn a_run_beyond_the_memory_is_refused_before_it_takes_any() {
     assert!(code == Some(0) && text.contains(" more are needed, but "), "{text}");
     let (code, text) = within(limit, "models show paper/resnet20 --set width=3000");
     assert_eq!(code, Some(0), "{text}");
+    let base = RUN.replace('\n', "\n  ");
+    yard.write(
+        "widths.yaml",
+        &format!("question: Wide?\nbase:\n  {base}\naxes: {{model.width: [1, 3000]}}\n"),
+    );
+    let (code, text) = within(limit, "experiment plan widths.yaml");
+    assert!(code == Some(0) && text.contains("642.82 G"), "{text}");
 }
 
 #[test]

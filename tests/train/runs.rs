@@ -174,7 +174,7 @@ fn every_rule_and_schedule_learns() {
     let variants = [
         "optimizer: {sgd: {lr: 0.1, nesterov: true}}, schedule: {cosine: {warmup_epochs: 0.5}}",
         "optimizer: {adamw: {lr: 0.01}}, schedule: {constant: {}}, precision: bfloat16",
-        "optimizer: {rmsprop: {lr: 0.02, momentum: 0.9, tf: true}}, schedule: {step: {every: 2}}, ema: 0.8",
+        "optimizer: {rmsprop: {lr: 0.02, momentum: 0.9, tf: true}}, schedule: {step: {every: 2}}, ema: 0.9999",
         "optimizer: {rmsprop: {lr: 0.003}}, schedule: {multi_step: {milestones: [2, 3]}}, eval_every: 4, precision: tf32",
     ];
     for (i, variant) in variants.iter().enumerate() {
