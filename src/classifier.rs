@@ -24,7 +24,7 @@ use crate::data::{
     DataConfig, Dataset, ImageFiles, Loader, LoaderConfig, ModelInput, Pictures, Preprocess, Skipped,
     Statistics, TestSet, imagenet,
 };
-use crate::evaluate::{Accuracy, Evaluator, Protocol, ReadPictures, Views};
+use crate::evaluate::{Accuracy, Evaluator, Outcome, Protocol, ReadPictures, Scores, Source, Views};
 use crate::models::Model;
 use crate::weights::About;
 use crate::{Remedy, Usage};
@@ -204,8 +204,8 @@ impl Classifier {
         })
     }
 
-    /// The accuracy on labelled pictures, about `batch_size` views of which go through the network at once; `skipped`
-    /// hears of those that cannot be read.
+    /// The accuracy on labelled pictures, about `batch_size` views of which go through the network at once; `each` hears the
+    /// place of one and what the model makes of it, `skipped` of those that cannot be read.
     ///
     /// # Errors
     /// Data whose classes are not the model's outputs, that the protocol is not for ([`Usage`]), or of which nothing can
@@ -216,12 +216,15 @@ impl Classifier {
         protocol: Protocol,
         batch_size: usize,
         skipped: &mut dyn FnMut(Skipped),
+        each: &mut dyn FnMut(usize, &Outcome) -> Result<()>,
     ) -> Result<Evaluated> {
         let mut count = 0;
         let mut skipped = |picture| {
             count += 1;
             skipped(picture);
         };
+        // Of several views the mean of their probabilities counts.
+        let kind = if protocol.count() > 1 { Scores::Probabilities } else { Scores::Logits };
         let (name, classes, has, accuracy) = match data {
             TestSet::Files(files) => {
                 let files = self.among_outputs(files)?;
@@ -230,7 +233,7 @@ impl Classifier {
                 let evaluator = self.evaluator(&self.0.input).viewing(protocol)?;
                 let label = |place: usize| files.labels[place];
                 let source = Views { pictures: &files, label: &label, preprocess, protocol, batch_size };
-                let accuracy = Accuracy::measure(&evaluator, &source, files.classes.len(), &mut skipped)?;
+                let accuracy = measured(&evaluator, &source, files.classes.len(), kind, &mut skipped, each)?;
                 (files.name.clone(), files.classes.clone(), files.label_counts(), accuracy)
             }
             TestSet::Images(data, statistics) => {
@@ -240,29 +243,30 @@ impl Classifier {
                 }
                 let data = self.by_names(data)?;
                 self.ready_for(data.images.count);
-                let input = self.input_of(&data, statistics);
+                let input = self.input_of(&data, statistics)?;
                 let evaluator = self.evaluator(&input);
                 let pinned = self.0.device.is_cuda();
                 let config = LoaderConfig { pinned, ..LoaderConfig::in_order(batch_size) };
                 let (name, classes, has) = (data.name.clone(), data.classes.clone(), data.label_counts());
                 let loader = Loader::new(Pictures::Memory(data), config)?;
-                let accuracy = Accuracy::measure(&evaluator, &loader, classes.len(), &mut skipped)?;
+                let accuracy = measured(&evaluator, &loader, classes.len(), kind, &mut skipped, each)?;
                 (name, classes, has, accuracy)
             }
         };
-        ensure!(accuracy.total().images > 0, "{name}: none of its {count} pictures could be read");
+        let none = count > 0 && accuracy.total().images == 0;
+        ensure!(!none, "{name}: none of its {count} pictures could be read");
         let present = (0..).zip(has).filter(|(_, count)| *count > 0).map(|(class, _)| class).collect();
         Ok(Evaluated { data: name, classes, present, accuracy, skipped: count })
     }
 
     /// The input of images of a data set. It is that of a run that trained on such; of other weights each image as it is,
     /// by the statistics of the data set.
-    fn input_of(&self, data: &Dataset, statistics: Statistics) -> ModelInput {
+    fn input_of(&self, data: &Dataset, statistics: Statistics) -> Result<ModelInput> {
         let images = [data.images.channels, data.images.height, data.images.width].map(|n| n as i64);
-        match self.0.input.size {
-            Some(_) if self.0.about.is_some() => self.0.input.clone(),
-            size => ModelInput::of_images(images, statistics, size.unwrap_or([images[1], images[2]])),
+        if self.0.about.is_some() && self.0.input.size.is_some() {
+            return Ok(self.0.input.clone());
         }
+        self.0.settings.apply(ModelInput::of_images(images, statistics, [images[1], images[2]]))
     }
 
     /// The pictures with their labels as outputs of the model: by the names of the classes where these are known, so that
@@ -310,6 +314,27 @@ impl Classifier {
         let text = format!("{data} has {classes} classes, {name} has {outputs} outputs");
         Err(Error::new(Remedy::Classes(Some(classes))).context(text))
     }
+}
+
+/// The accuracy on all of a source.
+fn measured(
+    evaluator: &Evaluator,
+    source: &dyn Source,
+    classes: usize,
+    kind: Scores,
+    skipped: &mut dyn FnMut(Skipped),
+    each: &mut dyn FnMut(usize, &Outcome) -> Result<()>,
+) -> Result<Accuracy> {
+    let mut accuracy = Accuracy::new(classes);
+    evaluator.run(source, skipped, &mut |batch, scores| {
+        let outcomes = Accuracy::outcomes(&scores, kind, &Vec::<i64>::try_from(&batch.labels)?)?;
+        for (&place, outcome) in batch.places.iter().zip(&outcomes) {
+            accuracy.count(outcome)?;
+            each(place, outcome)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(accuracy)
 }
 
 /// For a class of some data that the model does not know.

@@ -177,6 +177,7 @@ impl Builder {
             frozen: (!autocast).then(|| self.dtype.unwrap_or(Kind::Float)),
             classes: classes as usize,
             input,
+            settings: self.settings,
             about: known.about,
             labels,
             notes: known.notes,
@@ -260,6 +261,8 @@ pub(super) struct Parts {
     pub frozen: Option<Kind>,
     pub classes: usize,
     pub input: ModelInput,
+    /// What of the input the caller has set.
+    pub settings: InputSettings,
     /// Of weights that a run here has trained.
     pub about: Option<About>,
     pub labels: Option<Vec<String>>,

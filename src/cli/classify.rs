@@ -78,7 +78,7 @@ impl Args {
             columns.extend(["class", "label", "probability"].map(|what| format!("{what}_{k}")));
         }
         columns.push("error".to_owned());
-        let rows = Rows::open(path, &columns, &[("model", classifier.source())])?;
+        let rows = Rows::open(path, &columns, &[("model", classifier.source())], &mut |_| Ok(()))?;
         if rows.len() > 0 {
             eprintln!("{}: goes on after {} rows", path.display(), rows.len());
         }

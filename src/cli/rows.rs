@@ -23,11 +23,11 @@ pub struct Rows {
 
 impl Rows {
     /// Opens `path`, `.csv` or `.jsonl`, or goes on in it: a last row that is torn is cut off. `same` is what all rows have
-    /// in common, such as the model.
+    /// in common, such as the model; `each` hears of every row that is there, its values by their columns.
     ///
     /// # Errors
     /// Another ending ([`Usage`]), a file with other columns or of something else, or one that cannot be written.
-    pub fn open(path: &Path, columns: &[String], same: &[(&str, &str)]) -> Result<Self> {
+    pub fn open(path: &Path, columns: &[String], same: &[(&str, &str)], each: Each) -> Result<Self> {
         let at = || path.display().to_string();
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         let is_csv = match ending.as_str() {
@@ -43,7 +43,8 @@ impl Rows {
             columns: columns.to_vec(),
             done: HashMap::new(),
         };
-        let end = if is_csv { rows.read_csv(same) } else { rows.read_lines(same) }.with_context(at)?;
+        let end =
+            if is_csv { rows.read_csv(same, each) } else { rows.read_lines(same, each) }.with_context(at)?;
         rows.file.set_len(end)?;
         rows.file.seek(SeekFrom::End(0))?;
         if is_csv && end == 0 {
@@ -84,7 +85,7 @@ impl Rows {
     }
 
     /// Counts the rows that are whole; returns where the last one ends.
-    fn read_lines(&mut self, same: &[(&str, &str)]) -> Result<u64> {
+    fn read_lines(&mut self, same: &[(&str, &str)], each: Each) -> Result<u64> {
         let (mut end, mut line) = (0, Vec::new());
         let mut reader = BufReader::new(&self.file);
         for number in 1.. {
@@ -95,15 +96,16 @@ impl Rows {
             }
             let row: Map<String, Value> = serde_json::from_slice(&line)
                 .with_context(|| format!("line {number} is no row of this program; choose another file"))?;
-            let text = |column: &str| row.get(column).and_then(Value::as_str);
-            check(same, text)?;
-            *self.done.entry(text(NAME).unwrap_or_default().to_owned()).or_default() += 1;
+            let text = |column: &str| row.get(column).map_or(String::new(), cell_text);
+            check(same, &text)?;
+            each(&text)?;
+            *self.done.entry(text(NAME)).or_default() += 1;
             end += length as u64;
         }
         Ok(end)
     }
 
-    fn read_csv(&mut self, same: &[(&str, &str)]) -> Result<u64> {
+    fn read_csv(&mut self, same: &[(&str, &str)], each: Each) -> Result<u64> {
         let length = self.file.metadata()?.len();
         let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::new(&self.file));
         let titles = reader.headers()?.clone();
@@ -125,7 +127,9 @@ impl Rows {
             if next == length && !ends_a_line(&self.file, length)? {
                 break;
             }
-            check(same, |column| record.get(place(column)))?;
+            let text = |column: &str| record.get(place(column)).unwrap_or_default().to_owned();
+            check(same, &text)?;
+            each(&text)?;
             *self.done.entry(record[place(NAME)].to_owned()).or_default() += 1;
             end = next;
         }
@@ -133,10 +137,13 @@ impl Rows {
     }
 }
 
+/// Hears of a row, its values by their columns.
+type Each<'a> = &'a mut dyn FnMut(&dyn Fn(&str) -> String) -> Result<()>;
+
 /// What all rows have in common is what these have.
-fn check<'a>(same: &[(&str, &str)], there: impl Fn(&str) -> Option<&'a str>) -> Result<()> {
+fn check(same: &[(&str, &str)], row: &dyn Fn(&str) -> String) -> Result<()> {
     for (column, here) in same {
-        let there = there(column).unwrap_or_default();
+        let there = row(column);
         if there != *here {
             bail!(Usage(format!("its rows are of {column} `{there}`, not of `{here}`; choose another file")));
         }
@@ -174,12 +181,16 @@ fn flat(row: &Value) -> HashMap<String, Value> {
     cells
 }
 
-fn csv_line(cells: &[Value]) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(cells.iter().map(|cell| match cell {
+fn cell_text(cell: &Value) -> String {
+    match cell {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    }))?;
+    }
+}
+
+fn csv_line(cells: &[Value]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(cells.iter().map(cell_text))?;
     writer.into_inner().map_err(|error| error.into_error().into())
 }

@@ -124,3 +124,32 @@ fn json_has_the_pictures_that_cannot_be_read_too() {
     assert_eq!(rows.len(), PICTURES);
     assert_eq!(rows.iter().filter(|row| row["error"].is_string()).count(), PICTURES / 100);
 }
+
+#[test]
+fn predictions_go_on_and_the_metrics_are_of_all_rows() {
+    let yard = yard();
+    fs::remove_dir_all(yard.path("many")).unwrap();
+    let damaged = fs::read(yard.path("pictures/val/red/00.bmp")).unwrap();
+    fs::write(yard.path("pictures/val/red/99.bmp"), &damaged[..40]).unwrap();
+    let whole = yard.json("eval --run runs/run --json --per-class");
+    assert_eq!((&whole["images"], &whole["skipped"]), (&33.into(), &1.into()));
+    for key in ["top1", "top5", "loss", "ece", "balanced_accuracy", "f1"] {
+        assert!(whole[key].is_number(), "{key}: {whole}");
+    }
+    for to in ["predictions.csv", "predictions.jsonl"] {
+        let line = format!("eval --run runs/run --predictions {to} --json --per-class");
+        assert_eq!(yard.json(&line), whole);
+        let text = fs::read_to_string(yard.path(to)).unwrap();
+        assert_eq!(text.lines().count(), 34 + usize::from(to.ends_with("csv")));
+        // Half of it, and a torn row.
+        fs::write(yard.path(to), &text[..text.len() / 2]).unwrap();
+        let again = yard.json(&line);
+        for key in ["images", "skipped", "top1", "top5", "balanced_accuracy", "f1", "classes"] {
+            assert_eq!(again[key], whole[key], "{key}");
+        }
+        let close = |key: &str| (again[key].as_f64().unwrap() - whole[key].as_f64().unwrap()).abs() < 1e-5;
+        assert!(close("loss") && close("ece"), "{again} {whole}");
+        assert_eq!(fs::read_to_string(yard.path(to)).unwrap().lines().count(), text.lines().count());
+        assert_eq!(yard.json(&line)["top1"], whole["top1"], "nothing is left to do");
+    }
+}
