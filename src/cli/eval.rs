@@ -6,7 +6,7 @@ use super::{network, print, print_json, signals, table};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut data = named.map_or_else(|| classifier.test_set(args.root.as_deref()), Ok)?;
     let batch_size = args.batch_size.or(classifier.about().map(|about| about.batch_size)).unwrap_or(32);
     let mut predictions = match &args.predictions {
-        Some(path) => Some(Predictions::open(path, &classifier, &mut data)?),
+        Some(path) => Some(Predictions::open(path, &classifier, args.protocol, &mut data)?),
         None => None,
     };
     let stop = signals()?;
@@ -187,8 +187,8 @@ pub fn run(args: &Args) -> Result<()> {
 /// The file of predictions, and what is in it already.
 struct Predictions {
     rows: Rows,
-    /// What each row says of the model.
-    model: String,
+    /// What all rows have in common.
+    same: [(&'static str, String); 3],
     /// The pictures that had no row yet.
     names: Vec<String>,
     /// What the rows of before say.
@@ -197,14 +197,28 @@ struct Predictions {
 }
 
 impl Predictions {
-    const COLUMNS: [&str; 8] =
-        ["image", "model", "label", "predicted", "probability", "label_probability", "in_top5", "error"];
+    const COLUMNS: [&str; 11] = [
+        "image",
+        "model",
+        "data",
+        "protocol",
+        "label",
+        "predicted",
+        "probability",
+        "label_probability",
+        "loss",
+        "in_top5",
+        "error",
+    ];
 
     /// Opens the file, and leaves in `data` the pictures that have no row in it.
-    fn open(path: &Path, classifier: &Classifier, data: &mut TestSet) -> Result<Self> {
+    fn open(path: &Path, classifier: &Classifier, protocol: Views, data: &mut TestSet) -> Result<Self> {
         let (mut before, mut unread_before) = (Vec::new(), 0);
         let columns = Self::COLUMNS.map(str::to_owned);
-        let same = [("model", classifier.source())];
+        let protocol =
+            protocol.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+        let same =
+            [("model", classifier.identity()?), ("data", data.name().to_owned()), ("protocol", protocol)];
         let mut rows = Rows::open(path, &columns, &same, &mut |row| {
             if row("error").is_empty() {
                 before.push(outcome(row).context("a row is not of this program; choose another file")?);
@@ -215,21 +229,33 @@ impl Predictions {
         })?;
         let names = data.names();
         let mut left: Vec<usize> = (0..names.len()).filter(|&place| !rows.take(&names[place])).collect();
+        if let Some(strange) = rows.not_taken().min() {
+            let text = "which the data does not have; choose another file";
+            bail!(Usage(format!("{}: it has a row of `{strange}`, {text}", path.display())));
+        }
         data.keep(&mut left);
         let names = left.iter().map(|&place| names[place].clone()).collect();
-        Ok(Self { rows, model: classifier.source().to_owned(), names, before, unread_before })
+        Ok(Self { rows, same, names, before, unread_before })
     }
 
     fn add(&mut self, place: usize, outcome: &Outcome) -> Result<()> {
-        let mut row = json!({"image": self.names[place], "model": self.model});
-        if let (Some(row), Value::Object(outcome)) = (row.as_object_mut(), json!(outcome)) {
+        let mut row = self.row(&self.names[place]);
+        if let Value::Object(outcome) = json!(outcome) {
             row.extend(outcome);
         }
-        self.rows.add(&row)
+        self.rows.add(&row.into())
     }
 
     fn failed(&mut self, picture: &Skipped) -> Result<()> {
-        self.rows.add(&json!({"image": picture.name, "model": self.model, "error": picture.reason}))
+        let mut row = self.row(&picture.name);
+        row.insert("error".to_owned(), picture.reason.clone().into());
+        self.rows.add(&row.into())
+    }
+
+    fn row(&self, image: &str) -> Map<String, Value> {
+        let same = self.same.iter().map(|(column, value)| (*column, value.as_str()));
+        let cells = [("image", image)].into_iter().chain(same);
+        cells.map(|(column, value)| (column.to_owned(), value.into())).collect()
     }
 }
 
@@ -240,6 +266,7 @@ fn outcome(row: &dyn Fn(&str) -> String) -> Result<Outcome> {
         predicted: row("predicted").parse()?,
         probability: row("probability").parse()?,
         label_probability: row("label_probability").parse()?,
+        loss: row("loss").parse()?,
         in_top5: row("in_top5").parse()?,
     })
 }
