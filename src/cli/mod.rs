@@ -8,6 +8,7 @@ pub mod eval;
 pub mod experiment;
 pub mod models;
 pub mod network;
+pub mod predictions;
 pub mod preprocess;
 pub mod progress;
 pub mod rows;
