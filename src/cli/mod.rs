@@ -9,6 +9,7 @@ pub mod experiment;
 pub mod header;
 pub mod models;
 pub mod network;
+pub mod predictions;
 pub mod preprocess;
 pub mod progress;
 pub mod rows;

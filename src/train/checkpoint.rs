@@ -5,7 +5,7 @@
 
 use super::ema::Ema;
 use super::optimizer::Optimizer;
-use super::record::EpochMetrics;
+use super::record::{EpochMetrics, TestMetrics};
 use crate::tensorboard::Histogram;
 use crate::weights::checkpoint::{AVERAGE, PROGRESS};
 use crate::weights::{self, About, StateFile};
@@ -30,6 +30,9 @@ pub(super) struct Progress {
     pub snapshots: Vec<Snapshot>,
     /// Epoch and top-1 of the best evaluation.
     pub best: Option<(u64, f64)>,
+    /// Of the last evaluation.
+    #[serde(default)]
+    pub test: Option<TestMetrics>,
     /// Seconds spent, over all processes.
     pub seconds: f64,
     /// The training and test pictures that could not be read.

@@ -30,7 +30,7 @@ pub(crate) use lock::lock;
 pub use memory::Memory;
 pub use optimizer::Optimizer;
 pub use optimizer_config::{AdamW, OptimizerConfig, RmsProp, Sgd};
-pub use record::{EpochMetrics, RunResult, Start};
+pub use record::{EpochMetrics, RunResult, Start, TestMetrics};
 pub use run::{about, plan, run, run_until};
 pub use run_dir::{RunDir, RunState};
 pub use run_weights::RunWeights;

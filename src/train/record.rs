@@ -1,6 +1,7 @@
 //! The records of a run: one row per epoch, one per start, and the final result.
 
 use super::identity::Change;
+use crate::evaluate::Accuracy;
 use serde::{Deserialize, Serialize};
 
 /// One line of `metrics.jsonl`: a completed epoch.
@@ -54,6 +55,31 @@ pub struct Start {
     pub wall_time: f64,
 }
 
+/// What the test images say of a network beside loss and top-1, as `tchvision eval` does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestMetrics {
+    /// Percent with their class among the five likeliest.
+    pub top5: f64,
+    /// Expected calibration error over 15 bins, from 0 to 1.
+    pub ece: f64,
+    /// Mean recall of the classes, in percent.
+    pub balanced_accuracy: f64,
+    /// Mean F1 of the classes, in percent.
+    pub f1: f64,
+}
+
+impl TestMetrics {
+    /// `None` without images.
+    pub(super) fn of(accuracy: &Accuracy) -> Option<Self> {
+        Some(Self {
+            top5: accuracy.total().top5_percent()?,
+            ece: accuracy.calibration_error()?,
+            balanced_accuracy: accuracy.balanced_percent()?,
+            f1: accuracy.f1_percent()?,
+        })
+    }
+}
+
 /// `result.json`: written last, it means that the run is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -68,6 +94,9 @@ pub struct RunResult {
     pub top1: f64,
     /// Cross-entropy on the test images after the last epoch.
     pub loss: f64,
+    /// On the test images after the last epoch; absent in results of earlier versions.
+    #[serde(flatten)]
+    pub test: Option<TestMetrics>,
     /// Percent, of the best evaluated epoch (`best.safetensors`).
     pub best_top1: f64,
     pub best_epoch: u64,
@@ -91,4 +120,26 @@ pub struct RunResult {
     /// Unix time of the end.
     #[serde(default)]
     pub wall_time: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RunResult;
+    use serde_json::json;
+
+    #[test]
+    fn results_of_earlier_versions_are_read() {
+        let mut old = json!({
+            "model": "paper/resnet20", "params": 1, "macs": 2, "activations": 3, "seed": 0, "epochs": 1, "steps": 9,
+            "top1": 50.0, "loss": 1.5, "best_top1": 50.0, "best_epoch": 1, "images_per_second": 10.0,
+            "seconds": 1.0, "device": "Cpu", "threads": 1, "version": "0.1.0", "libtorch": "2.9.0"
+        });
+        let result: RunResult = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!((result.loss, result.test), (1.5, None));
+        for (metric, value) in [("top5", 99.0), ("ece", 0.1), ("balanced_accuracy", 49.0), ("f1", 48.0)] {
+            old[metric] = value.into();
+        }
+        let result: RunResult = serde_json::from_value(old).unwrap();
+        assert_eq!(serde_json::to_value(&result).unwrap()["f1"], 48.0);
+    }
 }

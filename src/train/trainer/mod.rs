@@ -9,7 +9,7 @@ mod pictures;
 mod prepared;
 
 use self::budget::Budget;
-use self::evaluation::evaluate;
+use self::evaluation::{Tested, evaluate};
 use self::learner::Learner;
 pub(super) use self::loaders::Loaders;
 use self::network::Network;
@@ -310,12 +310,13 @@ impl<'a> Trainer<'a> {
         };
         if epoch.is_multiple_of(eval_every) || self.budget.is_spent(&self.progress) {
             if self.learner.has_averages() {
-                row.raw_top1 = Some(evaluate(&self.learner.network, &self.test, observe)?.1);
+                row.raw_top1 = Some(evaluate(&self.learner.network, &self.test, observe)?.top1);
             }
             let best = self.progress.best;
             let is_best = |top1: f64| best.is_none_or(|best| top1 > best.1);
-            let (loss, top1) = self.learner.averaged(|network| {
-                let (loss, top1) = evaluate(network, &self.test, observe)?;
+            let Tested { loss, top1, metrics } = self.learner.averaged(|network| {
+                let tested = evaluate(network, &self.test, observe)?;
+                let Tested { loss, top1, .. } = tested;
                 if loss.is_finite() && is_best(top1) {
                     let about = About {
                         epoch,
@@ -326,13 +327,14 @@ impl<'a> Trainer<'a> {
                     };
                     weights::save(&self.dir.best_weights(), &network.store.state_dict(), about.metadata()?)?;
                 }
-                Ok((loss, top1))
+                Ok(tested)
             })?;
             self.check_finite("test loss", loss, lr)?;
             if is_best(top1) {
                 self.progress.best = Some((epoch, top1));
             }
             (row.test_loss, row.test_top1) = (Some(loss), Some(top1));
+            self.progress.test = metrics;
         }
         // An epoch without evaluation is not the last: its time stays as it was when that was decided.
         if row.test_top1.is_some() {
@@ -373,6 +375,7 @@ impl<'a> Trainer<'a> {
             steps: self.progress.step,
             top1: last.test_top1.context("the last epoch was not evaluated")?,
             loss: last.test_loss.context("the last epoch was not evaluated")?,
+            test: self.progress.test,
             best_top1,
             best_epoch,
             images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()).unwrap_or(0.0),
