@@ -132,7 +132,7 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
             log_line(&bars, &format!("{}: skipped {}: {}", trial.id, skipped.name, skipped.reason));
         }
         TrialEvent::Event(event) => {
-            let bar = || RunBar::new(&bars, &trial.id);
+            let bar = || RunBar::new(&bars, &trial.id, trial.config.train.epochs);
             running.entry(trial.id.clone()).or_insert_with(bar).show(&event);
         }
         TrialEvent::Paused(_) => {

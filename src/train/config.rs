@@ -197,10 +197,6 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn is_true(value: &bool) -> bool {
-    *value
-}
-
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {

@@ -50,7 +50,7 @@ pub fn run_until(
     let new = dir.create()?;
     let _lock = dir.lock()?;
     let extended: &[String] = if let Begin::Extend(keys) = begin { keys } else { &[] };
-    let changes = dir.check_config(config, extended)?;
+    let changes = dir.check_config(config, Some(extended))?;
     if changes.is_none() && !extended.is_empty() {
         dir.abandon(new.as_deref())?;
         return Err(Usage(format!("{}: there is no run to extend", dir.path().display())).into());
@@ -90,7 +90,7 @@ pub fn run_until(
 pub fn plan(config: &RunConfig, dir: &Path, begin: &Begin, observe: &mut dyn FnMut(Event)) -> Result<Header> {
     let dir = RunDir::new(dir);
     let extended: &[String] = if let Begin::Extend(keys) = begin { keys } else { &[] };
-    dir.check_config(config, extended)?;
+    dir.check_config(config, Some(extended))?;
     Ok(Prepared::new(config, &dir, begin, observe)?.header)
 }
 
