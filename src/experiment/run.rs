@@ -50,9 +50,6 @@ pub fn run(
     for step in 0.. {
         let plan = experiment.plan_in(dir)?;
         let wanted = plan.only(&options.only)?;
-        plan.trials
-            .iter()
-            .try_for_each(|trial| trial.run_dir(dir).check_config(&trial.config, None).map(drop))?;
         fs::create_dir_all(dir).with_context(|| format!("{}: cannot be created", dir.display()))?;
         let _lock = train::lock(&dir.join(LOCK))?;
         atomic::write(&dir.join("experiment.yaml"), experiment.text()?.as_bytes())?;

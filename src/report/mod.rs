@@ -22,7 +22,7 @@ use anyhow::Result;
 #[cfg(feature = "report")]
 use std::path::Path;
 
-/// Writes `results.csv`, `report.md`, `report.html` and the pictures into the directory of an experiment.
+/// Writes `results.csv`, `trials.csv`, `report.md`, `report.html` and the pictures into the directory of an experiment.
 ///
 /// # Errors
 /// A directory that cannot be written.
@@ -35,6 +35,7 @@ pub fn write(answer: &Answer, dir: &Path) -> Result<()> {
         atomic::write(&file.with_extension("png"), &picture.png)?;
     }
     atomic::write(&dir.join("results.csv"), table::csv(answer).as_bytes())?;
+    atomic::write(&dir.join("trials.csv"), table::trials_csv(answer).as_bytes())?;
     atomic::write(&dir.join("report.md"), table::markdown(answer, &pictures).as_bytes())?;
     atomic::write(&dir.join("report.html"), html::page(answer, &pictures).as_bytes())
 }

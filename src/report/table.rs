@@ -139,6 +139,53 @@ pub(super) fn csv(answer: &Answer) -> String {
     out
 }
 
+/// `trials.csv`: every trial, the axes' columns first; those that are not done have their state alone.
+pub(super) fn trials_csv(answer: &Answer) -> String {
+    let mut titles: Vec<String> = vec!["id".into()];
+    titles.extend(answer.columns.iter().cloned());
+    let measures = [
+        "seed",
+        "state",
+        "params",
+        "macs",
+        "activations",
+        "top1",
+        "loss",
+        "best_top1",
+        "best_epoch",
+        "epochs",
+        "steps",
+        "seconds",
+        "images_per_second",
+        "device",
+        "threads",
+        "skipped",
+    ];
+    titles.extend(measures.map(str::to_owned));
+    let columns = titles.len();
+    let mut out = line(titles.into_iter());
+    for row in &answer.rows {
+        for (id, result) in row.ids.iter().zip(&row.results) {
+            let mut values = vec![id.clone()];
+            values.extend(cells(&row.variant, &answer.columns));
+            values.extend([result.seed.to_string(), "done".to_owned()]);
+            values.extend([result.params, result.macs, result.activations].map(|n| n.to_string()));
+            values.extend([result.top1, result.loss, result.best_top1].map(|x| x.to_string()));
+            values.extend([result.best_epoch, result.epochs, result.steps].map(|n| n.to_string()));
+            values.extend([result.seconds, result.images_per_second].map(|x| x.to_string()));
+            values.extend([result.device.clone(), result.threads.to_string(), result.skipped.to_string()]);
+            out += &line(values.into_iter());
+        }
+    }
+    for trial in &answer.missing {
+        let mut values = vec![String::new(); columns];
+        values[0].clone_from(&trial.id);
+        values[answer.columns.len() + 2] = words::state(trial.state).to_owned();
+        out += &line(values.into_iter());
+    }
+    out
+}
+
 /// One line of CSV (RFC 4180, with a bare line feed).
 fn line(cells: impl Iterator<Item = String>) -> String {
     let quoted = |cell: String| {

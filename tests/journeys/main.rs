@@ -4,6 +4,7 @@
 mod common;
 
 mod classify;
+mod experiment;
 mod goes_on;
 mod says;
 mod used_after;
