@@ -39,7 +39,7 @@ impl Change {
         let within = |key: &&str| {
             self.key.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        !CIRCUMSTANCES.iter().any(|key| within(&key)) && !self.is_another_path()
+        !CIRCUMSTANCES.iter().any(within) && !self.is_another_path()
     }
 
     /// Whether the data is of the same kind in another folder; what is in it is compared when a run goes on.
