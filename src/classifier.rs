@@ -18,14 +18,14 @@
 mod builder;
 
 pub use builder::Builder;
+use builder::Parts;
 
 use crate::data::{
     DataConfig, Dataset, ImageFiles, Loader, LoaderConfig, ModelInput, Pictures, Preprocess, Skipped,
     Statistics, TestSet, imagenet,
 };
-use crate::evaluate::{Accuracy, Evaluator, Protocol, ReadPictures, Views};
+use crate::evaluate::{Accuracy, Evaluator, Outcome, Protocol, ReadPictures, Scores, Source, Views};
 use crate::models::Model;
-use crate::nn::Store;
 use crate::weights::About;
 use crate::{Remedy, Usage};
 use anyhow::{Error, Result, bail, ensure};
@@ -35,20 +35,7 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
 
 /// A model with its weights, and how pictures become its input and its outputs names.
-pub struct Classifier {
-    name: &'static str,
-    model: Box<dyn Model>,
-    store: Store,
-    device: Device,
-    /// What the frozen model computes in; `None` for autocast to bfloat16, which needs it as it is.
-    frozen: Option<Kind>,
-    classes: usize,
-    input: ModelInput,
-    /// Of weights that a run here has trained.
-    about: Option<About>,
-    labels: Option<Vec<String>>,
-    notes: Vec<String>,
-}
+pub struct Classifier(Parts);
 
 /// A class of a picture, and how likely it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,6 +64,17 @@ const SHOWN_CLASSES: usize = 10;
 /// For fewer views weights stay as they are.
 const WORTH_FREEZING: usize = 4;
 
+impl Builder {
+    /// Reads the weights, or fetches them where they are public; `progress` hears file, bytes so far, and bytes in all.
+    ///
+    /// # Errors
+    /// A name, field or value that cannot be ([`Usage`]), and weights that cannot be had, are not this model's, or have no
+    /// classifier.
+    pub fn open(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Classifier> {
+        Ok(Classifier(self.parts(progress)?))
+    }
+}
+
 impl Classifier {
     /// The model of this name, such as `resnet50`, `timm/resnet50` or `resnet50.a1_in1k`.
     pub fn builder(name: &str) -> Builder {
@@ -90,41 +88,46 @@ impl Classifier {
 
     /// The model's registered name.
     pub fn name(&self) -> &'static str {
-        self.name
+        self.0.name
+    }
+
+    /// Which weights these are, for people and for the rows that they give.
+    pub fn source(&self) -> &str {
+        &self.0.source
     }
 
     pub fn model(&self) -> &dyn Model {
-        self.model.as_ref()
+        self.0.model.as_ref()
     }
 
     /// Where the model is.
     pub fn device(&self) -> Device {
-        self.device
+        self.0.device
     }
 
     /// Outputs of the head.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.0.classes
     }
 
     /// The names of the outputs, where they are known.
     pub fn labels(&self) -> Option<&[String]> {
-        self.labels.as_deref()
+        self.0.labels.as_deref()
     }
 
     /// How pictures of any size become images.
     pub fn preprocess(&self) -> &Preprocess {
-        &self.input.preprocess
+        &self.0.input.preprocess
     }
 
     /// The whole way from pictures to the input.
     pub fn input(&self) -> &ModelInput {
-        &self.input
+        &self.0.input
     }
 
     /// What the weights say of themselves, where a run here has trained them.
     pub fn about(&self) -> Option<&About> {
-        self.about.as_ref()
+        self.0.about.as_ref()
     }
 
     /// The test data of the run that trained the weights; `root` in place of the folder of data sets that it had.
@@ -132,36 +135,36 @@ impl Classifier {
     /// # Errors
     /// Weights that no run here has trained ([`Usage`]), or data that is missing or damaged.
     pub fn test_set(&self, root: Option<&Path>) -> Result<TestSet> {
-        match &self.about {
+        match &self.0.about {
             Some(About { data, seed, .. }) => {
                 let root = root.map(Path::to_owned).or_else(|| data.root.clone());
                 TestSet::of(&DataConfig { root, ..data.clone() }, *seed)
             }
             None => {
-                bail!(Usage(format!("{}: its weights do not name the data they were tested on", self.name)))
+                bail!(Usage(format!("{}: its weights do not name the data they were tested on", self.0.name)))
             }
         }
     }
 
     /// What the weights are, as far as it is not in their name, and what is assumed because nothing tells it.
     pub fn notes(&self) -> &[String] {
-        &self.notes
+        &self.0.notes
     }
 
     /// Makes the model ready for so many views: weights are folded and packed where that takes less time than it saves,
     /// and where they are to be of another dtype.
     fn ready_for(&self, views: usize) {
-        if let Some(dtype) = self.frozen
+        if let Some(dtype) = self.0.frozen
             && (views >= WORTH_FREEZING || dtype != Kind::Float)
         {
-            self.store.freeze(dtype);
+            self.0.store.freeze(dtype);
         }
     }
 
     /// The model as it is tested, with what makes its input.
     fn evaluator<'a>(&'a self, input: &'a ModelInput) -> Evaluator<'a> {
-        let evaluator = Evaluator::new(self.model(), self.device, input);
-        if self.frozen.is_none() { evaluator.autocast(Kind::BFloat16) } else { evaluator }
+        let evaluator = Evaluator::new(self.model(), self.0.device, input);
+        if self.0.frozen.is_none() { evaluator.autocast(Kind::BFloat16) } else { evaluator }
     }
 
     /// The `topk` likeliest classes of pictures, `batch_size` of which go through the network at once. `each` hears, in the
@@ -180,9 +183,9 @@ impl Classifier {
     ) -> Result<()> {
         self.ready_for(pictures.count());
         let (preprocess, protocol) = (self.preprocess(), Protocol::Center);
-        let evaluator = self.evaluator(&self.input);
+        let evaluator = self.evaluator(&self.0.input);
         let source = Views { pictures, label: &|place| place as i64, preprocess, protocol, batch_size };
-        let topk = topk.min(self.classes);
+        let topk = topk.min(self.0.classes);
         evaluator.run(&source, skipped, &mut |batch, logits| {
             let (likely, best) = logits.f_softmax(1, Kind::Float)?.f_topk(topk as i64, 1, true, true)?;
             let likely = Vec::<f64>::try_from(likely.f_to_kind(Kind::Double)?.f_view(-1)?)?;
@@ -192,7 +195,7 @@ impl Classifier {
             {
                 let top = likely.iter().zip(best).map(|(&probability, &class)| {
                     let class = class as usize;
-                    let label = self.labels.as_ref().and_then(|labels| labels.get(class).cloned());
+                    let label = self.0.labels.as_ref().and_then(|labels| labels.get(class).cloned());
                     Likely { class, label, probability }
                 });
                 each(place as usize, top.collect())?;
@@ -201,8 +204,8 @@ impl Classifier {
         })
     }
 
-    /// The accuracy on labelled pictures, about `batch_size` views of which go through the network at once; `skipped`
-    /// hears of those that cannot be read.
+    /// The accuracy on labelled pictures, about `batch_size` views of which go through the network at once; `each` hears the
+    /// place of one and what the model makes of it, `skipped` of those that cannot be read.
     ///
     /// # Errors
     /// Data whose classes are not the model's outputs, that the protocol is not for ([`Usage`]), or of which nothing can
@@ -213,21 +216,24 @@ impl Classifier {
         protocol: Protocol,
         batch_size: usize,
         skipped: &mut dyn FnMut(Skipped),
+        each: &mut dyn FnMut(usize, &Outcome) -> Result<()>,
     ) -> Result<Evaluated> {
         let mut count = 0;
         let mut skipped = |picture| {
             count += 1;
             skipped(picture);
         };
+        // Of several views the mean of their probabilities counts.
+        let kind = if protocol.count() > 1 { Scores::Probabilities } else { Scores::Logits };
         let (name, classes, has, accuracy) = match data {
             TestSet::Files(files) => {
                 let files = self.among_outputs(files)?;
                 self.ready_for(files.len() * protocol.count());
                 let preprocess = self.preprocess();
-                let evaluator = self.evaluator(&self.input).viewing(protocol)?;
+                let evaluator = self.evaluator(&self.0.input).viewing(protocol)?;
                 let label = |place: usize| files.labels[place];
                 let source = Views { pictures: &files, label: &label, preprocess, protocol, batch_size };
-                let accuracy = Accuracy::measure(&evaluator, &source, files.classes.len(), &mut skipped)?;
+                let accuracy = measured(&evaluator, &source, files.classes.len(), kind, &mut skipped, each)?;
                 (files.name.clone(), files.classes.clone(), files.label_counts(), accuracy)
             }
             TestSet::Images(data, statistics) => {
@@ -237,29 +243,30 @@ impl Classifier {
                 }
                 let data = self.by_names(data)?;
                 self.ready_for(data.images.count);
-                let input = self.input_of(&data, statistics);
+                let input = self.input_of(&data, statistics)?;
                 let evaluator = self.evaluator(&input);
-                let pinned = self.device.is_cuda();
+                let pinned = self.0.device.is_cuda();
                 let config = LoaderConfig { pinned, ..LoaderConfig::in_order(batch_size) };
                 let (name, classes, has) = (data.name.clone(), data.classes.clone(), data.label_counts());
                 let loader = Loader::new(Pictures::Memory(data), config)?;
-                let accuracy = Accuracy::measure(&evaluator, &loader, classes.len(), &mut skipped)?;
+                let accuracy = measured(&evaluator, &loader, classes.len(), kind, &mut skipped, each)?;
                 (name, classes, has, accuracy)
             }
         };
-        ensure!(accuracy.total().images > 0, "{name}: none of its {count} pictures could be read");
+        let none = count > 0 && accuracy.total().images == 0;
+        ensure!(!none, "{name}: none of its {count} pictures could be read");
         let present = (0..).zip(has).filter(|(_, count)| *count > 0).map(|(class, _)| class).collect();
         Ok(Evaluated { data: name, classes, present, accuracy, skipped: count })
     }
 
     /// The input of images of a data set. It is that of a run that trained on such; of other weights each image as it is,
     /// by the statistics of the data set.
-    fn input_of(&self, data: &Dataset, statistics: Statistics) -> ModelInput {
+    fn input_of(&self, data: &Dataset, statistics: Statistics) -> Result<ModelInput> {
         let images = [data.images.channels, data.images.height, data.images.width].map(|n| n as i64);
-        match self.input.size {
-            Some(_) if self.about.is_some() => self.input.clone(),
-            size => ModelInput::of_images(images, statistics, size.unwrap_or([images[1], images[2]])),
+        if self.0.about.is_some() && self.0.input.size.is_some() {
+            return Ok(self.0.input.clone());
         }
+        self.0.settings.apply(ModelInput::of_images(images, statistics, [images[1], images[2]]))
     }
 
     /// The pictures with their labels as outputs of the model: by the names of the classes where these are known, so that
@@ -270,8 +277,8 @@ impl Classifier {
             let strange = || strange_class(&files.name, &strange.unwrap_or_default(), classes);
             return files.relabelled(classes.to_vec()).ok_or_else(|| strange().into());
         }
-        let known = imagenet().iter().find(|known| known.classes as usize == self.classes);
-        let some = known.filter(|_| files.classes.len() < self.classes);
+        let known = imagenet().iter().find(|known| known.classes as usize == self.0.classes);
+        let some = known.filter(|_| files.classes.len() < self.0.classes);
         if let Some(named) = some.and_then(|known| files.relabelled(known.synsets())) {
             return Ok(named);
         }
@@ -291,18 +298,43 @@ impl Classifier {
 
     /// The names of the outputs as a run here has them, unless the model has others now.
     fn class_names(&self) -> Option<&[String]> {
-        self.about.as_ref().map(|about| about.classes.as_slice()).filter(|names| names.len() == self.classes)
+        self.0
+            .about
+            .as_ref()
+            .map(|about| about.classes.as_slice())
+            .filter(|names| names.len() == self.0.classes)
     }
 
     /// The model's outputs must be the data's classes.
     fn fits(&self, classes: usize, data: &str) -> Result<()> {
-        if self.classes == classes {
+        if self.0.classes == classes {
             return Ok(());
         }
-        let Self { name, classes: outputs, .. } = self;
+        let Parts { name, classes: outputs, .. } = &self.0;
         let text = format!("{data} has {classes} classes, {name} has {outputs} outputs");
         Err(Error::new(Remedy::Classes(Some(classes))).context(text))
     }
+}
+
+/// The accuracy on all of a source.
+fn measured(
+    evaluator: &Evaluator,
+    source: &dyn Source,
+    classes: usize,
+    kind: Scores,
+    skipped: &mut dyn FnMut(Skipped),
+    each: &mut dyn FnMut(usize, &Outcome) -> Result<()>,
+) -> Result<Accuracy> {
+    let mut accuracy = Accuracy::new(classes);
+    evaluator.run(source, skipped, &mut |batch, scores| {
+        let outcomes = Accuracy::outcomes(&scores, kind, &Vec::<i64>::try_from(&batch.labels)?)?;
+        for (&place, outcome) in batch.places.iter().zip(&outcomes) {
+            accuracy.count(outcome)?;
+            each(place, outcome)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(accuracy)
 }
 
 /// For a class of some data that the model does not know.

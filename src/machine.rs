@@ -16,6 +16,18 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Bytes of memory that are free for this process, by the kernel and by the control group it is in; `None` where the system
+/// does not say.
+pub(crate) fn available_memory() -> Option<u64> {
+    let info = fs::read_to_string("/proc/meminfo").ok()?;
+    let kilobytes =
+        info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
+    let available = kilobytes?.trim().parse::<u64>().ok()? * 1024;
+    let number = |file: &str| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    let group = number("/sys/fs/cgroup/memory.max").zip(number("/sys/fs/cgroup/memory.current"));
+    Some(group.map_or(available, |(limit, used)| available.min(limit.saturating_sub(used))))
+}
+
 /// The commit of the git repository around the working directory, with `-dirty` behind it where files differ. `None`
 /// outside of one, and without git.
 pub fn commit() -> Option<String> {

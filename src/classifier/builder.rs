@@ -1,8 +1,8 @@
-//! Which model and weights a [`Classifier`] is made of, and what is known of them.
+//! Which model and weights a classifier is made of, and what is known of them.
 
-use super::Classifier;
 use crate::data::{InputSettings, ModelInput, Preprocess, TestSet};
-use crate::models::{Architecture, ModelSpec};
+use crate::models::{Architecture, Model, ModelSpec};
+use crate::nn::Store;
 use crate::torch::device;
 use crate::train::RunWeights;
 use crate::weights::catalogue::{self, Entry};
@@ -12,7 +12,7 @@ use anyhow::{Context, Error, Result, ensure};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
 
-/// What a [`Classifier`] is made of.
+/// What a [`crate::Classifier`] is made of.
 #[derive(Clone, Debug)]
 pub struct Builder {
     name: Option<String>,
@@ -112,12 +112,8 @@ impl Builder {
         self
     }
 
-    /// Reads the weights, or fetches them where they are public; `progress` hears file, bytes so far, and bytes in all.
-    ///
-    /// # Errors
-    /// A name, field or value that cannot be ([`Usage`]), and weights that cannot be had, are not this model's, or have no
-    /// classifier.
-    pub fn open(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Classifier> {
+    /// Reads the weights, or fetches them where they are public.
+    pub(super) fn parts(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Parts> {
         device::set_up(self.device, false)?;
         if let Some(path) = &self.file {
             let RunWeights { state, about, note } = RunWeights::open(path, self.key.as_deref())?;
@@ -135,7 +131,7 @@ impl Builder {
         Self { data: None, ..self }.read(state, Known { entry: Some(entry), about: None, notes: Vec::new() })
     }
 
-    fn read(self, state: StateFile, mut known: Known) -> Result<Classifier> {
+    fn read(self, state: StateFile, mut known: Known) -> Result<Parts> {
         let path = state.path().to_owned();
         let spec = self.spec(&mut known, &path)?;
         let averaged = self.averaged.unwrap_or_else(|| weights::has_averages(&state));
@@ -151,10 +147,21 @@ impl Builder {
         let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
         ensure!(classes > 0, "{name} has no classifier: its outputs are no classes");
         let input = self.model_input(&mut known, &architecture)?;
+        let mut source = match known.entry {
+            Some(entry) if self.file.is_none() => entry.name(),
+            _ => format!("{}: {name}", path.display()),
+        };
         if let Some(about) = &known.about {
             let which = if averaged { ", averaged weights" } else { "" };
             let epoch = if about.step > 0 { format!(", epoch {}", about.epoch) } else { String::new() };
-            known.notes.insert(0, format!("{}: {name}{epoch}{which}", path.display()));
+            source = format!("{source}{epoch}{which}");
+            known.notes.insert(0, source.clone());
+        }
+        if self.settings != InputSettings::default() {
+            source = format!("{source}, {}", self.settings);
+        }
+        if self.test_settings {
+            source.push_str(", test settings");
         }
         let labels = match (&known.about, known.entry) {
             (Some(about), _) if about.classes.len() == classes as usize => Some(about.classes.clone()),
@@ -162,7 +169,7 @@ impl Builder {
             _ => catalogue::imagenet_labels(classes as i64).map(owned),
         };
         let autocast = self.dtype.is_none() && known.about.as_ref().is_some_and(|about| about.bfloat16);
-        Ok(Classifier {
+        Ok(Parts {
             name,
             model: pretrained.model,
             store: pretrained.store,
@@ -170,9 +177,11 @@ impl Builder {
             frozen: (!autocast).then(|| self.dtype.unwrap_or(Kind::Float)),
             classes: classes as usize,
             input,
+            settings: self.settings,
             about: known.about,
             labels,
             notes: known.notes,
+            source,
         })
     }
 
@@ -240,6 +249,26 @@ impl Builder {
         spec.resolve().map_err(usage)?;
         Ok(spec)
     }
+}
+
+/// A classifier's model, weights, input and outputs.
+pub(super) struct Parts {
+    pub name: &'static str,
+    pub model: Box<dyn Model>,
+    pub store: Store,
+    pub device: Device,
+    /// What the frozen model computes in; `None` for autocast to bfloat16, which needs it as it is.
+    pub frozen: Option<Kind>,
+    pub classes: usize,
+    pub input: ModelInput,
+    /// What of the input the caller has set.
+    pub settings: InputSettings,
+    /// Of weights that a run here has trained.
+    pub about: Option<About>,
+    pub labels: Option<Vec<String>>,
+    pub notes: Vec<String>,
+    /// Which weights these are, and how pictures become their input where it is not as they were trained.
+    pub source: String,
 }
 
 /// What is known of weights beside their tensors.

@@ -1,12 +1,16 @@
 //! `tchvision classify`: the likeliest classes of pictures.
 
-use super::{network, print, print_json};
-use anyhow::{Result, ensure};
-use serde::Serialize;
-use std::path::PathBuf;
-use tchvision::Usage;
+use super::progress::Counter;
+use super::rows::Rows;
+use super::{network, print, print_part, signals};
+use anyhow::{Result, bail, ensure};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tchvision::classifier::Likely;
 use tchvision::data::{Skipped, pictures_below};
+use tchvision::{Classifier, Interrupted, Usage};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,39 +25,133 @@ pub struct Args {
     /// Pictures that go through the network at once
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch_size: usize,
-    #[arg(long)]
+    /// A row a picture to this file as it goes, also for those that cannot be read; run again to go on
+    #[arg(long, value_name = "FILE.jsonl|FILE.csv")]
+    to: Option<PathBuf>,
+    #[arg(long, conflicts_with = "to")]
     json: bool,
-}
-
-#[derive(Serialize)]
-struct Classified {
-    image: String,
-    top: Vec<Likely>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
     if args.topk == 0 || args.batch_size == 0 {
         return Err(Usage("--topk and --batch-size are 1 or more".into()).into());
     }
-    let files = files(&args.images)?;
+    let mut files = files(&args.images)?;
     let classifier = network::open(args.network.builder()?)?;
     network::show_notes(&classifier);
-    let mut classified = Vec::with_capacity(files.len());
-    let mut skipped = |picture: Skipped| eprintln!("error: {}: {}", picture.name, picture.reason);
-    classifier.classify(&files, args.topk, args.batch_size, &mut skipped, &mut |place, top| {
-        let row = Classified { image: files[place].display().to_string(), top };
-        if !args.json {
-            show(&row, files.len() > 1 || args.images.len() > 1)?;
+    let out = match &args.to {
+        Some(path) => {
+            let mut rows = args.rows(path, &classifier)?;
+            files.retain(|file| !rows.take(&file.display().to_string()));
+            Out::Rows(rows)
         }
-        classified.push(row);
-        Ok(())
-    })?;
-    if args.json {
-        print_json(&classified)?;
-    }
-    let failed = files.len() - classified.len();
+        None if args.json => Out::Json { is_first: true },
+        None => Out::Text { with_names: files.len() > 1 || args.images.len() > 1 },
+    };
+    let stop = signals()?;
+    let bar = Counter::new(files.len());
+    let work = Work { model: classifier.source().to_owned(), out: RefCell::new(out), bar, stop: &stop };
+    let (mut failed, mut trouble) = (0, Ok(()));
+    let mut skipped = |picture: Skipped| {
+        failed += 1;
+        let written = work.failed(&picture);
+        if trouble.is_ok() {
+            trouble = written;
+        }
+    };
+    let classified =
+        classifier.classify(&files, args.topk, args.batch_size, &mut skipped, &mut |place, top| {
+            work.classified(&files[place].display().to_string(), &top)
+        });
+    work.bar.finish();
+    classified.and(trouble)?;
+    work.end()?;
     ensure!(failed == 0, "{failed} of {} pictures could not be read", files.len());
     Ok(())
+}
+
+impl Args {
+    /// The file of rows, each of which says of which model it is.
+    fn rows(&self, path: &Path, classifier: &Classifier) -> Result<Rows> {
+        let mut columns = vec!["image".to_owned(), "model".to_owned()];
+        for k in 1..=self.topk.min(classifier.classes()) {
+            columns.extend(["class", "label", "probability"].map(|what| format!("{what}_{k}")));
+        }
+        columns.push("error".to_owned());
+        let rows = Rows::open(path, &columns, &[("model", classifier.source())], &mut |_| Ok(()))?;
+        if rows.len() > 0 {
+            eprintln!("{}: goes on after {} rows", path.display(), rows.len());
+        }
+        Ok(rows)
+    }
+}
+
+/// Where what is found goes.
+enum Out {
+    Text {
+        with_names: bool,
+    },
+    /// One array, row by row.
+    Json {
+        is_first: bool,
+    },
+    Rows(Rows),
+}
+
+struct Work<'a> {
+    /// What each row says of the model.
+    model: String,
+    out: RefCell<Out>,
+    bar: Counter,
+    stop: &'a AtomicBool,
+}
+
+impl Work<'_> {
+    fn classified(&self, image: &str, top: &[Likely]) -> Result<()> {
+        match &mut *self.out.borrow_mut() {
+            Out::Text { with_names } => self.bar.suspend(|| show(image, top, *with_names))?,
+            Out::Json { is_first } => element(is_first, &json!({"image": image, "top": top}))?,
+            Out::Rows(rows) => rows.add(&json!({"image": image, "model": self.model, "top": top}))?,
+        }
+        self.over()
+    }
+
+    /// A picture that cannot be read.
+    fn failed(&self, Skipped { name, reason }: &Skipped) -> Result<()> {
+        self.bar.suspend(|| eprintln!("error: {name}: {reason}"));
+        match &mut *self.out.borrow_mut() {
+            Out::Text { .. } => {}
+            Out::Json { is_first } => element(is_first, &json!({"image": name, "error": reason}))?,
+            Out::Rows(rows) => rows.add(&json!({"image": name, "model": self.model, "error": reason}))?,
+        }
+        self.over()
+    }
+
+    fn over(&self) -> Result<()> {
+        self.bar.step();
+        if self.stop.load(Ordering::Relaxed) {
+            let again = match &*self.out.borrow() {
+                Out::Rows(_) => "; run the same command again to go on",
+                _ => "",
+            };
+            bail!(Interrupted(format!("interrupted{again}")));
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> Result<()> {
+        match &*self.out.borrow() {
+            Out::Json { is_first: true } => print("[]"),
+            Out::Json { is_first: false } => print("\n]"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The next element of a JSON array.
+fn element(is_first: &mut bool, row: &Value) -> Result<()> {
+    let before = if std::mem::take(is_first) { "[\n" } else { ",\n" };
+    print_part(format_args!("{before}{}", serde_json::to_string_pretty(row)?))
 }
 
 /// The files that are named, and those in the folders that are.
@@ -71,11 +169,11 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn show(row: &Classified, with_name: bool) -> Result<()> {
+fn show(image: &str, top: &[Likely], with_name: bool) -> Result<()> {
     if with_name {
-        print(&row.image)?;
+        print(image)?;
     }
-    for Likely { class, label, probability } in &row.top {
+    for Likely { class, label, probability } in top {
         let label = label.clone().unwrap_or_else(|| format!("class {class}"));
         print(format_args!("{:6.2} %  {label}", 100.0 * probability))?;
     }

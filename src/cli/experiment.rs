@@ -109,8 +109,7 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
             log_line(&bars, &format!("{}: skipped {}: {}", trial.id, skipped.name, skipped.reason));
         }
         TrialEvent::Event(event) => {
-            let epochs = trial.config.train.epochs;
-            let bar = || RunBar::new(&bars, &trial.id, epochs);
+            let bar = || RunBar::new(&bars, &trial.id);
             running.entry(trial.id.clone()).or_insert_with(bar).show(&event);
         }
         TrialEvent::Paused(_) => {

@@ -10,6 +10,7 @@ pub mod models;
 pub mod network;
 pub mod preprocess;
 pub mod progress;
+pub mod rows;
 pub mod train;
 pub mod weights;
 
@@ -110,6 +111,13 @@ pub fn resolve_device(name: &str) -> Result<Device> {
 pub fn print(text: impl std::fmt::Display) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// Writes a part of a result to stdout.
+pub fn print_part(text: impl std::fmt::Display) -> Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "{text}")?;
     Ok(out.flush()?)
 }
 

@@ -1,10 +1,10 @@
 //! `tchvision train`: one run from one YAML file.
 
-use super::progress::{RunBar, epoch_line, log_line};
+use super::progress::{Pace, RunBar, epoch_line, header_lines, log_line};
 use super::{print, print_json, signals};
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use indicatif::MultiProgress;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use tchvision::train::{self, Begin, EXTENDABLE, Event, RunConfig};
 use tchvision::yaml::{Document, Override};
@@ -28,6 +28,9 @@ pub struct Args {
     /// epochs
     #[arg(long, value_name = "DIR", conflicts_with = "extend")]
     from: Option<PathBuf>,
+    /// Say what would run, and run nothing
+    #[arg(long, conflicts_with = "events")]
+    plan: bool,
     #[arg(long)]
     json: bool,
     /// Progress as JSON lines on stdout, for a program that watches
@@ -46,6 +49,15 @@ pub fn run(args: Args) -> Result<()> {
     let name = args.run.file_stem().unwrap_or_default();
     let dir = args.out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     let begin = begin(&args.extend, args.from)?;
+    let located = |error: Error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error };
+    if args.plan {
+        let header = train::plan(&config, &dir, &begin).map_err(located)?;
+        return if args.json {
+            print_json(&header)
+        } else {
+            header_lines(&header).iter().try_for_each(|line| print(aligned(line)))
+        };
+    }
     let stop = signals()?;
     if args.events {
         // A watcher that has gone is no reason to stop.
@@ -56,23 +68,11 @@ pub fn run(args: Args) -> Result<()> {
         let until = args.until.unwrap_or(u64::MAX);
         return train::run_until(&config, &dir, &begin, until, &stop, &mut tell).map(|_| ());
     }
-    let bars = MultiProgress::new();
-    let mut bar = RunBar::new(&bars, "", config.train.epochs);
-    let result = train::run_until(&config, &dir, &begin, u64::MAX, &stop, &mut |event| {
-        bar.show(&event);
-        match &event {
-            Event::Epoch(row) => log_line(&bars, &epoch_line(row, config.train.epochs)),
-            Event::Skipped(skipped) => {
-                log_line(&bars, &format!("skipped {}: {}", skipped.name, skipped.reason));
-            }
-            Event::Started { .. } | Event::Step { .. } => {}
-        }
-    });
-    bar.finish();
+    let mut show = Show::new(&config);
+    let result = train::run_until(&config, &dir, &begin, u64::MAX, &stop, &mut |event| show.event(&event));
+    show.bar.finish();
     // Some settings can only be checked against the data.
-    let result =
-        result.map_err(|error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error })?;
-    let result = result.context("a run without an end")?;
+    let result = result.map_err(located)?.context("a run without an end")?;
     if args.json {
         return print_json(&result);
     }
@@ -86,6 +86,53 @@ pub fn run(args: Args) -> Result<()> {
         result.images_per_second,
         dir.display()
     ))
+}
+
+/// What a run reports, on stderr: a bar on a terminal, and elsewhere a line every so many steps.
+struct Show {
+    bars: MultiProgress,
+    bar: RunBar,
+    pace: Option<Pace>,
+    /// Steps between two lines; 0 for none.
+    every: u64,
+    epochs: u64,
+}
+
+impl Show {
+    fn new(config: &RunConfig) -> Self {
+        let bars = MultiProgress::new();
+        let every = if io::stderr().is_terminal() { 0 } else { config.train.log_every };
+        Self { bar: RunBar::new(&bars, ""), bars, pace: None, every, epochs: config.train.epochs }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.bar.show(event);
+        match event {
+            Event::Started { header, .. } => {
+                header_lines(header).iter().for_each(|line| log_line(&self.bars, &aligned(line)));
+                self.pace = Some(Pace::new(header));
+            }
+            Event::Step { epoch, step, loss, lr } => {
+                let Some(pace) = &mut self.pace else { return };
+                let rate = pace.step(*step, *loss);
+                if self.every > 0 && step.is_multiple_of(self.every) {
+                    log_line(&self.bars, &pace.line(*epoch, *step, *lr, rate));
+                }
+            }
+            Event::Epoch(row) => {
+                self.pace.iter_mut().for_each(Pace::pause);
+                log_line(&self.bars, &epoch_line(row, self.epochs));
+            }
+            Event::Skipped(skipped) => {
+                log_line(&self.bars, &format!("skipped {}: {}", skipped.name, skipped.reason));
+            }
+            Event::Tested { .. } => {}
+        }
+    }
+}
+
+fn aligned((name, text): &(&str, String)) -> String {
+    format!("{name:<10} {text}")
 }
 
 /// Where the flags begin a run.

@@ -92,11 +92,16 @@ impl Dataset {
         let mut order: Vec<usize> = (0..self.images.count).collect();
         Stream::new(seed, "sample", 0, 0).shuffle(&mut order);
         order.truncate(count);
-        let pixels = order.iter().flat_map(|&i| self.images.get(i)).copied().collect();
+        self.kept(&order)
+    }
+
+    /// The images at these places alone, in their order.
+    pub(super) fn kept(&self, places: &[usize]) -> Self {
+        let pixels = places.iter().flat_map(|&i| self.images.get(i)).copied().collect();
         Self {
             name: self.name.clone(),
-            images: Images { pixels, count: order.len(), ..self.images.empty() },
-            labels: order.iter().map(|&i| self.labels[i]).collect(),
+            images: Images { pixels, count: places.len(), ..self.images.empty() },
+            labels: places.iter().map(|&i| self.labels[i]).collect(),
             classes: self.classes.clone(),
         }
     }

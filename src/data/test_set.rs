@@ -26,6 +26,22 @@ impl TestSet {
         })
     }
 
+    /// What its pictures are called: their files, or the numbers of images in memory.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Files(files) => (0..files.len()).map(|index| files.title(index)).collect(),
+            Self::Images(images, _) => (0..images.images.count).map(|index| index.to_string()).collect(),
+        }
+    }
+
+    /// The pictures at these places alone, in ascending order.
+    pub fn keep(&mut self, places: &mut [usize]) {
+        match self {
+            Self::Files(files) => files.keep(places),
+            Self::Images(images, _) => *images = images.kept(places),
+        }
+    }
+
     /// A folder with a folder of pictures a class, or the test half of a data set: one below `root`, `idx:DIR`,
     /// `folder:DIR`, `list:DIR` or `webdataset:DIR`.
     ///

@@ -5,7 +5,7 @@ mod evaluator;
 mod protocol;
 mod source;
 
-pub use accuracy::{Accuracy, Score};
+pub use accuracy::{Accuracy, ClassMetrics, Outcome, Score, Scores};
 pub use evaluator::Evaluator;
 pub use protocol::Protocol;
 pub use source::{Batch, Input, ReadPictures, Source, Views};

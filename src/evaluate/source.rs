@@ -23,6 +23,8 @@ pub struct Batch {
     pub input: Input,
     /// One a picture (N), int64.
     pub labels: Tensor,
+    /// The place of each picture in the source.
+    pub places: Vec<usize>,
     /// Pictures that cannot be read and are missing here.
     pub skipped: Vec<Skipped>,
 }
@@ -38,9 +40,12 @@ pub enum Input {
 /// The images of a data set in its order, each as the loader makes it.
 impl Source for Loader {
     fn batches(&self, each: &mut dyn FnMut(Batch) -> Result<ControlFlow<()>>) -> Result<()> {
+        let mut places = 0..;
         for batch in self.epoch(0, 0) {
             let crate::data::Batch { images, labels, skipped, .. } = batch?;
-            if each(Batch { input: Input::Images(images), labels, skipped })?.is_break() {
+            // Behind images that cannot be read the places are those among the rest.
+            let places = places.by_ref().take(labels.numel()).collect();
+            if each(Batch { input: Input::Images(images), labels, places, skipped })?.is_break() {
                 break;
             }
         }
@@ -111,17 +116,19 @@ impl Source for Views<'_> {
         };
         let all: Vec<usize> = (0..pictures.count()).collect();
         prepare(&all, batch_size / protocol.count(), machine::cores(), views, |indices, prepared| {
-            let (mut read, mut labels, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut read, mut labels, mut places, mut skipped) =
+                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for (&index, views) in indices.iter().zip(prepared) {
                 match views {
                     Ok(views) => {
                         read.push(views);
                         labels.push(label(index));
+                        places.push(index);
                     }
                     Err(picture) => skipped.push(picture),
                 }
             }
-            each(Batch { input: Input::Views(read), labels: Tensor::f_from_slice(&labels)?, skipped })
+            each(Batch { input: Input::Views(read), labels: Tensor::f_from_slice(&labels)?, places, skipped })
         })
     }
 }

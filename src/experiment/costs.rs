@@ -50,6 +50,8 @@ impl Costs {
     /// As [`Self::of`], with an error at the field of the model that causes it.
     pub fn check(&self, config: &RunConfig) -> Result<Complexity> {
         let (input, classes) = self.shape(config)?;
-        self.of(config).map_err(|error| config.blame(&error, input, classes))
+        let costs = self.of(config).map_err(|error| config.blame(&error, input, classes))?;
+        config.check_test_size(input, classes)?;
+        Ok(costs)
     }
 }

@@ -52,7 +52,7 @@ pub fn run(
         let wanted = plan.only(&options.only)?;
         plan.trials
             .iter()
-            .try_for_each(|trial| trial.run_dir(dir).check_config(&trial.config, &[]).map(drop))?;
+            .try_for_each(|trial| trial.run_dir(dir).check_config(&trial.config, None).map(drop))?;
         fs::create_dir_all(dir).with_context(|| format!("{}: cannot be created", dir.display()))?;
         let _lock = train::lock(&dir.join(LOCK))?;
         atomic::write(&dir.join("experiment.yaml"), experiment.text()?.as_bytes())?;

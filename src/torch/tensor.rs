@@ -83,10 +83,8 @@ pub unsafe fn from_owner<T: Send + Sync + 'static>(
 /// # Errors
 /// A shape that is impossible, or pinned memory without a GPU.
 pub fn written<T>(shape: &[i64], pinned: bool, write: impl FnOnce(&mut [u8]) -> T) -> Result<(Tensor, T)> {
-    let tensor = match pinned {
-        true => zeros_pinned(shape)?,
-        false => Tensor::f_zeros(shape, (Kind::Uint8, Device::Cpu))?,
-    };
+    let tensor =
+        if pinned { zeros_pinned(shape)? } else { Tensor::f_zeros(shape, (Kind::Uint8, Device::Cpu))? };
     let bytes = match tensor.numel() {
         0 => &mut [],
         // SAFETY: the tensor is new, contiguous and nobody else's, and has so many bytes, all of them zeros.
@@ -133,10 +131,8 @@ pub fn scaled(images: &Tensor, scale: &[f32], shift: &[f32]) -> Result<Tensor> {
         scale.len()
     );
     let is_last = channels > 1 && images.stride()[1] == 1;
-    let images = match is_last {
-        true => images.f_permute([0, 2, 3, 1])?.f_contiguous()?,
-        false => images.f_contiguous()?,
-    };
+    let images =
+        if is_last { images.f_permute([0, 2, 3, 1])?.f_contiguous()? } else { images.f_contiguous()? };
     let out = Tensor::f_empty(images.size(), (Kind::Float, Device::Cpu))?;
     let count = images.numel();
     if count > 0 {

@@ -12,6 +12,6 @@ pub enum Begin {
     /// goes on, also after its end. The schedule is that of the longer run.
     Extend(Vec<String>),
     /// A new run begins at the checkpoint of the run in this directory: with its weights, averages, optimizer state and
-    /// position.
+    /// epoch; one that it stands within begins anew.
     From(PathBuf),
 }

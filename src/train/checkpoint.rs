@@ -58,6 +58,8 @@ pub(super) struct Point {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Snapshot {
     pub epoch: u64,
+    #[serde(default)]
+    pub step: u64,
     pub wall_time: f64,
     pub histograms: Vec<(String, Histogram)>,
 }

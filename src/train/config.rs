@@ -1,5 +1,6 @@
 //! One training run as a YAML file spells it.
 
+use super::ema_config::EmaConfig;
 use super::optimizer_config::OptimizerConfig;
 use super::schedule::ScheduleConfig;
 use crate::data::DataConfig;
@@ -173,8 +174,8 @@ pub struct TrainConfig {
     pub clip_grad_norm: Option<f64>,
     /// Weight decay on norms and biases too.
     pub decay_norm_and_bias: bool,
-    /// Decay of an exponential moving average of the weights; none when absent.
-    pub ema: Option<f64>,
+    /// An exponential moving average of the weights, which is tested and kept; none when absent.
+    pub ema: Option<EmaConfig>,
     pub precision: Precision,
     /// Evaluate every this many epochs, and after the last.
     pub eval_every: u64,
@@ -185,12 +186,19 @@ pub struct TrainConfig {
     /// Histograms of all parameters after each epoch, for TensorBoard.
     #[serde(skip_serializing_if = "is_false")]
     pub histograms: bool,
+    /// Refuse a run that would take more memory than there is.
+    #[serde(skip_serializing_if = "is_true")]
+    pub check_memory: bool,
     /// Save within an epoch too, every this many steps; 0 saves at the end of each epoch alone.
     pub save_every: u64,
 }
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 impl Default for TrainConfig {
@@ -213,6 +221,7 @@ impl Default for TrainConfig {
             eval_batch_size: 500,
             log_every: 50,
             histograms: false,
+            check_memory: true,
             save_every: 0,
         }
     }
@@ -243,7 +252,7 @@ impl TrainConfig {
             Ok(())
         };
         unit("label_smoothing", self.label_smoothing)?;
-        self.ema.map_or(Ok(()), |decay| unit("ema", decay))?;
+        self.ema.map_or(Ok(()), |ema| unit("ema", ema.decay))?;
         self.optimizer.validate()?;
         self.schedule.validate()
     }

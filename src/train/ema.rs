@@ -1,35 +1,36 @@
 //! An exponential moving average of the weights.
 
+use super::ema_config::EmaConfig;
 use crate::torch;
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
 /// Averaged copies of a model's whole state_dict, running statistics too, as timm's `ModelEmaV3`.
 pub(super) struct Ema {
-    decay: f64,
+    config: EmaConfig,
     averages: Vec<(String, Tensor)>,
     model: Vec<Tensor>,
 }
 
 impl Ema {
     /// Starts from the model's weights as they are.
-    pub fn new(decay: f64, state_dict: &[(String, Tensor)]) -> Result<Self> {
+    pub fn new(config: EmaConfig, state_dict: &[(String, Tensor)]) -> Result<Self> {
         let _no_grad = tch::no_grad_guard();
         let copy = |(name, tensor): &(String, Tensor)| Ok((name.clone(), copy(tensor)?));
         let averages = state_dict.iter().map(copy).collect::<Result<_>>()?;
         let model = state_dict.iter().map(|(_, tensor)| tensor.detach()).collect();
-        Ok(Self { decay, averages, model })
+        Ok(Self { config, averages, model })
     }
 
-    /// Moves the averages towards the model; counters are copied.
-    pub fn update(&self) -> Result<()> {
+    /// Moves the averages towards the model after the optimizer step of this number, from 1; counters are copied.
+    pub fn update(&self, step: u64) -> Result<()> {
         let float = |t: &Tensor| t.kind() == Kind::Float;
         let pairs = || self.averages.iter().map(|(_, average)| average).zip(&self.model);
         let (averages, model): (Vec<_>, Vec<_>) = pairs()
             .filter(|(average, _)| float(average))
             .map(|(average, model)| (average.shallow_clone(), model.shallow_clone()))
             .unzip();
-        torch::lerp(&averages, &model, 1.0 - self.decay)?;
+        torch::lerp(&averages, &model, 1.0 - self.config.decay_at(step))?;
         for (average, model) in pairs().filter(|(average, _)| !float(average)) {
             average.shallow_clone().f_copy_(model)?;
         }

@@ -1,5 +1,6 @@
-//! What a run tells while it goes.
+//! What a run reports as it goes.
 
+use super::header::Header;
 use super::record::EpochMetrics;
 use crate::data::Skipped;
 use serde::{Deserialize, Serialize};
@@ -10,15 +11,20 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// Training begins, or goes on after `step`.
     Started {
-        steps: u64,
+        header: Header,
         step: u64,
-        images_per_step: usize,
     },
     /// A step is over; the loss is there where it was read.
     Step {
         epoch: u64,
         step: u64,
         loss: Option<f64>,
+        lr: f64,
+    },
+    /// So many of the test images have been through the model.
+    Tested {
+        images: usize,
+        of: usize,
     },
     Epoch(EpochMetrics),
     /// A picture cannot be read and is left out; said once.

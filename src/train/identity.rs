@@ -8,7 +8,7 @@ use serde_yaml::Value;
 use std::collections::BTreeMap;
 
 /// Settings that say how and where a run is carried out. All others are its identity: they decide its numbers.
-const CIRCUMSTANCES: [&str; 8] = [
+const CIRCUMSTANCES: [&str; 9] = [
     "threads",
     "device",
     "data.root",
@@ -17,6 +17,7 @@ const CIRCUMSTANCES: [&str; 8] = [
     "train.log_every",
     "train.save_every",
     "train.histograms",
+    "train.check_memory",
 ];
 
 /// Settings that say how long a run is: it can be extended by them.

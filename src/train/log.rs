@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde_yaml::Value;
 
 /// What TensorBoard's HParams page compares runs by.
-const METRIC_TAGS: [&str; 3] = ["top1/test", "loss/test", "images_per_second"];
+const METRIC_TAGS: [&str; 3] = ["test/top1", "test/loss", "train/images_per_second"];
 
 pub(super) struct RunLog {
     dir: RunDir,
@@ -38,10 +38,11 @@ impl RunLog {
     /// A point of the training curve.
     pub fn point(&mut self, point: &Point) -> Result<()> {
         let &Point { step, loss, lr, wall_time } = point;
-        for (tag, value) in [("loss/step", loss), ("lr", lr)] {
+        for (tag, value) in [("train/loss", loss), ("train/lr", lr)] {
             self.events.scalar(tag, step as i64, wall_time, value as f32)?;
         }
-        Ok(())
+        // So that curves are seen while an epoch runs.
+        self.events.flush()
     }
 
     /// The epoch that `progress` has just recorded.
@@ -58,8 +59,8 @@ impl RunLog {
     }
 
     /// A picture of the run at its end.
-    pub fn image(&mut self, tag: &str, epoch: u64, picture: &Png) -> Result<()> {
-        self.events.image(tag, epoch as i64, picture)
+    pub fn image(&mut self, tag: &str, step: u64, picture: &Png) -> Result<()> {
+        self.events.image(tag, step as i64, picture)
     }
 
     /// Tells TensorBoard that the run ended well.
@@ -70,17 +71,17 @@ impl RunLog {
 
     fn scalars(&mut self, row: &EpochMetrics) -> Result<()> {
         let values = [
-            ("loss/train", Some(row.train_loss)),
-            ("loss/test", row.test_loss),
-            ("top1/train", Some(row.train_top1)),
-            ("top1/test", row.test_top1),
-            ("top1/test_raw", row.raw_top1),
-            ("images_per_second", Some(row.images_per_second)),
-            ("peak_memory_bytes", Some(row.peak_memory_bytes as f64)),
+            ("train/epoch_loss", Some(row.train_loss)),
+            ("train/top1", Some(row.train_top1)),
+            ("train/images_per_second", Some(row.images_per_second)),
+            ("train/peak_memory_bytes", Some(row.peak_memory_bytes as f64)),
+            ("test/loss", row.test_loss),
+            ("test/top1", row.test_top1),
+            ("test/top1_raw", row.raw_top1),
         ];
         for (tag, value) in values {
             if let Some(value) = value {
-                self.events.scalar(tag, row.epoch as i64, row.wall_time, value as f32)?;
+                self.events.scalar(tag, row.step as i64, row.wall_time, value as f32)?;
             }
         }
         Ok(())
@@ -89,7 +90,7 @@ impl RunLog {
     fn histograms(&mut self, snapshot: &Snapshot) -> Result<()> {
         snapshot.histograms.iter().try_for_each(|(name, histogram)| {
             let tag = format!("weights/{name}");
-            self.events.histogram(&tag, snapshot.epoch as i64, snapshot.wall_time, histogram)
+            self.events.histogram(&tag, snapshot.step as i64, snapshot.wall_time, histogram)
         })
     }
 }

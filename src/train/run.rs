@@ -3,9 +3,10 @@
 use super::begin::Begin;
 use super::config::RunConfig;
 use super::event::Event;
+use super::header::Header;
 use super::record::RunResult;
 use super::run_dir::RunDir;
-use super::trainer::{Loaders, Trainer};
+use super::trainer::{Loaders, Setup, Trainer};
 use crate::weights::About;
 use crate::{Interrupted, Usage, brief};
 use anyhow::{Context, Result};
@@ -46,12 +47,12 @@ pub fn run_until(
     observe: &mut dyn FnMut(Event),
 ) -> Result<Option<RunResult>> {
     let dir = RunDir::new(dir);
-    let is_new = dir.create()?;
+    let new = dir.create()?;
     let _lock = dir.lock()?;
     let extended: &[String] = if let Begin::Extend(keys) = begin { keys } else { &[] };
-    let changes = dir.check_config(config, extended)?;
+    let changes = dir.check_config(config, Some(extended))?;
     if changes.is_none() && !extended.is_empty() {
-        dir.abandon(is_new)?;
+        dir.abandon(new.as_deref())?;
         return Err(Usage(format!("{}: there is no run to extend", dir.path().display())).into());
     }
     if let (Begin::From(run), true) = (begin, changes.is_some()) {
@@ -74,12 +75,20 @@ pub fn run_until(
         Err(error) if error.is::<Interrupted>() => {}
         // So that the same command, corrected, is a first start again.
         Err(error) if changes.is_none() && !has_begun => {
-            dir.abandon(is_new).with_context(|| brief(error))?;
+            dir.abandon(new.as_deref()).with_context(|| brief(error))?;
         }
         Err(error) => dir.write_failure(&brief(error))?,
         Ok(_) => {}
     }
     outcome
+}
+
+/// What a run is before its first step. Nothing is trained or written.
+///
+/// # Errors
+/// As [`run`], before its first step.
+pub fn plan(config: &RunConfig, dir: &Path, begin: &Begin) -> Result<Header> {
+    Ok(Setup::new(config, &RunDir::new(dir), begin)?.header)
 }
 
 /// What the weights of a run say of themselves, worked out from its configuration and data; for those that were written

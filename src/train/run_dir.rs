@@ -80,11 +80,12 @@ impl RunDir {
         self.0.join("run.lock")
     }
 
-    /// Creates the directory; returns whether it is new.
-    pub(crate) fn create(&self) -> Result<bool> {
-        let is_new = !self.0.exists();
+    /// Creates the directory; returns the outermost folder that is new, if any is.
+    pub(crate) fn create(&self) -> Result<Option<PathBuf>> {
+        let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let new = self.0.ancestors().take_while(is_new).last().map(Path::to_owned);
         fs::create_dir_all(&self.0).with_context(|| format!("{}: cannot be created", self.0.display()))?;
-        Ok(is_new)
+        Ok(new)
     }
 
     /// Keeps other processes from working in the directory, for as long as the file is open.
@@ -122,19 +123,19 @@ impl RunDir {
     }
 
     /// Checks that the directory is free, or holds a run of the same identity but for the settings by which it is
-    /// extended; returns what else differs from the run there, `None` if there is none.
+    /// extended (`None` where it cannot be); returns what else differs from the run there, `None` if there is none.
     ///
     /// # Errors
     /// [`Usage`] for a run of another identity, with the settings in which it differs.
     pub(crate) fn check_config(
         &self,
         config: &RunConfig,
-        extended: &[String],
+        extended: Option<&[String]>,
     ) -> Result<Option<Vec<Change>>> {
         let Some(there) = self.config()? else { return Ok(None) };
         let changes = changes(&there, config)?;
-        let others =
-            || changes.iter().filter(|change| change.is_of_identity() && !extended.contains(&change.key));
+        let extends = |change: &&Change| extended.is_some_and(|keys| keys.contains(&change.key));
+        let others = || changes.iter().filter(|change| change.is_of_identity() && !extends(change));
         let texts: Vec<String> = others().map(Change::text).collect();
         if texts.is_empty() {
             return Ok(Some(changes));
@@ -146,7 +147,7 @@ impl RunDir {
         let shown = texts[..texts.len().min(MAX_CHANGES)].join("; ");
         let text =
             format!("{}: the run there has other settings: {shown}{more}", self.config_file().display());
-        let is_length = |change: &Change| EXTENDABLE.contains(&change.key.as_str());
+        let is_length = |change: &Change| extended.is_some() && EXTENDABLE.contains(&change.key.as_str());
         let remedy = match others().next() {
             Some(Change { key, new, .. }) if others().all(is_length) => {
                 Remedy::Extend(key.clone(), yaml::flow(new))
@@ -178,11 +179,10 @@ impl RunDir {
         atomic::write(&path, text.as_bytes())
     }
 
-    /// Takes back all that a start has left which came to nothing.
-    pub(super) fn abandon(&self, is_new: bool) -> Result<()> {
-        if is_new {
-            return fs::remove_dir_all(&self.0)
-                .with_context(|| format!("{}: cannot be removed", self.0.display()));
+    /// Takes back all that a start has left which came to nothing: the new folder, if there is one, or the run's files.
+    pub(super) fn abandon(&self, new: Option<&Path>) -> Result<()> {
+        if let Some(new) = new {
+            return fs::remove_dir_all(new).with_context(|| format!("{}: cannot be removed", new.display()));
         }
         self.remove_events()?;
         [self.config_file(), self.checkpoint(), self.metrics_file(), self.lock_file()]

@@ -1,4 +1,4 @@
-//! Any file of tensors behind one door: told by its first bytes, mapped into memory, checked, and nothing executed.
+//! Any file of tensors: recognised by its first bytes, mapped into memory and checked; nothing in it is executed.
 
 use super::info::{Bytes, Format, Group, TensorInfo, WHOLE};
 use super::mapped::{Mapped, Pages, own};
@@ -27,7 +27,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens a file, tells its format by the first bytes and checks where its tensors are; none is read.
+    /// Opens a file, recognises its format by the first bytes and checks where its tensors are; none is read.
     ///
     /// # Errors
     /// A file that is missing, cut, of no known format, or names what no state_dict needs.

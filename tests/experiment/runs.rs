@@ -421,7 +421,7 @@ fn interrupted_an_experiment_saves_and_goes_on() {
     assert_eq!((&copied["trials"], &kept["trials"]), (&plan["trials"], &plan["trials"]));
     let again = run(&file, &dir, &[]);
     assert_eq!(again.status.code(), Some(2));
-    assert!(text(&again.stderr).contains("ran with another configuration"), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("train.epochs is 200 there, 3 here"), "{}", text(&again.stderr));
 }
 
 #[test]
@@ -550,19 +550,19 @@ fn tensorboard_reads_curves_pictures_histograms_and_hparams() {
         let rows = fs::read_to_string(trial.join("metrics.jsonl")).unwrap();
         let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         for (tag, key) in
-            [("top1/test", "test_top1"), ("loss/train", "train_loss"), ("loss/test", "test_loss")]
+            [("test/top1", "test_top1"), ("train/epoch_loss", "train_loss"), ("test/loss", "test_loss")]
         {
             let curve = read[&name]["scalars"][tag].as_array().unwrap();
             assert_eq!(curve.len(), 3, "{name} {tag}");
             for (point, row) in curve.iter().zip(&rows) {
-                assert_eq!(point[0], row["epoch"]);
+                assert_eq!(point[0], row["step"]);
                 let (got, want) = (point[1].as_f64().unwrap(), row[key].as_f64().unwrap());
                 assert!((got - want).abs() <= 1e-6 * want.abs().max(1.0), "{name} {tag}: {got} {want}");
             }
         }
         let filters = &read[&name]["images"]["first filters"];
         // Sixteen of 3×3, sixteen pixels each, in four rows.
-        assert_eq!(*filters, serde_json::json!([[3, 196, 196, "89504e47"]]), "{name}");
+        assert_eq!(*filters, serde_json::json!([[30, 196, 196, "89504e47"]]), "{name}");
         let wrong = 100 - rows[2]["test_top1"].as_f64().unwrap() as usize;
         let mistakes =
             read[&name]["images"].as_object().unwrap().keys().filter(|tag| tag.contains(" taken for "));
@@ -573,7 +573,7 @@ fn tensorboard_reads_curves_pictures_histograms_and_hparams() {
         let histogram = &read[&name]["histograms"]["weights/conv1.weight"];
         assert_eq!(
             *histogram,
-            serde_json::json!([[1, count, count], [2, count, count], [3, count, count]]),
+            serde_json::json!([[10, count, count], [20, count, count], [30, count, count]]),
             "{name}"
         );
         let hparams = &read[&name]["hparams"];
@@ -582,5 +582,5 @@ fn tensorboard_reads_curves_pictures_histograms_and_hparams() {
         assert!(name.contains(&format!("width={}", hparams["model.width"])), "{name} {hparams}");
         assert_eq!(read[&name]["status"], "STATUS_SUCCESS");
     }
-    assert_eq!(read["metrics"], serde_json::json!(["images_per_second", "loss/test", "top1/test"]));
+    assert_eq!(read["metrics"], serde_json::json!(["test/loss", "test/top1", "train/images_per_second"]));
 }

@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod classify;
 mod goes_on;
+mod says;
 mod used_after;
 mod yard;

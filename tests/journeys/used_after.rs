@@ -167,7 +167,7 @@ fn files_of_before_are_read_with_a_note() {
     let out = yard.run("eval --run runs/old --json");
     let found: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     assert_eq!(found["top1"], result["top1"]);
-    assert!(super::yard::stderr(&out).contains("taken from the run's config.yaml"));
+    assert!(super::yard::stderr(&out).contains("the run's config.yaml is taken"));
     assert_eq!(yard.json("eval --weights runs/old/best.safetensors --json")["top1"], result["best_top1"]);
     fs::copy(yard.path("runs/old/best.safetensors"), yard.path("alone.safetensors")).unwrap();
     let refused = yard.fails(2, "eval --weights alone.safetensors --data pictures/val");

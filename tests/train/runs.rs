@@ -184,7 +184,11 @@ fn every_rule_and_schedule_learns() {
         let top1 = result(&dir)["top1"].as_f64().unwrap();
         assert!(top1 > 80.0, "{variant}: top-1 {top1} %");
         assert!(text(&out.stdout).contains("top-1"), "{}", text(&out.stdout));
-        assert_eq!(text(&out.stderr).lines().count(), 4, "one line an epoch, no bar: {}", text(&out.stderr));
+        // The header, a line every three of the steps, one an epoch, and no bar.
+        let lines = text(&out.stderr);
+        assert_eq!(lines.lines().filter(|line| line.starts_with("epoch ")).count(), 4, "{lines}");
+        assert_eq!(lines.lines().filter(|line| line.starts_with("step ")).count(), 13, "{lines}");
+        assert_eq!(lines.lines().count(), 7 + 13 + 4, "{lines}");
         let evaluated = rows(&dir).iter().filter(|row| !row["test_top1"].is_null()).count();
         assert_eq!(evaluated, if variant.contains("eval_every") { 1 } else { 4 });
     }
@@ -262,7 +266,7 @@ fn a_finished_run_is_not_run_again_and_another_configuration_is_refused() {
     assert_eq!((written("last.safetensors"), text(&again.stderr)), (before, String::new()));
     let other = lab.command(&yaml, &dir).arg("train.epochs=2").output().unwrap();
     assert_eq!(other.status.code(), Some(2));
-    assert!(text(&other.stderr).contains("another configuration"), "{}", text(&other.stderr));
+    assert!(text(&other.stderr).contains("train.epochs is 1 there, 2 here"), "{}", text(&other.stderr));
     assert!(dir.join("result.json").exists(), "nothing is lost");
 }
 

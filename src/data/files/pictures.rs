@@ -152,7 +152,7 @@ impl ImageFiles {
     }
 
     /// Keeps the images at these indices, in ascending order.
-    pub(super) fn keep(&mut self, indices: &mut [usize]) {
+    pub(in crate::data) fn keep(&mut self, indices: &mut [usize]) {
         indices.sort_unstable();
         self.shards = self.shards.iter().map(|&end| indices.partition_point(|&i| i < end)).collect();
         self.labels = indices.iter().map(|&i| self.labels[i]).collect();

@@ -1,7 +1,7 @@
 //! The passes over the test images.
 
 use super::network::Network;
-use crate::data::{Loader, Skipped};
+use crate::data::Loader;
 use crate::torch;
 use crate::train::{Event, Precision};
 use anyhow::{Result, ensure};
@@ -27,21 +27,22 @@ fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
     // Summed on the device, as in training.
     let zero = || Tensor::f_zeros([1], (Kind::Double, network.device));
     let (mut loss, mut correct, mut images) = (zero()?, zero()?, 0.0);
-    let mut first = None;
-    let mut skipped = |picture: Skipped| {
-        first.get_or_insert_with(|| format!("{}: {}", picture.name, picture.reason));
-        observe(Event::Skipped(picture));
-    };
-    network.evaluator().run(test, &mut skipped, &mut |batch, logits| {
+    let of = test.pictures().len();
+    let mut unread = Vec::new();
+    network.evaluator().run(test, &mut |picture| unread.push(picture), &mut |batch, logits| {
         let labels = torch::upload(&batch.labels, network.device)?;
         let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
         let _summed = loss.f_add_(&sum)?;
         let _summed = correct.f_add_(&count_correct(&logits, &labels)?)?;
         images += labels.size()[0] as f64;
+        observe(Event::Tested { images: images as usize, of });
         Ok(ControlFlow::Continue(()))
     })?;
-    let why = first.map_or(String::new(), |first| format!("; the first: {first}"));
-    ensure!(images > 0.0, "none of the {} test pictures can be read{why}", test.pictures().len());
+    let why = unread
+        .first()
+        .map_or(String::new(), |first| format!("; the first: {}: {}", first.name, first.reason));
+    unread.into_iter().for_each(|picture| observe(Event::Skipped(picture)));
+    ensure!(images > 0.0, "none of the {of} test pictures can be read{why}");
     let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
     Ok((loss / images, 100.0 * correct / images))
 }

@@ -21,16 +21,17 @@ pub struct Learner {
 impl Learner {
     pub fn new(config: &TrainConfig, network: Network) -> Result<Self> {
         let optimizer = Optimizer::new(config, &network.store.parameters())?;
-        let ema = config.ema.map(|decay| Ema::new(decay, &network.store.state_dict())).transpose()?;
+        let ema = config.ema.map(|ema| Ema::new(ema, &network.store.state_dict())).transpose()?;
         Ok(Self { network, optimizer, ema })
     }
 
-    /// Forward, backward, update; returns the last head's mean loss and the number of images classified rightly.
+    /// Forward, backward, update: the optimizer step of this number, from 1. Returns the last head's mean loss and the number of images classified rightly.
     pub fn step(
         &mut self,
         config: &TrainConfig,
         [images, labels, targets]: [&Tensor; 3],
         lr: f64,
+        step: u64,
     ) -> Result<(Tensor, Tensor)> {
         let &TrainConfig { auxiliary_weight, label_smoothing, clip_grad_norm, .. } = config;
         self.optimizer.zero_grad()?;
@@ -53,7 +54,7 @@ impl Learner {
         }
         self.optimizer.step(lr)?;
         if let Some(ema) = &self.ema {
-            ema.update()?;
+            ema.update(step)?;
         }
         Ok((main.detach(), count_correct(&logits.detach(), labels)?))
     }

@@ -6,6 +6,7 @@ mod learner;
 mod loaders;
 mod network;
 mod pictures;
+mod setup;
 
 use self::budget::Budget;
 use self::evaluation::evaluate;
@@ -13,10 +14,12 @@ use self::learner::Learner;
 pub(super) use self::loaders::Loaders;
 use self::network::Network;
 use self::pictures::pictures;
+pub(super) use self::setup::Setup;
 use super::begin::Begin;
 use super::checkpoint::{Point, Progress, Snapshot, Sums};
-use super::config::{Precision, RunConfig, TrainConfig};
+use super::config::{RunConfig, TrainConfig};
 use super::event::Event;
+use super::header::Header;
 use super::identity::Change;
 use super::log::RunLog;
 use super::record::{EpochMetrics, RunResult, Start};
@@ -28,11 +31,10 @@ use crate::models::Complexity;
 use crate::nn::Store;
 use crate::statistics::median;
 use crate::tensorboard::Histogram;
-use crate::torch::{self, device};
+use crate::torch;
 use crate::weights::{self, About, Parent};
 use crate::{Interrupted, Remedy, Usage};
-use anyhow::{Context, Error, Result, bail, ensure};
-use std::path::Path;
+use anyhow::{Context, Error, Result, bail};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -41,6 +43,7 @@ use tch::{Device, Kind, Tensor};
 pub(super) struct Trainer<'a> {
     config: &'a RunConfig,
     dir: &'a RunDir,
+    header: Header,
     complexity: Complexity,
     /// What the files of weights say of themselves.
     about: About,
@@ -56,58 +59,46 @@ pub(super) struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     /// A run at its start, or where its checkpoint left it.
     pub fn new(config: &'a RunConfig, dir: &'a RunDir, begin: &Begin) -> Result<Self> {
-        config.validate()?;
-        let precision = config.train.precision;
-        // Before anything else asks libtorch about CUDA.
-        let device = device::resolve(&config.device)?;
-        device::set_up(device, precision == Precision::Tf32)?;
-        if let Some(threads) = config.threads {
-            device::set_threads(threads)?;
-        }
-        let loaders = Loaders::new(config, device.is_cuda())?;
-        let (seen, known) = (loaders.input, loaders.classes);
-        let complexity = config.complexity(seen, known).map_err(|error| config.blame(&error, seen, known))?;
-        config.check_test_size(loaders.input, loaders.classes)?;
-        let mut about = loaders.about(config)?;
+        let setup = Setup::new(config, dir, begin)?;
+        let Setup { device, loaders, complexity, mut about, budget, checkpoint, header } = setup;
         let Loaders { train, test, input, test_input, classes } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
         let model = config.architecture(input, classes)?.build(&store)?;
-        let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
-        let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
-        if let (Some(init), None, false) = (&config.init, &parent, resumed) {
+        if let (Some(init), None) = (&config.init, &checkpoint) {
             init.apply(&store.state_dict())?;
             about.parents.push(Parent::of(&init.from)?);
         }
         store.channels_last()?;
         let size = [complexity.input[1], complexity.input[2]];
-        let network = Network { device, precision, store, model, size, input: test_input };
+        let network =
+            Network { device, precision: config.train.precision, store, model, size, input: test_input };
         let learner = Learner::new(&config.train, network)?;
 
-        let steps_per_epoch = train.batches() as u64;
-        let budget = Budget::new(&config.train, steps_per_epoch);
         let lr = config.train.optimizer.lr();
-        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, budget.steps);
+        let schedule = Schedule::new(&config.train.schedule, lr, header.steps_per_epoch, budget.steps);
 
-        let progress = match &parent {
-            _ if resumed => {
+        let own = dir.checkpoint();
+        let is_branch = checkpoint.as_ref().is_some_and(|file| *file != own);
+        let progress = match &checkpoint {
+            Some(parent) if is_branch => {
+                let remedy = || format!("{}: not of this model and optimizer", parent.display());
+                let (progress, there) = learner.load(parent).with_context(remedy)?;
+                about.parents = there.map_or(Vec::new(), |there| there.parents);
+                about.parents.push(Parent::of(parent)?);
+                branched(progress, header.steps_per_epoch)
+            }
+            Some(own) => {
                 let remedy = || {
                     format!("{}: not a checkpoint of this run; move it away to start afresh", own.display())
                 };
-                let (progress, there) = learner.load(&own).with_context(remedy)?;
+                let (progress, there) = learner.load(own).with_context(remedy)?;
                 if let Some(there) = there {
                     check_data(&about, &there, dir)?;
                     about.parents = there.parents;
                 }
                 progress
-            }
-            Some(parent) => {
-                let remedy = || format!("{}: not of this model and optimizer", parent.display());
-                let (progress, there) = learner.load(parent).with_context(remedy)?;
-                about.parents = there.map_or(Vec::new(), |there| there.parents);
-                about.parents.push(Parent::of(parent)?);
-                branched(progress, parent)?
             }
             None => Progress::default(),
         };
@@ -115,9 +106,21 @@ impl<'a> Trainer<'a> {
         train.know_skipped(train_skipped);
         test.know_skipped(test_skipped);
         let log = RunLog::new(config, dir, &progress)?;
-        let mut trainer =
-            Self { config, dir, complexity, about, learner, schedule, budget, train, test, progress, log };
-        if parent.is_some() && !resumed {
+        let mut trainer = Self {
+            config,
+            dir,
+            header,
+            complexity,
+            about,
+            learner,
+            schedule,
+            budget,
+            train,
+            test,
+            progress,
+            log,
+        };
+        if is_branch {
             // From here on the run is its own.
             trainer.save()?;
         }
@@ -154,11 +157,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Option<RunResult>> {
         let started = Instant::now();
         let before = self.progress.seconds;
-        observe(Event::Started {
-            steps: self.budget.steps,
-            step: self.progress.step,
-            images_per_step: self.config.train.batch_size,
-        });
+        observe(Event::Started { header: self.header.clone(), step: self.progress.step });
         while !self.budget.is_over(&self.progress) {
             if self.progress.epoch >= until {
                 return Ok(None);
@@ -228,7 +227,7 @@ impl<'a> Trainer<'a> {
                     self.log.point(&point)?;
                 }
             }
-            observe(Event::Step { epoch, step, loss: value });
+            observe(Event::Step { epoch, step, loss: value, lr });
 
             let stopping = stop.load(Ordering::Relaxed);
             let saving = save_every > 0 && step.is_multiple_of(save_every);
@@ -256,7 +255,7 @@ impl<'a> Trainer<'a> {
     fn step(&mut self, batch: &Batch, lr: f64) -> Result<(Tensor, Tensor)> {
         let (images, labels) = self.learner.network.batch(batch)?;
         let (images, targets) = self.mixed(images, &labels)?;
-        self.learner.step(&self.config.train, [&images, &labels, &targets], lr)
+        self.learner.step(&self.config.train, [&images, &labels, &targets], lr, self.progress.step + 1)
     }
 
     /// Images and targets after mixup or CutMix, where the run has them: shares of the classes instead of labels.
@@ -336,7 +335,12 @@ impl<'a> Trainer<'a> {
                 |(name, parameter): (String, Tensor)| -> Result<_> { Ok((name, Histogram::of(&parameter)?)) };
             let histograms =
                 self.learner.network.store.parameters().into_iter().map(histogram).collect::<Result<_>>()?;
-            self.progress.snapshots.push(Snapshot { epoch, wall_time: unix_time(), histograms });
+            self.progress.snapshots.push(Snapshot {
+                epoch,
+                step: self.progress.step,
+                wall_time: unix_time(),
+                histograms,
+            });
         }
         self.progress.epoch = epoch;
         self.progress.batch = 0;
@@ -348,7 +352,7 @@ impl<'a> Trainer<'a> {
     fn finish(&mut self) -> Result<RunResult> {
         let pictures = self.learner.averaged(|network| pictures(network, &self.test))?;
         for (title, picture) in pictures {
-            self.log.image(&title, self.progress.epoch, &picture)?;
+            self.log.image(&title, self.progress.step, &picture)?;
         }
         let rows = &self.progress.rows;
         let last = rows.last().context("a run without epochs")?;
@@ -419,12 +423,11 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Where a new run begins that goes on from another's checkpoint: its own best is still to come.
-fn branched(progress: Progress, parent: &Path) -> Result<Progress> {
-    let Progress { batch, epoch, .. } = progress;
-    let file = parent.display();
-    ensure!(batch == 0, "{file}: it stands within epoch {}; let that run end the epoch first", epoch + 1);
-    Ok(Progress { best: None, skipped: Default::default(), ..progress })
+/// Where a new run begins that goes on from another's checkpoint: with the epoch in which that stands, in its own count of
+/// steps. Its best is still to come.
+fn branched(progress: Progress, steps_per_epoch: u64) -> Progress {
+    let step = progress.epoch * steps_per_epoch;
+    Progress { step, batch: 0, sums: Sums::default(), best: None, skipped: Default::default(), ..progress }
 }
 
 /// The data of a run that goes on is that with which it began, wherever it is now.
