@@ -166,7 +166,7 @@ fn fields_of_before_say_what_they_are_now() {
     let row = "{block: mb_conv, expansion: 6, kernel: 5, stride: 2, channels: 40, blocks: 2}";
     let stages = message("torchvision/efficientnet_b0", "stages", &format!("[{row}]"));
     assert!(
-        stages.starts_with(&format!("`model.stages[0]`: one line a stage: `{row}` is now `ir x2 k5")),
+        stages.starts_with(&format!("`model.stages`: one line a stage: `{row}` is now `ir x2 k5")),
         "{stages}"
     );
 }
