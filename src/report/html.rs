@@ -1,7 +1,7 @@
 //! `report.html`: one page that needs no network.
 
 use super::plot::Picture;
-use super::table::{Table, answer_table, paper_table};
+use super::table::{Table, answer_table, metrics_table, paper_table};
 use super::words::{self, NOTE, findings, verdict};
 use crate::experiment::Answer;
 
@@ -12,8 +12,11 @@ const SCRIPT: &str = include_str!("report.js");
 pub(super) fn page(answer: &Answer, pictures: &[Picture]) -> String {
     let findings: String =
         findings(answer).iter().map(|finding| format!("<p>{}</p>\n", escape(finding))).collect();
-    let figures = paper_table(answer)
-        .map_or(String::new(), |figures| format!("<h2>Beside the paper's figures</h2>\n{}", table(&figures)));
+    let section = |title: &str, rows: Option<Table>| {
+        rows.map_or(String::new(), |rows| format!("<h2>{title}</h2>\n{}", table(&rows)))
+    };
+    let figures = section("More of the tests", metrics_table(answer))
+        + &section("Beside the paper's figures", paper_table(answer));
     let pictures: String =
         pictures.iter().map(|picture| format!("<figure>{}</figure>\n", inline(&picture.svg))).collect();
     let paper =

@@ -4,7 +4,8 @@ use super::format::{count, mean_std};
 use super::plot::Picture;
 use super::words;
 use crate::experiment::{Answer, Cost, Metric, Printed, Row, last, shown, text};
-use crate::statistics::mean_estimate;
+use crate::statistics::{mean, mean_estimate};
+use crate::train::TestMetrics;
 use serde_json::{Map, Value};
 
 /// Rows under titles.
@@ -66,6 +67,29 @@ pub fn answer_table(answer: &Answer) -> Table {
         cells
     });
     Table { rows: rows.collect(), titles }
+}
+
+/// What else the tests say, the mean over the seeds; `None` where trials of before do not say it.
+pub fn metrics_table(answer: &Answer) -> Option<Table> {
+    let mean_of = |row: &Row, of: fn(&TestMetrics) -> f64| -> Option<f64> {
+        let values: Option<Vec<f64>> =
+            row.results.iter().map(|result| result.test.as_ref().map(of)).collect();
+        mean(&values?)
+    };
+    let titles = ["variant", "top-5 %", "balanced accuracy %", "F1 %", "calibration error"];
+    let row = |row: &Row| {
+        let values = [
+            mean_of(row, |test| test.top5)?,
+            mean_of(row, |test| test.balanced_accuracy)?,
+            mean_of(row, |test| test.f1)?,
+        ];
+        let mut cells = vec![words::name(row).to_owned()];
+        cells.extend(values.map(|value| format!("{value:.2}")));
+        cells.push(format!("{:.4}", mean_of(row, |test| test.ece)?));
+        Some(cells)
+    };
+    let rows: Vec<Vec<String>> = answer.rows.iter().filter_map(row).collect();
+    (!rows.is_empty()).then(|| Table { titles: titles.map(str::to_owned).to_vec(), rows })
 }
 
 /// What variants cost and reach beside the paper's own figures; `None` where the experiment gives none.
@@ -160,6 +184,10 @@ pub(super) fn trials_csv(answer: &Answer) -> String {
         "device",
         "threads",
         "skipped",
+        "top5",
+        "ece",
+        "balanced_accuracy",
+        "f1",
     ];
     titles.extend(measures.map(str::to_owned));
     let columns = titles.len();
@@ -174,6 +202,11 @@ pub(super) fn trials_csv(answer: &Answer) -> String {
             values.extend([result.best_epoch, result.epochs, result.steps].map(|n| n.to_string()));
             values.extend([result.seconds, result.images_per_second].map(|x| x.to_string()));
             values.extend([result.device.clone(), result.threads.to_string(), result.skipped.to_string()]);
+            let of = |metric: fn(&TestMetrics) -> f64| {
+                result.test.as_ref().map_or(String::new(), |test| metric(test).to_string())
+            };
+            values.extend([of(|test| test.top5), of(|test| test.ece)]);
+            values.extend([of(|test| test.balanced_accuracy), of(|test| test.f1)]);
             out += &line(values.into_iter());
         }
     }
@@ -208,6 +241,9 @@ pub(super) fn markdown(answer: &Answer, pictures: &[Picture]) -> String {
     words::findings(answer).iter().for_each(|finding| out += &format!("{finding}\n\n"));
     out += &answer_table(answer).markdown();
     out += &format!("\n{}\n", words::NOTE);
+    if let Some(table) = metrics_table(answer) {
+        out += &format!("\n## More of the tests\n\n{}", table.markdown());
+    }
     if let Some(table) = paper_table(answer) {
         out += &format!("\n## Beside the paper's figures\n\n{}", table.markdown());
     }

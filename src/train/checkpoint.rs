@@ -7,9 +7,9 @@ use super::ema::Ema;
 use super::optimizer::Optimizer;
 use super::record::{EpochMetrics, TestMetrics};
 use crate::tensorboard::Histogram;
-use crate::weights::checkpoint::{AVERAGE, PROGRESS};
+use crate::weights::checkpoint::{AVERAGE, OPTIMIZER, PROGRESS};
 use crate::weights::{self, About, StateFile};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::Tensor;
@@ -101,7 +101,7 @@ impl State<'_> {
     ///
     /// # Errors
     /// Weights that are not finite (the file is then as it was), or a file that cannot be written.
-    pub fn save(&self, path: &Path, progress: &Progress, about: &About) -> Result<()> {
+    pub fn save(&self, path: &Path, progress: &Progress, about: &About, with_optimizer: bool) -> Result<()> {
         for (name, tensor) in self.model.iter().filter(|(_, tensor)| tensor.is_floating_point()) {
             if tensor.detach().f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
                 bail!(
@@ -113,7 +113,9 @@ impl State<'_> {
         }
         let mut metadata = about.metadata()?;
         metadata.insert(PROGRESS.to_owned(), serde_json::to_string(progress)?);
-        weights::save(path, &self.tensors(), metadata)
+        let mut tensors = self.tensors();
+        tensors.retain(|(name, _)| with_optimizer || !name.starts_with(OPTIMIZER));
+        weights::save(path, &tensors, metadata)
     }
 
     /// Reads the state back into the same tensors; also returns what the file says about itself; files of
@@ -124,6 +126,11 @@ impl State<'_> {
     pub fn load(&self, path: &Path) -> Result<(Progress, Option<About>)> {
         let file = StateFile::open(path)?;
         let progress = Progress::of(&file)?;
+        let has_state = file.names().iter().any(|name| name.starts_with(OPTIMIZER));
+        ensure!(
+            has_state || self.optimizer.state_dict().is_empty(),
+            "the optimizer's state was not kept after the run's end (`train.keep_optimizer: false`)"
+        );
         weights::load(&file.state_dict()?, &self.tensors())?;
         Ok((progress, About::of(&file)?))
     }

@@ -186,11 +186,26 @@ pub struct TrainConfig {
     /// Histograms of all parameters after each epoch, for TensorBoard.
     #[serde(skip_serializing_if = "is_false")]
     pub histograms: bool,
+    /// Keep the weights of this many of the best evaluations: `best.safetensors`, and with more than 1 each as
+    /// `epoch-N.safetensors` too.
+    #[serde(skip_serializing_if = "is_one")]
+    pub keep_best: usize,
+    /// Keep the optimizer's state in `last.safetensors` after the run's end; without it the run cannot be extended.
+    #[serde(skip_serializing_if = "is_true")]
+    pub keep_optimizer: bool,
     /// Start even if the memory estimate exceeds what is available.
     #[serde(skip_serializing_if = "is_false")]
     pub allow_memory: bool,
     /// Save every this many steps as well; 0 saves only at the end of each epoch.
     pub save_every: u64,
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 fn is_false(value: &bool) -> bool {
@@ -217,6 +232,8 @@ impl Default for TrainConfig {
             eval_batch_size: 500,
             log_every: 50,
             histograms: false,
+            keep_best: 1,
+            keep_optimizer: true,
             allow_memory: false,
             save_every: 0,
         }
@@ -236,6 +253,7 @@ impl TrainConfig {
         self.patience.map_or(Ok(()), |patience| positive("patience", patience as f64))?;
         positive("batch_size", self.batch_size as f64)?;
         positive("eval_batch_size", self.eval_batch_size as f64)?;
+        positive("keep_best", self.keep_best as f64)?;
         positive("eval_every", self.eval_every as f64)?;
         self.clip_grad_norm.map_or(Ok(()), |norm| positive("clip_grad_norm", norm))?;
         let weight = self.auxiliary_weight;

@@ -8,7 +8,7 @@ use serde_yaml::Value;
 use std::collections::BTreeMap;
 
 /// Settings that say how and where a run is carried out. All others are its identity: they decide its numbers.
-const CIRCUMSTANCES: [&str; 9] = [
+const CIRCUMSTANCES: [&str; 11] = [
     "threads",
     "device",
     "data.root",
@@ -17,6 +17,8 @@ const CIRCUMSTANCES: [&str; 9] = [
     "train.log_every",
     "train.save_every",
     "train.histograms",
+    "train.keep_best",
+    "train.keep_optimizer",
     "train.allow_memory",
 ];
 

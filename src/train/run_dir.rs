@@ -57,6 +57,11 @@ impl RunDir {
         self.0.join("best.safetensors")
     }
 
+    /// The weights of an evaluated epoch, where a run keeps several.
+    pub fn epoch_weights(&self, epoch: u64) -> PathBuf {
+        self.0.join(format!("epoch-{epoch}.safetensors"))
+    }
+
     /// What the process of the run wrote to stderr, where an experiment started it.
     pub fn stderr(&self) -> PathBuf {
         self.0.join("stderr.txt")

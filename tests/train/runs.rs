@@ -269,7 +269,7 @@ fn a_finished_run_is_not_run_again_and_another_configuration_is_refused() {
     assert_eq!((written("last.safetensors"), text(&again.stderr)), (before, String::new()));
     let other = lab.command(&yaml, &dir).arg("train.epochs=2").output().unwrap();
     assert_eq!(other.status.code(), Some(2));
-    assert!(text(&other.stderr).contains("another configuration"), "{}", text(&other.stderr));
+    assert!(text(&other.stderr).contains("train.epochs is 1 there, 2 here"), "{}", text(&other.stderr));
     assert!(dir.join("result.json").exists(), "nothing is lost");
 }
 
@@ -303,8 +303,8 @@ fn what_does_not_fit_is_refused_before_training() {
         ("model.in_chans=3", "a convolution of 3 channels does not take 1"),
         ("model.name=paper/resnet21", "did you mean"),
         ("model.widht=2", "did you mean `width`"),
-        ("train.epochs=0", "`train.epochs`"),
-        ("train.batch_size=1000", "more than there are training images"),
+        ("train.epochs=0", "`train.epochs=0`: 0 is impossible"),
+        ("train.batch_size=1000", "1000 is more than the 320 training images"),
         ("train.optimizer.sgd.momentun=0.5", "did you mean `momentum`"),
         ("train.label_smoothing=1.5", "not in [0, 1)"),
         ("device=tpu", "`tpu`"),

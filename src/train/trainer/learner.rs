@@ -74,9 +74,9 @@ impl Learner {
     }
 
     /// Saves everything, with the position in the run.
-    pub fn save(&self, dir: &RunDir, progress: &Progress, about: &About) -> Result<()> {
+    pub fn save(&self, dir: &RunDir, progress: &Progress, about: &About, with_optimizer: bool) -> Result<()> {
         let model = self.network.store.state_dict();
-        self.state(&model).save(&dir.checkpoint(), progress, about)
+        self.state(&model).save(&dir.checkpoint(), progress, about, with_optimizer)
     }
 
     /// Restores everything from a checkpoint; returns its position in the run and what the file says about itself.

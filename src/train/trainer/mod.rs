@@ -35,6 +35,8 @@ use crate::torch::{self, device};
 use crate::weights::{self, About, Parent};
 use crate::{Interrupted, Remedy, Usage};
 use anyhow::{Context, Error, Result, bail};
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -316,7 +318,7 @@ impl<'a> Trainer<'a> {
             let Tested { loss, top1, metrics } = self.learner.averaged(|network| {
                 let tested = evaluate(network, &self.test, observe)?;
                 let Tested { loss, top1, .. } = tested;
-                if loss.is_finite() && is_best(top1) {
+                if loss.is_finite() {
                     let about = About {
                         epoch,
                         step: self.progress.step,
@@ -324,7 +326,13 @@ impl<'a> Trainer<'a> {
                         loss: Some(loss),
                         ..self.about.clone()
                     };
-                    weights::save(&self.dir.best_weights(), &network.store.state_dict(), about.metadata()?)?;
+                    let save = |path: &Path| weights::save(path, &network.store.state_dict(), about.metadata()?);
+                    if is_best(top1) {
+                        save(&self.dir.best_weights())?;
+                    }
+                    if self.is_kept(epoch, top1) {
+                        save(&self.dir.epoch_weights(epoch))?;
+                    }
                 }
                 Ok(tested)
             })?;
@@ -353,7 +361,36 @@ impl<'a> Trainer<'a> {
         self.progress.batch = 0;
         self.progress.sums = Sums::default();
         self.save()?;
+        self.drop_weights()?;
         self.log.epoch(&self.progress)
+    }
+
+    /// The epochs before this one whose weights are kept, if several are: those of the best evaluations.
+    fn kept(&self) -> Vec<(u64, f64)> {
+        let rows = self.progress.rows.iter();
+        let mut tested: Vec<_> = rows.filter_map(|row| Some((row.epoch, row.test_top1?))).collect();
+        tested.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        tested.truncate(self.config.train.keep_best);
+        tested
+    }
+
+    /// Whether the weights of an epoch that is being evaluated are among those that are kept.
+    fn is_kept(&self, epoch: u64, top1: f64) -> bool {
+        let count = self.config.train.keep_best;
+        let better = self.kept().iter().filter(|kept| kept.0 < epoch && kept.1 >= top1).count();
+        count > 1 && better < count
+    }
+
+    /// Removes the weights of epochs that better ones have replaced.
+    fn drop_weights(&self) -> Result<()> {
+        let kept = self.kept();
+        let replaced =
+            self.progress.rows.iter().map(|row| row.epoch).filter(|epoch| {
+                self.config.train.keep_best > 1 && !kept.iter().any(|(kept, _)| kept == epoch)
+            });
+        replaced.map(|epoch| self.dir.epoch_weights(epoch)).filter(|path| path.exists()).try_for_each(
+            |path| fs::remove_file(&path).with_context(|| format!("{}: cannot be removed", path.display())),
+        )
     }
 
     fn finish(&mut self) -> Result<RunResult> {
@@ -390,17 +427,25 @@ impl<'a> Trainer<'a> {
         };
         self.log.finish()?;
         self.dir.write_result(&result)?;
+        if !self.config.train.keep_optimizer {
+            // After the result, which says that nothing goes on from the checkpoint.
+            self.write_checkpoint(false)?;
+        }
         Ok(result)
     }
 
     fn save(&mut self) -> Result<()> {
         self.progress.skipped = [self.train.skipped(), self.test.skipped()];
+        self.write_checkpoint(true)
+    }
+
+    fn write_checkpoint(&self, with_optimizer: bool) -> Result<()> {
         let Progress { epoch, step, batch, rows, .. } = &self.progress;
         // Within an epoch the weights are no longer those that were tested.
         let tested = rows.last().filter(|_| *batch == 0);
         let (top1, loss) = (tested.and_then(|row| row.test_top1), tested.and_then(|row| row.test_loss));
         let about = About { epoch: *epoch, step: *step, top1, loss, ..self.about.clone() };
-        self.learner.save(self.dir, &self.progress, &about)
+        self.learner.save(self.dir, &self.progress, &about, with_optimizer)
     }
 
     fn check_finite(&self, what: &str, value: f64, lr: f64) -> Result<()> {
