@@ -111,3 +111,27 @@ fn status_knows_the_directory_of_one_run() {
     yard.ok("train run.yaml");
     assert!(yard.ok("experiment status runs/run").starts_with("paper/resnet20: done, epoch 3/3, top-1 "));
 }
+
+#[test]
+fn structured_values_have_short_names() {
+    let yard = Yard::new();
+    let axes = "axes:\n  train.optimizer: [{sgd: {lr: 0.1, momentum: 0.9}}, {adamw: {lr: 0.001}}]\n  \
+                data.augment: [[], [flip, {pad_crop: 4}]]\n";
+    yard.write("rules.yaml", &experiment("Which rule?", axes));
+    let plan = yard.json("experiment plan rules.yaml --json");
+    let ids: Vec<&str> =
+        plan["trials"].as_array().unwrap().iter().map(|trial| trial["id"].as_str().unwrap()).collect();
+    assert_eq!(
+        ids,
+        [
+            "optimizer=sgd-lr-0.1-momentum-0.9_augment=none_seed=0",
+            "optimizer=sgd-lr-0.1-momentum-0.9_augment=flip+pad_crop-4_seed=0",
+            "optimizer=adamw-lr-0.001_augment=none_seed=0",
+            "optimizer=adamw-lr-0.001_augment=flip+pad_crop-4_seed=0",
+        ]
+    );
+    assert!(
+        yard.ok("experiment plan rules.yaml")
+            .contains("optimizer sgd lr 0.1 momentum 0.9, augment flip+pad_crop 4")
+    );
+}
