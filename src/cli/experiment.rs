@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use tchvision::experiment::{
     self, Answer, Clean, Experiment, Plan, Removable, RunOptions, State, TrialEvent,
 };
-use tchvision::machine;
 use tchvision::report::{self, format::count};
 use tchvision::torch::device;
 use tchvision::train::{Event, RunDir, RunState};
+use tchvision::{Usage, machine};
 
 /// Which experiment, and where it runs.
 #[derive(clap::Args)]
@@ -105,7 +105,12 @@ impl Which {
 }
 
 fn plan(which: &Which) -> Result<()> {
-    let plan = which.plan(&which.experiment()?)?;
+    let experiment = which.experiment()?;
+    // A plan is a question: the directory of another experiment does not stand in its way.
+    let plan = match which.plan(&experiment) {
+        Err(error) if error.is::<Usage>() => experiment.plan()?,
+        plan => plan?,
+    };
     if which.json {
         return print_json(&plan);
     }

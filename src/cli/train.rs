@@ -116,7 +116,6 @@ impl Progress {
             Event::Epoch(row) => Some(epoch_line(row, self.epochs)),
             Event::Skipped(skipped) => Some(format!("skipped {}: {}", skipped.name, skipped.reason)),
             Event::Step { .. } => self.bar.pace.forecast(),
-            Event::Preparing(what) if !self.is_terminal => Some(what.clone()),
             Event::Preparing(_) | Event::Testing { .. } => None,
         };
         let step = step_line(event, self.log_every, &self.bar.pace).filter(|_| !self.is_terminal);

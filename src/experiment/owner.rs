@@ -1,4 +1,4 @@
-//! Whose a run directory is.
+//! Which experiment a run directory belongs to.
 
 use super::source::Experiment;
 use super::trial::Trial;

@@ -34,7 +34,7 @@ pub struct Outcome {
 
 /// Runs what is missing of an experiment in `dir`; a trial that fails does not stop the others.
 ///
-/// When `stop` becomes true, the running trials are told to save, and the call ends with [`Interrupted`].
+/// When `stop` becomes true, the running trials are asked to save and stop, and the call ends with [`Interrupted`].
 ///
 /// # Errors
 /// Before anything runs: an impossible experiment, or a directory that holds trials of another configuration. A directory

@@ -1,7 +1,7 @@
 //! An experiment's answer in rows: for the terminal, Markdown, CSV.
 
 use super::format::{count, mean_std};
-use super::plot::Picture;
+use super::plot::Figure;
 use super::words;
 use crate::experiment::{Answer, Cost, Metric, Printed, Row, last, shown, text};
 use crate::statistics::{mean, mean_estimate};
@@ -232,7 +232,7 @@ fn line(cells: impl Iterator<Item = String>) -> String {
 }
 
 /// `report.md`.
-pub(super) fn markdown(answer: &Answer, pictures: &[Picture]) -> String {
+pub(super) fn markdown(answer: &Answer, figures: &[Figure]) -> String {
     let mut out = format!("# {}\n\n{}\n\n", answer.experiment, answer.question);
     if let Some(paper) = &answer.paper {
         out += &format!("Source: {paper}\n\n");
@@ -247,8 +247,8 @@ pub(super) fn markdown(answer: &Answer, pictures: &[Picture]) -> String {
     if let Some(table) = paper_table(answer) {
         out += &format!("\n## Beside the paper's figures\n\n{}", table.markdown());
     }
-    for picture in pictures {
-        out += &format!("\n![{}]({}.svg)\n", picture.title, picture.name);
+    for figure in figures {
+        out += &format!("\n![{}]({}.svg)\n", figure.title, figure.name);
     }
     let machine = words::machine(answer);
     if !machine.is_empty() {

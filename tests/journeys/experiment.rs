@@ -25,7 +25,8 @@ fn another_experiments_answer_is_not_replaced() {
     let files = ["experiment.yaml", "plan.json", "results.csv", "report.md"]
         .map(|name| yard.path(&format!("runs/e1/{name}")));
     let before = files.clone().map(|file| fs::read(file).unwrap());
-    for verb in ["run", "plan", "report", "status"] {
+    yard.ok("experiment plan other/e1.yaml");
+    for verb in ["run", "report", "status"] {
         let refused = yard.fails(2, &format!("experiment {verb} other/e1.yaml"));
         assert!(
             refused.contains("`Does the rate matter?`, and not `Does the momentum matter?`"),

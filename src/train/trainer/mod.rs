@@ -326,7 +326,8 @@ impl<'a> Trainer<'a> {
                         loss: Some(loss),
                         ..self.about.clone()
                     };
-                    let save = |path: &Path| weights::save(path, &network.store.state_dict(), about.metadata()?);
+                    let save =
+                        |path: &Path| weights::save(path, &network.store.state_dict(), about.metadata()?);
                     if is_best(top1) {
                         save(&self.dir.best_weights())?;
                     }
