@@ -28,7 +28,7 @@ use crate::evaluate::{Accuracy, Evaluator, Outcome, Protocol, ReadPictures, Scor
 use crate::models::Model;
 use crate::weights::{About, Parent};
 use crate::{Remedy, Usage};
-use anyhow::{Error, Result, bail, ensure};
+use anyhow::{Error, Result, bail};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -215,8 +215,7 @@ impl Classifier {
     /// place of one and what the model makes of it, `skipped` of those that cannot be read.
     ///
     /// # Errors
-    /// Data whose classes are not the model's outputs, that the protocol is not for ([`Usage`]), or of which nothing can
-    /// be read.
+    /// Data whose classes are not the model's outputs, or that the protocol is not for ([`Usage`]), and those of `each`.
     pub fn evaluate(
         &self,
         data: TestSet,
@@ -260,8 +259,6 @@ impl Classifier {
                 (name, classes, has, accuracy)
             }
         };
-        let none = count > 0 && accuracy.total().images == 0;
-        ensure!(!none, "{name}: none of its {count} pictures could be read");
         let present = (0..).zip(has).filter(|(_, count)| *count > 0).map(|(class, _)| class).collect();
         Ok(Evaluated { data: name, classes, present, accuracy, skipped: count })
     }

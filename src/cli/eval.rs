@@ -3,7 +3,7 @@
 use super::predictions::Predictions;
 use super::progress::Counter;
 use super::{network, print, print_json, signals, table};
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -136,6 +136,9 @@ impl Args {
             unread.into_inner().iter().try_for_each(|picture| predictions.failed(picture))?;
             predictions.add_before(&mut found)?;
         }
+        let Evaluated { data, accuracy, skipped, .. } = &found;
+        let none = *skipped > 0 && accuracy.total().images == 0;
+        ensure!(!none, "{data}: none of its {skipped} pictures could be read");
         Ok(found)
     }
 

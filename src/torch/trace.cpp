@@ -24,9 +24,13 @@ struct Trace {
         return;
       tensors.push_back(tensor);
       auto memory = reinterpret_cast<uintptr_t>(tensor.storage().unsafeGetStorageImpl());
-      out += (out.empty() ? "[" : ",[") + std::to_string(memory) + ",[";
-      for (int64_t i = 0; i < tensor.dim(); ++i)
-        out += (i ? "," : "") + std::to_string(tensor.size(i));
+      out += out.empty() ? "[" : ",[";
+      out += std::to_string(memory);
+      out += ",[";
+      for (int64_t i = 0; i < tensor.dim(); ++i) {
+        out += i ? "," : "";
+        out += std::to_string(tensor.size(i));
+      }
       out += "]]";
     };
     for (const c10::IValue &value : values) {
