@@ -26,7 +26,7 @@ use crate::data::{
 };
 use crate::evaluate::{Accuracy, Evaluator, Outcome, Protocol, ReadPictures, Scores, Source, Views};
 use crate::models::Model;
-use crate::weights::About;
+use crate::weights::{About, Parent};
 use crate::{Remedy, Usage};
 use anyhow::{Error, Result, bail, ensure};
 use serde::Serialize;
@@ -91,9 +91,16 @@ impl Classifier {
         self.0.name
     }
 
-    /// Which weights these are, for people and for the rows that they give.
-    pub fn source(&self) -> &str {
-        &self.0.source
+    /// Which weights these are and how pictures become their input, to the last bit: what two of the same give is the same.
+    ///
+    /// # Errors
+    /// A file of weights that cannot be read any more.
+    pub fn identity(&self) -> Result<String> {
+        let Parts { source, file, .. } = &self.0;
+        Ok(match file.as_ref().filter(|file| file.is_file()) {
+            Some(file) => format!("{source}, sha256 {:.12}", Parent::of(file)?.sha256),
+            None => source.clone(),
+        })
     }
 
     pub fn model(&self) -> &dyn Model {

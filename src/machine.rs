@@ -1,6 +1,7 @@
 //! What machine this is and what its clock says, for reports.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,16 +17,38 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Bytes of memory that are free for this process, by the kernel and by the control group it is in; `None` where the system
-/// does not say.
-pub(crate) fn available_memory() -> Option<u64> {
+/// The bytes of memory that this process can still get without swapping: those free on the machine, or left of the
+/// limit of its control group. `None` where the system does not tell.
+pub fn available_memory() -> Option<u64> {
     let info = fs::read_to_string("/proc/meminfo").ok()?;
-    let kilobytes =
-        info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
-    let available = kilobytes?.trim().parse::<u64>().ok()? * 1024;
-    let number = |file: &str| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
-    let group = number("/sys/fs/cgroup/memory.max").zip(number("/sys/fs/cgroup/memory.current"));
-    Some(group.map_or(available, |(limit, used)| available.min(limit.saturating_sub(used))))
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let free = line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.saturating_mul(1024);
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    // `4:memory:/path` in version 1, `0::/path` in version 2; within a container the path may not be there.
+    let left = groups.lines().flat_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let files = match controllers {
+            "" => Some(("/sys/fs/cgroup", "memory.max", "memory.current")),
+            _ if controllers.split(',').any(|controller| controller == "memory") => {
+                Some(("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))
+            }
+            _ => None,
+        };
+        let folders = ["", path.trim_start_matches('/')];
+        files.into_iter().flat_map(move |(root, limit, used)| {
+            folders.map(|folder| left_in_group(&Path::new(root).join(folder), limit, used))
+        })
+    });
+    left.flatten().chain([free]).min()
+}
+
+/// What is left of a control group's limit. Files in its page cache are given up when memory is short.
+fn left_in_group(folder: &Path, limit: &str, used: &str) -> Option<u64> {
+    let number = |file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
+    let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+    let cached = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse::<u64>().ok());
+    Some(number(limit)?.saturating_sub(number(used)?.saturating_sub(cached.unwrap_or(0))))
 }
 
 /// The commit of the git repository around the working directory, with `-dirty` behind it where files differ. `None`

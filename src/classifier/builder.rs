@@ -157,6 +157,15 @@ impl Builder {
             source = format!("{source}{epoch}{which}");
             known.notes.insert(0, source.clone());
         }
+        for (field, value) in &self.fields {
+            source = format!("{source}, {field}={value}");
+        }
+        if let Some(key) = &self.key {
+            source = format!("{source}, key {key}");
+        }
+        if let Some(dtype) = self.dtype {
+            source = format!("{source}, {dtype:?}");
+        }
         if self.settings != InputSettings::default() {
             source = format!("{source}, {}", self.settings);
         }
@@ -182,6 +191,7 @@ impl Builder {
             labels,
             notes: known.notes,
             source,
+            file: self.file.map(|_| path),
         })
     }
 
@@ -269,6 +279,8 @@ pub(super) struct Parts {
     pub notes: Vec<String>,
     /// Which weights these are, and how pictures become their input where it is not as they were trained.
     pub source: String,
+    /// The file of weights that are not public.
+    pub file: Option<PathBuf>,
 }
 
 /// What is known of weights beside their tensors.

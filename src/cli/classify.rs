@@ -6,6 +6,7 @@ use super::{network, print, print_part, signals};
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tchvision::classifier::Likely;
@@ -39,19 +40,26 @@ pub fn run(args: &Args) -> Result<()> {
     let mut files = files(&args.images)?;
     let classifier = network::open(args.network.builder()?)?;
     network::show_notes(&classifier);
+    let (count, mut failed) = (files.len(), 0);
     let out = match &args.to {
         Some(path) => {
-            let mut rows = args.rows(path, &classifier)?;
-            files.retain(|file| !rows.take(&file.display().to_string()));
-            Out::Rows(rows)
+            let model = classifier.identity()?;
+            let (mut rows, unread) = args.rows(path, &classifier, &model)?;
+            files.retain(|file| {
+                let name = file.display().to_string();
+                let has_row = rows.take(&name);
+                failed += usize::from(has_row && unread.contains(&name));
+                !has_row
+            });
+            Out::Rows { rows, model }
         }
         None if args.json => Out::Json { is_first: true },
         None => Out::Text { with_names: files.len() > 1 || args.images.len() > 1 },
     };
     let stop = signals()?;
     let bar = Counter::new(files.len());
-    let work = Work { model: classifier.source().to_owned(), out: RefCell::new(out), bar, stop: &stop };
-    let (mut failed, mut trouble) = (0, Ok(()));
+    let work = Work { out: RefCell::new(out), bar, stop: &stop };
+    let mut trouble = Ok(());
     let mut skipped = |picture: Skipped| {
         failed += 1;
         let written = work.failed(&picture);
@@ -66,23 +74,31 @@ pub fn run(args: &Args) -> Result<()> {
     work.bar.finish();
     classified.and(trouble)?;
     work.end()?;
-    ensure!(failed == 0, "{failed} of {} pictures could not be read", files.len());
+    ensure!(failed == 0, "{failed} of {count} pictures could not be read");
     Ok(())
 }
 
 impl Args {
-    /// The file of rows, each of which says of which model it is.
-    fn rows(&self, path: &Path, classifier: &Classifier) -> Result<Rows> {
+    /// The file of rows, each of which says of which model it is, and the pictures whose rows say that they could not be
+    /// read.
+    fn rows(&self, path: &Path, classifier: &Classifier, model: &str) -> Result<(Rows, HashSet<String>)> {
         let mut columns = vec!["image".to_owned(), "model".to_owned()];
         for k in 1..=self.topk.min(classifier.classes()) {
             columns.extend(["class", "label", "probability"].map(|what| format!("{what}_{k}")));
         }
         columns.push("error".to_owned());
-        let rows = Rows::open(path, &columns, &[("model", classifier.source())], &mut |_| Ok(()))?;
+        let mut unread = HashSet::new();
+        let same = [("model", model.to_owned())];
+        let rows = Rows::open(path, &columns, &same, &mut |row| {
+            if !row("error").is_empty() {
+                unread.insert(row("image"));
+            }
+            Ok(())
+        })?;
         if rows.len() > 0 {
             eprintln!("{}: goes on after {} rows", path.display(), rows.len());
         }
-        Ok(rows)
+        Ok((rows, unread))
     }
 }
 
@@ -95,12 +111,14 @@ enum Out {
     Json {
         is_first: bool,
     },
-    Rows(Rows),
+    Rows {
+        rows: Rows,
+        /// What each of them says of the model.
+        model: String,
+    },
 }
 
 struct Work<'a> {
-    /// What each row says of the model.
-    model: String,
     out: RefCell<Out>,
     bar: Counter,
     stop: &'a AtomicBool,
@@ -111,7 +129,7 @@ impl Work<'_> {
         match &mut *self.out.borrow_mut() {
             Out::Text { with_names } => self.bar.suspend(|| show(image, top, *with_names))?,
             Out::Json { is_first } => element(is_first, &json!({"image": image, "top": top}))?,
-            Out::Rows(rows) => rows.add(&json!({"image": image, "model": self.model, "top": top}))?,
+            Out::Rows { rows, model } => rows.add(&json!({"image": image, "model": model, "top": top}))?,
         }
         self.over()
     }
@@ -122,7 +140,9 @@ impl Work<'_> {
         match &mut *self.out.borrow_mut() {
             Out::Text { .. } => {}
             Out::Json { is_first } => element(is_first, &json!({"image": name, "error": reason}))?,
-            Out::Rows(rows) => rows.add(&json!({"image": name, "model": self.model, "error": reason}))?,
+            Out::Rows { rows, model } => {
+                rows.add(&json!({"image": name, "model": model, "error": reason}))?;
+            }
         }
         self.over()
     }
@@ -131,7 +151,7 @@ impl Work<'_> {
         self.bar.step();
         if self.stop.load(Ordering::Relaxed) {
             let again = match &*self.out.borrow() {
-                Out::Rows(_) => "; run the same command again to go on",
+                Out::Rows { .. } => "; run the same command again to go on",
                 _ => "",
             };
             bail!(Interrupted(format!("interrupted{again}")));

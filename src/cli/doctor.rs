@@ -67,7 +67,8 @@ fn examine() -> Report {
                     .to_owned(),
             ),
             Ok(n) => {
-                let card = |gpu| device::card(gpu).unwrap_or_else(|error| format!("{error:#}"));
+                let card =
+                    |gpu| device::card(gpu).map_or_else(|error| format!("{error:#}"), |card| card.name);
                 cards = (0..n).map(card).collect();
             }
             Err(error) => problems.push(format!("the GPU cannot be used: {error:#}")),

@@ -2,16 +2,19 @@
 
 use super::progress::{RunBar, log_line};
 use super::{print, print_json, signals, table};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use indicatif::MultiProgress;
+use serde_json::json;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use tchvision::experiment::{self, Answer, Experiment, Plan, RunOptions, State, TrialEvent};
-use tchvision::machine;
+use tchvision::experiment::{
+    self, Answer, Clean, Experiment, Plan, Removable, RunOptions, State, TrialEvent,
+};
 use tchvision::report::{self, format::count};
 use tchvision::torch::device;
-use tchvision::train::Event;
+use tchvision::train::{Event, RunDir, RunState};
+use tchvision::{Usage, machine};
 
 /// Which experiment, and where it runs.
 #[derive(clap::Args)]
@@ -48,6 +51,23 @@ pub enum Verb {
     Status(Which),
     /// The report anew from what the trials have left
     Report(Which),
+    /// Remove what is not needed; without a flag, say what each would free
+    Clean {
+        #[command(flatten)]
+        which: Which,
+        /// The checkpoints of trials that are done; these cannot be extended then
+        #[arg(long)]
+        checkpoints: bool,
+        /// Trials that failed
+        #[arg(long)]
+        failed: bool,
+        /// Trials that the plan no longer has
+        #[arg(long)]
+        stale: bool,
+        /// Say what would go, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 pub fn run(verb: Verb) -> Result<()> {
@@ -55,6 +75,9 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Plan(which) => plan(&which),
         Verb::Run { which, only, jobs } => run_trials(&which, only, jobs),
         Verb::Status(which) => status(&which),
+        Verb::Clean { which, checkpoints, failed, stale, dry_run } => {
+            clean(&which, Clean { checkpoints, failed, stale }, dry_run)
+        }
         Verb::Report(which) => {
             let experiment = which.experiment()?;
             report(&which, &experiment, &which.plan(&experiment)?)
@@ -82,7 +105,12 @@ impl Which {
 }
 
 fn plan(which: &Which) -> Result<()> {
-    let plan = which.plan(&which.experiment()?)?;
+    let experiment = which.experiment()?;
+    // A plan is a question: the directory of another experiment does not stand in its way.
+    let plan = match which.plan(&experiment) {
+        Err(error) if error.is::<Usage>() => experiment.plan()?,
+        plan => plan?,
+    };
     if which.json {
         return print_json(&plan);
     }
@@ -109,7 +137,7 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
             log_line(&bars, &format!("{}: skipped {}: {}", trial.id, skipped.name, skipped.reason));
         }
         TrialEvent::Event(event) => {
-            let bar = || RunBar::new(&bars, &trial.id);
+            let bar = || RunBar::new(&bars, &trial.id, trial.config.train.epochs);
             running.entry(trial.id.clone()).or_insert_with(bar).show(&event);
         }
         TrialEvent::Paused(_) => {
@@ -147,31 +175,84 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
 /// One trial a core, a GPU one at a time: threads of one small net wait for each other. On two cores, two trials side by
 /// side took 0.76 (resnext.yaml), 0.65 (wrn.yaml) and 0.69 (vit.yaml) of the time of one after the other with two threads.
 fn default_jobs(experiment: &Experiment) -> usize {
-    match experiment.spec.base.device != "cpu" && device::has_driver() {
-        true => 1,
-        false => machine::cores(),
-    }
+    let on_gpu = experiment.spec.base.device != "cpu" && device::has_driver();
+    if on_gpu { 1 } else { machine::cores() }
 }
 
 fn status(which: &Which) -> Result<()> {
+    if !which.path.join("experiment.yaml").exists() && which.path.join("config.yaml").exists() {
+        return run_status(which);
+    }
     let experiment = which.experiment()?;
     let trials = experiment::status(&which.plan(&experiment)?, &which.dir(&experiment))?;
     if which.json {
         return print_json(&trials);
     }
-    let mut out = table(&["trial", "state", "epoch", "top-1 %", "reason"]);
+    let mut out = table(&["trial", "state", "epoch", "top-1 %", "size", "reason"]);
     for trial in &trials {
         out.add_row([
             trial.id.clone(),
             format!("{:?}", trial.state).to_lowercase(),
             format!("{}/{}", trial.epoch, trial.epochs),
             trial.top1.map_or("–".into(), |top1| format!("{top1:.2}")),
+            megabytes(trial.bytes),
             trial.reason.clone().unwrap_or_default(),
         ]);
     }
     print(out)?;
     let done = trials.iter().filter(|trial| trial.state == State::Done).count();
-    print(format_args!("{done} of {} trials are done", trials.len()))
+    let total = megabytes(trials.iter().map(|trial| trial.bytes).sum());
+    print(format_args!("{done} of {} trials are done, {total}", trials.len()))
+}
+
+fn clean(which: &Which, what: Clean, dry_run: bool) -> Result<()> {
+    let experiment = which.experiment()?;
+    let (plan, dir) = (which.plan(&experiment)?, which.dir(&experiment));
+    let only_shown = dry_run || what == Clean::default();
+    let all = Clean { checkpoints: true, failed: true, stale: true };
+    let found = experiment::removable(&plan, &dir, if what == Clean::default() { all } else { what })?;
+    if !only_shown {
+        found.iter().try_for_each(experiment::remove)?;
+    }
+    if which.json {
+        return print_json(&found);
+    }
+    let mut out = table(&["path", "size", "why"]);
+    for Removable { path, bytes, why } in &found {
+        out.add_row([path.display().to_string(), megabytes(*bytes), (*why).to_owned()]);
+    }
+    print(out)?;
+    let total = megabytes(found.iter().map(|removable| removable.bytes).sum());
+    let what = if only_shown { "could be freed (--checkpoints, --failed, --stale)" } else { "freed" };
+    print(format_args!("{total} {what}"))
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// How far the run in a directory of `tchvision train` is.
+fn run_status(which: &Which) -> Result<()> {
+    let run = RunDir::new(&which.path);
+    let config = run.config()?.context("its config.yaml is gone")?;
+    let (rows, state) = (run.epochs()?, run.state()?);
+    let (word, reason) = match state {
+        RunState::Waiting => ("waiting", None),
+        RunState::Running => ("running", None),
+        RunState::Interrupted => ("interrupted", None),
+        RunState::Failed(reason) => ("failed", Some(reason)),
+        RunState::Done(_) => ("done", None),
+    };
+    let epoch = rows.last().map_or(0, |row| row.epoch);
+    let top1 = rows.iter().rev().find_map(|row| row.test_top1);
+    let (model, epochs) = (&config.model.name, config.train.epochs);
+    if which.json {
+        let status = json!({"model": model, "state": word, "epoch": epoch, "epochs": epochs, "top1": top1, "reason": reason});
+        return print_json(&status);
+    }
+    let top1 = top1.map_or(String::new(), |top1| format!(", top-1 {top1:.2} %"));
+    let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+    print(format_args!("{model}: {word}, epoch {epoch}/{epochs}{top1}{reason}"))
 }
 
 fn report(which: &Which, experiment: &Experiment, plan: &Plan) -> Result<()> {

@@ -1,140 +1,201 @@
-//! Progress bars: of a run in training, and of a file that arrives.
+//! Progress on stderr: of a training run, and of a download.
 
-use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
-use tchvision::report::format::count;
-use tchvision::train::{EpochMetrics, Event, Header, Precision};
+use tchvision::train::{EpochMetrics, Event};
 
-/// One bar: epoch, step, images per second, loss, time left. Nothing where stderr is no terminal.
-pub struct RunBar {
-    bar: ProgressBar,
-    label: String,
-    pace: Option<Pace>,
-}
+/// The first steps of a process are slow and are not timed.
+const WARM_UP: u64 = 2;
 
-/// What a bar and lines say of a run's speed.
+/// Timed steps before the remaining time is estimated.
+const TIMED: u64 = 5;
+
+/// How fast a run trains and how long it will take, evaluations excluded.
+#[derive(Default)]
 pub struct Pace {
-    header: Header,
-    /// When the first of the steps that count was over, and its number.
+    steps: u64,
+    step: u64,
+    batch_size: usize,
+    /// Steps of this process.
+    heard: u64,
+    /// When timing started, and after which step.
     since: Option<(Instant, u64)>,
-    loss: f64,
+    told: bool,
 }
 
 impl Pace {
-    pub fn new(header: &Header) -> Self {
-        Self { header: header.clone(), since: None, loss: f64::NAN }
+    pub fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Started(header) => {
+                (self.steps, self.step, self.batch_size) = (header.steps, header.step, header.batch_size);
+            }
+            Event::Step { step, .. } => {
+                self.step = *step;
+                self.heard += 1;
+                if self.heard >= WARM_UP {
+                    self.since.get_or_insert((Instant::now(), *step));
+                }
+            }
+            Event::Epoch(_) => self.since = None,
+            Event::Preparing(_) | Event::Testing { .. } | Event::Skipped(_) => {}
+        }
     }
 
-    /// The evaluation between two epochs is no training speed.
-    pub fn pause(&mut self) {
-        self.since = None;
+    /// Steps per second, once a step is timed.
+    fn rate(&self) -> Option<f64> {
+        let (since, from) = self.since?;
+        let steps = (self.step - from) as f64;
+        (steps > 0.0).then(|| steps / since.elapsed().as_secs_f64().max(1e-9))
     }
 
-    /// Counts a step; returns images and steps a second, if known yet.
-    pub fn step(&mut self, step: u64, loss: Option<f64>) -> Option<f64> {
-        let (since, from) = *self.since.get_or_insert((Instant::now(), step));
-        self.loss = loss.unwrap_or(self.loss);
-        (step > from).then(|| (step - from) as f64 / since.elapsed().as_secs_f64().max(1e-9))
+    fn images_per_second(&self) -> f64 {
+        self.rate().map_or(0.0, |rate| rate * self.batch_size as f64)
     }
 
-    /// A step that is over, in one line.
-    pub fn line(&self, epoch: u64, step: u64, lr: f64, rate: Option<f64>) -> String {
-        let Header { steps, epochs, batch_size, .. } = self.header;
-        let speed = rate.map_or(String::new(), |rate| {
-            let left = HumanDuration(Duration::from_secs_f64(steps.saturating_sub(step) as f64 / rate));
-            format!(" {:.0} img/s, {left:#} left", rate * batch_size as f64)
-        });
-        format!("step {step}/{steps} epoch {}/{epochs} loss {:.4} lr {lr:.3e}{speed}", epoch + 1, self.loss)
+    /// Estimated time for the remaining steps.
+    fn left(&self) -> Option<Duration> {
+        self.rate().map(|rate| Duration::from_secs_f64((self.steps.saturating_sub(self.step)) as f64 / rate))
+    }
+
+    /// The estimated duration in words, once, after the first steps.
+    pub fn forecast(&mut self) -> Option<String> {
+        let (since, from) = self.since?;
+        let left = self.steps.saturating_sub(self.step);
+        if self.told || self.step - from < TIMED || since.elapsed() < Duration::from_secs(1) || left == 0 {
+            return None;
+        }
+        self.told = true;
+        self.left()
+            .map(|time| format!("about {} for {} steps, without evaluations", rough(time), thousands(left)))
     }
 }
 
+/// A bar with epoch, step, images per second, loss and time left, and a second bar during evaluations. Shows nothing if
+/// stderr is not a terminal.
+pub struct RunBar {
+    bars: MultiProgress,
+    bar: ProgressBar,
+    test: Option<ProgressBar>,
+    label: String,
+    epochs: u64,
+    pub pace: Pace,
+    loss: f64,
+}
+
 impl RunBar {
-    /// A new last bar of `bars`; `label` stands before it where it is not empty.
-    pub fn new(bars: &MultiProgress, label: &str) -> Self {
+    /// Adds a bar at the end of `bars`, prefixed with `label` unless that is empty.
+    pub fn new(bars: &MultiProgress, label: &str, epochs: u64) -> Self {
         let bar = bars.add(ProgressBar::new_spinner());
-        bar.set_message(format!("{label} reading data, building the model").trim_start().to_owned());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, label: label.to_owned(), pace: None }
+        let (label, pace) = (label.to_owned(), Pace::default());
+        Self { bars: bars.clone(), bar, test: None, label, epochs, pace, loss: f64::NAN }
     }
 
     pub fn show(&mut self, event: &Event) {
+        self.pace.hear(event);
+        let label = if self.label.is_empty() { String::new() } else { format!("{} ", self.label) };
         match event {
-            Event::Started { header, step } => {
-                let style = ProgressStyle::with_template("{msg} {wide_bar} step {pos}/{len} ETA {eta}");
+            Event::Preparing(what) => {
+                self.bar.set_message(format!("{label}{what}"));
+                self.bar.enable_steady_tick(Duration::from_millis(100));
+            }
+            Event::Started(header) => {
                 self.bar.disable_steady_tick();
-                self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+                self.bar.set_style(style("{msg} {wide_bar} step {pos}/{len} ETA {eta}"));
                 self.bar.set_length(header.steps);
-                self.bar.set_position(*step);
+                self.bar.set_position(header.step);
                 self.bar.reset_eta();
                 self.bar.set_message(self.label.clone());
-                self.pace = Some(Pace::new(header));
             }
             Event::Step { epoch, step, loss, .. } => {
-                let Some(pace) = &mut self.pace else { return };
-                let rate = pace.step(*step, *loss).unwrap_or(0.0) * pace.header.batch_size as f64;
+                self.loss = loss.unwrap_or(self.loss);
                 self.bar.set_position(*step);
-                let (label, epochs, loss) = (&self.label, pace.header.epochs, pace.loss);
-                let epoch = epoch + 1;
-                self.bar
-                    .set_message(format!("{label} epoch {epoch}/{epochs} {rate:.0} img/s loss {loss:.3}"));
+                let (epoch, epochs, loss) = (epoch + 1, self.epochs, self.loss);
+                let rate = self.pace.images_per_second();
+                self.bar.set_message(format!("{label}epoch {epoch}/{epochs} {rate:.0} img/s loss {loss:.3}"));
             }
-            Event::Tested { images, of } => {
-                self.bar.set_message(format!("{} testing {images}/{of}", self.label));
-            }
-            Event::Epoch(_) => {
-                if let Some(pace) = &mut self.pace {
-                    pace.pause();
+            Event::Testing { images, of } => {
+                let below = || {
+                    let bar = self.bars.insert_after(&self.bar, ProgressBar::new(*of as u64));
+                    bar.set_style(style("{msg} {wide_bar} image {pos}/{len} ETA {eta}"));
+                    bar.set_message(format!("{label}test"));
+                    bar
+                };
+                self.test.get_or_insert_with(below).set_position(*images as u64);
+                if images == of {
+                    self.end_test();
                 }
             }
+            Event::Epoch(_) => self.end_test(),
             Event::Skipped(_) => {}
         }
     }
 
-    /// Takes the bar away.
-    pub fn finish(&self) {
+    /// Removes the bar.
+    pub fn finish(mut self) {
+        self.end_test();
         self.bar.finish_and_clear();
     }
-}
 
-/// What a run is, in a few lines.
-pub fn header_lines(header: &Header) -> Vec<(&'static str, String)> {
-    let Header { input: [channels, height, width], batch_size, steps, steps_per_epoch, epochs, .. } = *header;
-    let Header { model, params, macs, classes, train_images, test_images, .. } = header;
-    let workers = header.workers.map_or(String::new(), |workers| format!(", {workers} loading"));
-    vec![
-        (
-            "model",
-            format!(
-                "{model}: {} parameters, {} MACs, input {channels}×{height}×{width}",
-                count(*params),
-                count(*macs)
-            ),
-        ),
-        ("data", format!("{train_images} training and {test_images} test images of {classes} classes")),
-        ("steps", format!("{steps}: {epochs} epochs of {steps_per_epoch}, {batch_size} images each")),
-        ("optimizer", format!("{}; schedule {}", header.optimizer, header.schedule)),
-        ("weights", header.weights.clone()),
-        (
-            "device",
-            format!(
-                "{}, {} threads{workers}, {}",
-                header.device,
-                header.threads,
-                precision(header.precision)
-            ),
-        ),
-        ("memory", format!("about {:.1} GB", header.memory_bytes as f64 / 1e9)),
-    ]
-}
-
-fn precision(precision: Precision) -> &'static str {
-    match precision {
-        Precision::Float32 => "float32",
-        Precision::Tf32 => "tf32",
-        Precision::Bfloat16 => "bfloat16",
+    fn end_test(&mut self) {
+        if let Some(bar) = self.test.take() {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A line for every `log_every`-th step, for a stderr that is not a terminal.
+pub fn step_line(event: &Event, log_every: u64, pace: &Pace) -> Option<String> {
+    let Event::Step { epoch, step, lr, loss } = event else { return None };
+    if log_every == 0 || !step.is_multiple_of(log_every) {
+        return None;
+    }
+    let (loss, steps) = (loss.unwrap_or(f64::NAN), pace.steps);
+    let mut line = format!("step {step}/{steps} epoch {} loss {loss:.4} lr {}", epoch + 1, rate(*lr));
+    if let Some(left) = pace.left() {
+        line += &format!(" {:.0} img/s {} left", pace.images_per_second(), clock(left));
+    }
+    Some(line)
+}
+
+/// A learning rate: `0.05`, or `3.12e-5`.
+fn rate(lr: f64) -> String {
+    if lr < 1e-3 { format!("{lr:.2e}") } else { format!("{lr:.4}").trim_end_matches('0').to_owned() }
+}
+
+/// `0:35`, or `1:02:07`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// `40 s`, `12 min`, `5 h`.
+fn rough(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 90.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 5400.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+/// A number with commas between groups of three digits.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// How many of many things are done, on stderr: a bar on a terminal, and elsewhere a line from time to time.
@@ -178,7 +239,7 @@ impl Counter {
     }
 }
 
-/// A bar on stderr for a file that arrives; nothing where stderr is no terminal.
+/// A bar on stderr for a download; shows nothing if stderr is not a terminal.
 pub struct FileBar(ProgressBar);
 
 impl FileBar {
@@ -206,7 +267,7 @@ impl FileBar {
     }
 }
 
-/// An epoch that is over, in one line.
+/// A completed epoch in one line.
 pub fn epoch_line(row: &EpochMetrics, epochs: u64) -> String {
     let tested = match (row.test_loss, row.test_top1) {
         (Some(loss), Some(top1)) => format!(", test loss {loss:.4} top-1 {top1:.2} %"),

@@ -1,15 +1,18 @@
 //! Rows that a long work leaves in a file as it goes, JSON lines or CSV; started again, it goes on behind them.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use tchvision::Usage;
 
 /// The name of what a row is of.
 const NAME: &str = "image";
+
+/// Why there is nothing else in a row, where it is of something that could not be read.
+const ERROR: &str = "error";
 
 /// A file of rows: objects of these columns, one for each name.
 pub struct Rows {
@@ -26,8 +29,9 @@ impl Rows {
     /// in common, such as the model; `each` hears of every row that is there, its values by their columns.
     ///
     /// # Errors
-    /// Another ending ([`Usage`]), a file with other columns or of something else, or one that cannot be written.
-    pub fn open(path: &Path, columns: &[String], same: &[(&str, &str)], each: Each) -> Result<Self> {
+    /// Another ending ([`Usage`]), a file with other columns or of something else, one that cannot be written, or to which
+    /// another process writes.
+    pub fn open(path: &Path, columns: &[String], same: &[(&str, String)], each: Each) -> Result<Self> {
         let at = || path.display().to_string();
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         let is_csv = match ending.as_str() {
@@ -43,15 +47,21 @@ impl Rows {
             columns: columns.to_vec(),
             done: HashMap::new(),
         };
-        let end =
-            if is_csv { rows.read_csv(same, each) } else { rows.read_lines(same, each) }.with_context(at)?;
+        if let Err(TryLockError::WouldBlock) = rows.file.try_lock() {
+            bail!("{}: another process writes to it", at());
+        }
+        let end = if is_csv { rows.read_csv(same, each) } else { rows.read_lines(same, each) };
+        let end = end.with_context(at)?;
         rows.file.set_len(end)?;
         rows.file.seek(SeekFrom::End(0))?;
         if is_csv && end == 0 {
-            let titles = columns.iter().map(|title| Value::from(title.as_str())).collect::<Vec<_>>();
-            rows.write(&csv_line(&titles)?)?;
+            rows.write(&rows.titles()?)?;
         }
         Ok(rows)
+    }
+
+    fn titles(&self) -> Result<Vec<u8>> {
+        csv_line(&self.columns.iter().map(|title| Value::from(title.as_str())).collect::<Vec<_>>())
     }
 
     /// How many rows there are.
@@ -63,6 +73,11 @@ impl Rows {
     pub fn take(&mut self, name: &str) -> bool {
         let left = self.done.get_mut(name).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
+    }
+
+    /// The names of rows that no thing has taken.
+    pub fn not_taken(&self) -> impl Iterator<Item = &str> {
+        self.done.iter().filter(|(_, left)| **left > 0).map(|(name, _)| name.as_str())
     }
 
     /// Adds a row, an object; it is in the file when this returns. In CSV the objects of a list have columns with numbers:
@@ -85,63 +100,100 @@ impl Rows {
     }
 
     /// Counts the rows that are whole; returns where the last one ends.
-    fn read_lines(&mut self, same: &[(&str, &str)], each: Each) -> Result<u64> {
+    fn read_lines(&mut self, same: &[(&str, String)], each: Each) -> Result<u64> {
         let (mut end, mut line) = (0, Vec::new());
         let mut reader = BufReader::new(&self.file);
         for number in 1.. {
             line.clear();
             let length = reader.read_until(b'\n', &mut line)?;
-            if line.pop() != Some(b'\n') {
+            if line.pop_if(|last| *last == b'\n').is_none() {
                 break;
             }
-            let row: Map<String, Value> = serde_json::from_slice(&line)
+            let row: Value = serde_json::from_slice(&line)
+                .ok()
+                .filter(Value::is_object)
                 .with_context(|| format!("line {number} is no row of this program; choose another file"))?;
+            let row = flat(&row);
             let text = |column: &str| row.get(column).map_or(String::new(), cell_text);
             check(same, &text)?;
+            if !row.contains_key(ERROR) {
+                let there: HashSet<&str> = row.keys().map(String::as_str).collect();
+                let here = self.columns.iter().map(String::as_str).filter(|column| *column != ERROR);
+                if there != here.collect() {
+                    return Err(other_columns(row.keys().map(String::as_str)));
+                }
+            }
             each(&text)?;
             *self.done.entry(text(NAME)).or_default() += 1;
             end += length as u64;
         }
+        torn(&line, format!("{{\"{NAME}\":\"").as_bytes())?;
         Ok(end)
     }
 
-    fn read_csv(&mut self, same: &[(&str, &str)], each: Each) -> Result<u64> {
-        let length = self.file.metadata()?.len();
-        let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::new(&self.file));
-        let titles = reader.headers()?.clone();
-        // The file's last byte tells whether the last row is whole: each is written at once, its end last.
-        let mut end = reader.position().byte();
-        if end == 0 || (titles.len() == 1 && titles[0].is_empty()) || !ends_a_line(&self.file, end)? {
+    fn read_csv(&mut self, same: &[(&str, String)], each: Each) -> Result<u64> {
+        let end = end_of_csv(BufReader::new(&self.file))?;
+        self.file.rewind()?;
+        if end == 0 {
+            let titles = self.titles()?;
+            let mut start = Vec::new();
+            (&self.file).take(titles.len() as u64).read_to_end(&mut start)?;
+            torn(&start, &titles)?;
             return Ok(0);
         }
+        let mut reader = csv::Reader::from_reader(BufReader::new((&self.file).take(end)));
+        let titles = reader.headers()?.clone();
         if titles.iter().ne(self.columns.iter().map(String::as_str)) {
-            bail!(Usage(format!(
-                "it has the columns {}; choose another file",
-                titles.iter().collect::<Vec<_>>().join(",")
-            )));
+            return Err(other_columns(titles.iter()));
         }
         let place = |column: &str| self.columns.iter().position(|title| title == column).unwrap_or(0);
-        let mut record = csv::StringRecord::new();
-        while reader.read_record(&mut record).unwrap_or(false) {
-            let next = reader.position().byte();
-            if next == length && !ends_a_line(&self.file, length)? {
-                break;
-            }
+        for record in reader.records() {
+            let record = record.context("a row is not of this program; choose another file")?;
             let text = |column: &str| record.get(place(column)).unwrap_or_default().to_owned();
             check(same, &text)?;
             each(&text)?;
-            *self.done.entry(record[place(NAME)].to_owned()).or_default() += 1;
-            end = next;
+            *self.done.entry(text(NAME)).or_default() += 1;
         }
         Ok(end)
     }
+}
+
+/// Where the last whole row of a CSV file ends: a line's end within quotes is none.
+fn end_of_csv(mut file: impl BufRead) -> Result<u64> {
+    let (mut end, mut place, mut is_quoted) = (0, 0, false);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        place += file.read_until(b'\n', &mut line)? as u64;
+        is_quoted ^= line.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+        if line.last() != Some(&b'\n') {
+            return Ok(end);
+        }
+        if !is_quoted {
+            end = place;
+        }
+    }
+}
+
+/// What is not a whole row must be the start of one: nothing else is cut off.
+fn torn(rest: &[u8], start: &[u8]) -> Result<()> {
+    let length = rest.len().min(start.len());
+    if rest[..length] != start[..length] {
+        bail!(Usage("there is something else in it; choose another file".into()));
+    }
+    Ok(())
+}
+
+fn other_columns<'a>(there: impl Iterator<Item = &'a str>) -> Error {
+    let there = there.collect::<Vec<_>>().join(",");
+    Usage(format!("it has the columns {there}; choose another file")).into()
 }
 
 /// Hears of a row, its values by their columns.
 type Each<'a> = &'a mut dyn FnMut(&dyn Fn(&str) -> String) -> Result<()>;
 
 /// What all rows have in common is what these have.
-fn check(same: &[(&str, &str)], row: &dyn Fn(&str) -> String) -> Result<()> {
+fn check(same: &[(&str, String)], row: &dyn Fn(&str) -> String) -> Result<()> {
     for (column, here) in same {
         let there = row(column);
         if there != *here {
@@ -151,20 +203,9 @@ fn check(same: &[(&str, &str)], row: &dyn Fn(&str) -> String) -> Result<()> {
     Ok(())
 }
 
-/// Whether the byte before `end` is a line's end.
-fn ends_a_line(file: &File, end: u64) -> Result<bool> {
-    let mut reader = file.try_clone()?;
-    let before = reader.stream_position()?;
-    reader.seek(SeekFrom::Start(end.saturating_sub(1)))?;
-    let mut byte = [0];
-    let read = std::io::Read::read(&mut reader, &mut byte)?;
-    reader.seek(SeekFrom::Start(before))?;
-    Ok(read == 1 && byte[0] == b'\n')
-}
-
 /// The values of an object, and of the objects in its lists under numbered names.
-fn flat(row: &Value) -> HashMap<String, Value> {
-    let mut cells = HashMap::new();
+fn flat(row: &Value) -> Map<String, Value> {
+    let mut cells = Map::new();
     for (name, value) in row.as_object().into_iter().flatten() {
         match value {
             Value::Array(items) => {

@@ -1,12 +1,13 @@
 //! `tchvision train`: one run from one YAML file.
 
-use super::progress::{Pace, RunBar, epoch_line, header_lines, log_line};
+use super::header::header_lines;
+use super::progress::{RunBar, epoch_line, log_line, step_line};
 use super::{print, print_json, signals};
 use anyhow::{Context, Error, Result};
 use indicatif::MultiProgress;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use tchvision::train::{self, Begin, EXTENDABLE, Event, RunConfig};
+use tchvision::train::{self, Begin, EXTENDABLE, Event, RunConfig, TrainConfig};
 use tchvision::yaml::{Document, Override};
 use tchvision::{Invalid, Usage};
 
@@ -28,13 +29,13 @@ pub struct Args {
     /// epochs
     #[arg(long, value_name = "DIR", conflicts_with = "extend")]
     from: Option<PathBuf>,
-    /// Say what would run, and run nothing
-    #[arg(long, conflicts_with = "events")]
+    /// Print what the run is and what it needs, without running it
+    #[arg(long)]
     plan: bool,
     #[arg(long)]
     json: bool,
     /// Progress as JSON lines on stdout, for a program that watches
-    #[arg(long, hide = true, conflicts_with = "json")]
+    #[arg(long, hide = true, conflicts_with_all = ["json", "plan"])]
     events: bool,
     /// Only to the end of this epoch
     #[arg(long, hide = true, requires = "events", value_name = "EPOCH")]
@@ -49,18 +50,9 @@ pub fn run(args: Args) -> Result<()> {
     let name = args.run.file_stem().unwrap_or_default();
     let dir = args.out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     let begin = begin(&args.extend, args.from)?;
-    let located = |error: Error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error };
-    if args.plan {
-        let header = train::plan(&config, &dir, &begin).map_err(located)?;
-        return if args.json {
-            print_json(&header)
-        } else {
-            header_lines(&header).iter().try_for_each(|line| print(aligned(line)))
-        };
-    }
     let stop = signals()?;
     if args.events {
-        // A watcher that has gone is no reason to stop.
+        // The run continues even if nobody reads its events any more.
         let mut tell = |event: Event| {
             let line = serde_json::to_string(&event).unwrap_or_default();
             let _ = writeln!(io::stdout().lock(), "{line}");
@@ -68,11 +60,18 @@ pub fn run(args: Args) -> Result<()> {
         let until = args.until.unwrap_or(u64::MAX);
         return train::run_until(&config, &dir, &begin, until, &stop, &mut tell).map(|_| ());
     }
-    let mut show = Show::new(&config);
-    let result = train::run_until(&config, &dir, &begin, u64::MAX, &stop, &mut |event| show.event(&event));
-    show.bar.finish();
     // Some settings can only be checked against the data.
-    let result = result.map_err(located)?.context("a run without an end")?;
+    let locate = |error: Error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error };
+    let mut progress = Progress::new(&config);
+    let mut observe = |event: Event| progress.show(&event);
+    if args.plan {
+        let header = train::plan(&config, &dir, &begin, &mut observe).map_err(locate);
+        progress.bar.finish();
+        return if args.json { print_json(&header?) } else { print(header_lines(&header?)) };
+    }
+    let result = train::run_until(&config, &dir, &begin, u64::MAX, &stop, &mut observe).map_err(locate);
+    progress.bar.finish();
+    let result = result?.context("a run without an end")?;
     if args.json {
         return print_json(&result);
     }
@@ -88,51 +87,42 @@ pub fn run(args: Args) -> Result<()> {
     ))
 }
 
-/// What a run reports, on stderr: a bar on a terminal, and elsewhere a line every so many steps.
-struct Show {
+/// Shows a run on stderr: lines above a bar on a terminal, otherwise lines alone.
+struct Progress {
     bars: MultiProgress,
     bar: RunBar,
-    pace: Option<Pace>,
-    /// Steps between two lines; 0 for none.
-    every: u64,
+    is_terminal: bool,
+    log_every: u64,
     epochs: u64,
 }
 
-impl Show {
+impl Progress {
     fn new(config: &RunConfig) -> Self {
+        let TrainConfig { log_every, epochs, .. } = config.train;
         let bars = MultiProgress::new();
-        let every = if io::stderr().is_terminal() { 0 } else { config.train.log_every };
-        Self { bar: RunBar::new(&bars, ""), bars, pace: None, every, epochs: config.train.epochs }
-    }
-
-    fn event(&mut self, event: &Event) {
-        self.bar.show(event);
-        match event {
-            Event::Started { header, .. } => {
-                header_lines(header).iter().for_each(|line| log_line(&self.bars, &aligned(line)));
-                self.pace = Some(Pace::new(header));
-            }
-            Event::Step { epoch, step, loss, lr } => {
-                let Some(pace) = &mut self.pace else { return };
-                let rate = pace.step(*step, *loss);
-                if self.every > 0 && step.is_multiple_of(self.every) {
-                    log_line(&self.bars, &pace.line(*epoch, *step, *lr, rate));
-                }
-            }
-            Event::Epoch(row) => {
-                self.pace.iter_mut().for_each(Pace::pause);
-                log_line(&self.bars, &epoch_line(row, self.epochs));
-            }
-            Event::Skipped(skipped) => {
-                log_line(&self.bars, &format!("skipped {}: {}", skipped.name, skipped.reason));
-            }
-            Event::Tested { .. } => {}
+        Self {
+            bar: RunBar::new(&bars, "", epochs),
+            bars,
+            is_terminal: io::stderr().is_terminal(),
+            log_every,
+            epochs,
         }
     }
-}
 
-fn aligned((name, text): &(&str, String)) -> String {
-    format!("{name:<10} {text}")
+    fn show(&mut self, event: &Event) {
+        self.bar.show(event);
+        let line = match event {
+            Event::Started(header) => Some(header_lines(header)),
+            Event::Epoch(row) => Some(epoch_line(row, self.epochs)),
+            Event::Skipped(skipped) => Some(format!("skipped {}: {}", skipped.name, skipped.reason)),
+            Event::Step { .. } => self.bar.pace.forecast(),
+            Event::Preparing(_) | Event::Testing { .. } => None,
+        };
+        let step = step_line(event, self.log_every, &self.bar.pace).filter(|_| !self.is_terminal);
+        for line in line.into_iter().chain(step) {
+            log_line(&self.bars, &line);
+        }
+    }
 }
 
 /// Where the flags begin a run.

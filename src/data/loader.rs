@@ -166,6 +166,12 @@ impl Loader {
         Ok(sums.iter().map(|&sum| (sum as f64 / (255.0 * count.max(1) as f64)) as f32).collect())
     }
 
+    /// Whether [`Self::learn_lighting`] has anything to do.
+    pub fn learns_lighting(&self) -> bool {
+        let learns = |step: &Augment| matches!(step, Augment::Lighting(lighting) if lighting.training_set);
+        self.shared.config.augment.iter().any(learns)
+    }
+
     /// Sets the components of `lighting: {training_set: true}` to the principal components of the images'
     /// colours (AlexNet, section 4.1), computed from the same images as [`Self::mean_image`]. Call it before
     /// the first epoch.
@@ -173,8 +179,7 @@ impl Loader {
     /// # Errors
     /// Same as [`Self::mean_image`], or a call during an epoch.
     pub fn learn_lighting(&mut self) -> Result<()> {
-        let learns = |step: &Augment| matches!(step, Augment::Lighting(lighting) if lighting.training_set);
-        if !self.shared.config.augment.iter().any(learns) {
+        if !self.learns_lighting() {
             return Ok(());
         }
         let (mut sums, mut products, mut count) = ([0u64; 3], [[0u64; 3]; 3], 0);

@@ -26,6 +26,13 @@ impl TestSet {
         })
     }
 
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Files(files) => &files.name,
+            Self::Images(images, _) => &images.name,
+        }
+    }
+
     /// What its pictures are called: their files, or the numbers of images in memory.
     pub fn names(&self) -> Vec<String> {
         match self {

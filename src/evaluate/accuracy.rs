@@ -54,6 +54,8 @@ pub struct Outcome {
     pub probability: f64,
     /// The probability of the picture's own class.
     pub label_probability: f64,
+    /// The cross-entropy, which tells probabilities apart that are too small for a float.
+    pub loss: f64,
     /// Whether its class is among the five likeliest.
     pub in_top5: bool,
 }
@@ -89,24 +91,28 @@ impl Accuracy {
         ensure!(count as usize == labels.len(), "{count} rows of scores for {} labels", labels.len());
         let finite = scores.f_isfinite()?.f_all()?.f_int64_value(&[])?;
         ensure!(finite == 1, "the model's scores are not finite numbers: are these its weights?");
-        let probabilities = match kind {
-            Scores::Logits => scores.f_softmax(1, Kind::Double)?,
-            Scores::Probabilities => scores.f_to_kind(Kind::Double)?,
+        let logs = match kind {
+            Scores::Logits => scores.f_log_softmax(1, Kind::Double)?,
+            // What is 0 in float32 counts as the least above it.
+            Scores::Probabilities => {
+                scores.f_to_kind(Kind::Double)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?.f_log()?
+            }
         };
         let top = classes.min(5);
         let (_, best) = scores.f_topk(top, 1, true, true)?;
         let best = Vec::<i64>::try_from(&best.f_to_kind(Kind::Int64)?.f_contiguous()?.f_view(-1)?)?;
-        let probabilities = Vec::<f64>::try_from(&probabilities.f_contiguous()?.f_view(-1)?)?;
-        let rows = best.chunks_exact(top as usize).zip(probabilities.chunks_exact(classes as usize));
-        let outcome = |(&label, (best, probabilities)): (&i64, (&[i64], &[f64]))| {
-            let class = usize::try_from(label).ok().filter(|class| *class < probabilities.len());
+        let logs = Vec::<f64>::try_from(&logs.f_contiguous()?.f_view(-1)?)?;
+        let rows = best.chunks_exact(top as usize).zip(logs.chunks_exact(classes as usize));
+        let outcome = |(&label, (best, logs)): (&i64, (&[i64], &[f64]))| {
+            let class = usize::try_from(label).ok().filter(|class| *class < logs.len());
             let Some(class) = class else { bail!("label {label} is no class") };
             let predicted = best[0] as usize;
             Ok(Outcome {
                 label: class,
                 predicted,
-                probability: probabilities[predicted],
-                label_probability: probabilities[class],
+                probability: logs[predicted].exp(),
+                label_probability: logs[class].exp(),
+                loss: -logs[class],
                 in_top5: best.contains(&label),
             })
         };
@@ -118,7 +124,7 @@ impl Accuracy {
     /// # Errors
     /// A label that is no class.
     pub fn count(&mut self, outcome: &Outcome) -> Result<()> {
-        let &Outcome { label, predicted, probability, label_probability, in_top5 } = outcome;
+        let &Outcome { label, predicted, probability, loss, in_top5, .. } = outcome;
         let Some(score) = self.classes.get_mut(label) else { bail!("label {label} is no class") };
         score.images += 1;
         score.top1 += u64::from(predicted == label);
@@ -126,7 +132,7 @@ impl Accuracy {
         if predicted != label {
             *self.confusion.entry((label, predicted)).or_default() += 1;
         }
-        self.loss -= label_probability.max(f64::MIN_POSITIVE).ln();
+        self.loss += loss;
         // The bins are open below and closed above.
         let bin = &mut self.bins[((probability * BINS as f64).ceil() as usize).clamp(1, BINS) - 1];
         bin.images += 1;
@@ -241,5 +247,17 @@ mod tests {
         close(accuracy.calibration_error(), 0.308_090_091_274_529_7);
         close(accuracy.balanced_percent(), 33.333_333_333_333_33);
         close(accuracy.f1_percent(), 21.428_571_428_571_427);
+    }
+
+    #[test]
+    fn the_loss_of_an_answer_that_is_sure_and_wrong_is_finite() {
+        let of = |scores: [f32; 3], kind| {
+            let scores = Tensor::from_slice(&scores).view([1, 3]);
+            Accuracy::outcomes(&scores, kind, &[1]).unwrap()[0]
+        };
+        let sure = of([2000.0, 0.0, -2000.0], Scores::Logits);
+        assert_eq!((sure.predicted, sure.label_probability, sure.loss), (0, 0.0, 2000.0));
+        let sure = of([1.0, 0.0, 0.0], Scores::Probabilities);
+        assert!((sure.loss - 126.0 * 2f64.ln()).abs() < 1e-9, "{sure:?}");
     }
 }

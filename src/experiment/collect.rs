@@ -46,6 +46,9 @@ pub struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paper: Option<Figures>,
     pub results: Vec<RunResult>,
+    /// The trials of these results.
+    #[serde(skip)]
+    pub ids: Vec<String>,
     /// The epochs of every finished trial.
     #[serde(skip)]
     pub curves: Vec<Vec<EpochMetrics>>,
@@ -73,11 +76,12 @@ pub fn collect(experiment: &Experiment, plan: &Plan, dir: &Path) -> Result<Answe
 
 fn row(trials: &[Trial], report: &ReportSpec, dir: &Path) -> Result<Row> {
     let first = &trials[0];
-    let (mut results, mut curves) = (Vec::new(), Vec::new());
+    let (mut results, mut ids, mut curves) = (Vec::new(), Vec::new(), Vec::new());
     for trial in trials {
         let run = trial.run_dir(dir);
         if let Some(result) = run.result()? {
             results.push(result);
+            ids.push(trial.id.clone());
             curves.push(run.epochs()?);
         }
     }
@@ -91,6 +95,7 @@ fn row(trials: &[Trial], report: &ReportSpec, dir: &Path) -> Result<Row> {
         activations: first.activations,
         paper: paper.map(|(_, figures)| figures.clone()),
         results,
+        ids,
         curves,
     })
 }

@@ -5,12 +5,14 @@
 //! processes, one a trial) → `status`, `collect`.
 
 mod choices;
+mod clean;
 mod collect;
 mod costs;
 mod formula;
 mod halving;
 mod matching;
 mod metric;
+mod owner;
 mod plan;
 mod planner;
 mod pool;
@@ -19,6 +21,7 @@ mod run;
 mod sampling;
 mod scaling;
 mod setting;
+mod size;
 mod source;
 mod space;
 mod spec;
@@ -27,6 +30,7 @@ mod trial;
 mod trials;
 mod variant;
 
+pub use clean::{Clean, Removable, removable, remove};
 pub use collect::{Answer, Row, collect};
 pub use formula::Formula;
 pub use halving::Halving;

@@ -1,6 +1,7 @@
 //! The trials of an experiment, every one checked and costed before anything runs.
 
 use super::metric::Metric;
+use super::owner;
 use super::setting::{Settings, keys, pairs, picks};
 use super::source::Experiment;
 use super::trial::Trial;
@@ -40,9 +41,12 @@ impl Experiment {
     /// those of its second step as well.
     ///
     /// # Errors
-    /// As [`Experiment::plan`], and records that cannot be read.
+    /// As [`Experiment::plan`], records that cannot be read, and the directory of another experiment ([`Usage`]).
     pub fn plan_in(&self, dir: &Path) -> Result<Plan> {
-        self.plan_after(|trials| best_variant(trials, dir, self.spec.report.y))
+        owner::check(self, dir)?;
+        let plan = self.plan_after(|trials| best_variant(trials, dir, self.spec.report.y))?;
+        owner::check_trials(&plan.trials, dir)?;
+        Ok(plan)
     }
 
     /// Plans, and the ladder too where `choose` names the best of the search.

@@ -71,7 +71,7 @@ impl<'a> Pool<'a> {
                 scope.spawn(move || self.work(&sender));
             }
             drop(sender);
-            let mut told = HashSet::new();
+            let mut asked = HashSet::new();
             loop {
                 match receiver.recv_timeout(TICK) {
                     Ok((trial, event)) => observe(trial, event),
@@ -79,7 +79,7 @@ impl<'a> Pool<'a> {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
                 if self.stop.load(Ordering::Relaxed) {
-                    for &process in locked(&self.running).iter().filter(|&&process| told.insert(process)) {
+                    for &process in locked(&self.running).iter().filter(|&&process| asked.insert(process)) {
                         terminate(process);
                     }
                 }

@@ -34,7 +34,7 @@ pub struct Outcome {
 
 /// Runs what is missing of an experiment in `dir`; a trial that fails does not stop the others.
 ///
-/// When `stop` becomes true, the running trials are told to save, and the call ends with [`Interrupted`].
+/// When `stop` becomes true, the running trials are asked to save and stop, and the call ends with [`Interrupted`].
 ///
 /// # Errors
 /// Before anything runs: an impossible experiment, or a directory that holds trials of another configuration. A directory
@@ -50,9 +50,6 @@ pub fn run(
     for step in 0.. {
         let plan = experiment.plan_in(dir)?;
         let wanted = plan.only(&options.only)?;
-        plan.trials
-            .iter()
-            .try_for_each(|trial| trial.run_dir(dir).check_config(&trial.config, None).map(drop))?;
         fs::create_dir_all(dir).with_context(|| format!("{}: cannot be created", dir.display()))?;
         let _lock = train::lock(&dir.join(LOCK))?;
         atomic::write(&dir.join("experiment.yaml"), experiment.text()?.as_bytes())?;

@@ -19,11 +19,32 @@ pub(crate) fn last(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or_default()
 }
 
-/// A value for people: as [`text`], but fractions rounded to four digits.
+/// A value for people: as [`words`], but fractions rounded to four digits.
 pub(crate) fn shown(value: &Value) -> String {
     match value.as_f64().filter(|x| x.fract() != 0.0).map(|x| format!("{x:.3e}").parse::<f64>()) {
         Some(Ok(rounded)) => rounded.to_string(),
-        _ => text(value),
+        _ => words(value),
+    }
+}
+
+/// A value in a few words: `sgd lr 0.1 momentum 0.9` for `{sgd: {lr: 0.1, momentum: 0.9}}`, the items of a list joined by
+/// `+`; numbers stay as they are.
+pub(crate) fn words(value: &Value) -> String {
+    match value {
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) if !items.iter().all(Value::is_number) => {
+            items.iter().map(words).collect::<Vec<_>>().join("+")
+        }
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| match value {
+                Value::Null | Value::Bool(true) => name.clone(),
+                Value::Object(inner) if inner.is_empty() => name.clone(),
+                value => format!("{name} {}", words(value)),
+            };
+            fields.iter().map(field).collect::<Vec<_>>().join(" ")
+        }
+        Value::Null => "none".to_owned(),
+        value => text(value),
     }
 }
 
@@ -37,7 +58,9 @@ pub(crate) fn text(value: &Value) -> String {
 pub(super) fn picks(settings: &Settings, wanted: &[&str]) -> bool {
     wanted.iter().all(|wanted| {
         let (key, value) = wanted.split_once('=').unwrap_or(("variant", wanted));
-        settings.iter().any(|(path, has)| (path == key || last(path) == key) && text(has) == value)
+        settings.iter().any(|(path, has)| {
+            (path == key || last(path) == key) && (text(has) == value || words(has) == value)
+        })
     })
 }
 

@@ -25,9 +25,10 @@ impl Experiment {
         let named = if path.is_dir() { path.canonicalize().ok() } else { Some(path.with_extension("")) };
         let name = named.as_deref().and_then(Path::file_name).unwrap_or_default();
         if path.is_dir() && !file.exists() {
-            let what = match path.join("config.yaml").exists() {
-                true => "the directory of one run, where that of an experiment is wanted",
-                false => "not the directory of an experiment; it has no experiment.yaml",
+            let what = if path.join("config.yaml").exists() {
+                "the directory of one run, where that of an experiment is wanted"
+            } else {
+                "not the directory of an experiment; it has no experiment.yaml"
             };
             return Err(Usage(format!("{}: {what}", path.display())).into());
         }

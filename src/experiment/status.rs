@@ -2,6 +2,7 @@
 
 use super::choices::Choices;
 use super::plan::Plan;
+use super::size::size;
 use super::trial::Trial;
 use crate::train::RunState;
 use anyhow::Result;
@@ -32,6 +33,8 @@ pub struct TrialStatus {
     pub epochs: u64,
     /// Of the last evaluation, in percent.
     pub top1: Option<f64>,
+    /// What its directory takes on the disk.
+    pub bytes: u64,
     /// Why it failed or was dropped.
     pub reason: Option<String>,
 }
@@ -62,6 +65,7 @@ fn trial_status(trial: &Trial, dir: &Path, choices: &Choices) -> Result<TrialSta
         epoch: rows.last().map_or(0, |row| row.epoch),
         epochs: trial.config.train.epochs,
         top1: rows.iter().rev().find_map(|row| row.test_top1),
+        bytes: size(run.path())?,
         reason,
     })
 }

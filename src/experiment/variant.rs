@@ -1,6 +1,6 @@
 //! The cells of an experiment: which settings go together.
 
-use super::setting::{last, text};
+use super::setting::{last, words};
 use super::space::{Named, Ordered, Search, Values, number};
 use super::spec::Spec;
 use serde_yaml::Value;
@@ -54,7 +54,7 @@ impl Variant {
             if same > 1 { path.to_owned() } else { last(path).to_owned() }
         };
         let parts = self.columns.iter().map(|(path, value)| {
-            let value = text(&serde_json::to_value(value).unwrap_or_default());
+            let value = words(&serde_json::to_value(value).unwrap_or_default());
             if path == "variant" { value } else { format!("{}={value}", short(path)) }
         });
         let plain = |c: char| if c.is_ascii_alphanumeric() || ".+-=_".contains(c) { c } else { '-' };

@@ -1,7 +1,7 @@
 //! `report.html`: one page that needs no network.
 
-use super::plot::Picture;
-use super::table::{Table, answer_table, paper_table};
+use super::plot::Figure;
+use super::table::{Table, answer_table, metrics_table, paper_table};
 use super::words::{self, NOTE, findings, verdict};
 use crate::experiment::Answer;
 
@@ -9,13 +9,16 @@ const STYLE: &str = include_str!("report.css");
 /// A click on a title sorts the rows by that column.
 const SCRIPT: &str = include_str!("report.js");
 
-pub(super) fn page(answer: &Answer, pictures: &[Picture]) -> String {
+pub(super) fn page(answer: &Answer, figures: &[Figure]) -> String {
     let findings: String =
         findings(answer).iter().map(|finding| format!("<p>{}</p>\n", escape(finding))).collect();
-    let figures = paper_table(answer)
-        .map_or(String::new(), |figures| format!("<h2>Beside the paper's figures</h2>\n{}", table(&figures)));
-    let pictures: String =
-        pictures.iter().map(|picture| format!("<figure>{}</figure>\n", inline(&picture.svg))).collect();
+    let section = |title: &str, rows: Option<Table>| {
+        rows.map_or(String::new(), |rows| format!("<h2>{title}</h2>\n{}", table(&rows)))
+    };
+    let sections = section("More of the tests", metrics_table(answer))
+        + &section("Beside the paper's figures", paper_table(answer));
+    let figures: String =
+        figures.iter().map(|figure| format!("<figure>{}</figure>\n", inline(&figure.svg))).collect();
     let paper =
         answer.paper.as_deref().map_or(String::new(), |paper| format!("<p>Source: {}</p>\n", escape(paper)));
     format!(
@@ -23,7 +26,7 @@ pub(super) fn page(answer: &Answer, pictures: &[Picture]) -> String {
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{name}</title>\n<style>\n{STYLE}</style>\n\
          </head>\n<body>\n<h1>{question}</h1>\n{paper}<p class=\"verdict\">{verdict}</p>\n\
          {findings}{results}<p class=\"note\">Experiment <b>{name}</b>. {NOTE} A click on a title sorts.</p>\n\
-         {figures}{missing}{pictures}<p class=\"note\">{machine}</p>\n\
+         {sections}{missing}{figures}<p class=\"note\">{machine}</p>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         name = escape(&answer.experiment),
         question = escape(&answer.question),
@@ -46,7 +49,7 @@ fn table(Table { titles, rows }: &Table) -> String {
     )
 }
 
-/// An SVG picture as an element of the page.
+/// The `<svg>` element of an SVG file, without the XML header.
 fn inline(svg: &str) -> &str {
     svg.find("<svg").map_or(svg, |start| &svg[start..])
 }

@@ -1,4 +1,4 @@
-//! What people look at: numbers, tables, pictures, pages.
+//! Output for people to read: numbers, tables, figures, pages.
 
 pub mod format;
 #[cfg(feature = "report")]
@@ -22,19 +22,20 @@ use anyhow::Result;
 #[cfg(feature = "report")]
 use std::path::Path;
 
-/// Writes `results.csv`, `report.md`, `report.html` and the pictures into the directory of an experiment.
+/// Writes `results.csv`, `trials.csv`, `report.md`, `report.html` and the figures into the directory of an experiment.
 ///
 /// # Errors
 /// A directory that cannot be written.
 #[cfg(feature = "report")]
 pub fn write(answer: &Answer, dir: &Path) -> Result<()> {
-    let pictures = plot::pictures(answer)?;
-    for picture in &pictures {
-        let file = dir.join(picture.name);
-        atomic::write(&file.with_extension("svg"), picture.svg.as_bytes())?;
-        atomic::write(&file.with_extension("png"), &picture.png)?;
+    let figures = plot::figures(answer)?;
+    for figure in &figures {
+        let file = dir.join(figure.name);
+        atomic::write(&file.with_extension("svg"), figure.svg.as_bytes())?;
+        atomic::write(&file.with_extension("png"), &figure.png)?;
     }
     atomic::write(&dir.join("results.csv"), table::csv(answer).as_bytes())?;
-    atomic::write(&dir.join("report.md"), table::markdown(answer, &pictures).as_bytes())?;
-    atomic::write(&dir.join("report.html"), html::page(answer, &pictures).as_bytes())
+    atomic::write(&dir.join("trials.csv"), table::trials_csv(answer).as_bytes())?;
+    atomic::write(&dir.join("report.md"), table::markdown(answer, &figures).as_bytes())?;
+    atomic::write(&dir.join("report.html"), html::page(answer, &figures).as_bytes())
 }

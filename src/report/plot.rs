@@ -1,4 +1,4 @@
-//! The pictures of an experiment, as SVG and PNG.
+//! The figures of an experiment, as SVG and PNG.
 
 use super::words;
 use crate::experiment::{Answer, Cost, Metric, Row, X, label, last, text};
@@ -9,8 +9,8 @@ use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat};
 use kuva::render::render::render_multiple;
 use std::sync::Arc;
 
-/// A picture and what it is called.
-pub(super) struct Picture {
+/// A figure and its title.
+pub(super) struct Figure {
     /// Of its files, without extension.
     pub name: &'static str,
     pub title: String,
@@ -21,7 +21,7 @@ pub(super) struct Picture {
 /// Pixels of the PNG for each unit of the SVG.
 const DENSITY: f32 = 2.0;
 
-/// Colours that also colour-blind readers tell apart (Okabe and Ito).
+/// Colours that colour-blind readers can tell apart too (Okabe and Ito).
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#444444"];
 /// Beyond this ratio of the largest to the smallest, an axis is logarithmic.
@@ -31,7 +31,7 @@ fn colour(i: usize) -> &'static str {
     COLOURS[i % COLOURS.len()]
 }
 
-/// With more variants than this, only those on the Pareto front have their names.
+/// With more variants than this, only those on the Pareto front are labelled.
 const LABELLED: usize = 10;
 /// Pieces of a curve that looks smooth.
 const SMOOTH: u32 = 50;
@@ -40,7 +40,7 @@ const DISTRIBUTION: usize = 8;
 
 /// The metric over the axis of the report (where that is no cost), the Pareto front, the power law, the distribution
 /// over many variants, the learning curves.
-pub(super) fn pictures(answer: &Answer) -> Result<Vec<Picture>> {
+pub(super) fn figures(answer: &Answer) -> Result<Vec<Figure>> {
     let done = answer.rows.iter().any(|row| !row.results.is_empty());
     if !done {
         return Ok(Vec::new());
@@ -56,17 +56,17 @@ pub(super) fn pictures(answer: &Answer) -> Result<Vec<Picture>> {
         .collect()
 }
 
-fn picture(
+fn figure(
     name: &'static str,
     title: String,
     plots: Vec<Plot>,
     layout: impl Fn(Layout) -> Layout,
-) -> Result<Picture> {
+) -> Result<Figure> {
     let base = Layout::auto_from_plots(&plots).with_title(title.clone()).with_width(760.0).with_height(430.0);
     let scene = render_multiple(plots, layout(base));
     let png = PngBackend::new().with_scale(DENSITY).render_scene(&scene);
     let png = png.map_err(|error| anyhow!("{name}.png: {error}"))?;
-    Ok(Picture { name, title, svg: SvgBackend::new().render_scene(&scene), png })
+    Ok(Figure { name, title, svg: SvgBackend::new().render_scene(&scene), png })
 }
 
 /// A variant's mean, and its deviation for the error bar.
@@ -102,7 +102,7 @@ fn series(points: &[Point], colour: &str, legend: Option<String>) -> Vec<Plot> {
     vec![Plot::Line(line), Plot::Scatter(dots(points, colour))]
 }
 
-fn over_axis(answer: &Answer, path: &str) -> Result<Picture> {
+fn over_axis(answer: &Answer, path: &str) -> Result<Figure> {
     let metric = answer.report.y;
     let values: Vec<_> = answer.rows.iter().filter_map(|row| row.variant.get(path)).collect();
     let mut names: Vec<String> = Vec::new();
@@ -143,24 +143,22 @@ fn over_axis(answer: &Answer, path: &str) -> Result<Picture> {
         })
         .collect();
     let title = format!("{} over {}", short(metric), last(path));
-    picture("over_axis", title, plots, |layout| {
+    figure("over_axis", title, plots, |layout| {
         let layout = layout.with_x_label(last(path)).with_y_label(metric.label());
-        match numeric {
-            true if xs.iter().all(|x| x.fract() == 0.0) => {
-                scaled(layout, &xs).with_x_tick_format(at_whole_numbers(|n| n.to_string()))
-            }
-            true => scaled(layout, &xs),
-            false => {
-                let layout = layout.with_x_axis_min(-0.4).with_x_axis_max(names.len() as f64 - 0.6);
-                let names = names.clone();
-                let name = move |n: usize| names.get(n).cloned().unwrap_or_default();
-                layout.with_x_tick_step(1.0).with_x_tick_format(at_whole_numbers(name))
-            }
+        if !numeric {
+            let layout = layout.with_x_axis_min(-0.4).with_x_axis_max(names.len() as f64 - 0.6);
+            let names = names.clone();
+            let name = move |n: usize| names.get(n).cloned().unwrap_or_default();
+            layout.with_x_tick_step(1.0).with_x_tick_format(at_whole_numbers(name))
+        } else if xs.iter().all(|x| x.fract() == 0.0) {
+            scaled(layout, &xs).with_x_tick_format(at_whole_numbers(|n| n.to_string()))
+        } else {
+            scaled(layout, &xs)
         }
     })
 }
 
-fn pareto(answer: &Answer, cost: Cost) -> Result<Picture> {
+fn pareto(answer: &Answer, cost: Cost) -> Result<Figure> {
     let metric = answer.report.y;
     let point = |row: &Row| Point::new(row.cost(cost) as f64, row, metric);
     let points = answer.rows.iter().filter_map(|row| Some((point(row)?, row)));
@@ -183,7 +181,7 @@ fn pareto(answer: &Answer, cost: Cost) -> Result<Picture> {
         .with_legend("Pareto front");
     let title = format!("{} over {}", short(metric), words::cost(cost));
     let (low, high) = roomy(range(points.iter().flat_map(|p| [p.y - p.std, p.y + p.std])));
-    picture("pareto", title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
+    figure("pareto", title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
         let layout = over_cost(layout, cost).with_y_label(metric.label());
         scaled(layout.with_y_axis_min(low).with_y_axis_max(high), &xs)
     })
@@ -200,7 +198,7 @@ fn over_cost(layout: Layout, cost: Cost) -> Layout {
 }
 
 /// Error over cost with the power law through it; the axes are logarithmic where they span much.
-fn law(answer: &Answer) -> Option<Result<Picture>> {
+fn law(answer: &Answer) -> Option<Result<Figure>> {
     let cost = words::cost_axis(answer);
     let points = words::errors_over(answer, cost);
     let law = power_law(&points)?;
@@ -227,7 +225,7 @@ fn law(answer: &Answer) -> Option<Result<Picture>> {
     let title = format!("{name} over {}, a power law", words::cost(cost));
     let xs: Vec<f64> = points.iter().map(|point| point.0).collect();
     let (low, high) = range(points.iter().map(|point| point.1));
-    Some(picture("power_law", title, vec![Plot::Line(line), Plot::Scatter(dots)], |layout| {
+    Some(figure("power_law", title, vec![Plot::Line(line), Plot::Scatter(dots)], |layout| {
         let layout = over_cost(layout, cost).with_y_label(label);
         let layout = if high / low > LOGARITHMIC {
             layout.with_log_y().with_y_axis_min(0.8 * low).with_y_axis_max(1.25 * high)
@@ -239,7 +237,7 @@ fn law(answer: &Answer) -> Option<Result<Picture>> {
 }
 
 /// The share of variants whose error is below a value: one step line for each named variant, or one for all.
-fn distribution(answer: &Answer) -> Option<Result<Picture>> {
+fn distribution(answer: &Answer) -> Option<Result<Figure>> {
     let mut groups: Vec<(String, Vec<f64>)> = Vec::new();
     for row in &answer.rows {
         let Some(top1) = row.mean(Metric::Top1) else { continue };
@@ -264,7 +262,7 @@ fn distribution(answer: &Answer) -> Option<Result<Picture>> {
         .collect();
     (!plots.is_empty()).then(|| {
         let title = "Distribution of the error over the variants (EDF)".to_owned();
-        picture("edf", title, plots, |layout| {
+        figure("edf", title, plots, |layout| {
             layout
                 .with_x_label("top-1 error on the test images (%)")
                 .with_y_label("share of variants with at most this error")
@@ -272,7 +270,7 @@ fn distribution(answer: &Answer) -> Option<Result<Picture>> {
     })
 }
 
-fn curves(answer: &Answer) -> Result<Picture> {
+fn curves(answer: &Answer) -> Result<Figure> {
     let mut plots = Vec::new();
     for (i, row) in answer.rows.iter().enumerate() {
         let epochs = row.curves.iter().flatten().map(|epoch| epoch.epoch).max().unwrap_or(0);
@@ -286,7 +284,7 @@ fn curves(answer: &Answer) -> Result<Picture> {
             plots.extend(series(&points, colour(i), Some(words::name(row).to_owned())));
         }
     }
-    picture("curves", "Learning curves, mean over the seeds".to_owned(), plots, |layout| {
+    figure("curves", "Learning curves, mean over the seeds".to_owned(), plots, |layout| {
         layout
             .with_x_label("epoch")
             .with_y_label(Metric::Top1.label())

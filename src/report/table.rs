@@ -1,10 +1,11 @@
 //! An experiment's answer in rows: for the terminal, Markdown, CSV.
 
 use super::format::{count, mean_std};
-use super::plot::Picture;
+use super::plot::Figure;
 use super::words;
 use crate::experiment::{Answer, Cost, Metric, Printed, Row, last, shown, text};
-use crate::statistics::mean_estimate;
+use crate::statistics::{mean, mean_estimate};
+use crate::train::TestMetrics;
 use serde_json::{Map, Value};
 
 /// Rows under titles.
@@ -66,6 +67,29 @@ pub fn answer_table(answer: &Answer) -> Table {
         cells
     });
     Table { rows: rows.collect(), titles }
+}
+
+/// What else the tests say, the mean over the seeds; `None` where trials of before do not say it.
+pub fn metrics_table(answer: &Answer) -> Option<Table> {
+    let mean_of = |row: &Row, of: fn(&TestMetrics) -> f64| -> Option<f64> {
+        let values: Option<Vec<f64>> =
+            row.results.iter().map(|result| result.test.as_ref().map(of)).collect();
+        mean(&values?)
+    };
+    let titles = ["variant", "top-5 %", "balanced accuracy %", "F1 %", "calibration error"];
+    let row = |row: &Row| {
+        let values = [
+            mean_of(row, |test| test.top5)?,
+            mean_of(row, |test| test.balanced_accuracy)?,
+            mean_of(row, |test| test.f1)?,
+        ];
+        let mut cells = vec![words::name(row).to_owned()];
+        cells.extend(values.map(|value| format!("{value:.2}")));
+        cells.push(format!("{:.4}", mean_of(row, |test| test.ece)?));
+        Some(cells)
+    };
+    let rows: Vec<Vec<String>> = answer.rows.iter().filter_map(row).collect();
+    (!rows.is_empty()).then(|| Table { titles: titles.map(str::to_owned).to_vec(), rows })
 }
 
 /// What variants cost and reach beside the paper's own figures; `None` where the experiment gives none.
@@ -139,6 +163,62 @@ pub(super) fn csv(answer: &Answer) -> String {
     out
 }
 
+/// `trials.csv`: every trial, the axes' columns first; those that are not done have their state alone.
+pub(super) fn trials_csv(answer: &Answer) -> String {
+    let mut titles: Vec<String> = vec!["id".into()];
+    titles.extend(answer.columns.iter().cloned());
+    let measures = [
+        "seed",
+        "state",
+        "params",
+        "macs",
+        "activations",
+        "top1",
+        "loss",
+        "best_top1",
+        "best_epoch",
+        "epochs",
+        "steps",
+        "seconds",
+        "images_per_second",
+        "device",
+        "threads",
+        "skipped",
+        "top5",
+        "ece",
+        "balanced_accuracy",
+        "f1",
+    ];
+    titles.extend(measures.map(str::to_owned));
+    let columns = titles.len();
+    let mut out = line(titles.into_iter());
+    for row in &answer.rows {
+        for (id, result) in row.ids.iter().zip(&row.results) {
+            let mut values = vec![id.clone()];
+            values.extend(cells(&row.variant, &answer.columns));
+            values.extend([result.seed.to_string(), "done".to_owned()]);
+            values.extend([result.params, result.macs, result.activations].map(|n| n.to_string()));
+            values.extend([result.top1, result.loss, result.best_top1].map(|x| x.to_string()));
+            values.extend([result.best_epoch, result.epochs, result.steps].map(|n| n.to_string()));
+            values.extend([result.seconds, result.images_per_second].map(|x| x.to_string()));
+            values.extend([result.device.clone(), result.threads.to_string(), result.skipped.to_string()]);
+            let of = |metric: fn(&TestMetrics) -> f64| {
+                result.test.as_ref().map_or(String::new(), |test| metric(test).to_string())
+            };
+            values.extend([of(|test| test.top5), of(|test| test.ece)]);
+            values.extend([of(|test| test.balanced_accuracy), of(|test| test.f1)]);
+            out += &line(values.into_iter());
+        }
+    }
+    for trial in &answer.missing {
+        let mut values = vec![String::new(); columns];
+        values[0].clone_from(&trial.id);
+        values[answer.columns.len() + 2] = words::state(trial.state).to_owned();
+        out += &line(values.into_iter());
+    }
+    out
+}
+
 /// One line of CSV (RFC 4180, with a bare line feed).
 fn line(cells: impl Iterator<Item = String>) -> String {
     let quoted = |cell: String| {
@@ -152,7 +232,7 @@ fn line(cells: impl Iterator<Item = String>) -> String {
 }
 
 /// `report.md`.
-pub(super) fn markdown(answer: &Answer, pictures: &[Picture]) -> String {
+pub(super) fn markdown(answer: &Answer, figures: &[Figure]) -> String {
     let mut out = format!("# {}\n\n{}\n\n", answer.experiment, answer.question);
     if let Some(paper) = &answer.paper {
         out += &format!("Source: {paper}\n\n");
@@ -161,11 +241,14 @@ pub(super) fn markdown(answer: &Answer, pictures: &[Picture]) -> String {
     words::findings(answer).iter().for_each(|finding| out += &format!("{finding}\n\n"));
     out += &answer_table(answer).markdown();
     out += &format!("\n{}\n", words::NOTE);
+    if let Some(table) = metrics_table(answer) {
+        out += &format!("\n## More of the tests\n\n{}", table.markdown());
+    }
     if let Some(table) = paper_table(answer) {
         out += &format!("\n## Beside the paper's figures\n\n{}", table.markdown());
     }
-    for picture in pictures {
-        out += &format!("\n![{}]({}.svg)\n", picture.title, picture.name);
+    for figure in figures {
+        out += &format!("\n![{}]({}.svg)\n", figure.title, figure.name);
     }
     let machine = words::machine(answer);
     if !machine.is_empty() {

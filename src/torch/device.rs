@@ -4,7 +4,7 @@
 //! `libtorch_cuda` registers its kernels, but only if libtorch has not been queried about CUDA before in this process
 //! (seeding the random generators is such a query): resolve the device before anything else.
 
-use super::ffi::{check, tv_allow_tf32, tv_synchronize};
+use super::ffi::{check, tv_allow_tf32, tv_peak_cuda_bytes, tv_synchronize};
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
@@ -118,29 +118,42 @@ pub fn has_driver() -> bool {
     *FOUND.get_or_init(|| open(Path::new(DRIVER), libc::RTLD_LAZY).is_ok())
 }
 
-/// The driver's name for the GPU with this index, such as `NVIDIA H100 80GB HBM3`.
+/// A GPU, as the driver describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Such as `NVIDIA H100 80GB HBM3`.
+    pub name: String,
+    /// Bytes of memory in all.
+    pub memory: u64,
+}
+
+/// The GPU with this index.
 ///
 /// # Errors
 /// No driver, or no such GPU.
-pub fn card(index: usize) -> Result<String> {
+pub fn card(index: usize) -> Result<Card> {
     let driver = open(Path::new(DRIVER), libc::RTLD_LAZY).map_err(anyhow::Error::msg)?;
     let index = c_int::try_from(index)?;
-    let (mut device, mut name) = (0, [0u8; 256]);
-    // SAFETY: the driver has had these functions with these signatures since its first version; it writes one number,
-    // and a NUL-terminated string of at most the given length.
+    let (mut device, mut name, mut memory) = (0, [0u8; 256], 0usize);
+    // SAFETY: the driver has had these functions with these signatures since CUDA 3.2; it writes one number,
+    // a NUL-terminated string of at most the given length, and a size.
     unsafe {
         let start: unsafe extern "C" fn(flags: u32) -> c_int = function(driver, c"cuInit")?;
         let get: unsafe extern "C" fn(*mut c_int, c_int) -> c_int = function(driver, c"cuDeviceGet")?;
         let get_name: unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int =
             function(driver, c"cuDeviceGetName")?;
+        let get_memory: unsafe extern "C" fn(*mut usize, c_int) -> c_int =
+            function(driver, c"cuDeviceTotalMem_v2")?;
         let codes = [
             start(0),
             get(&mut device, index),
             get_name(name.as_mut_ptr().cast(), name.len() as c_int, device),
+            get_memory(&mut memory, device),
         ];
-        ensure!(codes == [0; 3], "NVIDIA's driver cannot name GPU {index}: codes {codes:?}");
+        ensure!(codes == [0; 4], "NVIDIA's driver cannot describe GPU {index}: codes {codes:?}");
     }
-    Ok(CStr::from_bytes_until_nul(&name)?.to_string_lossy().into_owned())
+    let name = CStr::from_bytes_until_nul(&name)?.to_string_lossy().into_owned();
+    Ok(Card { name, memory: memory as u64 })
 }
 
 /// A function of a loaded library.
@@ -201,6 +214,18 @@ pub fn synchronize(device: Device) -> Result<()> {
         Device::Cuda(index) => check(unsafe { tv_synchronize(c_int::try_from(index)?) }),
         _ => Ok(()),
     }
+}
+
+/// The most bytes that tensors on this GPU have held at once; `None` for the CPU.
+///
+/// # Errors
+/// A GPU that libtorch has not used.
+pub fn peak_bytes(device: Device) -> Result<Option<u64>> {
+    let Device::Cuda(index) = device else { return Ok(None) };
+    let mut bytes = 0;
+    // SAFETY: writes one number.
+    check(unsafe { tv_peak_cuda_bytes(c_int::try_from(index)?, &mut bytes) })?;
+    Ok(Some(u64::try_from(bytes)?))
 }
 
 /// Sets the number of threads that libtorch uses for one operation.

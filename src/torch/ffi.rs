@@ -29,6 +29,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     pub(super) fn tv_allow_tf32(allowed: c_int) -> *mut c_char;
     pub(super) fn tv_synchronize(index: c_int) -> *mut c_char;
+    pub(super) fn tv_peak_cuda_bytes(index: c_int, out: *mut i64) -> *mut c_char;
     pub(super) fn tv_is_meta(tensor: *const C_tensor, out: *mut c_int) -> *mut c_char;
     pub(super) fn tv_autocast(
         cuda: c_int,

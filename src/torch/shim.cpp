@@ -8,6 +8,7 @@
 #include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/api/include/torch/version.h>
 
@@ -105,6 +106,15 @@ char *tv_allow_tf32(int allowed) {
 char *tv_synchronize(int index) {
   return guarded([&] {
     c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA).synchronizeDevice(static_cast<c10::DeviceIndex>(index));
+  });
+}
+
+// The most bytes that tensors on a GPU have held at once.
+char *tv_peak_cuda_bytes(int index, int64_t *out) {
+  return guarded([&] {
+    auto *allocator = c10::getDeviceAllocator(c10::DeviceType::CUDA);
+    auto stats = allocator->getDeviceStats(static_cast<c10::DeviceIndex>(index));
+    *out = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
   });
 }
 

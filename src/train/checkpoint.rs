@@ -1,25 +1,25 @@
 //! The state of a run in one file: weights, averages, optimizer state and the position in the run.
 //!
-//! Random state is not in it: every random stream is derived from (seed, purpose, epoch, index), so the position says
-//! it all.
+//! There is no random state: every random stream is derived from (seed, purpose, epoch, index), so the position is
+//! enough.
 
 use super::ema::Ema;
 use super::optimizer::Optimizer;
-use super::record::EpochMetrics;
+use super::record::{EpochMetrics, TestMetrics};
 use crate::tensorboard::Histogram;
-use crate::weights::checkpoint::{AVERAGE, PROGRESS};
+use crate::weights::checkpoint::{AVERAGE, OPTIMIZER, PROGRESS};
 use crate::weights::{self, About, StateFile};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::Tensor;
 
-/// Where a run stands, and what it has measured so far.
+/// How far a run has come, and what it has measured so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// Epochs that are over.
+    /// Completed epochs.
     pub epoch: u64,
-    /// Batches of the running epoch that are over.
+    /// Completed batches of the current epoch.
     pub batch: u64,
     /// Optimizer steps since the start.
     pub step: u64,
@@ -30,6 +30,9 @@ pub(super) struct Progress {
     pub snapshots: Vec<Snapshot>,
     /// Epoch and top-1 of the best evaluation.
     pub best: Option<(u64, f64)>,
+    /// Of the last evaluation.
+    #[serde(default)]
+    pub test: Option<TestMetrics>,
     /// Seconds spent, over all processes.
     pub seconds: f64,
     /// The training and test pictures that could not be read.
@@ -37,7 +40,21 @@ pub(super) struct Progress {
     pub skipped: [Vec<usize>; 2],
 }
 
-/// Sums over the batches of the running epoch.
+impl Progress {
+    /// Where the run of a checkpoint stands.
+    ///
+    /// # Errors
+    /// A file that is not a checkpoint of a run.
+    pub fn read(checkpoint: &Path) -> Result<Self> {
+        Self::of(&StateFile::open(checkpoint)?).with_context(|| format!("{}", checkpoint.display()))
+    }
+
+    fn of(file: &StateFile) -> Result<Self> {
+        Ok(serde_json::from_str(file.metadata(PROGRESS).context("no checkpoint of a run")?)?)
+    }
+}
+
+/// Sums over the completed batches of the current epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sums {
     pub loss: f64,
@@ -58,8 +75,6 @@ pub(super) struct Point {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Snapshot {
     pub epoch: u64,
-    #[serde(default)]
-    pub step: u64,
     pub wall_time: f64,
     pub histograms: Vec<(String, Histogram)>,
 }
@@ -82,11 +97,11 @@ impl State<'_> {
         tensors
     }
 
-    /// Writes the run's state to `path` whole or not at all.
+    /// Writes the run's state to `path` atomically.
     ///
     /// # Errors
     /// Weights that are not finite (the file is then as it was), or a file that cannot be written.
-    pub fn save(&self, path: &Path, progress: &Progress, about: &About) -> Result<()> {
+    pub fn save(&self, path: &Path, progress: &Progress, about: &About, with_optimizer: bool) -> Result<()> {
         for (name, tensor) in self.model.iter().filter(|(_, tensor)| tensor.is_floating_point()) {
             if tensor.detach().f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
                 bail!(
@@ -98,18 +113,24 @@ impl State<'_> {
         }
         let mut metadata = about.metadata()?;
         metadata.insert(PROGRESS.to_owned(), serde_json::to_string(progress)?);
-        weights::save(path, &self.tensors(), metadata)
+        let mut tensors = self.tensors();
+        tensors.retain(|(name, _)| with_optimizer || !name.starts_with(OPTIMIZER));
+        weights::save(path, &tensors, metadata)
     }
 
-    /// Reads the state back into the same tensors; also returns what the file says of itself, which files of before do
-    /// not.
+    /// Reads the state back into the same tensors; also returns what the file says about itself; files of
+    /// earlier versions say nothing.
     ///
     /// # Errors
     /// A file that is not a checkpoint of such a run.
     pub fn load(&self, path: &Path) -> Result<(Progress, Option<About>)> {
         let file = StateFile::open(path)?;
-        let progress = file.metadata(PROGRESS).context("no checkpoint of a run")?;
-        let progress = serde_json::from_str(progress)?;
+        let progress = Progress::of(&file)?;
+        let has_state = file.names().iter().any(|name| name.starts_with(OPTIMIZER));
+        ensure!(
+            has_state || self.optimizer.state_dict().is_empty(),
+            "the optimizer's state was not kept after the run's end (`train.keep_optimizer: false`)"
+        );
         weights::load(&file.state_dict()?, &self.tensors())?;
         Ok((progress, About::of(&file)?))
     }

@@ -1,4 +1,4 @@
-//! One training run as a YAML file spells it.
+//! The configuration of a training run, as written in YAML.
 
 use super::ema_config::EmaConfig;
 use super::optimizer_config::OptimizerConfig;
@@ -23,7 +23,7 @@ use tch::Tensor;
 pub struct RunConfig {
     pub model: ModelSpec,
     pub data: DataConfig,
-    /// Layers that start from another run's weights; all start anew when absent.
+    /// Layers that start from another run's weights; all are initialised when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitConfig>,
     #[serde(default)]
@@ -58,7 +58,7 @@ impl RunConfig {
     /// Checks what can be known without data or model.
     ///
     /// # Errors
-    /// The key and the value that cannot be.
+    /// The key and its invalid value.
     pub fn validate(&self) -> Result<()> {
         let message = format!("no device is called `{}`; write cpu, cuda, cuda:1 or auto", self.device);
         ensure!(device::is_name(&self.device), Invalid::value("device", message));
@@ -153,7 +153,7 @@ pub struct TrainConfig {
     /// The run ends after this many optimizer steps, if the epochs are not over before; the schedule spans the shorter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// The run ends with the epoch in which this many minutes are over; how far it gets depends on the machine.
+    /// The run ends with the epoch in which this many minutes have passed; how far it gets depends on the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
     /// The run ends after this many evaluations in a row without a new best.
@@ -169,11 +169,11 @@ pub struct TrainConfig {
     pub auxiliary_weight: f64,
     /// Probability spread over the wrong classes (1512.00567).
     pub label_smoothing: f64,
-    /// Largest 2-norm of all gradients together; none when absent.
+    /// Largest 2-norm of all gradients together; not clipped when absent.
     pub clip_grad_norm: Option<f64>,
-    /// Weight decay on norms and biases too.
+    /// Apply weight decay to norms and biases too.
     pub decay_norm_and_bias: bool,
-    /// An exponential moving average of the weights, which is tested and kept; none when absent.
+    /// An exponential moving average of the weights, which is what the run tests; none when absent.
     pub ema: Option<EmaConfig>,
     pub precision: Precision,
     /// Evaluate every this many epochs, and after the last.
@@ -185,19 +185,30 @@ pub struct TrainConfig {
     /// Histograms of all parameters after each epoch, for TensorBoard.
     #[serde(skip_serializing_if = "is_false")]
     pub histograms: bool,
-    /// Refuse a run that would take more memory than there is.
+    /// Keep the weights of this many of the best evaluations: `best.safetensors`, and with more than 1 each as
+    /// `epoch-N.safetensors` too.
+    #[serde(skip_serializing_if = "is_one")]
+    pub keep_best: usize,
+    /// Keep the optimizer's state in `last.safetensors` after the run's end; without it the run cannot be extended.
     #[serde(skip_serializing_if = "is_true")]
-    pub check_memory: bool,
-    /// Save within an epoch too, every this many steps; 0 saves at the end of each epoch alone.
+    pub keep_optimizer: bool,
+    /// Start even if the memory estimate exceeds what is available.
+    #[serde(skip_serializing_if = "is_false")]
+    pub allow_memory: bool,
+    /// Save every this many steps as well; 0 saves only at the end of each epoch.
     pub save_every: u64,
 }
 
-fn is_false(value: &bool) -> bool {
-    !value
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 fn is_true(value: &bool) -> bool {
     *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Default for TrainConfig {
@@ -220,7 +231,9 @@ impl Default for TrainConfig {
             eval_batch_size: 500,
             log_every: 50,
             histograms: false,
-            check_memory: true,
+            keep_best: 1,
+            keep_optimizer: true,
+            allow_memory: false,
             save_every: 0,
         }
     }
@@ -239,6 +252,7 @@ impl TrainConfig {
         self.patience.map_or(Ok(()), |patience| positive("patience", patience as f64))?;
         positive("batch_size", self.batch_size as f64)?;
         positive("eval_batch_size", self.eval_batch_size as f64)?;
+        positive("keep_best", self.keep_best as f64)?;
         positive("eval_every", self.eval_every as f64)?;
         self.clip_grad_norm.map_or(Ok(()), |norm| positive("clip_grad_norm", norm))?;
         let weight = self.auxiliary_weight;
@@ -251,7 +265,7 @@ impl TrainConfig {
             Ok(())
         };
         unit("label_smoothing", self.label_smoothing)?;
-        self.ema.map_or(Ok(()), |ema| unit("ema", ema.decay))?;
+        self.ema.map_or(Ok(()), EmaConfig::validate)?;
         self.optimizer.validate()?;
         self.schedule.validate()
     }
@@ -263,7 +277,7 @@ impl TrainConfig {
 pub enum Precision {
     #[default]
     Float32,
-    /// float32, but the products of a GPU round their factors to TF32; on the CPU the same as float32.
+    /// float32, but with the factors of matrix products rounded to TF32 on a GPU; the same as float32 on the CPU.
     Tf32,
     /// bfloat16 by autocast.
     Bfloat16,

@@ -1,32 +1,31 @@
-//! What a run reports as it goes.
+//! Events that a run reports while it trains.
 
 use super::header::Header;
 use super::record::EpochMetrics;
 use crate::data::Skipped;
 use serde::{Deserialize, Serialize};
 
-/// News of a run; one JSON object a line between processes.
+/// An event of a run; sent between processes as JSON lines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// Training begins, or goes on after `step`.
-    Started {
-        header: Header,
-        step: u64,
-    },
-    /// A step is over; the loss is there where it was read.
+    /// Work before the first step, such as reading the data.
+    Preparing(String),
+    /// Training starts, or resumes after the header's `step`.
+    Started(Box<Header>),
+    /// A step has finished; `loss` is present if it was read from the device.
     Step {
         epoch: u64,
         step: u64,
-        loss: Option<f64>,
         lr: f64,
+        loss: Option<f64>,
     },
-    /// So many of the test images have been through the model.
-    Tested {
+    /// Progress of an evaluation on the test images.
+    Testing {
         images: usize,
         of: usize,
     },
     Epoch(EpochMetrics),
-    /// A picture cannot be read and is left out; said once.
+    /// A picture cannot be read and is left out; reported once.
     Skipped(Skipped),
 }

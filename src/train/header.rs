@@ -1,36 +1,44 @@
-//! What a run is, before its first step.
+//! What is known about a run before its first step.
 
 use super::config::Precision;
+use super::memory::Memory;
 use serde::{Deserialize, Serialize};
 
-/// What is known of a run before its first step.
+/// What is known about a run before its first step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     pub model: String,
     pub params: u64,
-    /// Multiply-adds of one image.
+    /// Parameters that the optimizer changes.
+    pub trainable: u64,
+    /// Multiply-adds for one image.
     pub macs: u64,
-    /// Channels, height and width of what the model sees in training.
+    /// What the model sees in training (C, H, W).
     pub input: [i64; 3],
-    pub classes: i64,
+    pub dataset: String,
     pub train_images: usize,
     pub test_images: usize,
-    pub batch_size: usize,
+    pub classes: usize,
+    /// Pictures that earlier processes of this run could not read.
+    pub skipped: usize,
     pub epochs: u64,
     pub steps_per_epoch: u64,
-    /// Of the whole run.
+    /// Optimizer steps of the whole run.
     pub steps: u64,
-    /// As YAML spells them.
+    /// Steps already done, by earlier processes of this run or by the run it branched from.
+    pub step: u64,
+    pub batch_size: usize,
+    /// Its settings, in short.
     pub optimizer: String,
     pub schedule: String,
-    pub precision: Precision,
-    pub device: String,
-    /// Threads of one operation.
-    pub threads: usize,
-    /// Threads that load images; by themselves where absent.
-    pub workers: Option<usize>,
     /// Where the weights come from.
     pub weights: String,
-    /// What the run takes at its peak, about.
-    pub memory_bytes: u64,
+    /// Name and make: `cuda:0, NVIDIA H100 80GB HBM3`.
+    pub device: String,
+    pub precision: Precision,
+    /// Threads of one operation.
+    pub threads: usize,
+    /// Threads that load images.
+    pub workers: usize,
+    pub memory: Memory,
 }

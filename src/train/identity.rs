@@ -8,7 +8,7 @@ use serde_yaml::Value;
 use std::collections::BTreeMap;
 
 /// Settings that say how and where a run is carried out. All others are its identity: they decide its numbers.
-const CIRCUMSTANCES: [&str; 9] = [
+const CIRCUMSTANCES: [&str; 11] = [
     "threads",
     "device",
     "data.root",
@@ -17,7 +17,9 @@ const CIRCUMSTANCES: [&str; 9] = [
     "train.log_every",
     "train.save_every",
     "train.histograms",
-    "train.check_memory",
+    "train.keep_best",
+    "train.keep_optimizer",
+    "train.allow_memory",
 ];
 
 /// Settings that say how long a run is: it can be extended by them.
@@ -36,10 +38,10 @@ pub struct Change {
 impl Change {
     /// Whether the setting decides a run's numbers.
     pub fn is_of_identity(&self) -> bool {
-        let within = |key: &&str| {
-            self.key.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let within = |key: &str| {
+            self.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        !CIRCUMSTANCES.iter().any(|key| within(&key)) && !self.is_another_path()
+        !CIRCUMSTANCES.iter().any(|key| within(key)) && !self.is_another_path()
     }
 
     /// Whether the data is of the same kind in another folder; what is in it is compared when a run goes on.

@@ -1,4 +1,6 @@
-//! What a run shows while it goes: `metrics.jsonl` and TensorBoard events, both always true to the checkpoint.
+//! What a run records while it goes: `metrics.jsonl` and TensorBoard events, both always in step with the checkpoint.
+//!
+//! Everything in TensorBoard is over optimizer steps.
 
 use super::checkpoint::{Point, Progress, Snapshot};
 use super::config::RunConfig;
@@ -18,8 +20,8 @@ pub(super) struct RunLog {
 }
 
 impl RunLog {
-    /// Writes both anew from what the checkpoint knows, so that steps which a killed process logged after its last
-    /// checkpoint do not stand twice.
+    /// Rewrites both from the checkpoint, so that steps which a killed process logged after its last checkpoint do not
+    /// appear twice.
     pub fn new(config: &RunConfig, dir: &RunDir, progress: &Progress) -> Result<Self> {
         dir.remove_events()?;
         let mut hparams = Vec::new();
@@ -27,38 +29,41 @@ impl RunLog {
         let mut events = Writer::create(dir.path())?;
         events.hparams(&hparams, &METRIC_TAGS)?;
         let mut log = Self { dir: dir.clone(), events };
-        progress.points.iter().try_for_each(|point| log.point(point))?;
+        progress.points.iter().try_for_each(|point| log.write_point(point))?;
         progress.rows.iter().try_for_each(|row| log.scalars(row))?;
-        progress.snapshots.iter().try_for_each(|snapshot| log.histograms(snapshot))?;
+        for row in &progress.rows {
+            log.histograms(progress, row)?;
+        }
         dir.write_epochs(&progress.rows)?;
         log.events.flush()?;
         Ok(log)
     }
 
-    /// A point of the training curve.
+    /// Logs a point of the training curve and flushes, so that TensorBoard shows it during the epoch.
     pub fn point(&mut self, point: &Point) -> Result<()> {
+        self.write_point(point)?;
+        self.events.flush()
+    }
+
+    fn write_point(&mut self, point: &Point) -> Result<()> {
         let &Point { step, loss, lr, wall_time } = point;
         for (tag, value) in [("train/loss", loss), ("train/lr", lr)] {
             self.events.scalar(tag, step as i64, wall_time, value as f32)?;
         }
-        // So that curves are seen while an epoch runs.
-        self.events.flush()
+        Ok(())
     }
 
-    /// The epoch that `progress` has just recorded.
+    /// Logs the epoch that `progress` has just recorded.
     pub fn epoch(&mut self, progress: &Progress) -> Result<()> {
         if let Some(row) = progress.rows.last() {
             self.scalars(row)?;
-        }
-        if let Some(snapshot) = progress.snapshots.last().filter(|snapshot| snapshot.epoch == progress.epoch)
-        {
-            self.histograms(snapshot)?;
+            self.histograms(progress, row)?;
         }
         self.events.flush()?;
         self.dir.write_epochs(&progress.rows)
     }
 
-    /// A picture of the run at its end.
+    /// Logs a picture at the end of the run.
     pub fn image(&mut self, tag: &str, step: u64, picture: &Png) -> Result<()> {
         self.events.image(tag, step as i64, picture)
     }
@@ -75,6 +80,7 @@ impl RunLog {
             ("train/top1", Some(row.train_top1)),
             ("train/images_per_second", Some(row.images_per_second)),
             ("train/peak_memory_bytes", Some(row.peak_memory_bytes as f64)),
+            ("train/peak_gpu_memory_bytes", row.peak_gpu_memory_bytes.map(|bytes| bytes as f64)),
             ("test/loss", row.test_loss),
             ("test/top1", row.test_top1),
             ("test/top1_raw", row.raw_top1),
@@ -87,10 +93,15 @@ impl RunLog {
         Ok(())
     }
 
-    fn histograms(&mut self, snapshot: &Snapshot) -> Result<()> {
-        snapshot.histograms.iter().try_for_each(|(name, histogram)| {
-            let tag = format!("weights/{name}");
-            self.events.histogram(&tag, snapshot.step as i64, snapshot.wall_time, histogram)
+    /// Logs the histograms taken after the epoch of `row`, if any.
+    fn histograms(&mut self, progress: &Progress, row: &EpochMetrics) -> Result<()> {
+        let Some(Snapshot { wall_time, histograms, .. }) =
+            progress.snapshots.iter().find(|snapshot| snapshot.epoch == row.epoch)
+        else {
+            return Ok(());
+        };
+        histograms.iter().try_for_each(|(name, histogram)| {
+            self.events.histogram(&format!("weights/{name}"), row.step as i64, *wall_time, histogram)
         })
     }
 }

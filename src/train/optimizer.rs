@@ -48,7 +48,7 @@ impl Optimizer {
         Ok(Self { config: config.optimizer.clone(), groups: groups.collect::<Result<_>>()? })
     }
 
-    /// Drops the gradients of all parameters.
+    /// Clears all gradients.
     pub fn zero_grad(&self) -> Result<()> {
         self.groups.iter().try_for_each(|group| torch::clear_grads(&group.params))
     }

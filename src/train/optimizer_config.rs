@@ -1,10 +1,10 @@
-//! The rules of the update, as YAML spells them.
+//! The update rules, as written in YAML.
 
 use crate::Invalid;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// The rule of the update: one of the names below with its own settings.
+/// The update rule: one of the names below with its own settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerConfig {
@@ -29,7 +29,16 @@ impl OptimizerConfig {
         }
     }
 
-    /// The weight decay of the parameters that have any.
+    /// Numbers of optimizer state per parameter.
+    pub fn slots(&self) -> u64 {
+        match self {
+            Self::Sgd(c) => u64::from(c.momentum != 0.0),
+            Self::AdamW(_) => 2,
+            Self::RmsProp(c) => 1 + u64::from(c.momentum != 0.0),
+        }
+    }
+
+    /// The weight decay of those parameters that are decayed.
     pub fn weight_decay(&self) -> f64 {
         match self {
             Self::Sgd(c) => c.weight_decay,

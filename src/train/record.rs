@@ -1,9 +1,10 @@
-//! What a run leaves behind: a row an epoch, and the result that says it is done.
+//! The records of a run: one row per epoch, one per start, and the final result.
 
 use super::identity::Change;
+use crate::evaluate::Accuracy;
 use serde::{Deserialize, Serialize};
 
-/// One line of `metrics.jsonl`: an epoch that is over.
+/// One line of `metrics.jsonl`: a completed epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// Counted from 1.
@@ -21,33 +22,62 @@ pub struct EpochMetrics {
     pub test_top1: Option<f64>,
     /// Percent, of the raw weights; only in runs with an EMA.
     pub raw_top1: Option<f64>,
-    /// Training images per second of the epoch, evaluation left out.
+    /// Training images per second, evaluation excluded.
     pub images_per_second: f64,
     /// Seconds spent on the run so far, over all its processes.
     pub seconds: f64,
     /// Unix time.
     pub wall_time: f64,
+    /// Peak resident memory of the process.
     pub peak_memory_bytes: u64,
+    /// Peak memory of tensors on the GPU; absent on the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_gpu_memory_bytes: Option<u64>,
 }
 
-/// One line of `starts.jsonl`: a process that began the run or went on with it.
+/// One line of `starts.jsonl`: a process that started or resumed the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Start {
-    /// Optimizer steps that were over.
+    /// Optimizer steps already done.
     pub step: u64,
     pub device: String,
     pub threads: usize,
-    /// Threads that load images; by itself where absent.
+    /// Threads that load images; chosen automatically if absent.
     pub workers: Option<usize>,
     /// The processor's name.
     pub machine: String,
     /// Versions of this package and of libtorch.
     pub version: String,
     pub libtorch: String,
-    /// Settings in place of those of the process before.
+    /// Settings that differ from those of the previous process.
     pub changes: Vec<Change>,
     /// Unix time.
     pub wall_time: f64,
+}
+
+/// What the test images say of a network beside loss and top-1, as `tchvision eval` does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestMetrics {
+    /// Percent with their class among the five likeliest.
+    pub top5: f64,
+    /// Expected calibration error over 15 bins, from 0 to 1.
+    pub ece: f64,
+    /// Mean recall of the classes, in percent.
+    pub balanced_accuracy: f64,
+    /// Mean F1 of the classes, in percent.
+    pub f1: f64,
+}
+
+impl TestMetrics {
+    /// `None` without images.
+    pub(super) fn of(accuracy: &Accuracy) -> Option<Self> {
+        Some(Self {
+            top5: accuracy.total().top5_percent()?,
+            ece: accuracy.calibration_error()?,
+            balanced_accuracy: accuracy.balanced_percent()?,
+            f1: accuracy.f1_percent()?,
+        })
+    }
 }
 
 /// `result.json`: written last, it means that the run is done.
@@ -64,6 +94,9 @@ pub struct RunResult {
     pub top1: f64,
     /// Cross-entropy on the test images after the last epoch.
     pub loss: f64,
+    /// On the test images after the last epoch; absent in results of earlier versions.
+    #[serde(flatten)]
+    pub test: Option<TestMetrics>,
     /// Percent, of the best evaluated epoch (`best.safetensors`).
     pub best_top1: f64,
     pub best_epoch: u64,
@@ -87,4 +120,26 @@ pub struct RunResult {
     /// Unix time of the end.
     #[serde(default)]
     pub wall_time: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RunResult;
+    use serde_json::json;
+
+    #[test]
+    fn results_of_earlier_versions_are_read() {
+        let mut old = json!({
+            "model": "paper/resnet20", "params": 1, "macs": 2, "activations": 3, "seed": 0, "epochs": 1, "steps": 9,
+            "top1": 50.0, "loss": 1.5, "best_top1": 50.0, "best_epoch": 1, "images_per_second": 10.0,
+            "seconds": 1.0, "device": "Cpu", "threads": 1, "version": "0.1.0", "libtorch": "2.9.0"
+        });
+        let result: RunResult = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!((result.loss, result.test), (1.5, None));
+        for (metric, value) in [("top5", 99.0), ("ece", 0.1), ("balanced_accuracy", 49.0), ("f1", 48.0)] {
+            old[metric] = value.into();
+        }
+        let result: RunResult = serde_json::from_value(old).unwrap();
+        assert_eq!(serde_json::to_value(&result).unwrap()["f1"], 48.0);
+    }
 }

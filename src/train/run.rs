@@ -6,7 +6,7 @@ use super::event::Event;
 use super::header::Header;
 use super::record::RunResult;
 use super::run_dir::RunDir;
-use super::trainer::{Loaders, Setup, Trainer};
+use super::trainer::{Loaders, Prepared, Trainer};
 use crate::weights::About;
 use crate::{Interrupted, Usage, brief};
 use anyhow::{Context, Result};
@@ -63,7 +63,7 @@ pub fn run_until(
         return Ok(Some(result));
     }
     let mut has_begun = false;
-    let outcome = Trainer::new(config, &dir, begin).and_then(|mut trainer| {
+    let outcome = Trainer::new(config, &dir, begin, observe).and_then(|mut trainer| {
         dir.write_config(config)?;
         dir.clear_outcome()?;
         dir.write_start(&trainer.start(changes.clone().unwrap_or_default()))?;
@@ -83,12 +83,15 @@ pub fn run_until(
     outcome
 }
 
-/// What a run is before its first step. Nothing is trained or written.
+/// What a run in `dir` would be, from `begin` on. Reads the data, builds no weights and writes nothing.
 ///
 /// # Errors
-/// As [`run`], before its first step.
-pub fn plan(config: &RunConfig, dir: &Path, begin: &Begin) -> Result<Header> {
-    Ok(Setup::new(config, &RunDir::new(dir), begin)?.header)
+/// As [`run_until`] before its first step, but for a memory that is too small.
+pub fn plan(config: &RunConfig, dir: &Path, begin: &Begin, observe: &mut dyn FnMut(Event)) -> Result<Header> {
+    let dir = RunDir::new(dir);
+    let extended: &[String] = if let Begin::Extend(keys) = begin { keys } else { &[] };
+    dir.check_config(config, Some(extended))?;
+    Ok(Prepared::new(config, &dir, begin, observe)?.header)
 }
 
 /// What the weights of a run say of themselves, worked out from its configuration and data; for those that were written
@@ -97,5 +100,5 @@ pub fn plan(config: &RunConfig, dir: &Path, begin: &Begin) -> Result<Header> {
 /// # Errors
 /// Data that cannot be read, or a model that does not fit it.
 pub fn about(config: &RunConfig) -> Result<About> {
-    Loaders::new(config, false)?.about(config)
+    Loaders::new(config, false, &mut |_| {})?.about(config)
 }

@@ -7,6 +7,7 @@ use super::record::{EpochMetrics, RunResult, Start};
 use crate::weights::{About, StateFile};
 use crate::{Remedy, Usage, atomic, tensorboard, yaml};
 use anyhow::{Context, Error, Result};
+use serde_yaml::Value;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,11 @@ impl RunDir {
     /// The weights of the best evaluation.
     pub fn best_weights(&self) -> PathBuf {
         self.0.join("best.safetensors")
+    }
+
+    /// The weights of an evaluated epoch, where a run keeps several.
+    pub fn epoch_weights(&self, epoch: u64) -> PathBuf {
+        self.0.join(format!("epoch-{epoch}.safetensors"))
     }
 
     /// What the process of the run wrote to stderr, where an experiment started it.
@@ -119,7 +125,15 @@ impl RunDir {
     /// A file that cannot be read, or is not a configuration.
     pub fn config(&self) -> Result<Option<RunConfig>> {
         let path = self.config_file();
-        read(&path)?.map(|text| yaml::parse(&text, &path.display().to_string())).transpose()
+        let Some(text) = read(&path)? else { return Ok(None) };
+        let name = path.display().to_string();
+        let mut config: RunConfig = yaml::parse(&text, &name)?;
+        if let Some(ema) = &mut config.train.ema {
+            // A bare number was written before averages had a warm-up.
+            let written: Value = yaml::parse(&text, &name)?;
+            ema.warmup &= !written["train"]["ema"].is_number();
+        }
+        Ok(Some(config))
     }
 
     /// Checks that the directory is free, or holds a run of the same identity but for the settings by which it is

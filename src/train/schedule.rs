@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
-/// How the learning rate goes over the run, per step, after a linear warm-up.
+/// How the learning rate changes over the run, per step, after a linear warm-up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleConfig {

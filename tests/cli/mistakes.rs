@@ -141,7 +141,7 @@ epochs: 3 => epochs:
 epochs: 3 => histograms: yes
     run.yaml:4:15: `train.histograms`: expected true or false, not the text `yes`; write true
 epochs: 3 => ema: none
-    run.yaml:4:8: `train.ema`: a decay such as 0.999 is expected, or {decay: 0.999, warmup: false}
+    run.yaml:4:8: `train.ema`: expected a decay such as 0.9999, or {decay: 0.9999, warmup: false}
 epochs: 3 => label_smoothing: 10%
     run.yaml:4:20: `train.label_smoothing`: expected a number, not the text `10%`; write 0.1
 epochs: 3 => label_smoothing: 1.5

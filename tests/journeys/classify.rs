@@ -87,8 +87,9 @@ fn every_picture_has_one_row_however_often_the_program_is_killed() {
         };
         assert_eq!((names.len(), errors), (PICTURES, PICTURES / 100), "{to}");
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), PICTURES, "{to}");
-        // Nothing is left to do.
-        yard.ok(&line);
+        // Nothing is left to do; what could not be read is still told.
+        let left = yard.fails(1, &line);
+        assert!(left.contains("15 of 1500 pictures could not be read"), "{left}");
         assert_eq!(fs::read_to_string(yard.path(to)).unwrap(), text);
     }
 }
@@ -104,6 +105,28 @@ fn rows_of_another_model_are_not_mixed() {
     assert!(refused.contains("rows.csv: its rows are of model") && refused.contains("size 48"), "{refused}");
     let refused = yard.fails(2, "classify pictures/val/red --run runs/run --topk 1 --to rows.csv");
     assert!(refused.contains("it has the columns image,model,class_1"), "{refused}");
+    yard.ok("classify pictures/val/red --run runs/run --to rows.jsonl");
+    let refused = yard.fails(2, "classify pictures/val/red --run runs/run --topk 1 --to rows.jsonl");
+    assert!(refused.contains("it has the columns image,model,class_1"), "{refused}");
+    // Files of something else stay as they are.
+    for (name, text) in [
+        ("a.csv", "name,price\n\"tea\",3\n"),
+        ("b.csv", "a line without an end"),
+        ("c.jsonl", "{\"price\": 3}\n"),
+        ("d.jsonl", "{\"price\": 3}"),
+    ] {
+        yard.write(name, text);
+        let refused = yard.fails(2, &format!("classify pictures/val/red --run runs/run --to {name}"));
+        assert!(
+            refused.contains(&format!("{name}: ")) && refused.contains("choose another file"),
+            "{refused}"
+        );
+        assert_eq!(fs::read_to_string(yard.path(name)).unwrap(), text);
+    }
+    let held = fs::File::open(yard.path("rows.csv")).unwrap();
+    held.lock().unwrap();
+    assert!(yard.fails(1, all).contains("rows.csv: another process writes to it"));
+    drop(held);
     let refused = yard.fails(2, "classify pictures/val/red --run runs/run --to rows.txt");
     assert!(refused.contains("ends in .jsonl or .csv"), "{refused}");
     assert_eq!(fs::read_to_string(yard.path("rows.csv")).unwrap(), before);
@@ -113,6 +136,16 @@ fn rows_of_another_model_are_not_mixed() {
     let after = fs::read_to_string(yard.path("rows.csv")).unwrap();
     let (last, torn) = (after.lines().last().unwrap(), before.lines().last().unwrap());
     assert!(after.lines().count() == before.lines().count() && last[..60] == torn[..60], "{last}");
+    // The same name, other weights.
+    let weights = yard.path("runs/run/best.safetensors");
+    yard.ok("classify pictures/val/red --weights runs/run/best.safetensors --to best.csv");
+    let mut bytes = fs::read(&weights).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let refused =
+        yard.fails(2, "classify pictures/val/red --weights runs/run/best.safetensors --to best.csv");
+    assert!(refused.contains("best.csv: its rows are of model") && refused.contains("sha256"), "{refused}");
 }
 
 #[test]
@@ -151,5 +184,13 @@ fn predictions_go_on_and_the_metrics_are_of_all_rows() {
         assert!(close("loss") && close("ece"), "{again} {whole}");
         assert_eq!(fs::read_to_string(yard.path(to)).unwrap().lines().count(), text.lines().count());
         assert_eq!(yard.json(&line)["top1"], whole["top1"], "nothing is left to do");
+        let refused = yard.fails(2, &format!("{line} --protocol ten-crop"));
+        assert!(refused.contains("its rows are of protocol `center`, not of `ten-crop`"), "{refused}");
+        let refused = yard.fails(2, &format!("{line} --data pictures/val"));
+        assert!(refused.contains("its rows are of data"), "{refused}");
+        fs::rename(yard.path("pictures/val/red/00.bmp"), yard.path("00.bmp")).unwrap();
+        let refused = yard.fails(2, &line);
+        assert!(refused.contains("00.bmp`, which the data does not have"), "{refused}");
+        fs::rename(yard.path("00.bmp"), yard.path("pictures/val/red/00.bmp")).unwrap();
     }
 }

@@ -150,3 +150,30 @@ fn a_run_begins_at_anothers_checkpoint() {
     );
     assert!(!yard.path("wide").exists());
 }
+
+#[test]
+fn the_best_evaluations_and_the_optimizer_are_kept_by_choice() {
+    let yard = yard();
+    yard.ok("train run.yaml --out run train.epochs=5 train.keep_best=2 train.keep_optimizer=false");
+    let mut rows: Vec<(u64, f64)> = metrics(&yard, "run")
+        .iter()
+        .map(|row| (row["epoch"].as_u64().unwrap(), row["test_top1"].as_f64().unwrap()))
+        .collect();
+    rows.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    for (rank, (epoch, top1)) in rows.iter().enumerate() {
+        let file = format!("run/epoch-{epoch}.safetensors");
+        assert_eq!(yard.path(&file).exists(), rank < 2, "{file}: {rows:?}");
+        if rank < 2 {
+            assert_eq!(yard.json(&format!("eval --weights {file} --json"))["top1"].as_f64().unwrap(), *top1);
+        }
+    }
+    let file = tchvision::weights::StateFile::open(&yard.path("run/last.safetensors")).unwrap();
+    assert!(!file.names().iter().any(|name| name.starts_with("optim.")));
+    assert!(file.names().iter().any(|name| name.starts_with("ema.")));
+    let refused = yard.fails(
+        1,
+        "train run.yaml --out run train.keep_best=2 train.keep_optimizer=false --extend train.epochs=6",
+    );
+    assert!(refused.contains("train.keep_optimizer: false"), "{refused}");
+    assert!(yard.path("run/result.json").exists(), "nothing is lost");
+}

@@ -4,7 +4,8 @@
 mod common;
 
 mod classify;
+mod experiment;
 mod goes_on;
-mod says;
+mod tells;
 mod used_after;
 mod yard;

@@ -74,7 +74,14 @@ fn a_run_evaluates_as_it_was_tested_by_its_directory_alone() {
         yard.ok(&format!("train {name}.yaml"));
         let result = json(&yard.path(&format!("runs/{name}/result.json")));
         let found = |line: &str| yard.json(&format!("eval {line} --json"))["top1"].as_f64().unwrap();
-        assert_eq!(found(&format!("--run runs/{name}")), result["top1"].as_f64().unwrap(), "{name}");
+        let of_run = yard.json(&format!("eval --run runs/{name} --json"));
+        for metric in ["top1", "top5", "balanced_accuracy", "f1"] {
+            assert_eq!(of_run[metric], result[metric], "{name}: {metric}");
+        }
+        for metric in ["loss", "ece"] {
+            let [there, here] = [&result, &of_run].map(|found| found[metric].as_f64().unwrap());
+            assert!((there - here).abs() <= 1e-6 + 1e-4 * there, "{name}: {metric} {there} and {here}");
+        }
         assert_eq!(found(&format!("--weights runs/{name}")), result["top1"].as_f64().unwrap(), "{name}");
         // A file alone, wherever it is.
         fs::copy(yard.path(&format!("runs/{name}/best.safetensors")), yard.path("moved.safetensors"))

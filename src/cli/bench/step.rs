@@ -88,7 +88,7 @@ pub fn run(work: Work, args: &Args) -> Result<()> {
         }
     }
     let gpu = match device {
-        Device::Cuda(index) => Some(device::card(index)?),
+        Device::Cuda(index) => Some(device::card(index)?.name),
         _ => None,
     };
     let mut report = Report {

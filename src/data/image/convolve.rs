@@ -273,8 +273,7 @@ mod tests {
         let mut kernels = Kernels::default();
         for first in 0..40 {
             // One negative weight in a few: the sum by which they are divided stays far from 0.
-            let weights: Vec<f64> =
-                (0..first % 13 + 1).map(|i| 2.0 - (first * i % 7) as f64 / 2.5).collect();
+            let weights: Vec<f64> = (0..first % 13 + 1).map(|i| 2.0 - (first * i % 7) as f64 / 2.5).collect();
             kernels.push(first, &weights);
         }
         let vectors = kernels.along_rows(&image, 0..height);

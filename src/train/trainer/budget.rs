@@ -1,4 +1,4 @@
-//! When a run is over.
+//! When a run ends.
 
 use crate::train::TrainConfig;
 use crate::train::checkpoint::Progress;
@@ -6,7 +6,7 @@ use crate::train::checkpoint::Progress;
 pub struct Budget {
     /// Of the whole run.
     pub steps: u64,
-    /// Seconds after which the running epoch is the last.
+    /// Seconds after which the current epoch is the last.
     seconds: Option<f64>,
     /// Evaluations in a row without a new best after which the run ends.
     patience: Option<u64>,
@@ -25,7 +25,7 @@ impl Budget {
         progress.step >= self.steps || self.seconds.is_some_and(|seconds| progress.seconds >= seconds)
     }
 
-    /// Whether the last epoch is over: the budget is spent, or patience ran out.
+    /// Whether the run is complete: the budget is spent, or patience ran out.
     pub fn is_over(&self, progress: &Progress) -> bool {
         let impatient = self.patience.is_some_and(|patience| since_best(progress) >= patience);
         impatient || self.is_spent(progress)

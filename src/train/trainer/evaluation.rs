@@ -1,20 +1,32 @@
 //! The passes over the test images.
 
 use super::network::Network;
-use crate::data::Loader;
+use crate::data::{Loader, Skipped};
+use crate::evaluate::{Accuracy, Scores};
 use crate::torch;
-use crate::train::{Event, Precision};
+use crate::train::{Event, Precision, TestMetrics};
 use anyhow::{Result, ensure};
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use tch::{Kind, Reduction, Tensor};
 
-/// Mean cross-entropy and percent of right answers on the test images that can be read.
+/// What a pass over the test images found, of those that can be read.
+pub struct Tested {
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Percent of right answers.
+    pub top1: f64,
+    /// Unless scores are not finite.
+    pub metrics: Option<TestMetrics>,
+}
+
+/// How well the network does on the test images.
 ///
 /// # Errors
 /// As [`crate::evaluate::Evaluator::run`], or test images of which none can be read.
-pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
+pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<Tested> {
     let _no_grad = tch::no_grad_guard();
-    // The weights rest while they are evaluated. Autocast picks its own dtypes, which frozen layers do not.
+    // The weights do not change during an evaluation. Frozen layers would ignore autocast's dtypes.
     if network.precision != Precision::Bfloat16 {
         network.store.freeze(Kind::Float);
     }
@@ -23,28 +35,39 @@ pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
     outcome
 }
 
-fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<(f64, f64)> {
+fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<Tested> {
     // Summed on the device, as in training.
     let zero = || Tensor::f_zeros([1], (Kind::Double, network.device));
     let (mut loss, mut correct, mut images) = (zero()?, zero()?, 0.0);
-    let of = test.pictures().len();
-    let mut unread = Vec::new();
-    network.evaluator().run(test, &mut |picture| unread.push(picture), &mut |batch, logits| {
+    let (observe, of) = (RefCell::new(observe), test.pictures().len());
+    let mut first = None;
+    let mut skipped = |picture: Skipped| {
+        first.get_or_insert_with(|| format!("{}: {}", picture.name, picture.reason));
+        (observe.borrow_mut())(Event::Skipped(picture));
+    };
+    let mut accuracy: Option<Accuracy> = None;
+    let mut all_finite = true;
+    network.evaluator().run(test, &mut skipped, &mut |batch, logits| {
         let labels = torch::upload(&batch.labels, network.device)?;
         let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
         let _summed = loss.f_add_(&sum)?;
         let _summed = correct.f_add_(&count_correct(&logits, &labels)?)?;
+        all_finite = all_finite && logits.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1;
+        if all_finite {
+            let accuracy = accuracy.get_or_insert_with(|| Accuracy::new(logits.size()[1] as usize));
+            let outcomes =
+                Accuracy::outcomes(&logits, Scores::Logits, &Vec::<i64>::try_from(&batch.labels)?)?;
+            outcomes.iter().try_for_each(|outcome| accuracy.count(outcome))?;
+        }
         images += labels.size()[0] as f64;
-        observe(Event::Tested { images: images as usize, of });
+        (observe.borrow_mut())(Event::Testing { images: images as usize, of });
         Ok(ControlFlow::Continue(()))
     })?;
-    let why = unread
-        .first()
-        .map_or(String::new(), |first| format!("; the first: {}: {}", first.name, first.reason));
-    unread.into_iter().for_each(|picture| observe(Event::Skipped(picture)));
+    let why = first.map_or(String::new(), |first| format!("; the first: {first}"));
     ensure!(images > 0.0, "none of the {of} test pictures can be read{why}");
     let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
-    Ok((loss / images, 100.0 * correct / images))
+    let metrics = accuracy.filter(|_| all_finite).and_then(|accuracy| TestMetrics::of(&accuracy));
+    Ok(Tested { loss: loss / images, top1: 100.0 * correct / images, metrics })
 }
 
 /// How many rows of `logits` have their maximum at the label: a float64 scalar on the device.

@@ -25,13 +25,14 @@ impl Learner {
         Ok(Self { network, optimizer, ema })
     }
 
-    /// Forward, backward, update: the optimizer step of this number, from 1. Returns the last head's mean loss and the number of images classified rightly.
+    /// Forward, backward, update as the optimizer's step number `step`, counted from 1; returns the main head's mean
+    /// loss and how many images were classified correctly.
     pub fn step(
         &mut self,
         config: &TrainConfig,
         [images, labels, targets]: [&Tensor; 3],
-        lr: f64,
         step: u64,
+        lr: f64,
     ) -> Result<(Tensor, Tensor)> {
         let &TrainConfig { auxiliary_weight, label_smoothing, clip_grad_norm, .. } = config;
         self.optimizer.zero_grad()?;
@@ -63,7 +64,7 @@ impl Learner {
         self.ema.is_some()
     }
 
-    /// What `work` gives on the averaged weights, where there are any; the trained ones are back afterwards.
+    /// Runs `work` on the averaged weights if there are any, and restores the trained ones afterwards.
     pub fn averaged<T>(&self, work: impl FnOnce(&Network) -> Result<T>) -> Result<T> {
         let swap = || self.ema.as_ref().map_or(Ok(()), Ema::swap);
         swap()?;
@@ -73,12 +74,12 @@ impl Learner {
     }
 
     /// Saves everything, with the position in the run.
-    pub fn save(&self, dir: &RunDir, progress: &Progress, about: &About) -> Result<()> {
+    pub fn save(&self, dir: &RunDir, progress: &Progress, about: &About, with_optimizer: bool) -> Result<()> {
         let model = self.network.store.state_dict();
-        self.state(&model).save(&dir.checkpoint(), progress, about)
+        self.state(&model).save(&dir.checkpoint(), progress, about, with_optimizer)
     }
 
-    /// Takes everything over from a checkpoint; returns its position in the run, and what the file says of itself.
+    /// Restores everything from a checkpoint; returns its position in the run and what the file says about itself.
     ///
     /// # Errors
     /// A file that is not a checkpoint of such a run.

@@ -3,7 +3,7 @@
 use crate::Invalid;
 use crate::data::{Loader, LoaderConfig, ModelInput, Pictures};
 use crate::models::ModelSpec;
-use crate::train::{Precision, RunConfig, TrainConfig};
+use crate::train::{Event, Precision, RunConfig, TrainConfig};
 use crate::weights::About;
 use anyhow::{Result, ensure};
 
@@ -20,8 +20,10 @@ pub struct Loaders {
 impl Loaders {
     /// # Errors
     /// Data that cannot be read, settings that do not fit it, or fewer training images than a batch has.
-    pub fn new(config: &RunConfig, pinned: bool) -> Result<Self> {
+    pub fn new(config: &RunConfig, pinned: bool, observe: &mut dyn FnMut(Event)) -> Result<Self> {
         let RunConfig { data, train: TrainConfig { batch_size, eval_batch_size, .. }, seed, .. } = config;
+        let mut preparing = |what: &str| observe(Event::Preparing(what.to_owned()));
+        preparing(&format!("reading {}", data.dataset));
         let (train, test, mut statistics) = data.load(*seed)?;
         let images = image_shape(&train);
         let (input, classes) = (data.resized(images)?, train.classes().len() as i64);
@@ -44,8 +46,12 @@ impl Loaders {
             ..test_config.clone()
         };
         let (mut train, test) = (Loader::new(train, train_config)?, Loader::new(test, test_config)?);
-        train.learn_lighting()?;
+        if train.learns_lighting() {
+            preparing("measuring the colours of the training images");
+            train.learn_lighting()?;
+        }
         if data.mean_image {
+            preparing("computing the mean of the training images");
             statistics.mean = train.mean_image()?;
         }
         let message = format!("{batch_size} is more than the {} training images", train.pictures().len());
@@ -57,7 +63,7 @@ impl Loaders {
         Ok(Self { train, test, input, test_input, classes })
     }
 
-    /// What weights trained on this data say of themselves, before the first step.
+    /// What weights trained on this data say about themselves, before the first step.
     ///
     /// # Errors
     /// A model that does not fit the data.
@@ -84,7 +90,7 @@ impl Loaders {
     }
 }
 
-/// The shape of the images in the data set (C, H, W); of pictures of all sizes their channels count.
+/// The shape of the images in the data set (C, H, W); height and width are 0 for files of many sizes.
 fn image_shape(pictures: &Pictures) -> [i64; 3] {
     match pictures {
         Pictures::Memory(dataset) => {

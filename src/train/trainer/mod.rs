@@ -6,15 +6,15 @@ mod learner;
 mod loaders;
 mod network;
 mod pictures;
-mod setup;
+mod prepared;
 
 use self::budget::Budget;
-use self::evaluation::evaluate;
+use self::evaluation::{Tested, evaluate};
 use self::learner::Learner;
 pub(super) use self::loaders::Loaders;
 use self::network::Network;
 use self::pictures::pictures;
-pub(super) use self::setup::Setup;
+pub(super) use self::prepared::Prepared;
 use super::begin::Begin;
 use super::checkpoint::{Point, Progress, Snapshot, Sums};
 use super::config::{RunConfig, TrainConfig};
@@ -31,10 +31,12 @@ use crate::models::Complexity;
 use crate::nn::Store;
 use crate::statistics::median;
 use crate::tensorboard::Histogram;
-use crate::torch;
+use crate::torch::{self, device};
 use crate::weights::{self, About, Parent};
 use crate::{Interrupted, Remedy, Usage};
 use anyhow::{Context, Error, Result, bail};
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -45,7 +47,7 @@ pub(super) struct Trainer<'a> {
     dir: &'a RunDir,
     header: Header,
     complexity: Complexity,
-    /// What the files of weights say of themselves.
+    /// What weights files say about themselves.
     about: About,
     learner: Learner,
     schedule: Schedule,
@@ -57,48 +59,57 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A run at its start, or where its checkpoint left it.
-    pub fn new(config: &'a RunConfig, dir: &'a RunDir, begin: &Begin) -> Result<Self> {
-        let setup = Setup::new(config, dir, begin)?;
-        let Setup { device, loaders, complexity, mut about, budget, checkpoint, header } = setup;
+    /// A run at its start, or at its checkpoint.
+    pub fn new(
+        config: &'a RunConfig,
+        dir: &'a RunDir,
+        begin: &Begin,
+        observe: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
+        let prepared = Prepared::new(config, dir, begin, observe)?;
+        prepared.check_memory(config)?;
+        let Prepared { device, loaders, complexity, header } = prepared;
+        let precision = config.train.precision;
+        let mut about = loaders.about(config)?;
         let Loaders { train, test, input, test_input, classes } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
         let model = config.architecture(input, classes)?.build(&store)?;
-        if let (Some(init), None) = (&config.init, &checkpoint) {
+        let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
+        let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
+        if let (Some(init), None, false) = (&config.init, &parent, resumed) {
             init.apply(&store.state_dict())?;
             about.parents.push(Parent::of(&init.from)?);
         }
         store.channels_last()?;
         let size = [complexity.input[1], complexity.input[2]];
-        let network =
-            Network { device, precision: config.train.precision, store, model, size, input: test_input };
+        let network = Network { device, precision, store, model, size, input: test_input };
         let learner = Learner::new(&config.train, network)?;
 
+        let steps_per_epoch = train.batches() as u64;
+        let budget = Budget::new(&config.train, steps_per_epoch);
         let lr = config.train.optimizer.lr();
-        let schedule = Schedule::new(&config.train.schedule, lr, header.steps_per_epoch, budget.steps);
+        let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, budget.steps);
 
-        let own = dir.checkpoint();
-        let is_branch = checkpoint.as_ref().is_some_and(|file| *file != own);
-        let progress = match &checkpoint {
-            Some(parent) if is_branch => {
-                let remedy = || format!("{}: not of this model and optimizer", parent.display());
-                let (progress, there) = learner.load(parent).with_context(remedy)?;
-                about.parents = there.map_or(Vec::new(), |there| there.parents);
-                about.parents.push(Parent::of(parent)?);
-                branched(progress, header.steps_per_epoch)
-            }
-            Some(own) => {
+        let progress = match &parent {
+            _ if resumed => {
                 let remedy = || {
                     format!("{}: not a checkpoint of this run; move it away to start afresh", own.display())
                 };
-                let (progress, there) = learner.load(own).with_context(remedy)?;
+                let (progress, there) = learner.load(&own).with_context(remedy)?;
                 if let Some(there) = there {
                     check_data(&about, &there, dir)?;
                     about.parents = there.parents;
                 }
                 progress
+            }
+            Some(parent) => {
+                let remedy = || format!("{}: not of this model and optimizer", parent.display());
+                let (progress, there) = learner.load(parent).with_context(remedy)?;
+                about.parents = there.map_or(Vec::new(), |there| there.parents);
+                about.parents.push(Parent::of(parent)?);
+                branched(progress, steps_per_epoch)
             }
             None => Progress::default(),
         };
@@ -120,7 +131,7 @@ impl<'a> Trainer<'a> {
             progress,
             log,
         };
-        if is_branch {
+        if parent.is_some() && !resumed {
             // From here on the run is its own.
             trainer.save()?;
         }
@@ -143,7 +154,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Whether a step is over.
+    /// Whether any step was made.
     pub fn has_begun(&self) -> bool {
         self.progress.step > 0
     }
@@ -157,7 +168,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Option<RunResult>> {
         let started = Instant::now();
         let before = self.progress.seconds;
-        observe(Event::Started { header: self.header.clone(), step: self.progress.step });
+        observe(Event::Started(Box::new(self.header.clone())));
         while !self.budget.is_over(&self.progress) {
             if self.progress.epoch >= until {
                 return Ok(None);
@@ -175,7 +186,7 @@ impl<'a> Trainer<'a> {
         self.finish().map(Some)
     }
 
-    /// The batches that are left of the running epoch; returns the images per second.
+    /// Trains on the remaining batches of the current epoch; returns the images per second.
     fn train_epoch(
         &mut self,
         stop: &AtomicBool,
@@ -199,7 +210,7 @@ impl<'a> Trainer<'a> {
                 self.progress.batch += 1;
                 continue;
             }
-            // Dropout and its like draw from a stream of this step's own: a resumed run needs no random state.
+            // Each step seeds dropout and the like by itself: a resumed run needs no random state.
             tch::manual_seed(stream_seed(seed, "step", epoch, self.progress.batch));
             let count = batch.labels.size()[0] as f64;
             let lr = self.schedule.lr(self.progress.step);
@@ -213,7 +224,7 @@ impl<'a> Trainer<'a> {
 
             let step = self.progress.step;
             let logged = log_every > 0 && step.is_multiple_of(log_every);
-            // A GPU would have to be waited for.
+            // Reading it from a GPU would wait for the step to finish.
             let value = if logged || self.learner.network.device == Device::Cpu {
                 Some(loss.f_double_value(&[])?)
             } else {
@@ -227,7 +238,7 @@ impl<'a> Trainer<'a> {
                     self.log.point(&point)?;
                 }
             }
-            observe(Event::Step { epoch, step, loss: value, lr });
+            observe(Event::Step { epoch, step, lr, loss: value });
 
             let stopping = stop.load(Ordering::Relaxed);
             let saving = save_every > 0 && step.is_multiple_of(save_every);
@@ -251,11 +262,11 @@ impl<'a> Trainer<'a> {
         Ok(images / started.elapsed().as_secs_f64())
     }
 
-    /// Learns from one batch; returns the last head's mean loss and the number of images classified rightly.
+    /// Learns from one batch; returns the main head's mean loss and how many images were classified correctly.
     fn step(&mut self, batch: &Batch, lr: f64) -> Result<(Tensor, Tensor)> {
         let (images, labels) = self.learner.network.batch(batch)?;
         let (images, targets) = self.mixed(images, &labels)?;
-        self.learner.step(&self.config.train, [&images, &labels, &targets], lr, self.progress.step + 1)
+        self.learner.step(&self.config.train, [&images, &labels, &targets], self.progress.step + 1, lr)
     }
 
     /// Images and targets after mixup or CutMix, where the run has them: shares of the classes instead of labels.
@@ -296,16 +307,18 @@ impl<'a> Trainer<'a> {
             seconds: 0.0,
             wall_time: 0.0,
             peak_memory_bytes: torch::peak_resident_bytes(),
+            peak_gpu_memory_bytes: device::peak_bytes(self.learner.network.device)?,
         };
         if epoch.is_multiple_of(eval_every) || self.budget.is_spent(&self.progress) {
             if self.learner.has_averages() {
-                row.raw_top1 = Some(evaluate(&self.learner.network, &self.test, observe)?.1);
+                row.raw_top1 = Some(evaluate(&self.learner.network, &self.test, observe)?.top1);
             }
             let best = self.progress.best;
             let is_best = |top1: f64| best.is_none_or(|best| top1 > best.1);
-            let (loss, top1) = self.learner.averaged(|network| {
-                let (loss, top1) = evaluate(network, &self.test, observe)?;
-                if loss.is_finite() && is_best(top1) {
+            let Tested { loss, top1, metrics } = self.learner.averaged(|network| {
+                let tested = evaluate(network, &self.test, observe)?;
+                let Tested { loss, top1, .. } = tested;
+                if loss.is_finite() {
                     let about = About {
                         epoch,
                         step: self.progress.step,
@@ -313,15 +326,23 @@ impl<'a> Trainer<'a> {
                         loss: Some(loss),
                         ..self.about.clone()
                     };
-                    weights::save(&self.dir.best_weights(), &network.store.state_dict(), about.metadata()?)?;
+                    let save =
+                        |path: &Path| weights::save(path, &network.store.state_dict(), about.metadata()?);
+                    if is_best(top1) {
+                        save(&self.dir.best_weights())?;
+                    }
+                    if self.is_kept(epoch, top1) {
+                        save(&self.dir.epoch_weights(epoch))?;
+                    }
                 }
-                Ok((loss, top1))
+                Ok(tested)
             })?;
             self.check_finite("test loss", loss, lr)?;
             if is_best(top1) {
                 self.progress.best = Some((epoch, top1));
             }
             (row.test_loss, row.test_top1) = (Some(loss), Some(top1));
+            self.progress.test = metrics;
         }
         // An epoch without evaluation is not the last: its time stays as it was when that was decided.
         if row.test_top1.is_some() {
@@ -335,18 +356,42 @@ impl<'a> Trainer<'a> {
                 |(name, parameter): (String, Tensor)| -> Result<_> { Ok((name, Histogram::of(&parameter)?)) };
             let histograms =
                 self.learner.network.store.parameters().into_iter().map(histogram).collect::<Result<_>>()?;
-            self.progress.snapshots.push(Snapshot {
-                epoch,
-                step: self.progress.step,
-                wall_time: unix_time(),
-                histograms,
-            });
+            self.progress.snapshots.push(Snapshot { epoch, wall_time: unix_time(), histograms });
         }
         self.progress.epoch = epoch;
         self.progress.batch = 0;
         self.progress.sums = Sums::default();
         self.save()?;
+        self.drop_weights()?;
         self.log.epoch(&self.progress)
+    }
+
+    /// The epochs before this one whose weights are kept, if several are: those of the best evaluations.
+    fn kept(&self) -> Vec<(u64, f64)> {
+        let rows = self.progress.rows.iter();
+        let mut tested: Vec<_> = rows.filter_map(|row| Some((row.epoch, row.test_top1?))).collect();
+        tested.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        tested.truncate(self.config.train.keep_best);
+        tested
+    }
+
+    /// Whether the weights of an epoch that is being evaluated are among those that are kept.
+    fn is_kept(&self, epoch: u64, top1: f64) -> bool {
+        let count = self.config.train.keep_best;
+        let better = self.kept().iter().filter(|kept| kept.0 < epoch && kept.1 >= top1).count();
+        count > 1 && better < count
+    }
+
+    /// Removes the weights of epochs that better ones have replaced.
+    fn drop_weights(&self) -> Result<()> {
+        let kept = self.kept();
+        let replaced =
+            self.progress.rows.iter().map(|row| row.epoch).filter(|epoch| {
+                self.config.train.keep_best > 1 && !kept.iter().any(|(kept, _)| kept == epoch)
+            });
+        replaced.map(|epoch| self.dir.epoch_weights(epoch)).filter(|path| path.exists()).try_for_each(
+            |path| fs::remove_file(&path).with_context(|| format!("{}: cannot be removed", path.display())),
+        )
     }
 
     fn finish(&mut self) -> Result<RunResult> {
@@ -367,6 +412,7 @@ impl<'a> Trainer<'a> {
             steps: self.progress.step,
             top1: last.test_top1.context("the last epoch was not evaluated")?,
             loss: last.test_loss.context("the last epoch was not evaluated")?,
+            test: self.progress.test,
             best_top1,
             best_epoch,
             images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()).unwrap_or(0.0),
@@ -382,17 +428,25 @@ impl<'a> Trainer<'a> {
         };
         self.log.finish()?;
         self.dir.write_result(&result)?;
+        if !self.config.train.keep_optimizer {
+            // After the result, which says that nothing goes on from the checkpoint.
+            self.write_checkpoint(false)?;
+        }
         Ok(result)
     }
 
     fn save(&mut self) -> Result<()> {
         self.progress.skipped = [self.train.skipped(), self.test.skipped()];
+        self.write_checkpoint(true)
+    }
+
+    fn write_checkpoint(&self, with_optimizer: bool) -> Result<()> {
         let Progress { epoch, step, batch, rows, .. } = &self.progress;
-        // Within an epoch the weights are others than those that were tested.
+        // Within an epoch the weights are no longer those that were tested.
         let tested = rows.last().filter(|_| *batch == 0);
         let (top1, loss) = (tested.and_then(|row| row.test_top1), tested.and_then(|row| row.test_loss));
         let about = About { epoch: *epoch, step: *step, top1, loss, ..self.about.clone() };
-        self.learner.save(self.dir, &self.progress, &about)
+        self.learner.save(self.dir, &self.progress, &about, with_optimizer)
     }
 
     fn check_finite(&self, what: &str, value: f64, lr: f64) -> Result<()> {
@@ -430,7 +484,7 @@ fn branched(progress: Progress, steps_per_epoch: u64) -> Progress {
     Progress { step, batch: 0, sums: Sums::default(), best: None, skipped: Default::default(), ..progress }
 }
 
-/// The data of a run that goes on is that with which it began, wherever it is now.
+/// A resumed run must see the data it began with, wherever that is now.
 fn check_data(here: &About, there: &About, dir: &RunDir) -> Result<()> {
     if here.classes == there.classes && here.train_images == there.train_images {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The model of a run on its device, in the numbers in which it computes.
+//! The model of a run on its device, with its precision.
 
 use crate::data::{Batch, ModelInput, fitted};
 use crate::evaluate::Evaluator;
@@ -53,7 +53,7 @@ impl Network {
         Ok((logits.f_to_kind(Kind::Float)?, auxiliary.collect::<Result<_, _>>()?))
     }
 
-    /// Casts the operators of a pass while it lives.
+    /// Casts the operators of a pass while the guard is alive.
     fn autocast(&self) -> Result<Option<Autocast>> {
         Ok(match self.precision {
             Precision::Float32 | Precision::Tf32 => None,

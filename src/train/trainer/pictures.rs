@@ -1,4 +1,4 @@
-//! What TensorBoard shows of a run that is over: its first filters, and test images that it takes for something else.
+//! Pictures for TensorBoard at the end of a run: the first filters, and misclassified test images.
 
 use super::network::Network;
 use crate::data::Loader;
@@ -8,13 +8,13 @@ use anyhow::Result;
 use std::ops::ControlFlow;
 use tch::Tensor;
 
-/// Test images that are shown.
+/// Number of misclassified images shown.
 const MISTAKES: usize = 8;
 
 /// A picture and its title.
 pub type Titled = (String, Png);
 
-/// Pictures of the weights as they are.
+/// Pictures for the current weights.
 pub fn pictures(network: &Network, test: &Loader) -> Result<Vec<Titled>> {
     let mut pictures = Vec::new();
     if let Some(filters) = first_filters(network) {
@@ -30,7 +30,7 @@ fn first_filters(network: &Network) -> Option<Tensor> {
     parameters.find(|parameter| parameter.dim() == 4).filter(|filters| matches!(filters.size()[1], 1 | 3))
 }
 
-/// The first test images that are not taken for what they are.
+/// The first misclassified test images.
 fn mistakes(network: &Network, test: &Loader) -> Result<Vec<Titled>> {
     let classes = test.pictures().classes();
     let mut found = Vec::new();
