@@ -34,7 +34,7 @@ impl Experiment {
         }
         let document = Document::read(&file, overrides)?;
         let has = |key: &str| document.value().get(key).is_some();
-        if has("model") && !has("base") {
+        if has("model") && !has("question") {
             let message =
                 "this is the file of one run, for `tchvision train`; in an experiment it stands under `base`";
             return Err(document.key_error(&["model"], message));

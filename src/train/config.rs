@@ -48,8 +48,7 @@ impl RunConfig {
     /// # Errors
     /// A [`ConfigError`](crate::yaml::ConfigError): what is wrong in the file or in an override, and what to write.
     pub fn read(document: &Document) -> Result<Self> {
-        let has = |key: &str| document.value().get(key).is_some();
-        if has("base") && !has("model") {
+        if document.value().get("base").is_some() {
             let message = "this is an experiment, for `tchvision experiment run`; one run has `model` and `data` at the top";
             return Err(document.key_error(&["base"], message));
         }

@@ -258,6 +258,8 @@ data: => ---\ndata:
     run.yaml:1:1: the file is empty
 * => hello
     run.yaml:1:1: expected a mapping of keys to values, not the text `hello`; set its keys, such as `model`
+* => EXPERIMENT $ model.width=2
+    run.yaml:2:1: this is an experiment, for `tchvision experiment run`; one run has `model` and `data` at the top
 * => EXPERIMENT
     run.yaml:2:1: this is an experiment, for `tchvision experiment run`; one run has `model` and `data` at the top
 "##;
@@ -265,6 +267,8 @@ data: => ---\ndata:
 /// Experiments.
 const EXPERIMENTS: &str = r##"
 * => RUN
+    exp.yaml:1:1: this is the file of one run, for `tchvision train`; in an experiment it stands under `base`
+* => RUN $ train.epochs=1
     exp.yaml:1:1: this is the file of one run, for `tchvision train`; in an experiment it stands under `base`
 model.width: => model.widht:
     exp.yaml:6:8: unknown field `widht` of paper/wrn_16_4; did you mean `width`?
