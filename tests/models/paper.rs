@@ -252,8 +252,8 @@ fn a_deeper_vgg_starts_from_net_a() {
     let (_, _, deep) = small_vgg("paper/vgg19_e", &[]);
     let before: HashMap<String, Tensor> =
         deep.state_dict().into_iter().map(|(key, tensor)| (key, tensor.copy())).collect();
-    let init = InitConfig { from: from.clone(), layers: layers.iter().cloned().collect() };
-    init.apply(&deep.state_dict()).unwrap();
+    let init = InitConfig { layers: layers.iter().cloned().collect(), ..InitConfig::default() };
+    init.apply(&from, &deep.state_dict()).unwrap();
     let mut taken = 0;
     for (key, tensor) in deep.state_dict() {
         let (layer, part) = key.rsplit_once('.').unwrap();
@@ -269,7 +269,8 @@ fn a_deeper_vgg_starts_from_net_a() {
 
     let refused = |here: &str, there: &str| {
         let layers = [(here.to_owned(), there.to_owned())].into();
-        format!("{:#}", InitConfig { from: from.clone(), layers }.apply(&deep.state_dict()).unwrap_err())
+        let init = InitConfig { layers, ..InitConfig::default() };
+        format!("{:#}", init.apply(&from, &deep.state_dict()).unwrap_err())
     };
     assert!(refused("features.5", "features.5").contains("has no `features.5.weight`"));
     assert!(refused("features.10", "features.0").contains("`features.0.weight` has shape [8, 3, 3, 3]"));
