@@ -144,6 +144,38 @@ fn keys_and_logits_equal_an_independent_definition() {
     }
 }
 
+/// AlexNet, section 5: N(0, 0.01²), and biases of 1 in the second, fourth and fifth convolution and the hidden layers;
+/// ZFNet, section 3: N(0, 0.01²) and biases of 0.
+#[test]
+fn alexnet_and_zfnet_start_as_their_papers_say() {
+    let starts = |name: &str, std: &str, ones: &[&str]| {
+        let mut spec = ModelSpec::new(name);
+        for (field, value) in [("hidden", "[256, 256]"), ("start_std", std)] {
+            spec.set(field, value).unwrap();
+        }
+        let store = Store::new(Device::Cpu);
+        spec.resolve().unwrap().build(&store).unwrap();
+        for (key, tensor) in store.state_dict() {
+            let (layer, part) = key.rsplit_once('.').unwrap();
+            if part == "bias" {
+                let value = if ones.contains(&layer) { 1.0 } else { 0.0 };
+                assert!(values(&tensor).iter().all(|x| f64::from(*x) == value), "{name} {key}");
+            } else {
+                let [mean, got] =
+                    [tensor.mean(tch::Kind::Double), tensor.std(true)].map(|x| x.double_value(&[]));
+                let (std, n) = (std.parse::<f64>().unwrap(), tensor.numel() as f64);
+                assert!((got / std - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{name} {key}: {got}");
+                assert!(mean.abs() < 4.0 * std / n.sqrt(), "{name} {key}: {mean}");
+            }
+        }
+    };
+    let towers = ["features.4", "features.10", "features.12", "classifier.1", "classifier.4"];
+    starts("paper/alexnet", "0.01", &towers);
+    starts("paper/alexnet_1gpu", "0.03", &towers);
+    starts("paper/alexnet_1tower", "0.01", &[]);
+    starts("paper/zfnet", "0.01", &[]);
+}
+
 /// Two towers on two devices, here the CPU twice, are the grouped net on one: logits and every gradient.
 #[test]
 fn two_towers_equal_the_grouped_net() {
