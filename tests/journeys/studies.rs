@@ -241,3 +241,26 @@ fn what_says_nothing_is_said_in_words() {
     let refused = yard.fails(2, "experiment plan s.yaml");
     assert!(refused.contains("no point of the grid costs so: they have macs from"), "{refused}");
 }
+
+#[test]
+fn accuracy_is_set_against_measured_latency() {
+    let yard = Yard::new();
+    let lab = Lab::new();
+    let widths = "axes: {model.width: [0.5, 4.0]}\nreport: {x: latency, y: top5}\n";
+    experiment(&yard, "e", lab.folder.path(), "", widths);
+    yard.ok("experiment run e.yaml train.epochs=1");
+    let measured = json(&yard.path("runs/e/latency.json"));
+    let ms = |id: &str| measured["median_ms"][id].as_f64().unwrap();
+    let (narrow, wide) = (ms("width=0.5_seed=0"), ms("width=4.0_seed=0"));
+    assert!(0.0 < narrow && narrow < wide, "{measured}");
+    let csv = fs::read_to_string(yard.path("runs/e/results.csv")).unwrap();
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let at = lines[0].iter().position(|title| *title == "latency_ms").unwrap();
+    assert_eq!([&lines[1], &lines[2]].map(|line| line[at].parse::<f64>().unwrap()), [narrow, wide]);
+    // Measured once on a machine.
+    yard.ok("experiment report runs/e");
+    assert_eq!(json(&yard.path("runs/e/latency.json")), measured);
+    let report = fs::read_to_string(yard.path("runs/e/report.md")).unwrap();
+    assert!(report.contains("ms an image") && report.contains("(latency.svg)"), "{report}");
+    assert!(report.contains("Top-5 over latency"), "{report}");
+}
