@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A figure and its title.
-pub(super) struct Figure {
+pub(crate) struct Figure {
     /// Of its files, without extension.
-    pub name: &'static str,
+    pub name: String,
     pub title: String,
     pub svg: String,
     pub png: Vec<u8>,
@@ -28,7 +28,7 @@ const COLOURS: [&str; 8] =
 /// Beyond this ratio of the largest to the smallest, an axis is logarithmic.
 const LOGARITHMIC: f64 = 7.0;
 
-fn colour(i: usize) -> &'static str {
+pub(crate) fn colour(i: usize) -> &'static str {
     COLOURS[i % COLOURS.len()]
 }
 
@@ -57,8 +57,8 @@ pub(super) fn figures(answer: &Answer) -> Result<Vec<Figure>> {
     all.chain([law(answer), distribution(answer), Some(curves(answer))]).flatten().collect()
 }
 
-fn figure(
-    name: &'static str,
+pub(crate) fn figure(
+    name: &str,
     title: String,
     plots: Vec<Plot>,
     layout: impl Fn(Layout) -> Layout,
@@ -71,7 +71,7 @@ fn figure(
     // So that a page may shrink it.
     let [width, height] = [scene.width, scene.height];
     let svg = svg.replacen("<svg ", &format!("<svg viewBox=\"0 0 {width} {height}\" "), 1);
-    Ok(Figure { name, title, svg, png })
+    Ok(Figure { name: name.to_owned(), title, svg, png })
 }
 
 /// A variant's mean, and its deviation for the error bar.
