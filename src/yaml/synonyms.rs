@@ -145,6 +145,7 @@ pub(super) const VALUES: &[(&str, &[&str], &str)] = &[
     ("schedule", &["cosineannealinglr", "cosine_annealing", "cos"], "cosine"),
     ("schedule", &["steplr"], "{step: {every: 30}}"),
     ("schedule", &["multisteplr", "multistep"], "{multi_step: {milestones: [30, 60]}}"),
+    ("schedule", &["reducelronplateau", "reduce_lr_on_plateau"], "plateau"),
     ("schedule", &["none", "const", "fixed"], "constant"),
 ];
 

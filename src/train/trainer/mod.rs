@@ -213,7 +213,7 @@ impl<'a> Trainer<'a> {
             // Each step seeds dropout and the like by itself: a resumed run needs no random state.
             tch::manual_seed(stream_seed(seed, "step", epoch, self.progress.batch));
             let count = batch.labels.size()[0] as f64;
-            let lr = self.schedule.lr(self.progress.step);
+            let lr = self.schedule.lr(self.progress.step, &self.progress.rows);
             let (loss, correct) = self.step(&batch, lr)?;
             let _summed = loss_sum.f_add_(&loss.f_mul_scalar(count)?)?;
             let _summed = correct_sum.f_add_(&correct)?;
@@ -291,7 +291,7 @@ impl<'a> Trainer<'a> {
         let eval_every = self.config.train.eval_every;
         clock(&mut self.progress);
         let Sums { loss, correct, images } = self.progress.sums;
-        let lr = self.schedule.lr(self.progress.step - 1);
+        let lr = self.schedule.lr(self.progress.step - 1, &self.progress.rows);
         let epoch = self.progress.epoch + 1;
         self.check_finite("training loss", loss, lr)?;
         let mut row = EpochMetrics {
