@@ -114,6 +114,7 @@ fn plan(which: &Which) -> Result<()> {
     if which.json {
         return print_json(&plan);
     }
+    plan.concerns.iter().try_for_each(|concern| print(format_args!("note         {concern}")))?;
     let mut out = table(&["trial", "setting", "solved", "model", "params", "MACs", "activations"]);
     for trial in &plan.trials {
         let costs = [trial.params, trial.macs, trial.activations].map(count);
@@ -244,7 +245,7 @@ fn run_status(which: &Which) -> Result<()> {
         RunState::Done(_) => ("done", None),
     };
     let epoch = rows.last().map_or(0, |row| row.epoch);
-    let top1 = rows.iter().rev().find_map(|row| row.test_top1);
+    let top1 = rows.iter().rev().find_map(|row| Some(row.evaluation()?.top1));
     let (model, epochs) = (&config.model.name, config.train.epochs);
     if which.json {
         let status = json!({"model": model, "state": word, "epoch": epoch, "epochs": epochs, "top1": top1, "reason": reason});
@@ -275,6 +276,7 @@ fn show(answer: &Answer, dir: &Path) -> Result<()> {
         print(out)
     };
     print(&answer.question)?;
+    answer.concerns.iter().try_for_each(|concern| print(format_args!("note: {concern}")))?;
     shown(report::answer_table(answer))?;
     report::paper_table(answer).map_or(Ok(()), shown)?;
     print(report::verdict(answer))?;

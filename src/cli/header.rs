@@ -15,6 +15,9 @@ pub fn header_lines(header: &Header) -> String {
         skipped => format!(", {} unreadable", thousands(skipped as u64)),
     };
     let [train, test] = [header.train_images, header.test_images].map(|n| thousands(n as u64));
+    let validation = header
+        .validation_images
+        .map_or(String::new(), |images| format!(", {} validation", thousands(images as u64)));
     let from = match header.step {
         0 => String::new(),
         step => format!(", from step {} on", thousands(step)),
@@ -36,7 +39,7 @@ pub fn header_lines(header: &Header) -> String {
             ),
         ),
         ("weights", header.weights.clone()),
-        ("data", format!("{}: {train} training and {test} test images{skipped}", header.dataset)),
+        ("data", format!("{}: {train} training{validation} and {test} test images{skipped}", header.dataset)),
         ("input", format!("{channels}×{height}×{width}, {} classes", header.classes)),
         (
             "training",

@@ -4,7 +4,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
-use tchvision::train::{EpochMetrics, Event};
+use tchvision::train::{EpochMetrics, Evaluation, Event};
 
 /// The first steps of a process are slow and are not timed.
 const WARM_UP: u64 = 2;
@@ -269,10 +269,10 @@ impl FileBar {
 
 /// A completed epoch in one line.
 pub fn epoch_line(row: &EpochMetrics, epochs: u64) -> String {
-    let tested = match (row.test_loss, row.test_top1) {
-        (Some(loss), Some(top1)) => format!(", test loss {loss:.4} top-1 {top1:.2} %"),
-        _ => String::new(),
-    };
+    let tested = row.evaluation().map_or(String::new(), |Evaluation { loss, top1, is_validation }| {
+        let images = if is_validation { "validation" } else { "test" };
+        format!(", {images} loss {loss:.4} top-1 {top1:.2} %")
+    });
     format!(
         "epoch {}/{epochs}: train loss {:.4} top-1 {:.2} %{tested}, {:.0} img/s",
         row.epoch, row.train_loss, row.train_top1, row.images_per_second

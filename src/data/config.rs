@@ -1,7 +1,7 @@
 //! The data that a run trains and tests on.
 
 use super::image::Interpolation;
-use super::{Augment, CropMode, FileSplits, Mix, Pictures, Preprocess, Splits, Statistics};
+use super::{Augment, CropMode, FileSplits, Mix, Pictures, Portion, Preprocess, Splits, Statistics};
 use super::{augment, files, load, root, shape};
 use crate::Invalid;
 use anyhow::{Error, Result, bail, ensure};
@@ -23,6 +23,11 @@ pub struct DataConfig {
     /// Number of training images, drawn with the run's seed. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<usize>,
+    /// Training images that are kept for validation, a number or a fraction, the same for every seed: what chooses
+    /// (the best epoch, patience, `halving`, `search`) looks at them, and the test images are read once, at the end.
+    /// Default: none, and choices look at the test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Portion>,
     /// Number of test images, the same for every seed. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<usize>,
@@ -56,6 +61,15 @@ pub struct DataConfig {
     /// Subtract the mean image of the training set instead of one mean per channel (AlexNet).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mean_image: bool,
+}
+
+/// The splits of a run's data, and what normalises their pixels.
+pub struct Loaded {
+    pub train: Pictures,
+    /// Held back from the training images, where the run validates.
+    pub validation: Option<Pictures>,
+    pub test: Pictures,
+    pub statistics: Statistics,
 }
 
 /// Statistics of ImageNet-1k's training images, as in torchvision and timm.
@@ -136,23 +150,27 @@ impl DataConfig {
         })?)
     }
 
-    /// Opens the training and test split; also returns the statistics that normalise both.
+    /// Opens the splits, and the statistics of the training images, which normalise all.
     ///
     /// # Errors
     /// A data set that is unknown, missing or damaged, or settings that do not fit it.
-    pub fn load(&self, seed: u64) -> Result<(Pictures, Pictures, Statistics)> {
+    pub fn load(&self, seed: u64) -> Result<Loaded> {
         self.validate()?;
         let opened = files::open(&self.dataset, &self.root()).map_err(Self::of_dataset)?;
-        let (mut train, mut test, mut statistics) = match opened {
-            Some(FileSplits { train, test }) => {
-                let statistics = Statistics { mean: IMAGENET_MEAN.to_vec(), std: IMAGENET_STD.to_vec() };
-                (Pictures::Files(train), Pictures::Files(test), statistics)
-            }
+        let (mut train, mut test) = match opened {
+            Some(FileSplits { train, test }) => (Pictures::Files(train), Pictures::Files(test)),
             None => {
                 let Splits { train, test } = load(&self.dataset, &self.root()).map_err(Self::of_dataset)?;
-                let statistics = train.images.statistics();
-                (Pictures::Memory(train), Pictures::Memory(test), statistics)
+                (Pictures::Memory(train), Pictures::Memory(test))
             }
+        };
+        let validation = match self.validation {
+            Some(portion) => Some(train.split_off(portion.of(train.len())?)),
+            None => None,
+        };
+        let mut statistics = match &train {
+            Pictures::Files(_) => Statistics { mean: IMAGENET_MEAN.to_vec(), std: IMAGENET_STD.to_vec() },
+            Pictures::Memory(train) => train.images.statistics(),
         };
         let channels = statistics.mean.len();
         for (key, given, used) in
@@ -179,7 +197,7 @@ impl DataConfig {
         if let Pictures::Files(pictures) = &test {
             files::check_test(pictures).map_err(Self::of_dataset)?;
         }
-        Ok((train, test, statistics))
+        Ok(Loaded { train, validation, test, statistics })
     }
 
     /// How pictures of any size become images of training, before augmentation; `None` for images in memory, which all

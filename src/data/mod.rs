@@ -13,6 +13,7 @@ pub mod image;
 mod loader;
 mod model_input;
 mod pictures;
+mod portion;
 mod prepare;
 mod preprocess;
 mod random;
@@ -21,7 +22,7 @@ mod statistics;
 mod test_set;
 
 pub use augment::{Augment, Mix};
-pub use config::DataConfig;
+pub use config::{DataConfig, Loaded};
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use dataset::{Dataset, Images, Splits};
 #[cfg(feature = "hub")]
@@ -33,6 +34,7 @@ pub use files::{
 pub use loader::{Batch, Batches, Loader, LoaderConfig, Skipped};
 pub use model_input::{InputSettings, ModelInput};
 pub use pictures::Pictures;
+pub use portion::Portion;
 pub use prepare::prepare;
 pub use preprocess::{CropMode, Preprocess};
 pub use random::Stream;

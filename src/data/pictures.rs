@@ -51,6 +51,29 @@ impl Pictures {
         }
     }
 
+    /// Takes `count` images out, drawn the same way for every seed of a run.
+    pub(super) fn split_off(&mut self, count: usize) -> Self {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        Stream::new(0, "validation", 0, 0).shuffle(&mut order);
+        let (out, rest) = order.split_at_mut(count);
+        let out = self.kept(out);
+        *self = self.kept(rest);
+        out
+    }
+
+    /// The images at these places alone, in ascending order.
+    fn kept(&self, places: &mut [usize]) -> Self {
+        places.sort_unstable();
+        match self {
+            Self::Memory(dataset) => Self::Memory(dataset.kept(places)),
+            Self::Files(files) => {
+                let mut files = files.clone();
+                files.keep(places);
+                Self::Files(files)
+            }
+        }
+    }
+
     /// Keeps the first `count` images of a shuffle seeded by `seed`.
     pub(super) fn sample(&mut self, count: usize, seed: u64) {
         match self {

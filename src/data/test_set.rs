@@ -1,6 +1,6 @@
 //! The labelled pictures of a test, by name.
 
-use super::{DataConfig, Dataset, ImageFiles, Pictures, Splits, Statistics, files, load, shape};
+use super::{DataConfig, Dataset, ImageFiles, Loaded, Pictures, Splits, Statistics, files, load, shape};
 use crate::{Usage, brief};
 use anyhow::Result;
 use std::path::Path;
@@ -19,7 +19,7 @@ impl TestSet {
     /// # Errors
     /// As [`DataConfig::load`].
     pub fn of(config: &DataConfig, seed: u64) -> Result<Self> {
-        let (_, test, statistics) = config.load(seed)?;
+        let Loaded { test, statistics, .. } = config.load(seed)?;
         Ok(match test {
             Pictures::Memory(images) => Self::Images(images, statistics),
             Pictures::Files(files) => Self::Files(files),

@@ -4,6 +4,7 @@ use super::metric::Metric;
 use super::trial::Trial;
 use crate::atomic;
 use crate::statistics::mean;
+use crate::train::EpochMetrics;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -61,7 +62,7 @@ impl Choices {
             for trial in seeds {
                 let rows = trial.run_dir(dir).epochs()?;
                 let row = rows.iter().find(|row| row.epoch == epoch);
-                values.extend(row.and_then(|row| metric.rank(row)));
+                values.extend(row.and_then(EpochMetrics::evaluation).map(|seen| metric.rank(seen)));
             }
             // A variant whose trials failed comes last.
             let whole = values.len() == seeds.len();

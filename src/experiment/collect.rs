@@ -1,5 +1,6 @@
 //! The results of an experiment, one row a variant.
 
+use super::concerns;
 use super::metric::{Cost, Metric};
 use super::plan::Plan;
 use super::printed::Figures;
@@ -26,6 +27,8 @@ pub struct Answer {
     pub solved: Vec<String>,
     #[serde(skip)]
     pub report: ReportSpec,
+    /// What stands in the way of an answer, in sentences.
+    pub concerns: Vec<String>,
     /// In the order of the plan; variants without a finished trial too.
     pub rows: Vec<Row>,
     /// Trials that are not done.
@@ -42,6 +45,8 @@ pub struct Row {
     pub params: u64,
     pub macs: u64,
     pub activations: u64,
+    #[serde(skip)]
+    pub classes: i64,
     /// The paper's own figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paper: Option<Figures>,
@@ -61,7 +66,8 @@ pub struct Row {
 pub fn collect(experiment: &Experiment, plan: &Plan, dir: &Path) -> Result<Answer> {
     let spec = &experiment.spec;
     let rows = plan.trials.chunk_by(|a, b| a.variant == b.variant);
-    let rows = rows.map(|trials| row(trials, &spec.report, dir));
+    let rows: Vec<Row> = rows.map(|trials| row(trials, &spec.report, dir)).collect::<Result<_>>()?;
+    let concerns = plan.concerns.iter().cloned().chain(concerns::of_results(&rows)).collect();
     Ok(Answer {
         experiment: plan.experiment.clone(),
         question: spec.question.clone(),
@@ -69,7 +75,8 @@ pub fn collect(experiment: &Experiment, plan: &Plan, dir: &Path) -> Result<Answe
         columns: plan.columns().into_iter().map(str::to_owned).collect(),
         solved: plan.solved_columns().into_iter().map(str::to_owned).collect(),
         report: spec.report.clone(),
-        rows: rows.collect::<Result<_>>()?,
+        concerns,
+        rows,
         missing: status(plan, dir)?.into_iter().filter(|trial| trial.state != State::Done).collect(),
     })
 }
@@ -93,6 +100,7 @@ fn row(trials: &[Trial], report: &ReportSpec, dir: &Path) -> Result<Row> {
         params: first.params,
         macs: first.macs,
         activations: first.activations,
+        classes: first.classes,
         paper: paper.map(|(_, figures)| figures.clone()),
         results,
         ids,
@@ -113,14 +121,14 @@ impl Row {
     pub fn differences(&self, other: &Row, metric: Metric) -> Vec<f64> {
         let pairs = self.results.iter().filter_map(|a| {
             let b = other.results.iter().find(|b| b.seed == a.seed)?;
-            Some(metric.of(a) - metric.of(b))
+            Some(metric.of(a)? - metric.of(b)?)
         });
         pairs.collect()
     }
 
     /// A metric of every finished trial.
     pub fn values(&self, metric: Metric) -> Vec<f64> {
-        self.results.iter().map(|result| metric.of(result)).collect()
+        self.results.iter().filter_map(|result| metric.of(result)).collect()
     }
 
     /// The mean over the seeds; `None` without a finished trial.

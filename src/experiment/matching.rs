@@ -3,7 +3,7 @@
 use super::metric::Cost;
 use super::planner::{Planner, renamed};
 use super::setting::{Settings, text};
-use super::spec::{Knobs, Match, Target};
+use super::spec::{Knobs, Match};
 use super::variant::{self, Variant};
 use crate::models::Complexity;
 use crate::names::did_you_mean;
@@ -137,7 +137,7 @@ impl Planner<'_> {
         let message = "`match` takes exactly one of `macs`, `params` and `activations`";
         self.ensure(given.is_some(), &["match", "by"], message)?;
         let (cost, target) = given.context("match")?;
-        Ok((cost, if let Target::Number(n) = target { n } else { cost.of(base) }))
+        Ok((cost, target.of(cost.of(base))))
     }
 
     /// Whether `path` is a number that can be solved for `variants`, none of which sets it.

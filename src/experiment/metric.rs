@@ -1,7 +1,7 @@
 //! What a model costs, and what a trial reaches.
 
 use crate::models::Complexity;
-use crate::train::{EpochMetrics, RunResult};
+use crate::train::{Evaluation, RunResult};
 use serde::{Deserialize, Serialize};
 
 /// What a model costs for one image.
@@ -25,6 +25,15 @@ impl Cost {
         }
     }
 
+    /// The name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Cost::Params => "params",
+            Cost::Macs => "MACs",
+            Cost::Activations => "activations",
+        }
+    }
+
     /// The name in YAML, JSON and CSV.
     pub fn name(self) -> &'static str {
         match self {
@@ -40,6 +49,7 @@ impl Cost {
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     Top1,
+    Top5,
     Loss,
     ImagesPerSecond,
 }
@@ -49,6 +59,7 @@ impl Metric {
     pub fn label(self) -> &'static str {
         match self {
             Metric::Top1 => "top-1 on the test images (%)",
+            Metric::Top5 => "top-5 on the test images (%)",
             Metric::Loss => "cross-entropy on the test images",
             Metric::ImagesPerSecond => "training images per second",
         }
@@ -64,20 +75,22 @@ impl Metric {
         if self.rises() { a > b } else { a < b }
     }
 
-    /// The metric of a finished run.
-    pub fn of(self, result: &RunResult) -> f64 {
+    /// The metric of a finished run; `None` where a result of before does not say it.
+    pub fn of(self, result: &RunResult) -> Option<f64> {
         match self {
-            Metric::Top1 => result.top1,
-            Metric::Loss => result.loss,
-            Metric::ImagesPerSecond => result.images_per_second,
+            Metric::Top1 => Some(result.top1),
+            Metric::Top5 => result.test.map(|test| test.top5),
+            Metric::Loss => Some(result.loss),
+            Metric::ImagesPerSecond => Some(result.images_per_second),
         }
     }
 
-    /// What ranks runs that are under way, after an epoch: the loss where that is the metric, else top-1; more is better.
-    pub(super) fn rank(self, epoch: &EpochMetrics) -> Option<f64> {
+    /// What ranks runs where one is chosen, from an evaluation that a choice may look at: the loss where that is the
+    /// metric, else top-1; more is better.
+    pub(super) fn rank(self, seen: Evaluation) -> f64 {
         match self {
-            Metric::Loss => epoch.test_loss.map(|loss| -loss),
-            Metric::Top1 | Metric::ImagesPerSecond => epoch.test_top1,
+            Metric::Loss => -seen.loss,
+            Metric::Top1 | Metric::Top5 | Metric::ImagesPerSecond => seen.top1,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The trials of an experiment, every one checked and costed before anything runs.
 
 use super::metric::Metric;
+use super::order;
 use super::owner;
 use super::setting::{Settings, keys, pairs, picks};
 use super::source::Experiment;
@@ -21,6 +22,9 @@ pub struct Plan {
     pub experiment: String,
     /// In the order of the file, the seeds of a variant side by side.
     pub trials: Vec<Trial>,
+    /// What stands in the way of an answer, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<String>,
     /// What comes after these trials, and depends on their results.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -70,8 +74,10 @@ impl Experiment {
                 }
             }
         }
+        order::link(self, &mut trials)?;
         planned.check_report(&trials)?;
-        Ok(Plan { experiment: self.name.clone(), trials, next })
+        let concerns = planned.concerns(&trials)?;
+        Ok(Plan { experiment: self.name.clone(), trials, concerns, next })
     }
 }
 
@@ -118,10 +124,10 @@ fn best_variant(trials: &[Trial], dir: &Path, metric: Metric) -> Result<Option<S
         let mut values = Vec::new();
         for trial in seeds {
             let Some(result) = trial.result(dir)? else { return Ok(None) };
-            values.push(metric.of(&result));
+            values.extend(result.evaluation().map(|seen| metric.rank(seen)));
         }
-        let mean = mean(&values).unwrap_or(f64::NAN);
-        if best.is_none_or(|(so_far, _)| metric.better(mean, so_far)) {
+        let mean = mean(&values).unwrap_or(f64::NEG_INFINITY);
+        if best.is_none_or(|(so_far, _)| mean > so_far) {
             best = Some((mean, &seeds[0]));
         }
     }

@@ -4,7 +4,7 @@ use super::costs::Costs;
 use super::source::Experiment;
 use super::variant::{Assignment, Variant};
 use crate::Invalid;
-use crate::models::Architecture;
+use crate::models::{Architecture, ModelSpec};
 use crate::train::RunConfig;
 use crate::yaml::{self, set_path};
 use anyhow::{Context, Error, Result};
@@ -60,6 +60,14 @@ impl Planner<'_> {
         let model = config.architecture(shape, classes)?;
         let now = path.strip_prefix("model.").and_then(|field| model.renamed(field));
         Ok(now.map_or_else(|| path.to_owned(), |now| format!("model.{now}")))
+    }
+
+    /// What a run does, spelled the same for runs that do the same.
+    pub fn signature(&self, config: &RunConfig) -> Result<String> {
+        let (shape, classes) = self.costs.shape(config)?;
+        let architecture = config.architecture(shape, classes)?;
+        let model = ModelSpec { name: architecture.name.to_owned(), set: architecture.fields()? };
+        yaml::to_string(&RunConfig { model, ..config.clone() })
     }
 
     /// An error of one assignment: at its key when that is unknown, else at its value.

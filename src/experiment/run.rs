@@ -2,6 +2,7 @@
 
 use super::choices::Choices;
 use super::halving::Halving;
+use super::order;
 use super::pool::{Pool, RunOptions, TrialEvent};
 use super::source::Experiment;
 use super::spec::Spec;
@@ -68,7 +69,7 @@ pub fn run(
         match &experiment.spec.halving {
             // Trials asked for by name are not dropped.
             Some(halving) if options.only.is_empty() => work.halve(halving, missing, &experiment.spec)?,
-            _ => work.run(missing, None)?,
+            _ => work.run_in_order(missing)?,
         }
         let ended = stop.load(Ordering::Relaxed) || !outcome.failures.is_empty();
         // A search that is done has a second step.
@@ -108,6 +109,16 @@ impl Work<'_> {
         }
         trials.retain(|trial| choices.dropped(trial).is_none());
         self.run(trials, None)
+    }
+
+    /// Runs these trials to the end, each after the one from whose weights it starts.
+    fn run_in_order(&mut self, trials: Vec<&Trial>) -> Result<()> {
+        for wave in order::waves(trials).0 {
+            if !self.stop.load(Ordering::Relaxed) {
+                self.run(wave, None)?;
+            }
+        }
+        Ok(())
     }
 
     /// Runs these trials, to an epoch or to the end, and counts how they ended.

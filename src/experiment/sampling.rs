@@ -1,8 +1,7 @@
 //! Variants drawn at random until enough of them cost what they may.
 
-use super::metric::Cost;
 use super::planner::Planner;
-use super::space::Sample;
+use super::space::{Sample, is_within};
 use super::variant::Variant;
 use crate::brief;
 use crate::data::Stream;
@@ -20,19 +19,10 @@ const ABREAST: usize = 16;
 
 impl Planner<'_> {
     /// Draws until there are as many variants within the costs as are wanted.
-    pub(super) fn samples(&self, sample: &Sample) -> Result<Vec<Variant>> {
+    pub(super) fn samples(&self, sample: &Sample, base: &Complexity) -> Result<Vec<Variant>> {
         self.ensure(!sample.of.0.is_empty(), &["sample", "of"], "nothing to draw")?;
         self.ensure(sample.count > 0, &["sample", "count"], "0 variants")?;
-        let bounds = [
-            (Cost::Params, sample.within.params),
-            (Cost::Macs, sample.within.macs),
-            (Cost::Activations, sample.within.activations),
-        ];
-        let within = |cost: &Complexity| {
-            bounds.iter().all(|(of, bounds)| {
-                bounds.is_none_or(|[low, high]| (low..=high).contains(&(of.of(cost) as f64)))
-            })
-        };
+        let bounds = sample.within.bounds(base);
         let (mut found, mut seen, mut ids) = (Vec::new(), Vec::new(), HashSet::new());
         let mut reason = None;
         let draws = sample.count.saturating_mul(DRAWS) as u64;
@@ -49,7 +39,7 @@ impl Planner<'_> {
                 configs.par_iter().map(|config| self.costs.of(config)).collect();
             for (cell, cost) in new.into_iter().zip(costs) {
                 match cost {
-                    Ok(cost) if within(&cost) => found.push(cell),
+                    Ok(cost) if is_within(&bounds, &cost) => found.push(cell),
                     Ok(cost) => seen.push(cost),
                     Err(error) => reason = Some(brief(&error)),
                 }
@@ -59,7 +49,7 @@ impl Planner<'_> {
             }
             next += some;
         }
-        let outside = bounds.iter().filter(|(_, bounds)| bounds.is_some()).filter_map(|(cost, _)| {
+        let outside = bounds.iter().filter_map(|(cost, _)| {
             let values = || seen.iter().map(|complexity| cost.of(complexity));
             Some(format!("{} from {} to {}", cost.name(), values().min()?, values().max()?))
         });

@@ -1,7 +1,10 @@
 //! What varies in an experiment, as its YAML file spells it: axes, named variants, samples, scaling.
 
 use super::formula::Formula;
+use super::metric::Cost;
+use super::target::Target;
 use crate::data::Stream;
+use crate::models::Complexity;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -169,9 +172,26 @@ pub struct Sample {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Within {
-    pub params: Option<[f64; 2]>,
-    pub macs: Option<[f64; 2]>,
-    pub activations: Option<[f64; 2]>,
+    pub params: Option<[Target; 2]>,
+    pub macs: Option<[Target; 2]>,
+    pub activations: Option<[Target; 2]>,
+}
+
+impl Within {
+    /// The costs that are bounded, with their least and their greatest values.
+    pub(super) fn bounds(&self, base: &Complexity) -> Vec<(Cost, [u64; 2])> {
+        let all =
+            [(Cost::Params, self.params), (Cost::Macs, self.macs), (Cost::Activations, self.activations)];
+        let bounds = |(cost, bounds): (Cost, Option<[Target; 2]>)| {
+            Some((cost, bounds?.map(|bound| bound.of(cost.of(base)))))
+        };
+        all.into_iter().filter_map(bounds).collect()
+    }
+}
+
+/// Whether the costs lie within the bounds.
+pub(super) fn is_within(bounds: &[(Cost, [u64; 2])], costs: &Complexity) -> bool {
+    bounds.iter().all(|(cost, [low, high])| (*low..=*high).contains(&cost.of(costs)))
 }
 
 /// How one value is drawn.
@@ -315,6 +335,9 @@ pub struct Search {
     pub constraint: Formula,
     pub target: f64,
     pub tolerance: f64,
+    /// Costs between which a point must lie, as they are after rounding; others are left out.
+    #[serde(default)]
+    pub within: Within,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::halving::Halving;
 use super::metric::{Cost, Metric};
 use super::printed::Figures;
 use super::space::{Named, Ordered, Sample, Scale, Search, Values};
+use super::target::Target;
 use crate::train::RunConfig;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -101,45 +102,6 @@ impl<'de> Deserialize<'de> for Knobs {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Knobs, A::Error> {
                 Ordered::deserialize(MapAccessDeserializer::new(map)).map(Knobs::Named)
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-/// The cost to match: that of the base, or a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    Base,
-    Number(u64),
-}
-
-impl<'de> Deserialize<'de> for Target {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl Visitor<'_> for Reader {
-            type Value = Target;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("`base` or a positive number")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Target, E> {
-                match text {
-                    "base" => Ok(Target::Base),
-                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-                }
-            }
-            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Target, E> {
-                match n {
-                    0 => Err(E::invalid_value(de::Unexpected::Unsigned(0), &self)),
-                    _ => Ok(Target::Number(n)),
-                }
-            }
-            fn visit_f64<E: de::Error>(self, x: f64) -> Result<Target, E> {
-                if x >= 1.0 && x < 2f64.powi(63) {
-                    Ok(Target::Number(x.round() as u64))
-                } else {
-                    Err(E::invalid_value(de::Unexpected::Float(x), &self))
-                }
             }
         }
         deserializer.deserialize_any(Reader)

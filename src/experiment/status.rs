@@ -64,7 +64,7 @@ fn trial_status(trial: &Trial, dir: &Path, choices: &Choices) -> Result<TrialSta
         state,
         epoch: rows.last().map_or(0, |row| row.epoch),
         epochs: trial.config.train.epochs,
-        top1: rows.iter().rev().find_map(|row| row.test_top1),
+        top1: rows.iter().rev().find_map(|row| Some(row.evaluation()?.top1)),
         bytes: size(run.path())?,
         reason,
     })

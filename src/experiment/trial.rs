@@ -1,5 +1,6 @@
 //! One run of an experiment.
 
+use super::metric::Cost;
 use super::setting::{Settings, label};
 use crate::train::{Change, RunConfig, RunDir, RunResult, changes};
 use anyhow::Result;
@@ -22,6 +23,11 @@ pub struct Trial {
     pub params: u64,
     pub macs: u64,
     pub activations: u64,
+    /// The trial whose weights it starts from, which runs first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    #[serde(skip)]
+    pub classes: i64,
     #[serde(skip)]
     pub config: RunConfig,
 }
@@ -30,6 +36,14 @@ impl Trial {
     /// The settings of the variant, for people: `cardinality 4, depth 20`.
     pub fn label(&self) -> String {
         label(&self.variant)
+    }
+
+    pub fn cost(&self, cost: Cost) -> u64 {
+        match cost {
+            Cost::Params => self.params,
+            Cost::Macs => self.macs,
+            Cost::Activations => self.activations,
+        }
     }
 
     /// The knobs that were solved, for people: `base_width 12`.

@@ -1,11 +1,12 @@
 //! From variants to trials: settings applied, scaled, matched, checked and costed.
 
+use super::concerns;
 use super::costs::Costs;
 use super::metric::Cost;
 use super::planner::Planner;
 use super::setting::{Settings, pairs, picks};
 use super::source::Experiment;
-use super::space::{Ordered, Search, Values};
+use super::space::{Ordered, Search, Values, is_within};
 use super::spec::{Spec, X};
 use super::trial::Trial;
 use super::variant::{self, Assignment, Variant};
@@ -24,6 +25,7 @@ const MAX_VARIANTS: usize = 100_000;
 /// Makes the trials of an experiment.
 pub(super) struct Trials<'a> {
     planner: Planner<'a>,
+    base: Complexity,
     /// The cost that every variant shall have.
     target: Option<(Cost, u64)>,
     /// Those given so far.
@@ -55,7 +57,7 @@ impl<'a> Trials<'a> {
             planner.ensure(possible, &["halving"], message)?;
         }
         let target = spec.matching.as_ref().map(|matching| planner.target(matching, &base)).transpose()?;
-        Ok(Self { planner, target, ids: HashSet::new() })
+        Ok(Self { planner, base, target, ids: HashSet::new() })
     }
 
     /// The cells of the experiment; of one with a search, the points of the grid.
@@ -93,7 +95,7 @@ impl<'a> Trials<'a> {
         }
         let mut all = variant::of(spec);
         if let Some(sample) = &spec.sample {
-            all = variant::times(&all, &self.planner.samples(sample)?);
+            all = variant::times(&all, &self.planner.samples(sample, &self.base)?);
         }
         if let Some(scale) = spec.scale.as_ref().filter(|scale| !scale.phi.is_empty()) {
             all = variant::times(&all, &variant::ladder(&scale.phi));
@@ -124,6 +126,13 @@ impl<'a> Trials<'a> {
         let meant = did_you_mean(path, known.iter().copied(), &format!("there are {}", known.join(", ")));
         let message = format!("`{path}` is neither an axis nor a cost; {meant}");
         self.planner.ensure(known.contains(&path.as_str()), &["report", "x"], &message)
+    }
+
+    /// What is to be said of the plan.
+    pub fn concerns(&self, trials: &[Trial]) -> Result<Vec<String>> {
+        let signatures = trials.iter().map(|trial| self.planner.signature(&trial.config));
+        let signatures: Vec<String> = signatures.collect::<Result<_>>()?;
+        Ok(concerns::of_plan(&self.planner.experiment.spec, trials, &signatures, self.target))
     }
 
     /// One trial for each seed of every variant; the variants are decided side by side.
@@ -162,6 +171,8 @@ impl<'a> Trials<'a> {
                 params: complexity.params,
                 macs: complexity.macs,
                 activations: complexity.activations,
+                after: None,
+                classes: self.planner.costs.shape(&config)?.1,
                 config: RunConfig { seed, ..config.clone() },
             });
         }
@@ -213,11 +224,35 @@ impl<'a> Trials<'a> {
                 nearest = Some((off, reached, cell));
             }
         }
+        if !kept.is_empty() {
+            return self.affordable(search, kept);
+        }
         let message = nearest.map_or("a grid without points".to_owned(), |(_, reached, cell)| {
             let id = cell.id().trim_end_matches('_').replace('_', ", ");
             format!("no point of the grid comes so near: the nearest is {id} with {reached:.4}")
         });
-        self.planner.ensure(!kept.is_empty(), &["search", "tolerance"], &message)?;
+        Err(self.planner.experiment.document.error(&["search", "tolerance"], message))
+    }
+
+    /// The points whose measured costs are within the bounds: channels and sizes are whole numbers, so that a point costs
+    /// something else than the constraint says.
+    fn affordable(&self, search: &Search, points: Vec<Variant>) -> Result<Vec<Variant>> {
+        let bounds = search.within.bounds(&self.base);
+        if bounds.is_empty() {
+            return Ok(points);
+        }
+        let costs: Vec<Result<Complexity>> =
+            points.par_iter().map(|point| Ok(self.decided(point)?.complexity)).collect();
+        let costs = costs.into_iter().collect::<Result<Vec<_>>>()?;
+        let kept = points.iter().zip(&costs).filter(|(_, costs)| is_within(&bounds, costs));
+        let kept: Vec<Variant> = kept.map(|(point, _)| point.clone()).collect();
+        let reached = bounds.iter().filter_map(|(cost, _)| {
+            let values = || costs.iter().map(|costs| cost.of(costs));
+            Some(format!("{} from {} to {}", cost.name(), values().min()?, values().max()?))
+        });
+        let reached: Vec<String> = reached.collect();
+        let message = format!("no point of the grid costs so: they have {}", reached.join("; "));
+        self.planner.ensure(!kept.is_empty(), &["search", "within"], &message)?;
         Ok(kept)
     }
 }

@@ -8,7 +8,7 @@ use super::inception_v3::{TransformInput, basic_conv};
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, AvgPool2d, Classifier, Concat, Conv, Conv2d, ConvRelu, Dropout, Init, Layer, Linear,
+    Activation, AvgPool2d, Classifier, Concat, Conv, Conv2d, ConvAct, Dropout, Init, Layer, Linear,
     LocalResponseNorm, MaxPool2d, Path, Sequence, SqueezeExcite, Store, adaptive_avg_pool,
 };
 use anyhow::{Result, ensure};
@@ -115,7 +115,7 @@ impl Config {
         Ok(if self.batch_norm {
             basic_conv(path, conv)?
         } else {
-            Box::new(ConvRelu(Conv2d::new(&(path / "conv"), conv.zero_bias())?))
+            Box::new(ConvAct(Conv2d::new(&(path / "conv"), conv.zero_bias())?, Activation::Relu))
         })
     }
 }

@@ -5,7 +5,7 @@
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, ConvRelu, Dropout, Init, Layer, MaxPool2d, Path, Store, global_avg_pool,
+    Activation, Conv, Conv2d, ConvAct, Dropout, Init, Layer, MaxPool2d, Path, Store, global_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -160,7 +160,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let features = path / "features";
     let pool = MaxPool2d { stride: 2, ceil_mode: true, ..MaxPool2d::new(3) };
     let stem = conv(config.in_chans, config.stem_width, config.stem_kernel).stride(2);
-    let stem = ConvRelu(Conv2d::new(&(&features / 0), stem)?);
+    let stem = ConvAct(Conv2d::new(&(&features / 0), stem)?, Activation::Relu);
     // The numbers of torchvision's layers, of which the first is the stem's convolution and the next its ReLU.
     let mut stages: Vec<(String, Box<dyn Layer>)> =
         vec![("features.1".into(), Box::new(stem)), ("features.2".into(), Box::new(pool))];

@@ -9,7 +9,7 @@ use super::alexnet::RESPONSE_NORM;
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, ConvNorm, ConvNormAct, ConvRelu, Dropout, Init, Layer, Linear, MaxPool2d, Path,
+    Activation, Conv, Conv2d, ConvNorm, ConvNormAct, ConvAct, Dropout, Init, Layer, Linear, MaxPool2d, Path,
     Sequence, Store, adaptive_avg_pool, global_avg_pool,
 };
 use anyhow::{Result, ensure};
@@ -33,27 +33,10 @@ pub enum HeadKind {
 pub enum Start {
     /// Convolutions N(0, 2/fan_out), linear layers N(0, 0.01²), as in both libraries.
     Kaiming,
-    /// All N(0, 0.01²): the paper's A, with which its deeper nets are initialised.
+    /// All N(0, `start_std`²): the paper's A, with which its deeper nets are initialised.
     Normal,
     /// All as in Glorot and Bengio, which does not need A (the paper's note in section 3.1).
     Glorot,
-}
-
-impl Start {
-    fn conv(self) -> Init {
-        match self {
-            Start::Kaiming => Init::KaimingFanOut,
-            Start::Normal => Init::Normal(0.01),
-            Start::Glorot => Init::XavierUniform,
-        }
-    }
-
-    fn linear(self) -> Init {
-        match self {
-            Start::Kaiming | Start::Normal => Init::Normal(0.01),
-            Start::Glorot => Init::XavierUniform,
-        }
-    }
 }
 
 /// Five stages of 3×3 convolutions and three fully connected layers.
@@ -79,6 +62,8 @@ pub struct Config {
     /// Dropout after each of them.
     pub dropout: f64,
     pub start: Start,
+    /// Standard deviation of the weights, with `start: normal`.
+    pub start_std: f64,
 }
 
 impl Config {
@@ -96,6 +81,7 @@ impl Config {
             hidden: 4096,
             dropout: 0.5,
             start: Start::Kaiming,
+            start_std: 0.01,
         }
     }
 
@@ -191,7 +177,21 @@ impl Config {
 
 impl Config {
     fn conv(&self, in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
-        Conv::new(in_channels, out_channels, kernel).zero_bias().init(self.start.conv())
+        let init = match self.start {
+            Start::Kaiming => Init::KaimingFanOut,
+            Start::Normal => Init::Normal(self.start_std),
+            Start::Glorot => Init::XavierUniform,
+        };
+        Conv::new(in_channels, out_channels, kernel).zero_bias().init(init)
+    }
+
+    /// How fully connected layers start.
+    fn linear(&self) -> Init {
+        match self.start {
+            Start::Kaiming => Init::Normal(0.01),
+            Start::Normal => Init::Normal(self.start_std),
+            Start::Glorot => Init::XavierUniform,
+        }
     }
 }
 
@@ -270,7 +270,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
             layers.push(if config.batch_norm {
                 Box::new(ConvNormAct::relu(ConvNorm::with_bias(&conv_path, &norm_path, conv)?))
             } else {
-                Box::new(ConvRelu(Conv2d::new(&conv_path, conv)?))
+                Box::new(ConvAct(Conv2d::new(&conv_path, conv)?, Activation::Relu))
             });
             last = number + 1 + i64::from(config.batch_norm);
             if config.response_norm && (stage, layer) == (0, 0) {
@@ -293,16 +293,16 @@ fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
         HeadKind::Linear => {
             let path = path / "classifier";
             Box::new(LinearHead {
-                fc1: Linear::init(&(&path / 0), FIELD * FIELD * channels, hidden, config.start.linear())?,
-                fc2: Linear::init(&(&path / 3), hidden, hidden, config.start.linear())?,
-                fc3: Linear::init(&(&path / 6), hidden, num_classes, config.start.linear())?,
+                fc1: Linear::init(&(&path / 0), FIELD * FIELD * channels, hidden, config.linear())?,
+                fc2: Linear::init(&(&path / 3), hidden, hidden, config.linear())?,
+                fc3: Linear::init(&(&path / 6), hidden, num_classes, config.linear())?,
                 dropout,
             })
         }
         HeadKind::Convolutional => Box::new(ConvolutionalHead {
             fc1: Conv2d::new(&(path / "pre_logits" / "fc1"), config.conv(channels, hidden, FIELD))?,
             fc2: Conv2d::new(&(path / "pre_logits" / "fc2"), config.conv(hidden, hidden, 1))?,
-            fc: Linear::init(&(path / "head" / "fc"), hidden, num_classes, config.start.linear())?,
+            fc: Linear::init(&(path / "head" / "fc"), hidden, num_classes, config.linear())?,
             dropout,
         }),
     })

@@ -49,7 +49,7 @@ enum Bias {
     None,
     /// U(±1/√fan_in), as in `torch.nn`.
     FanIn,
-    Zeros,
+    Constant(f64),
 }
 
 impl Conv {
@@ -132,7 +132,12 @@ impl Conv {
 
     /// With a bias initialised to 0.
     pub fn zero_bias(self) -> Self {
-        Self { bias: Bias::Zeros, ..self }
+        self.bias(0.0)
+    }
+
+    /// With a bias initialised to `value`.
+    pub fn bias(self, value: f64) -> Self {
+        Self { bias: Bias::Constant(value), ..self }
     }
 
     /// Sets the initialisation of the weight; the bias keeps its default.
@@ -250,7 +255,7 @@ impl Conv2d {
         let bias = match spec.bias {
             Bias::None => None,
             Bias::FanIn => Some(Init::Uniform(bound)),
-            Bias::Zeros => Some(Init::ZEROS),
+            Bias::Constant(value) => Some(Init::Constant(value)),
         };
         let bias = bias.map(|init| path.parameter("bias", &[out_channels], init)).transpose()?;
         Ok(Self { spec, weight, bias, frozen: Frozen::new(path.switch()) })

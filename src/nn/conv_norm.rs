@@ -135,11 +135,11 @@ impl Layer for ConvNormAct {
     }
 }
 
-/// A convolution with ReLU after it, as a layer.
-pub struct ConvRelu(pub Conv2d);
+/// A convolution with an activation after it, as a layer.
+pub struct ConvAct(pub Conv2d, pub Activation);
 
-impl Layer for ConvRelu {
+impl Layer for ConvAct {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.0.forward_act(x, Activation::Relu, train)
+        self.0.forward_act(x, self.1, train)
     }
 }

@@ -37,7 +37,7 @@ pub use classifier::Classifier;
 pub use compose::{Concat, Sequence, Sequential};
 pub use cond_conv::CondConv2d;
 pub use conv::{Conv, Conv2d, make_divisible};
-pub use conv_norm::{ConvNorm, ConvNormAct, ConvRelu};
+pub use conv_norm::{ConvAct, ConvNorm, ConvNormAct};
 pub use cost::Cost;
 pub use dropout::{DropPath, Dropout};
 pub use efficient_channel_attention::EfficientChannelAttention;

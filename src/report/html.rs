@@ -12,6 +12,8 @@ const SCRIPT: &str = include_str!("report.js");
 pub(super) fn page(answer: &Answer, figures: &[Figure]) -> String {
     let findings: String =
         findings(answer).iter().map(|finding| format!("<p>{}</p>\n", escape(finding))).collect();
+    let concerns: String =
+        answer.concerns.iter().map(|text| format!("<p class=\"concern\">{}</p>\n", escape(text))).collect();
     let section = |title: &str, rows: Option<Table>| {
         rows.map_or(String::new(), |rows| format!("<h2>{title}</h2>\n{}", table(&rows)))
     };
@@ -24,7 +26,7 @@ pub(super) fn page(answer: &Answer, figures: &[Figure]) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{name}</title>\n<style>\n{STYLE}</style>\n\
-         </head>\n<body>\n<h1>{question}</h1>\n{paper}<p class=\"verdict\">{verdict}</p>\n\
+         </head>\n<body>\n<h1>{question}</h1>\n{paper}{concerns}<p class=\"verdict\">{verdict}</p>\n\
          {findings}{results}<p class=\"note\">Experiment <b>{name}</b>. {NOTE} A click on a title sorts.</p>\n\
          {sections}{missing}{figures}<p class=\"note\">{machine}</p>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n",

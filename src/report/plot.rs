@@ -179,7 +179,7 @@ fn pareto(answer: &Answer, cost: Cost) -> Result<Figure> {
         .with_color(COLOURS[1])
         .with_dashed()
         .with_legend("Pareto front");
-    let title = format!("{} over {}", short(metric), words::cost(cost));
+    let title = format!("{} over {}", short(metric), cost.title());
     let (low, high) = roomy(range(points.iter().flat_map(|p| [p.y - p.std, p.y + p.std])));
     figure("pareto", title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
         let layout = over_cost(layout, cost).with_y_label(metric.label());
@@ -190,8 +190,8 @@ fn pareto(answer: &Answer, cost: Cost) -> Result<Figure> {
 /// A horizontal axis of costs.
 fn over_cost(layout: Layout, cost: Cost) -> Layout {
     let label = match cost {
-        Cost::Params => words::cost(cost).to_owned(),
-        Cost::Macs | Cost::Activations => format!("{} of one image", words::cost(cost)),
+        Cost::Params => cost.title().to_owned(),
+        Cost::Macs | Cost::Activations => format!("{} of one image", cost.title()),
     };
     let tick = |x: f64| super::format::count(x.max(0.0).round() as u64).replace(".00", "");
     layout.with_x_label(label).with_x_tick_format(TickFormat::Custom(Arc::new(tick)))
@@ -220,9 +220,10 @@ fn law(answer: &Answer) -> Option<Result<Figure>> {
         .with_legend("variant");
     let (name, label) = match answer.report.y {
         Metric::Loss => ("Loss", Metric::Loss.label()),
+        Metric::Top5 => ("Top-5 error", "top-5 error on the test images (%)"),
         _ => ("Error", "top-1 error on the test images (%)"),
     };
-    let title = format!("{name} over {}, a power law", words::cost(cost));
+    let title = format!("{name} over {}, a power law", cost.title());
     let xs: Vec<f64> = points.iter().map(|point| point.0).collect();
     let (low, high) = range(points.iter().map(|point| point.1));
     Some(figure("power_law", title, vec![Plot::Line(line), Plot::Scatter(dots)], |layout| {
@@ -276,7 +277,7 @@ fn curves(answer: &Answer) -> Result<Figure> {
         let epochs = row.curves.iter().flatten().map(|epoch| epoch.epoch).max().unwrap_or(0);
         let points = (1..=epochs).filter_map(|number| {
             let same = row.curves.iter().flatten().filter(|epoch| epoch.epoch == number);
-            let values: Vec<f64> = same.filter_map(|epoch| epoch.test_top1).collect();
+            let values: Vec<f64> = same.filter_map(|epoch| Some(epoch.evaluation()?.top1)).collect();
             Some(Point { x: number as f64, y: mean(&values)?, std: 0.0 })
         });
         let points: Vec<Point> = points.collect();
@@ -325,6 +326,7 @@ fn at_whole_numbers(text: impl Fn(usize) -> String + Send + Sync + 'static) -> T
 fn short(metric: Metric) -> &'static str {
     match metric {
         Metric::Top1 => "Top-1",
+        Metric::Top5 => "Top-5",
         Metric::Loss => "Loss",
         Metric::ImagesPerSecond => "Images per second",
     }

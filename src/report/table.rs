@@ -108,7 +108,7 @@ pub fn paper_table(answer: &Answer) -> Option<Table> {
     };
     column("variant", &|row| Some(words::name(row).to_owned()));
     for cost in Cost::ALL {
-        let title = words::cost(cost);
+        let title = cost.title();
         let printed = |row: &Row| row.paper.as_ref()?.cost(cost).cloned();
         column(title, &|row| printed(row).map(|_| count(row.cost(cost))));
         column(&format!("{title}, paper"), &|row| {
@@ -123,13 +123,15 @@ pub fn paper_table(answer: &Answer) -> Option<Table> {
         });
     }
     let text = |printed: &Option<Printed>| printed.as_ref().map(|printed| printed.text.clone());
-    column("error %", &|row| {
-        let (mean, std) = (row.mean(Metric::Top1)?, row.std(Metric::Top1));
-        Some(mean_std(Some(100.0 - mean), std, 2))
-    });
+    let error =
+        |row: &Row, metric: Metric| Some(mean_std(Some(100.0 - row.mean(metric)?), row.std(metric), 2));
+    column("error %", &|row| error(row, Metric::Top1));
     column("error %, paper", &|row| text(&row.paper.as_ref()?.error));
     column("top-1 %, paper", &|row| text(&row.paper.as_ref()?.top1));
-    column("top-5 error %, paper", &|row| text(&row.paper.as_ref()?.top5_error));
+    if rows.iter().any(|row| row.paper.as_ref().is_some_and(|paper| paper.top5_error.is_some())) {
+        column("top-5 error %", &|row| error(row, Metric::Top5));
+        column("top-5 error %, paper", &|row| text(&row.paper.as_ref()?.top5_error));
+    }
     (!rows.is_empty()).then_some(table)
 }
 
@@ -145,6 +147,7 @@ pub(super) fn csv(answer: &Answer) -> String {
     titles.extend(["params", "macs", "activations"]);
     titles.extend(measures);
     titles.extend(answer.solved.iter().map(String::as_str));
+    titles.push("top5_mean");
     let mut out = line(titles.into_iter().map(str::to_owned));
     for row in &answer.rows {
         let number = |x: Option<f64>| x.map_or("nan".to_owned(), |x| x.to_string());
@@ -158,6 +161,7 @@ pub(super) fn csv(answer: &Answer) -> String {
             row.results.len().to_string(),
         ]);
         cells.extend(self::cells(&row.solved, &answer.solved));
+        cells.push(number(row.mean(Metric::Top5)));
         out += &line(cells.into_iter());
     }
     out
@@ -237,6 +241,7 @@ pub(super) fn markdown(answer: &Answer, figures: &[Figure]) -> String {
     if let Some(paper) = &answer.paper {
         out += &format!("Source: {paper}\n\n");
     }
+    answer.concerns.iter().for_each(|concern| out += &format!("> **Note:** {concern}\n\n"));
     out += &format!("**{}**\n\n", words::verdict(answer));
     words::findings(answer).iter().for_each(|finding| out += &format!("{finding}\n\n"));
     out += &answer_table(answer).markdown();

@@ -22,19 +22,11 @@ pub(super) struct Unit {
 pub(super) fn unit(metric: Metric) -> Unit {
     let (name, unit, decimals) = match metric {
         Metric::Top1 => ("top-1", " %", 2),
+        Metric::Top5 => ("top-5", " %", 2),
         Metric::Loss => ("loss", "", 4),
         Metric::ImagesPerSecond => ("images/s", " images/s", 0),
     };
     Unit { name, unit, decimals }
-}
-
-/// The name of a cost in titles and sentences.
-pub(super) fn cost(cost: Cost) -> &'static str {
-    match cost {
-        Cost::Params => "params",
-        Cost::Macs => "MACs",
-        Cost::Activations => "activations",
-    }
 }
 
 /// Where a trial stands, within a sentence.
@@ -137,7 +129,7 @@ fn frontier(answer: &Answer) -> Option<String> {
     Some(format!(
         "The Pareto front of {} over {} holds {} of {} variants{}.",
         unit(metric).name,
-        cost(axis),
+        axis.title(),
         front.len(),
         points.len(),
         names.map_or_else(String::new, |names| format!(": {names}"))
@@ -177,7 +169,8 @@ fn against_first(answer: &Answer) -> Option<String> {
 pub(super) fn errors_over(answer: &Answer, cost: Cost) -> Vec<(f64, f64)> {
     let error = |row: &Row| match answer.report.y {
         Metric::Loss => row.mean(Metric::Loss),
-        _ => row.mean(Metric::Top1).map(|top1| 100.0 - top1),
+        Metric::Top5 => row.mean(Metric::Top5).map(|top5| 100.0 - top5),
+        Metric::Top1 | Metric::ImagesPerSecond => row.mean(Metric::Top1).map(|top1| 100.0 - top1),
     };
     answer.rows.iter().filter_map(|row| Some((row.cost(cost) as f64, error(row)?))).collect()
 }
@@ -206,7 +199,7 @@ fn trend(answer: &Answer) -> Option<String> {
         points.len(),
         count(low as u64),
         count(high as u64),
-        cost(axis),
+        axis.title(),
         law.r_squared
     ))
 }

@@ -30,7 +30,7 @@ pub(super) struct Progress {
     pub snapshots: Vec<Snapshot>,
     /// Epoch and top-1 of the best evaluation.
     pub best: Option<(u64, f64)>,
-    /// Of the last evaluation.
+    /// Of the last evaluation on the test images.
     #[serde(default)]
     pub test: Option<TestMetrics>,
     /// Seconds spent, over all processes.
@@ -38,6 +38,9 @@ pub(super) struct Progress {
     /// The training and test pictures that could not be read.
     #[serde(default)]
     pub skipped: [Vec<usize>; 2],
+    /// As `skipped`, of the validation pictures.
+    #[serde(default)]
+    pub skipped_validation: Vec<usize>,
 }
 
 impl Progress {

@@ -1,20 +1,17 @@
 //! The configuration of a training run, as written in YAML.
 
 use super::ema_config::EmaConfig;
+use super::init::InitConfig;
 use super::optimizer_config::OptimizerConfig;
 use super::schedule::ScheduleConfig;
 use crate::data::DataConfig;
 use crate::models::{Architecture, Complexity, ModelSpec};
 use crate::torch::device;
-use crate::weights::{self, StateFile};
 use crate::yaml::Document;
 use crate::{Invalid, brief};
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use tch::Tensor;
 
 /// Everything that decides a run: the same values and the same seed on the same CPU and thread count give the same
 /// bits.
@@ -23,7 +20,7 @@ use tch::Tensor;
 pub struct RunConfig {
     pub model: ModelSpec,
     pub data: DataConfig,
-    /// Layers that start from another run's weights; all are initialised when absent.
+    /// Weights that start from those of another net; all are initialised when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitConfig>,
     #[serde(default)]
@@ -63,6 +60,7 @@ impl RunConfig {
         let message = format!("no device is called `{}`; write cpu, cuda, cuda:1 or auto", self.device);
         ensure!(device::is_name(&self.device), Invalid::value("device", message));
         ensure!(self.threads != Some(0), Invalid::value("threads", "0 is impossible; use 1 or more"));
+        self.init.as_ref().map_or(Ok(()), InitConfig::validate)?;
         self.data.validate()?;
         self.train.validate()
     }
@@ -120,28 +118,6 @@ impl RunConfig {
         self.model.blame(error, |model| {
             Self { model: model.clone(), ..self.clone() }.complexity(input, classes).is_ok()
         })
-    }
-}
-
-/// Layers taken over from trained weights, such as those of a shallower VGG (1409.1556, section 3.1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InitConfig {
-    /// A file of weights, such as a run's `best.safetensors`.
-    pub from: PathBuf,
-    /// Each layer by its key in the model, and its key in the file: `features.5: features.3`.
-    pub layers: BTreeMap<String, String>,
-}
-
-impl InitConfig {
-    /// Copies the layers into `model`.
-    ///
-    /// # Errors
-    /// A file that does not hold weights, or layers that are missing or have other shapes.
-    pub fn apply(&self, model: &[(String, Tensor)]) -> Result<()> {
-        let layers: Vec<(String, String)> = self.layers.clone().into_iter().collect();
-        let file = StateFile::open(&self.from)?;
-        weights::take_over(&file.state_dict()?, model, &layers).context("`init`")
     }
 }
 

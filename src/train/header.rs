@@ -17,6 +17,9 @@ pub struct Header {
     pub input: [i64; 3],
     pub dataset: String,
     pub train_images: usize,
+    /// Held back from the training images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_images: Option<usize>,
     pub test_images: usize,
     pub classes: usize,
     /// Pictures that earlier processes of this run could not read.

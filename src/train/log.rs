@@ -63,6 +63,14 @@ impl RunLog {
         self.dir.write_epochs(&progress.rows)
     }
 
+    /// Logs what the test images say at the end of a run that validates.
+    pub fn test(&mut self, step: u64, wall_time: f64, loss: f64, top1: f64) -> Result<()> {
+        for (tag, value) in [("test/loss", loss), ("test/top1", top1)] {
+            self.events.scalar(tag, step as i64, wall_time, value as f32)?;
+        }
+        Ok(())
+    }
+
     /// Logs a picture at the end of the run.
     pub fn image(&mut self, tag: &str, step: u64, picture: &Png) -> Result<()> {
         self.events.image(tag, step as i64, picture)
@@ -83,6 +91,10 @@ impl RunLog {
             ("train/peak_gpu_memory_bytes", row.peak_gpu_memory_bytes.map(|bytes| bytes as f64)),
             ("test/loss", row.test_loss),
             ("test/top1", row.test_top1),
+            ("test/top5", row.test_top5),
+            ("validation/loss", row.validation.map(|seen| seen.loss)),
+            ("validation/top1", row.validation.map(|seen| seen.top1)),
+            ("validation/top5", row.validation.and_then(|seen| seen.top5)),
             ("test/top1_raw", row.raw_top1),
         ];
         for (tag, value) in values {

@@ -16,10 +16,17 @@ pub struct EpochMetrics {
     pub train_loss: f64,
     /// Percent, of the training images as augmented.
     pub train_top1: f64,
-    /// Cross-entropy on the test images, without label smoothing; absent in epochs without evaluation.
+    /// Cross-entropy on the test images, without label smoothing; null in epochs without evaluation, and in runs that
+    /// validate, which read the test images once, at their end.
     pub test_loss: Option<f64>,
     /// Percent; of the averaged weights where the run has an EMA.
     pub test_top1: Option<f64>,
+    /// As `test_top1`, the class among the five likeliest.
+    #[serde(default)]
+    pub test_top5: Option<f64>,
+    /// On the validation images, in runs that have some.
+    #[serde(flatten)]
+    pub validation: Option<Validation>,
     /// Percent, of the raw weights; only in runs with an EMA.
     pub raw_top1: Option<f64>,
     /// Training images per second, evaluation excluded.
@@ -33,6 +40,46 @@ pub struct EpochMetrics {
     /// Peak memory of tensors on the GPU; absent on the CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_gpu_memory_bytes: Option<u64>,
+}
+
+/// What the validation images say of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Cross-entropy, without label smoothing.
+    #[serde(rename = "validation_loss")]
+    pub loss: f64,
+    /// Percent.
+    #[serde(rename = "validation_top1")]
+    pub top1: f64,
+    /// Percent with their class among the five likeliest.
+    #[serde(rename = "validation_top5")]
+    pub top5: Option<f64>,
+}
+
+/// What every choice of a run or an experiment looks at: the validation images of a run that has some, else its test
+/// images, since there are no others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    pub loss: f64,
+    pub top1: f64,
+    pub is_validation: bool,
+}
+
+impl Evaluation {
+    fn new(validation: Option<Validation>, test: Option<(f64, f64)>) -> Option<Self> {
+        match (validation, test) {
+            (Some(Validation { loss, top1, .. }), _) => Some(Self { loss, top1, is_validation: true }),
+            (None, Some((loss, top1))) => Some(Self { loss, top1, is_validation: false }),
+            (None, None) => None,
+        }
+    }
+}
+
+impl EpochMetrics {
+    /// The epoch's evaluation; `None` where it had none.
+    pub fn evaluation(&self) -> Option<Evaluation> {
+        Evaluation::new(self.validation, self.test_loss.zip(self.test_top1))
+    }
 }
 
 /// One line of `starts.jsonl`: a process that started or resumed the run.
@@ -97,7 +144,11 @@ pub struct RunResult {
     /// On the test images after the last epoch; absent in results of earlier versions.
     #[serde(flatten)]
     pub test: Option<TestMetrics>,
-    /// Percent, of the best evaluated epoch (`best.safetensors`).
+    /// On the validation images after the last epoch, in runs that have some.
+    #[serde(flatten)]
+    pub validation: Option<Validation>,
+    /// Percent, of the best evaluated epoch (`best.safetensors`): on the validation images of a run that has some, else
+    /// on the test images.
     pub best_top1: f64,
     pub best_epoch: u64,
     /// Median over the epochs.
@@ -120,6 +171,13 @@ pub struct RunResult {
     /// Unix time of the end.
     #[serde(default)]
     pub wall_time: f64,
+}
+
+impl RunResult {
+    /// What a choice among runs looks at.
+    pub fn evaluation(&self) -> Option<Evaluation> {
+        Evaluation::new(self.validation, Some((self.loss, self.top1)))
+    }
 }
 
 #[cfg(test)]

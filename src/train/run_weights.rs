@@ -41,7 +41,7 @@ impl RunWeights {
 }
 
 /// The file itself, or the weights of a run's directory.
-fn file(path: &Path) -> Result<PathBuf> {
+pub(super) fn file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }

@@ -34,7 +34,8 @@ pub struct About {
     /// Epochs and optimizer steps behind the weights.
     pub epoch: u64,
     pub step: u64,
-    /// Percent of the test images that are classified rightly, and their cross-entropy, where these weights were tested.
+    /// Percent of the test images (of the validation images of a run that has some) that are classified rightly, and
+    /// their cross-entropy, where these weights were evaluated.
     pub top1: Option<f64>,
     pub loss: Option<f64>,
     /// The files of weights that the run started from.

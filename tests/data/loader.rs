@@ -10,7 +10,7 @@ use tchvision::data::augment::{
     Augment, ColorJitter, Erasure, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
 };
 use tchvision::data::image::RgbImage;
-use tchvision::data::{Batch, DataConfig, Loader, LoaderConfig, Pictures, Statistics};
+use tchvision::data::{Batch, DataConfig, Loaded, Loader, LoaderConfig, Pictures, Statistics};
 use tchvision::train::{self, Event, RunConfig};
 
 /// A picture as a PNG.
@@ -43,7 +43,7 @@ fn write_folder(dir: &Path) {
 fn open(dir: &Path) -> (Pictures, Pictures, LoaderConfig) {
     let yaml = format!("dataset: 'folder:{}'\nimage_size: 24\n", dir.display());
     let config: DataConfig = tchvision::yaml::parse(&yaml, "test").unwrap();
-    let (train, test, statistics) = config.load(0).unwrap();
+    let Loaded { train, test, statistics, .. } = config.load(0).unwrap();
     let loading = LoaderConfig {
         batch_size: 4,
         shuffle: true,
@@ -124,7 +124,7 @@ fn an_epoch_of_shards_goes_on_in_the_middle() {
     let yaml = format!("dataset: 'webdataset:{}'\nimage_size: 24\n", folder.path().display());
     let data: DataConfig = tchvision::yaml::parse(&yaml, "test").unwrap();
     let loader = |workers: usize| {
-        let (train, _, statistics) = data.load(0).unwrap();
+        let Loaded { train, statistics, .. } = data.load(0).unwrap();
         let config = LoaderConfig {
             batch_size: 8,
             shuffle: true,

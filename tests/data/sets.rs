@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use tch::{Device, Kind};
 use tchvision::data::{
-    self, Augment, Batch, DataConfig, Dataset, Images, Loader, LoaderConfig, Pictures, Statistics,
+    self, Augment, Batch, DataConfig, Dataset, Images, Loaded, Loader, LoaderConfig, Pictures, Statistics,
 };
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
@@ -277,7 +277,7 @@ fn a_subset_is_drawn_by_the_seed_and_the_test_images_stay() {
     let yaml = format!("dataset: 'idx:{}'\ntrain: 4\ntest: 2\n", folder.path().display());
     let config: DataConfig = tchvision::yaml::parse(&yaml, "test").unwrap();
     let labels = |seed| {
-        let (train, test, _) = config.load(seed).unwrap();
+        let Loaded { train, test, .. } = config.load(seed).unwrap();
         (train.labels().to_vec(), test.labels().to_vec())
     };
     assert_eq!(labels(1), labels(1));

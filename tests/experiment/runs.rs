@@ -484,7 +484,8 @@ fn the_report_has_table_pictures_and_needs_no_network() {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     let rows = numbers(&dir);
-    let titles = "model.num_layers,params,macs,activations,top1_mean,top1_std,loss_mean,seeds,model.width";
+    let titles =
+        "model.num_layers,params,macs,activations,top1_mean,top1_std,loss_mean,seeds,model.width,top5_mean";
     assert_eq!(
         rows[0].iter().filter(|t| *t != "images_per_second").cloned().collect::<Vec<_>>().join(","),
         titles

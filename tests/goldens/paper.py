@@ -36,8 +36,8 @@ class Classic(nn.Module):
         return self.classifier(self.pool(self.features(x)).flatten(1))
 
 
-def alexnet():
-    conv, relu = nn.Conv2d, nn.ReLU
+def alexnet(relu=nn.ReLU):
+    conv = nn.Conv2d
     features = [conv(3, 96, 11, 4, 2), relu(), response_norm(), nn.MaxPool2d(3, 2)]
     features += [conv(96, 256, 5, padding=2, groups=2), relu(), response_norm(), nn.MaxPool2d(3, 2)]
     features += [conv(256, 384, 3, padding=1), relu(), conv(384, 384, 3, padding=1, groups=2), relu()]
@@ -382,6 +382,7 @@ BASIC = {"layers": [1, 1, 1, 1], "planes": PLANES[1]}
 BOTTLENECK = {"layers": [1, 1, 1, 1], "planes": PLANES[4]}
 NETS = [
     ("alexnet", {"hidden": [64, 64]}, 64, RELU, alexnet()),
+    ("alexnet", {"hidden": [64, 64], "activation": "tanh"}, 64, RELU, alexnet(nn.Tanh)),
     ("zfnet", {"hidden": [64]}, 64, RELU, zfnet()),
     ("vgg11_a_lrn", {"channels": [16] * 5, "hidden": 32}, 64, RELU, vgg([1, 1, 2, 2, 2], [3] * 5, True)),
     ("vgg16_c", {"channels": [16] * 5, "hidden": 32}, 64, RELU, vgg([2, 2, 3, 3, 3], [3, 3, 1, 1, 1], False)),

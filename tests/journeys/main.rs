@@ -6,6 +6,7 @@ mod common;
 mod classify;
 mod experiment;
 mod goes_on;
+mod studies;
 mod tells;
 mod used_after;
 mod yard;

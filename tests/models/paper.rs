@@ -144,6 +144,38 @@ fn keys_and_logits_equal_an_independent_definition() {
     }
 }
 
+/// AlexNet, section 5: N(0, 0.01²), and biases of 1 in the second, fourth and fifth convolution and the hidden layers;
+/// ZFNet, section 3: N(0, 0.01²) and biases of 0.
+#[test]
+fn alexnet_and_zfnet_start_as_their_papers_say() {
+    let starts = |name: &str, std: &str, ones: &[&str]| {
+        let mut spec = ModelSpec::new(name);
+        for (field, value) in [("hidden", "[256, 256]"), ("start_std", std)] {
+            spec.set(field, value).unwrap();
+        }
+        let store = Store::new(Device::Cpu);
+        spec.resolve().unwrap().build(&store).unwrap();
+        for (key, tensor) in store.state_dict() {
+            let (layer, part) = key.rsplit_once('.').unwrap();
+            if part == "bias" {
+                let value = if ones.contains(&layer) { 1.0 } else { 0.0 };
+                assert!(values(&tensor).iter().all(|x| f64::from(*x) == value), "{name} {key}");
+            } else {
+                let [mean, got] =
+                    [tensor.mean(tch::Kind::Double), tensor.std(true)].map(|x| x.double_value(&[]));
+                let (std, n) = (std.parse::<f64>().unwrap(), tensor.numel() as f64);
+                assert!((got / std - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{name} {key}: {got}");
+                assert!(mean.abs() < 4.0 * std / n.sqrt(), "{name} {key}: {mean}");
+            }
+        }
+    };
+    let towers = ["features.4", "features.10", "features.12", "classifier.1", "classifier.4"];
+    starts("paper/alexnet", "0.01", &towers);
+    starts("paper/alexnet_1gpu", "0.03", &towers);
+    starts("paper/alexnet_1tower", "0.01", &[]);
+    starts("paper/zfnet", "0.01", &[]);
+}
+
 /// Two towers on two devices, here the CPU twice, are the grouped net on one: logits and every gradient.
 #[test]
 fn two_towers_equal_the_grouped_net() {
@@ -252,8 +284,8 @@ fn a_deeper_vgg_starts_from_net_a() {
     let (_, _, deep) = small_vgg("paper/vgg19_e", &[]);
     let before: HashMap<String, Tensor> =
         deep.state_dict().into_iter().map(|(key, tensor)| (key, tensor.copy())).collect();
-    let init = InitConfig { from: from.clone(), layers: layers.iter().cloned().collect() };
-    init.apply(&deep.state_dict()).unwrap();
+    let init = InitConfig { layers: layers.iter().cloned().collect(), ..InitConfig::default() };
+    init.apply(&from, &deep.state_dict()).unwrap();
     let mut taken = 0;
     for (key, tensor) in deep.state_dict() {
         let (layer, part) = key.rsplit_once('.').unwrap();
@@ -269,7 +301,8 @@ fn a_deeper_vgg_starts_from_net_a() {
 
     let refused = |here: &str, there: &str| {
         let layers = [(here.to_owned(), there.to_owned())].into();
-        format!("{:#}", InitConfig { from: from.clone(), layers }.apply(&deep.state_dict()).unwrap_err())
+        let init = InitConfig { layers, ..InitConfig::default() };
+        format!("{:#}", init.apply(&from, &deep.state_dict()).unwrap_err())
     };
     assert!(refused("features.5", "features.5").contains("has no `features.5.weight`"));
     assert!(refused("features.10", "features.0").contains("`features.0.weight` has shape [8, 3, 3, 3]"));

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Instant;
 use tch::Device;
 use tchvision::data::augment::{Augment, RandomResizedCrop};
-use tchvision::data::{DataConfig, ImageFiles, Loader, LoaderConfig, image, open_files};
+use tchvision::data::{DataConfig, ImageFiles, Loaded, Loader, LoaderConfig, image, open_files};
 
 const PEER: &str = include_str!("../../../benches/loader.py");
 const BATCH: usize = 64;
@@ -159,7 +159,7 @@ fn time_loader(folder: &Path, args: &Args) -> Result<f64> {
     tchvision::torch::device::set_threads(1)?;
     let data = format!("dataset: {:?}\nimage_size: 224\n", format!("folder:{}", folder.display()));
     let data: DataConfig = tchvision::yaml::parse(&data, "bench loader")?;
-    let (train, _, statistics) = data.load(0)?;
+    let Loaded { train, statistics, .. } = data.load(0)?;
     let config = LoaderConfig {
         batch_size: BATCH,
         shuffle: true,

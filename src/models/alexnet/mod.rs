@@ -2,18 +2,18 @@
 //!
 //! Keys number the layers as torchvision does, convolution, ReLU, normalisation and pooling each counting as one:
 //! `features.0`, `features.3`, …, `classifier.1`, `classifier.4`, `classifier.6`. torchvision's weights fit
-//! `torchvision/alexnet`; no library has weights for the papers' nets, which use PyTorch's default initialisation.
+//! `torchvision/alexnet`; no library has weights for the papers' nets.
 
 mod config;
 mod towers;
 
 pub(super) use config::RESPONSE_NORM;
-pub use config::{Config, ConvLayer, ResponseNorm};
+pub use config::{Config, ConvLayer, ResponseNorm, Start};
 
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv2d, ConvRelu, Dropout, Layer, Linear, Path, Sequence, Store, adaptive_avg_pool,
+    Activation, Conv2d, ConvAct, Dropout, Layer, Linear, Path, Sequence, Store, adaptive_avg_pool,
 };
 use anyhow::{Context, Result, bail, ensure};
 use config::FIELD;
@@ -35,14 +35,14 @@ impl super::Config for Config {
     }
 }
 
-/// A convolution with ReLU and what follows it.
-fn stage(path: &Path, in_channels: i64, layer: &ConvLayer, pool_kernel: i64) -> Result<Sequence> {
-    let mut layers: Vec<Box<dyn Layer>> =
-        vec![Box::new(ConvRelu(Conv2d::new(path, layer.conv(in_channels))?))];
+/// A convolution with its activation and what follows it.
+fn stage(path: &Path, config: &Config, in_channels: i64, layer: &ConvLayer) -> Result<Sequence> {
+    let conv = Conv2d::new(path, config.conv(in_channels, layer))?;
+    let mut layers: Vec<Box<dyn Layer>> = vec![Box::new(ConvAct(conv, config.activation))];
     if layer.norm == ResponseNorm::BeforePool {
         layers.push(Box::new(RESPONSE_NORM));
     }
-    if let Some(pool) = layer.max_pool(pool_kernel) {
+    if let Some(pool) = layer.max_pool(config.pool_kernel) {
         layers.push(Box::new(pool));
     }
     if layer.norm == ResponseNorm::AfterPool {
@@ -55,6 +55,7 @@ fn stage(path: &Path, in_channels: i64, layer: &ConvLayer, pool_kernel: i64) -> 
 struct Head {
     hidden: Vec<Linear>,
     dropout: Dropout,
+    activation: Activation,
     last: Linear,
 }
 
@@ -64,11 +65,12 @@ impl Head {
         let mut features = channels * FIELD * FIELD;
         let mut hidden = Vec::new();
         for (i, &width) in config.hidden.iter().enumerate() {
-            hidden.push(Linear::new(&(&path / (3 * i + 1)), features, width)?);
+            hidden.push(config.hidden_layer(&(&path / (3 * i + 1)), features, width)?);
             features = width;
         }
-        let last = Linear::new(&(&path / (3 * hidden.len())), features, config.num_classes)?;
-        Ok(Self { hidden, dropout: Dropout::new(config.dropout)?, last })
+        let last = config.last_layer(&(&path / (3 * hidden.len())), features)?;
+        let dropout = Dropout::new(config.dropout)?;
+        Ok(Self { hidden, dropout, activation: config.activation, last })
     }
 }
 
@@ -76,7 +78,7 @@ impl Layer for Head {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let mut x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
         for linear in &self.hidden {
-            x = linear.forward_act(&self.dropout.forward(&x, train)?, Activation::Relu, train)?;
+            x = linear.forward_act(&self.dropout.forward(&x, train)?, self.activation, train)?;
         }
         self.last.forward(&x, train)
     }
@@ -88,7 +90,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let mut stages: Vec<(String, Box<dyn Layer>)> = Vec::new();
     for (layer, number) in config.convs.iter().zip(1..) {
         let name = format!("features.{index}");
-        let stage = stage(&(path / &name), channels, layer, config.pool_kernel);
+        let stage = stage(&(path / &name), config, channels, layer);
         let stage = stage.with_context(|| format!("convolution {number} of `convs`"))?;
         stages.push((name, Box::new(stage)));
         index += layer.keys();
@@ -103,14 +105,15 @@ pub(super) fn entries() -> Vec<Entry> {
     let wide = || Config::zfnet([512, 1024, 512]);
     let nets = [
         ("torchvision/alexnet", Config::torchvision()),
-        ("paper/alexnet", Config::alexnet(2)),
-        ("paper/alexnet_1tower", Config::alexnet(1)),
-        ("paper/alexnet_1tower_no_conv34", Config::alexnet(1).without_middle()),
-        ("paper/alexnet_1tower_no_fc7", Config::alexnet(1).hidden(&[4096])),
-        ("paper/alexnet_1tower_no_fc67", Config::alexnet(1).hidden(&[])),
-        ("paper/alexnet_1tower_no_conv34_fc67", Config::alexnet(1).without_middle().hidden(&[])),
-        ("paper/alexnet_1tower_fc2048", Config::alexnet(1).hidden(&[2048, 2048])),
-        ("paper/alexnet_1tower_fc8192", Config::alexnet(1).hidden(&[8192, 8192])),
+        ("paper/alexnet", Config::alexnet()),
+        ("paper/alexnet_1gpu", Config::one_gpu()),
+        ("paper/alexnet_1tower", Config::replica()),
+        ("paper/alexnet_1tower_no_conv34", Config::replica().without_middle()),
+        ("paper/alexnet_1tower_no_fc7", Config::replica().hidden(&[4096])),
+        ("paper/alexnet_1tower_no_fc67", Config::replica().hidden(&[])),
+        ("paper/alexnet_1tower_no_conv34_fc67", Config::replica().without_middle().hidden(&[])),
+        ("paper/alexnet_1tower_fc2048", Config::replica().hidden(&[2048, 2048])),
+        ("paper/alexnet_1tower_fc8192", Config::replica().hidden(&[8192, 8192])),
         ("paper/zfnet", zfnet()),
         ("paper/zfnet_fc2048", zfnet().hidden(&[2048, 2048])),
         ("paper/zfnet_fc8192", zfnet().hidden(&[8192, 8192])),

@@ -47,11 +47,12 @@ impl Halves {
     }
 }
 
-/// A convolution split in halves, with ReLU and what follows it.
+/// A convolution split in halves, with its activation and what follows it.
 struct Stage {
     halves: [Conv2d; 2],
     /// Whether each half sees the channels of both halves.
     sees_both: bool,
+    activation: Activation,
     norm: ResponseNorm,
     pool: Option<MaxPool2d>,
 }
@@ -59,21 +60,22 @@ struct Stage {
 impl Stage {
     fn new(
         paths: &[Path; 2],
+        config: &Config,
         in_channels: i64,
         layer: &ConvLayer,
-        pool_kernel: i64,
         is_first: bool,
     ) -> Result<Self> {
         ensure!(layer.channels % 2 == 0, "{} channels cannot be halved", layer.channels);
         ensure!(matches!(layer.groups, 1 | 2), "`groups` {} must be 1 or 2 in two towers", layer.groups);
         ensure!(layer.groups == 1 || !is_first, "the first layer sees the whole image: `groups` must be 1");
         let half = ConvLayer { channels: layer.channels / 2, groups: 1, ..layer.clone() };
-        let conv = |path: &Path| Conv2d::new(path, half.conv(in_channels / layer.groups));
+        let conv = |path: &Path| Conv2d::new(path, config.conv(in_channels / layer.groups, &half));
         Ok(Self {
             halves: [conv(&paths[0])?, conv(&paths[1])?],
             sees_both: layer.groups == 1 && !is_first,
+            activation: config.activation,
             norm: layer.norm,
-            pool: layer.max_pool(pool_kernel),
+            pool: layer.max_pool(config.pool_kernel),
         })
     }
 
@@ -83,7 +85,7 @@ impl Stage {
         } else {
             x.map(|half| Ok(half.shallow_clone()))?
         };
-        let half = |i: usize| self.halves[i].forward_act(&seen.0[i], Activation::Relu, train);
+        let half = |i: usize| self.halves[i].forward_act(&seen.0[i], self.activation, train);
         let mut y = Halves([half(0)?, half(1)?]);
         if self.norm == ResponseNorm::BeforePool {
             y = y.response_norm(&RESPONSE_NORM, devices)?;
@@ -120,6 +122,7 @@ impl Layer for Features {
 struct Head {
     hidden: Vec<[Linear; 2]>,
     dropout: Dropout,
+    activation: Activation,
     last: Linear,
     devices: [Option<Device>; 2],
 }
@@ -129,7 +132,7 @@ impl Layer for Head {
         let mut x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
         for halves in &self.hidden {
             x = self.dropout.forward(&x, train)?;
-            let half = |i: usize| halves[i].forward_act(&on(&x, self.devices[i])?, Activation::Relu, train);
+            let half = |i: usize| halves[i].forward_act(&on(&x, self.devices[i])?, self.activation, train);
             x = Halves([half(0)?, half(1)?]).gather(self.devices[0])?;
         }
         self.last.forward(&x, train)
@@ -147,8 +150,7 @@ pub(super) fn network(path: &Path, config: &Config) -> Result<Net> {
     let (mut channels, mut index) = (config.in_chans, 0);
     let mut stages = Vec::new();
     for (layer, number) in config.convs.iter().zip(1..) {
-        let stage =
-            Stage::new(&at(format!("features.{index}")), channels, layer, config.pool_kernel, number == 1);
+        let stage = Stage::new(&at(format!("features.{index}")), config, channels, layer, number == 1);
         stages.push(stage.with_context(|| format!("convolution {number} of `convs`"))?);
         index += layer.keys();
         channels = layer.channels;
@@ -158,13 +160,13 @@ pub(super) fn network(path: &Path, config: &Config) -> Result<Net> {
     for (i, &width) in config.hidden.iter().enumerate() {
         ensure!(width % 2 == 0, "`hidden`: {width} features cannot be halved");
         let [first, second] = at(format!("classifier.{}", 3 * i + 1));
-        let half = |path: &Path| Linear::new(path, features, width / 2);
+        let half = |path: &Path| config.hidden_layer(path, features, width / 2);
         hidden.push([half(&first)?, half(&second)?]);
         features = width;
     }
     let last = path / "classifier" / (3 * hidden.len());
-    let last = Linear::new(&last, features, config.num_classes)?;
+    let last = config.last_layer(&last, features)?;
     let dropout = Dropout::new(config.dropout)?;
     let features: Box<dyn Layer> = Box::new(Features { stages, devices });
-    Ok(Net::new(vec![("features", features)], Head { hidden, dropout, last, devices }))
+    Ok(Net::new(vec![("features", features)], Head { hidden, dropout, activation: config.activation, last, devices }))
 }

@@ -1,7 +1,7 @@
 //! When a run ends.
 
-use crate::train::TrainConfig;
 use crate::train::checkpoint::Progress;
+use crate::train::{EpochMetrics, TrainConfig};
 
 pub struct Budget {
     /// Of the whole run.
@@ -34,7 +34,7 @@ impl Budget {
 
 /// Evaluations since the best one.
 fn since_best(progress: &Progress) -> u64 {
-    let evaluations = progress.rows.iter().filter_map(|row| row.test_top1);
+    let evaluations = progress.rows.iter().filter_map(EpochMetrics::evaluation).map(|seen| seen.top1);
     let (_, since) =
         evaluations.fold(
             (f64::NEG_INFINITY, 0),

@@ -1,7 +1,7 @@
 //! The loaders of a run: augmented training batches, and the test images as they are.
 
 use crate::Invalid;
-use crate::data::{Loader, LoaderConfig, ModelInput, Pictures};
+use crate::data::{Loaded, Loader, LoaderConfig, ModelInput, Pictures};
 use crate::models::ModelSpec;
 use crate::train::{Event, Precision, RunConfig, TrainConfig};
 use crate::weights::About;
@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 
 pub struct Loaders {
     pub train: Loader,
+    pub validation: Option<Loader>,
     pub test: Loader,
     /// The shape of what the model sees in training (C, H, W).
     pub input: [i64; 3],
@@ -24,7 +25,7 @@ impl Loaders {
         let RunConfig { data, train: TrainConfig { batch_size, eval_batch_size, .. }, seed, .. } = config;
         let mut preparing = |what: &str| observe(Event::Preparing(what.to_owned()));
         preparing(&format!("reading {}", data.dataset));
-        let (train, test, mut statistics) = data.load(*seed)?;
+        let Loaded { train, validation, test, mut statistics } = data.load(*seed)?;
         let images = image_shape(&train);
         let (input, classes) = (data.resized(images)?, train.classes().len() as i64);
         let tested = data.tested(input)?;
@@ -45,7 +46,9 @@ impl Loaders {
             drop_last: true,
             ..test_config.clone()
         };
-        let (mut train, test) = (Loader::new(train, train_config)?, Loader::new(test, test_config)?);
+        let in_order = |pictures| Loader::new(pictures, test_config.clone());
+        let validation = validation.map(in_order).transpose()?;
+        let (mut train, test) = (Loader::new(train, train_config)?, in_order(test)?);
         if train.learns_lighting() {
             preparing("measuring the colours of the training images");
             train.learn_lighting()?;
@@ -60,7 +63,7 @@ impl Loaders {
             Some(preprocess) => ModelInput { preprocess, statistics, size: None },
             None => ModelInput::of_images(images, statistics, [tested[1], tested[2]]),
         };
-        Ok(Self { train, test, input, test_input, classes })
+        Ok(Self { train, validation, test, input, test_input, classes })
     }
 
     /// What weights trained on this data say about themselves, before the first step.

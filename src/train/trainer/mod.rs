@@ -22,7 +22,7 @@ use super::event::Event;
 use super::header::Header;
 use super::identity::Change;
 use super::log::RunLog;
-use super::record::{EpochMetrics, RunResult, Start};
+use super::record::{EpochMetrics, RunResult, Start, Validation};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use crate::data::{Batch, Loader, Stream};
@@ -53,6 +53,7 @@ pub(super) struct Trainer<'a> {
     schedule: Schedule,
     budget: Budget,
     train: Loader,
+    validation: Option<Loader>,
     test: Loader,
     progress: Progress,
     log: RunLog,
@@ -71,7 +72,7 @@ impl<'a> Trainer<'a> {
         let Prepared { device, loaders, complexity, header } = prepared;
         let precision = config.train.precision;
         let mut about = loaders.about(config)?;
-        let Loaders { train, test, input, test_input, classes } = loaders;
+        let Loaders { train, validation, test, input, test_input, classes } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
@@ -79,8 +80,9 @@ impl<'a> Trainer<'a> {
         let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
         let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
         if let (Some(init), None, false) = (&config.init, &parent, resumed) {
-            init.apply(&store.state_dict())?;
-            about.parents.push(Parent::of(&init.from)?);
+            let file = init.path(dir)?;
+            init.apply(&file, &store.state_dict())?;
+            about.parents.push(Parent::of(&file)?);
         }
         store.channels_last()?;
         let size = [complexity.input[1], complexity.input[2]];
@@ -116,6 +118,9 @@ impl<'a> Trainer<'a> {
         let [train_skipped, test_skipped] = &progress.skipped;
         train.know_skipped(train_skipped);
         test.know_skipped(test_skipped);
+        if let Some(validation) = &validation {
+            validation.know_skipped(&progress.skipped_validation);
+        }
         let log = RunLog::new(config, dir, &progress)?;
         let mut trainer = Self {
             config,
@@ -127,6 +132,7 @@ impl<'a> Trainer<'a> {
             schedule,
             budget,
             train,
+            validation,
             test,
             progress,
             log,
@@ -183,7 +189,7 @@ impl<'a> Trainer<'a> {
                 return Err(self.interrupted().into());
             }
         }
-        self.finish().map(Some)
+        self.finish(observe).map(Some)
     }
 
     /// Trains on the remaining batches of the current epoch; returns the images per second.
@@ -302,6 +308,8 @@ impl<'a> Trainer<'a> {
             train_top1: 100.0 * correct / images,
             test_loss: None,
             test_top1: None,
+            test_top5: None,
+            validation: None,
             raw_top1: None,
             images_per_second,
             seconds: 0.0,
@@ -310,13 +318,15 @@ impl<'a> Trainer<'a> {
             peak_gpu_memory_bytes: device::peak_bytes(self.learner.network.device)?,
         };
         if epoch.is_multiple_of(eval_every) || self.budget.is_spent(&self.progress) {
+            // The test images are for the end where there are others to look at.
+            let images = self.validation.as_ref().unwrap_or(&self.test);
             if self.learner.has_averages() {
-                row.raw_top1 = Some(evaluate(&self.learner.network, &self.test, observe)?.top1);
+                row.raw_top1 = Some(evaluate(&self.learner.network, images, observe)?.top1);
             }
             let best = self.progress.best;
             let is_best = |top1: f64| best.is_none_or(|best| top1 > best.1);
             let Tested { loss, top1, metrics } = self.learner.averaged(|network| {
-                let tested = evaluate(network, &self.test, observe)?;
+                let tested = evaluate(network, images, observe)?;
                 let Tested { loss, top1, .. } = tested;
                 if loss.is_finite() {
                     let about = About {
@@ -337,15 +347,21 @@ impl<'a> Trainer<'a> {
                 }
                 Ok(tested)
             })?;
-            self.check_finite("test loss", loss, lr)?;
+            let what = if self.validation.is_some() { "validation loss" } else { "test loss" };
+            self.check_finite(what, loss, lr)?;
             if is_best(top1) {
                 self.progress.best = Some((epoch, top1));
             }
-            (row.test_loss, row.test_top1) = (Some(loss), Some(top1));
-            self.progress.test = metrics;
+            let top5 = metrics.map(|metrics| metrics.top5);
+            if self.validation.is_some() {
+                row.validation = Some(Validation { loss, top1, top5 });
+            } else {
+                (row.test_loss, row.test_top1, row.test_top5) = (Some(loss), Some(top1), top5);
+                self.progress.test = metrics;
+            }
         }
         // An epoch without evaluation is not the last: its time stays as it was when that was decided.
-        if row.test_top1.is_some() {
+        if row.evaluation().is_some() {
             clock(&mut self.progress);
         }
         row.seconds = self.progress.seconds;
@@ -369,7 +385,7 @@ impl<'a> Trainer<'a> {
     /// The epochs before this one whose weights are kept, if several are: those of the best evaluations.
     fn kept(&self) -> Vec<(u64, f64)> {
         let rows = self.progress.rows.iter();
-        let mut tested: Vec<_> = rows.filter_map(|row| Some((row.epoch, row.test_top1?))).collect();
+        let mut tested: Vec<_> = rows.filter_map(|row| Some((row.epoch, row.evaluation()?.top1))).collect();
         tested.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         tested.truncate(self.config.train.keep_best);
         tested
@@ -394,13 +410,21 @@ impl<'a> Trainer<'a> {
         )
     }
 
-    fn finish(&mut self) -> Result<RunResult> {
+    fn finish(&mut self, observe: &mut dyn FnMut(Event)) -> Result<RunResult> {
+        let last = self.progress.rows.last().context("a run without epochs")?;
+        let (validation, mut test) = (last.validation, last.test_loss.zip(last.test_top1));
+        if self.validation.is_some() {
+            let Tested { loss, top1, metrics } =
+                self.learner.averaged(|network| evaluate(network, &self.test, observe))?;
+            self.log.test(self.progress.step, unix_time(), loss, top1)?;
+            (test, self.progress.test) = (Some((loss, top1)), metrics);
+        }
+        let (loss, top1) = test.context("the last epoch was not evaluated")?;
         let pictures = self.learner.averaged(|network| pictures(network, &self.test))?;
         for (title, picture) in pictures {
             self.log.image(&title, self.progress.step, &picture)?;
         }
         let rows = &self.progress.rows;
-        let last = rows.last().context("a run without epochs")?;
         let (best_epoch, best_top1) = self.progress.best.context("a run without evaluation")?;
         let result = RunResult {
             model: self.config.model.name.clone(),
@@ -410,13 +434,14 @@ impl<'a> Trainer<'a> {
             seed: self.config.seed,
             epochs: self.progress.epoch,
             steps: self.progress.step,
-            top1: last.test_top1.context("the last epoch was not evaluated")?,
-            loss: last.test_loss.context("the last epoch was not evaluated")?,
+            top1,
+            loss,
             test: self.progress.test,
+            validation,
             best_top1,
             best_epoch,
             images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()).unwrap_or(0.0),
-            skipped: self.train.skipped().len() + self.test.skipped().len(),
+            skipped: self.skipped().map(|pictures| pictures.len()).iter().sum(),
             seconds: self.progress.seconds,
             device: format!("{:?}", self.learner.network.device),
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
@@ -436,15 +461,22 @@ impl<'a> Trainer<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
-        self.progress.skipped = [self.train.skipped(), self.test.skipped()];
+        let [train, test, validation] = self.skipped();
+        (self.progress.skipped, self.progress.skipped_validation) = ([train, test], validation);
         self.write_checkpoint(true)
+    }
+
+    /// The pictures that could not be read, for training, test and validation.
+    fn skipped(&self) -> [Vec<usize>; 3] {
+        let validation = self.validation.as_ref().map_or(Vec::new(), Loader::skipped);
+        [self.train.skipped(), self.test.skipped(), validation]
     }
 
     fn write_checkpoint(&self, with_optimizer: bool) -> Result<()> {
         let Progress { epoch, step, batch, rows, .. } = &self.progress;
         // Within an epoch the weights are no longer those that were tested.
-        let tested = rows.last().filter(|_| *batch == 0);
-        let (top1, loss) = (tested.and_then(|row| row.test_top1), tested.and_then(|row| row.test_loss));
+        let tested = rows.last().filter(|_| *batch == 0).and_then(EpochMetrics::evaluation);
+        let (top1, loss) = (tested.map(|tested| tested.top1), tested.map(|tested| tested.loss));
         let about = About { epoch: *epoch, step: *step, top1, loss, ..self.about.clone() };
         self.learner.save(self.dir, &self.progress, &about, with_optimizer)
     }
@@ -481,7 +513,15 @@ impl<'a> Trainer<'a> {
 /// steps. Its best is still to come.
 fn branched(progress: Progress, steps_per_epoch: u64) -> Progress {
     let step = progress.epoch * steps_per_epoch;
-    Progress { step, batch: 0, sums: Sums::default(), best: None, skipped: Default::default(), ..progress }
+    Progress {
+        step,
+        batch: 0,
+        sums: Sums::default(),
+        best: None,
+        skipped: Default::default(),
+        skipped_validation: Vec::new(),
+        ..progress
+    }
 }
 
 /// A resumed run must see the data it began with, wherever that is now.

@@ -85,9 +85,10 @@ fn header(
         input: loaders.input,
         dataset: data.dataset.clone(),
         train_images: pictures.len(),
+        validation_images: loaders.validation.as_ref().map(|loader| loader.pictures().len()),
         test_images: loaders.test.pictures().len(),
         classes: pictures.classes().len(),
-        skipped: progress.skipped.iter().map(Vec::len).sum(),
+        skipped: progress.skipped.iter().chain([&progress.skipped_validation]).map(Vec::len).sum(),
         epochs: train.epochs,
         steps_per_epoch,
         steps: Budget::new(train, steps_per_epoch).steps,
@@ -128,7 +129,7 @@ fn weights(config: &RunConfig, from: Option<PathBuf>, step: u64) -> String {
     let new = format!("new, seed {}", config.seed);
     match &config.init {
         None => new,
-        Some(init) => format!("{new}; {} layers of {}", init.layers.len(), init.from.display()),
+        Some(init) => format!("{new}; {init}"),
     }
 }
 
