@@ -59,14 +59,20 @@ impl ScheduleConfig {
         )?;
         match self {
             Self::Constant(_) => Ok(()),
-            Self::Step(c) => valid(c.every > 0, "every", "0 is not 1 or more".to_owned()),
+            Self::Step(c) => {
+                let positive = c.every > 0.0 && c.every.is_finite();
+                valid(positive, "every", format!("{} is not a number of epochs above 0", c.every))
+            }
             Self::MultiStep(c) => {
                 let rises = c.milestones.windows(2).all(|pair| pair[0] < pair[1]);
                 valid(
                     rises,
                     "milestones",
                     format!("{:?} does not rise; write the epochs in order", c.milestones),
-                )
+                )?;
+                let lr = c.warmup_lr.unwrap_or_default();
+                let message = format!("{lr} is not a number from 0 up");
+                valid(lr >= 0.0 && lr.is_finite(), "warmup_lr", message)
             }
             Self::Plateau(c) => {
                 let inside = c.factor > 0.0 && c.factor < 1.0;
@@ -94,7 +100,8 @@ pub struct Warmup {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    pub every: u64,
+    /// Epochs, also such as 2.4.
+    pub every: f64,
     #[serde(default = "tenth")]
     pub gamma: f64,
     #[serde(default)]
@@ -109,6 +116,9 @@ pub struct MultiStep {
     pub gamma: f64,
     #[serde(default)]
     pub warmup_epochs: f64,
+    /// The learning rate during warm-up, in place of a linear rise (ResNet, section 4.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_lr: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -169,10 +179,10 @@ pub enum Watched {
 impl Watched {
     /// The metric in an epoch that was evaluated.
     fn of(self, row: &EpochMetrics) -> Option<f64> {
-        match self {
-            Self::Loss => row.test_loss,
-            Self::Top1 => row.test_top1,
-        }
+        row.evaluation().map(|evaluation| match self {
+            Self::Loss => evaluation.loss,
+            Self::Top1 => evaluation.top1,
+        })
     }
 }
 
@@ -241,13 +251,18 @@ impl Schedule {
         let step = step as f64;
         let warmup = self.config.warmup_epochs() * self.steps_per_epoch;
         if step < warmup {
+            if let ScheduleConfig::MultiStep(MultiStep { warmup_lr: Some(lr), .. }) = self.config {
+                return lr;
+            }
             return self.lr * ((step + 1.0) / warmup).min(1.0);
         }
         let epoch = (step / self.steps_per_epoch).floor() as u64;
         self.lr
             * match &self.config {
                 ScheduleConfig::Constant(_) => 1.0,
-                ScheduleConfig::Step(c) => power(c.gamma, epoch / c.every),
+                ScheduleConfig::Step(c) => {
+                    power(c.gamma, (step / (c.every * self.steps_per_epoch)).floor() as u64)
+                }
                 ScheduleConfig::MultiStep(c) => {
                     power(c.gamma, c.milestones.iter().filter(|&&at| at <= epoch).count() as u64)
                 }
@@ -284,12 +299,19 @@ mod tests {
 
     #[test]
     fn steps_fall_at_their_epochs() {
-        let step = rates(ScheduleConfig::Step(Step { every: 2, gamma: 0.5, warmup_epochs: 0.0 }));
+        let step = rates(ScheduleConfig::Step(Step { every: 2.0, gamma: 0.5, warmup_epochs: 0.0 }));
         assert_eq!([step[0], step[7], step[8], step[15]], [0.4, 0.4, 0.2, 0.2]);
+        let step = rates(ScheduleConfig::Step(Step { every: 1.25, gamma: 0.5, warmup_epochs: 0.0 }));
+        assert_eq!([step[4], step[5], step[9], step[10]], [0.4, 0.2, 0.2, 0.1]);
         let milestones = vec![1, 3];
-        let multi =
-            rates(ScheduleConfig::MultiStep(MultiStep { milestones, gamma: 0.1, warmup_epochs: 0.0 }));
-        assert_eq!([multi[3], multi[4], multi[11], multi[12]], [0.4, 0.04, 0.04, 0.004]);
+        let multi = rates(ScheduleConfig::MultiStep(MultiStep {
+            milestones,
+            gamma: 0.1,
+            warmup_epochs: 0.5,
+            warmup_lr: Some(0.01),
+        }));
+        assert_eq!([multi[1], multi[2], multi[3], multi[4]], [0.01, 0.4, 0.4, 0.04]);
+        assert_eq!([multi[11], multi[12]], [0.04, 0.004]);
     }
 
     /// `CosineAnnealingLR(T_max=16)` stepped once a batch.
@@ -309,6 +331,8 @@ mod tests {
             train_top1: top1,
             test_loss: Some(loss),
             test_top1: Some(top1),
+            test_top5: None,
+            validation: None,
             raw_top1: None,
             images_per_second: 1.0,
             seconds: 1.0,

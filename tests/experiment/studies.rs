@@ -51,7 +51,7 @@ const EXACT: [(&str, &str, u64); 91] = [
     ("resnet_cifar", "residual,num_layers=32", 464_154),
     ("resnet_cifar", "residual,num_layers=44", 658_586),
     ("resnet_cifar", "residual,num_layers=56", 853_018),
-    ("resnet_cifar", "residual,num_layers=110", 1_727_962),
+    ("resnet_cifar", "residual-110", 1_727_962),
     ("resnet_cifar", "residual,num_layers=1202", 19_421_274),
     ("resnet_cifar", "plain,num_layers=20", 269_722),
     ("resnet", "plain-18", 11_515_688),

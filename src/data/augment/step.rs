@@ -1,6 +1,9 @@
 //! An augmentation step as YAML spells it, and which steps go together.
 
-use super::{ColorJitter, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter};
+use super::{
+    AutoAugment, ColorJitter, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
+    SquareCrop,
+};
 use crate::Invalid;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -18,7 +21,10 @@ pub enum Augment {
     RandomResizedCrop(RandomResizedCrop),
     /// For image files, as `random_resized_crop`.
     ScaleJitter(ScaleJitter),
+    /// For image files, as `random_resized_crop`.
+    SquareCrop(SquareCrop),
     ColorJitter(ColorJitter),
+    AutoAugment(AutoAugment),
     RandAugment(RandAugment),
     /// Applied to normalised pixels, after all steps on bytes.
     Lighting(Lighting),
@@ -34,7 +40,9 @@ impl Augment {
             Self::Flip => "flip",
             Self::RandomResizedCrop(_) => "random_resized_crop",
             Self::ScaleJitter(_) => "scale_jitter",
+            Self::SquareCrop(_) => "square_crop",
             Self::ColorJitter(_) => "color_jitter",
+            Self::AutoAugment(_) => "auto_augment",
             Self::RandAugment(_) => "rand_augment",
             Self::Lighting(_) => "lighting",
             Self::RandomErasing(_) => "random_erasing",
@@ -46,7 +54,7 @@ impl Augment {
     }
 
     pub(super) fn is_crop(&self) -> bool {
-        matches!(self, Self::RandomResizedCrop(_) | Self::ScaleJitter(_))
+        matches!(self, Self::RandomResizedCrop(_) | Self::ScaleJitter(_) | Self::SquareCrop(_))
     }
 }
 
@@ -57,9 +65,10 @@ impl Augment {
 pub(in crate::data) fn validate(steps: &[Augment]) -> Result<()> {
     steps.iter().enumerate().try_for_each(|(i, step)| {
         let own = match step {
-            Augment::PadCrop(_) | Augment::Flip | Augment::Lighting(_) => Ok(()),
+            Augment::PadCrop(_) | Augment::Flip | Augment::AutoAugment(_) | Augment::Lighting(_) => Ok(()),
             Augment::RandomResizedCrop(crop) => crop.validate(),
             Augment::ScaleJitter(jitter) => jitter.validate(),
+            Augment::SquareCrop(crop) => crop.validate(),
             Augment::ColorJitter(jitter) => jitter.validate(),
             Augment::RandAugment(rand) => rand.validate(),
             Augment::RandomErasing(erasing) => erasing.validate(),
@@ -85,9 +94,14 @@ pub(in crate::data) fn fits(steps: &[Augment], channels: usize, side: Option<usi
             Some(side) => {
                 valid(!pads, "is for images of one size; for these write `random_resized_crop`")?;
                 valid(i == 0 || !step.is_crop(), "must come first")?;
-                if let Augment::ScaleJitter(ScaleJitter { min, .. }) = step {
-                    let message = format!("has `min` {min}, which is below the image size {side}");
-                    valid(side <= *min as usize, &message)?;
+                let least = match step {
+                    Augment::ScaleJitter(ScaleJitter { min, .. }) => Some(("min", *min)),
+                    Augment::SquareCrop(SquareCrop { resize, .. }) => Some(("resize", *resize)),
+                    _ => None,
+                };
+                if let Some((key, least)) = least {
+                    let message = format!("has `{key}` {least}, which is below the image size {side}");
+                    valid(side <= least as usize, &message)?;
                 }
             }
             None => {
