@@ -15,6 +15,8 @@ pub enum Augment {
     /// Pads every side with this many black pixels and takes a random crop of the original size. Only for
     /// images of one size.
     PadCrop(u32),
+    /// As `pad_crop`, with the picture mirrored at its edges in place of black (Wide ResNet, 1605.07146).
+    ReflectCrop(u32),
     /// Flips an image horizontally with probability 1/2.
     Flip,
     /// For image files, which otherwise get the evaluation crop.
@@ -37,6 +39,7 @@ impl Augment {
     fn name(&self) -> &'static str {
         match self {
             Self::PadCrop(_) => "pad_crop",
+            Self::ReflectCrop(_) => "reflect_crop",
             Self::Flip => "flip",
             Self::RandomResizedCrop(_) => "random_resized_crop",
             Self::ScaleJitter(_) => "scale_jitter",
@@ -50,7 +53,7 @@ impl Augment {
     }
 
     pub(super) fn is_placement(&self) -> bool {
-        matches!(self, Self::PadCrop(_) | Self::Flip)
+        matches!(self, Self::PadCrop(_) | Self::ReflectCrop(_) | Self::Flip)
     }
 
     pub(super) fn is_crop(&self) -> bool {
@@ -65,7 +68,11 @@ impl Augment {
 pub(in crate::data) fn validate(steps: &[Augment]) -> Result<()> {
     steps.iter().enumerate().try_for_each(|(i, step)| {
         let own = match step {
-            Augment::PadCrop(_) | Augment::Flip | Augment::AutoAugment(_) | Augment::Lighting(_) => Ok(()),
+            Augment::PadCrop(_)
+            | Augment::ReflectCrop(_)
+            | Augment::Flip
+            | Augment::AutoAugment(_)
+            | Augment::Lighting(_) => Ok(()),
             Augment::RandomResizedCrop(crop) => crop.validate(),
             Augment::ScaleJitter(jitter) => jitter.validate(),
             Augment::SquareCrop(crop) => crop.validate(),
@@ -89,7 +96,7 @@ pub(in crate::data) fn fits(steps: &[Augment], channels: usize, side: Option<usi
             ensure!(holds, Invalid::value(&format!("data.augment.{i}"), message));
             Ok(())
         };
-        let pads = matches!(step, Augment::PadCrop(_));
+        let pads = matches!(step, Augment::PadCrop(_) | Augment::ReflectCrop(_));
         match side {
             Some(side) => {
                 valid(!pads, "is for images of one size; for these write `random_resized_crop`")?;
