@@ -75,6 +75,8 @@ goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, tor
 	$(VENV)/bin/python tests/goldens/images.py
 	$(VENV)/bin/python tests/goldens/augment.py
 	$(VENV)/bin/python tests/goldens/ema.py
+	$(VENV)/bin/python tests/goldens/plateau.py
+	$(VENV)/bin/python tests/goldens/policies.py
 	$(VENV)/bin/python tests/goldens/training.py
 	$(VENV)/bin/python tests/goldens/transformers.py
 

@@ -20,7 +20,7 @@ const PREFETCH: usize = 2;
 /// A batch of at least this many images of which none can be read is an error, not a few bad files.
 const MIN_UNREADABLE_BATCH: usize = 8;
 
-/// Upper bound on the images from which the mean image and the colours' components are computed.
+/// Upper bound on the images from which the colours' components are computed.
 const MAX_MEASURED_IMAGES: usize = 100_000;
 
 /// How to make batches of a data set.
@@ -149,14 +149,16 @@ impl Loader {
         locked(&self.shared.skipped).extend(indices);
     }
 
-    /// The mean image without augmentation, (channels, height, width) for pixels in [0, 1] (AlexNet, section
-    /// 2). If there are more than [`MAX_MEASURED_IMAGES`], the seed draws that many.
+    /// The mean of all images without augmentation, (channels, height, width) for pixels in [0, 1] (AlexNet, section 2).
+    /// Of files it is the mean of the evaluation's crop, the centre of the resized image: what AlexNet's code
+    /// (cuda-convnet2) subtracts from every crop.
     ///
     /// # Errors
     /// A whole batch of images that cannot be read.
     pub fn mean_image(&self) -> Result<Vec<f32>> {
         let (mut sums, mut count) = (vec![0; self.shared.shape().iter().product()], 0);
-        self.measure(|images| {
+        let all: Vec<usize> = (0..self.pictures().len()).collect();
+        self.measure(&all, |images| {
             count += images.size()[0];
             let more = images.f_sum_dim_intlist(&[0i64][..], false, Kind::Int64)?;
             let more = Vec::<i64>::try_from(&more.f_contiguous()?.f_view(-1)?)?;
@@ -173,8 +175,8 @@ impl Loader {
     }
 
     /// Sets the components of `lighting: {training_set: true}` to the principal components of the images'
-    /// colours (AlexNet, section 4.1), computed from the same images as [`Self::mean_image`]. Call it before
-    /// the first epoch.
+    /// colours (AlexNet, section 4.1). If there are more than [`MAX_MEASURED_IMAGES`], the seed draws that many. Call it
+    /// before the first epoch.
     ///
     /// # Errors
     /// Same as [`Self::mean_image`], or a call during an epoch.
@@ -183,7 +185,9 @@ impl Loader {
             return Ok(());
         }
         let (mut sums, mut products, mut count) = ([0u64; 3], [[0u64; 3]; 3], 0);
-        self.measure(|images| {
+        let mut order = self.pictures().order(self.shared.config.seed, 0);
+        order.truncate(MAX_MEASURED_IMAGES);
+        self.measure(&order, |images| {
             let pixels = images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_view(-1)?;
             for pixel in Vec::<u8>::try_from(&pixels)?.chunks_exact(3) {
                 count += 1;
@@ -209,12 +213,10 @@ impl Loader {
         Ok(())
     }
 
-    /// Calls `each` with batches of images without augmentation.
-    fn measure(&self, mut each: impl FnMut(&Tensor) -> Result<()>) -> Result<()> {
-        let Shared { pictures, config, .. } = &*self.shared;
-        let mut order = pictures.order(config.seed, 0);
-        order.truncate(MAX_MEASURED_IMAGES);
-        order.chunks(config.batch_size).try_for_each(|chunk| each(&self.shared.make(&[], 0, chunk)?.images))
+    /// Calls `each` with batches of these images without augmentation.
+    fn measure(&self, order: &[usize], mut each: impl FnMut(&Tensor) -> Result<()>) -> Result<()> {
+        let mut chunks = order.chunks(self.shared.config.batch_size);
+        chunks.try_for_each(|chunk| each(&self.shared.make(&[], 0, chunk)?.images))
     }
 
     /// The batches of an epoch, starting at batch `first`. Background threads prepare them and end when the

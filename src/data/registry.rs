@@ -1,7 +1,7 @@
 //! The data sets known by name.
 
 use super::cifar::{self, CIFAR10, CIFAR100};
-use super::{Dataset, Splits, files, idx};
+use super::{Corpus, Dataset, Splits, corpus, files, idx};
 use crate::Usage;
 use crate::names::did_you_mean;
 use anyhow::{Result, bail};
@@ -178,10 +178,38 @@ pub(super) fn find(name: &str) -> Result<&'static Known> {
         if Path::new(name).is_dir() {
             bail!(Usage(format!("`{name}` is a folder, not the name of a data set; write `folder:{name}`")));
         }
+        if let Some(message) = not_fetched(name) {
+            bail!(Usage(message));
+        }
         let all = format!("`tchvision data list` has them all; of your own, {}", files::NAMES);
         bail!(Usage(format!("unknown data set `{name}`; {}", did_you_mean(name, names, &all))));
     };
     Ok(found)
+}
+
+/// What is known of a data set that nobody can fetch by its name: what it is, who may have it, and how a copy is opened.
+fn not_fetched(name: &str) -> Option<String> {
+    if let Some(known) = files::imagenet().iter().find(|known| known.name == name) {
+        let Corpus { title, obtained, access, .. } = corpus(name).or_else(|_| corpus(known.folder)).ok()?;
+        let (access, folder) = (access.name(), known.folder);
+        return Some(format!(
+            "`{name}` is not fetched; {title} is {access}: {obtained}. A copy is read as downloaded, from the folder \
+             `{folder}` of the data sets ($TCHVISION_DATA, else `datasets`), or from `--root` itself; look at it with \
+             `tchvision data inspect {name}`, and write `dataset: {name}` in a run"
+        ));
+    }
+    let corpus = corpus(name).ok()?;
+    let Corpus { name: own, title, about, access, obtained, .. } = corpus;
+    if files::imagenet().iter().any(|known| known.name == own) {
+        return None;
+    }
+    Some(format!(
+        "`{name}` is not fetched: {title} is {access}. {about}. {obtained}. A copy that you have is opened by its layout: \
+         {names}. What was trained on it: `tchvision weights list --data {own}`",
+        access = access.name(),
+        about = about.trim_end_matches('.'),
+        names = files::NAMES,
+    ))
 }
 
 /// The folder of the data sets: `$TCHVISION_DATA`, else `datasets` in the current folder.

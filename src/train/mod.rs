@@ -36,4 +36,4 @@ pub use record::{EpochMetrics, Evaluation, RunResult, Start, TestMetrics, Valida
 pub use run::{about, plan, run, run_until};
 pub use run_dir::{RunDir, RunState};
 pub use run_weights::RunWeights;
-pub use schedule::{Cosine, MultiStep, ScheduleConfig, Step, Warmup};
+pub use schedule::{Cosine, MultiStep, Plateau, ScheduleConfig, Step, Threshold, Warmup, Watched};

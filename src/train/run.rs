@@ -100,5 +100,7 @@ pub fn plan(config: &RunConfig, dir: &Path, begin: &Begin, observe: &mut dyn FnM
 /// # Errors
 /// Data that cannot be read, or a model that does not fit it.
 pub fn about(config: &RunConfig) -> Result<About> {
-    Loaders::new(config, false, &mut |_| {})?.about(config)
+    let mut loaders = Loaders::new(config, false, &mut |_| {})?;
+    loaders.measure(config, None, &mut |_| {})?;
+    loaders.about(config)
 }

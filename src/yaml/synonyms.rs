@@ -64,7 +64,8 @@ pub(super) const KEYS: &[(&[&str], Meaning)] = &[
     (&["random_crop", "pad_crop", "padding"], Setting("data.augment", "[pad_crop: 4]")),
     (&["random_resized_crop"], Setting("data.augment", "[random_resized_crop]")),
     (&["color_jitter"], Setting("data.augment", "[color_jitter: {brightness: 0.4}]")),
-    (&["aa", "auto_augment", "rand_augment"], Setting("data.augment", "[rand_augment]")),
+    (&["aa", "auto_augment"], Setting("data.augment", "[auto_augment]")),
+    (&["rand_augment"], Setting("data.augment", "[rand_augment]")),
     (&["reprob", "random_erase", "random_erasing"], Setting("data.augment", "[random_erasing]")),
     (&["mixup_alpha"], Key("data.mix.mixup")),
     (&["cutmix_alpha"], Key("data.mix.cutmix")),
@@ -130,7 +131,7 @@ pub(super) const KEYS: &[(&[&str], Meaning)] = &[
 pub(super) const VALUES: &[(&str, &[&str], &str)] = &[
     ("augment", &["hflip", "fliplr", "horizontal_flip", "random_horizontal_flip"], "flip"),
     ("augment", &["random_crop", "crop", "pad"], "pad_crop: 4"),
-    ("augment", &["auto_augment", "trivial_augment", "trivial_augment_wide", "aug_mix"], "rand_augment"),
+    ("augment", &["trivial_augment", "trivial_augment_wide", "aug_mix"], "rand_augment"),
     ("augment", &["cutout", "erasing"], "random_erasing"),
     ("augment", &["mixup"], "data.mix: {mixup: 0.2}"),
     ("augment", &["cutmix"], "data.mix: {cutmix: 1.0}"),
@@ -145,6 +146,7 @@ pub(super) const VALUES: &[(&str, &[&str], &str)] = &[
     ("schedule", &["cosineannealinglr", "cosine_annealing", "cos"], "cosine"),
     ("schedule", &["steplr"], "{step: {every: 30}}"),
     ("schedule", &["multisteplr", "multistep"], "{multi_step: {milestones: [30, 60]}}"),
+    ("schedule", &["reducelronplateau", "reduce_lr_on_plateau"], "plateau"),
     ("schedule", &["none", "const", "fixed"], "constant"),
 ];
 

@@ -49,6 +49,39 @@ fn inspect_counts_the_pictures_of_a_folder() {
     assert!(text(&tchvision(&["data", "list"]).stdout).contains("imagenet-21k-p-winter21"));
 }
 
+/// Sets that nobody fetches by name: what they are, who may have them, and how a copy is opened.
+#[test]
+fn known_sets_that_are_not_fetched_are_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = folder.path().join("run.yaml");
+    fs::write(&yaml, "model: {name: resnet18}\ndata: {dataset: NAME, image_size: 64}\n").unwrap();
+    let dataset = |name: &str| format!("data.dataset={name}");
+    for (name, parts) in [
+        ("jft-3b", ["JFT-3B is closed", "Never released by Google", "`folder:DIR` reads"]),
+        ("yfcc100m", ["YFCC100M is open", "AWS bucket multimedia-commons", "`webdataset:DIR`"]),
+        ("IG-1B", ["IG-1B-Targeted is closed", "weights list --data ig-1b-targeted", "`list:DIR`"]),
+    ] {
+        for arguments in [
+            &["data", "fetch", name][..],
+            &["data", "inspect", name],
+            &["train", yaml.to_str().unwrap(), &dataset(name), "--plan"],
+        ] {
+            let output = tchvision(arguments);
+            let message = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+            assert!(!message.contains("did you mean"), "{arguments:?}: {message}");
+            assert!(parts.iter().all(|part| message.contains(part)), "{arguments:?}: {message}");
+        }
+    }
+    for (name, source) in [("imagenet-1k", "image-net.org"), ("imagenet-12k", "timm/imagenet-12k-wds")] {
+        let output = tchvision(&["data", "fetch", name]);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        let how = format!("`tchvision data inspect {name}`");
+        assert!(["on request", source, &how].iter().all(|part| message.contains(part)), "{message}");
+    }
+}
+
 /// Peers that are not installed are left out and named.
 #[test]
 fn bench_loader_times_what_is_there() {

@@ -89,6 +89,33 @@ fn weights_that_do_not_verify_are_not_in_the_manifest() {
     assert_eq!(fs::read_to_string(folder.path().join("out/manifest.tsv")).unwrap(), "");
 }
 
+/// In a checkout whose program is built and not installed.
+#[test]
+fn the_program_of_the_checkout_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("weights")).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/import"), at("weights/import")).unwrap();
+    let run = || {
+        Command::new(at("weights/import"))
+            .args(["--to", "out", "no-such-model"])
+            .env_remove("TCHVISION")
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    let out = run();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(said.contains("build it with `make build`, or set TCHVISION"), "{said}");
+    fs::create_dir_all(at("target/release")).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tchvision"), at("target/release/tchvision")).unwrap();
+    let out = run();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("no-such-model"), "{said}");
+}
+
 #[test]
 fn wrong_usage_is_told() {
     let folder = tempfile::tempdir().unwrap();

@@ -159,7 +159,7 @@ lr: 0.1 => lr: -0.1
 {sgd: {lr: 0.1, momentum: 0.9}} => {sgd: {lr: 0.1}, adamw: {lr: 1e-3}}
     run.yaml:6:14: `train.optimizer`: takes one choice, and here are 2: sgd, adamw; keep one, or set `train.optimizer` as a whole
 {cosine: {warmup_epochs: 1}} => linear
-    run.yaml:7:13: `train.schedule`: no choice is called `linear`; the choices are cosine, constant, step, multi_step
+    run.yaml:7:13: `train.schedule`: no choice is called `linear`; the choices are cosine, constant, step, multi_step, plateau
 {cosine: {warmup_epochs: 1}} => {step: {gamma: 0.1}}
     run.yaml:7:20: `train.schedule.step`: `every` is missing; write `train.schedule.step.every: 30`
 {dataset: => {image_size: 224x224, dataset:

@@ -1,10 +1,11 @@
 //! Augmentation: each operation to the bit against Pillow, what is random by its distribution.
 
+use std::collections::HashMap;
 use tch::{Kind, Tensor};
 use tchvision::data::Stream;
 use tchvision::data::augment::{
-    ColorJitter, Filling, Lighting, Mix, Mixture, Operation, RandAugment, RandomErasing, RandomResizedCrop,
-    Rectangle, Warp,
+    AutoAugment, ColorJitter, Filling, Lighting, Mix, Mixture, Operation, Policy, RandAugment, RandomErasing,
+    RandomResizedCrop, Rectangle, Warp,
 };
 use tchvision::data::image::RgbImage;
 
@@ -167,7 +168,7 @@ fn rand_augment_draws_the_operations_of_timm_with_their_numbers() {
     let fill = [1, 2, 3];
     let rand = RandAugment { magnitude: 9.0, increasing: true, ..RandAugment::default() };
     let all = draws(30_000, |stream| rand.draw(100, 50, fill, stream));
-    let mut counts = std::collections::HashMap::new();
+    let mut counts = HashMap::new();
     for operation in all.iter().flatten() {
         let near = |value: f64, wanted: &[f64]| wanted.iter().any(|want| (value - want).abs() < 1e-9);
         let (name, sound) = match *operation {
@@ -216,6 +217,44 @@ fn rand_augment_draws_the_operations_of_timm_with_their_numbers() {
         _ => None,
     });
     assert_near(moments(degrees), (15.0, 1.5), 0.15);
+}
+
+#[test]
+fn auto_augment_draws_the_operations_of_timm_as_often() {
+    let (fill, images) = ([1, 2, 3], 40_000);
+    for (name, policy) in [("v0", Policy::V0), ("original", Policy::Original)] {
+        let mut counts: HashMap<(&str, i64), f64> = HashMap::new();
+        let auto = AutoAugment { policy };
+        for operation in draws(images, |stream| auto.draw(50, fill, stream)).into_iter().flatten() {
+            let (kind, number) = match operation {
+                Operation::AutoContrast => ("AutoContrast", 0.0),
+                Operation::Equalize => ("Equalize", 0.0),
+                Operation::Invert => ("Invert", 0.0),
+                Operation::Posterize(bits) => ("Posterize", f64::from(bits)),
+                Operation::Solarize(from) => ("Solarize", f64::from(from)),
+                Operation::SolarizeAdd(add) => ("SolarizeAdd", f64::from(add)),
+                Operation::Color(factor) => ("Color", factor),
+                Operation::Contrast(factor) => ("Contrast", factor),
+                Operation::Sharpness(factor) => ("Sharpness", factor),
+                Operation::Warp(Warp::Rotate(degrees), _) => ("Rotate", degrees.abs()),
+                Operation::Warp(Warp::ShearX(factor), _) => ("ShearX", factor.abs()),
+                Operation::Warp(Warp::ShearY(factor), _) => ("ShearY", factor.abs()),
+                Operation::Warp(Warp::TranslateY(pixels), _) => ("TranslateY", pixels.abs() / 50.0),
+                _ => panic!("{operation:?}"),
+            };
+            *counts.entry((kind, (1e6 * number).round() as i64)).or_default() += 1.0 / images as f64;
+        }
+        let wanted: Vec<(String, f64, f64)> =
+            serde_json::from_value(crate::common::golden("policies.json")[name].clone()).unwrap();
+        assert_eq!(counts.len(), wanted.len(), "{name}: {counts:?}");
+        for (kind, number, share) in wanted {
+            let got = counts[&(kind.as_str(), (1e6 * number).round() as i64)];
+            assert!(
+                (got - share).abs() < 0.012,
+                "{name}: {kind} {number} on {got} of the images, not {share}"
+            );
+        }
+    }
 }
 
 #[test]

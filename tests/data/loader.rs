@@ -2,12 +2,14 @@
 //! it does with those that cannot be read.
 
 use crate::common::generator;
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind, Tensor};
 use tchvision::data::augment::{
-    Augment, ColorJitter, Erasure, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
+    Augment, ColorJitter, Erasure, Lighting, Places, RandAugment, RandomErasing, RandomResizedCrop,
+    ScaleJitter, SquareCrop,
 };
 use tchvision::data::image::RgbImage;
 use tchvision::data::{Batch, DataConfig, Loaded, Loader, LoaderConfig, Pictures, Statistics};
@@ -165,28 +167,46 @@ fn test_pictures_are_the_crop_of_evaluation_in_the_order_of_the_files() {
     }
 }
 
-/// AlexNet's crop at full size: each batch pixel tells where it came from.
-#[test]
-fn scale_jitter_takes_a_square_from_anywhere() {
+/// Left and top edge of the crops of 24² that 600 epochs take of a picture of this size, and whether they are flipped:
+/// each pixel tells where it came from.
+fn places(width: usize, height: usize, crop: Augment) -> HashSet<(u8, u8, bool)> {
     let folder = tempfile::tempdir().unwrap();
     for half in ["train", "val"] {
         fs::create_dir_all(folder.path().join(half).join("a")).unwrap();
-        fs::write(folder.path().join(half).join("a/1.png"), png(&coordinates(40, 30, 0))).unwrap();
+        fs::write(folder.path().join(half).join("a/1.png"), png(&coordinates(width, height, 0))).unwrap();
     }
-    let loader = train_loader(folder.path(), |config| {
-        config.augment = vec![Augment::ScaleJitter(ScaleJitter { min: 30, max: 30 }), Augment::Flip];
-    });
-    let mut seen = std::collections::HashSet::new();
-    for epoch in 0..600 {
+    let loader = train_loader(folder.path(), |config| config.augment = vec![crop, Augment::Flip]);
+    let place = |epoch| {
         let image = pixels(&loader.epoch(epoch, 0).next().unwrap().unwrap().images);
         let (left, right, top) = (image[0], image[23], image[24 * 24]);
         assert_eq!(left.abs_diff(right), 23);
         assert_eq!(image[24 * 24 + 23 * 24], top + 23);
-        seen.insert((left.min(right), top, left < right));
-    }
+        (left.min(right), top, left > right)
+    };
+    (0..600).map(place).collect()
+}
+
+#[test]
+fn scale_jitter_takes_a_square_from_anywhere() {
+    let seen = places(40, 30, Augment::ScaleJitter(ScaleJitter { min: 30, max: 30 }));
     let (columns, rows) = (0..=16, 0..=6);
     assert!(seen.iter().all(|(left, top, _)| columns.contains(left) && rows.contains(top)));
     assert!(seen.len() > 200, "{} of 238 places", seen.len());
+}
+
+/// Of 40×30 pixels AlexNet keeps the columns 5 to 34, in which 7 × 7 places are.
+#[test]
+fn a_square_crop_stays_in_the_central_square() {
+    let both = |places: &[(u8, u8)]| -> HashSet<_> {
+        places.iter().flat_map(|&(left, top)| [(left, top, false), (left, top, true)]).collect()
+    };
+    let crop = |from| Augment::SquareCrop(SquareCrop { resize: 30, from });
+    let all: Vec<_> = (5..=11).flat_map(|left| (0..=6).map(move |top| (left, top))).collect();
+    let seen = places(40, 30, crop(Places::Anywhere));
+    assert!(seen.is_subset(&both(&all)) && seen.len() > 90, "{} of 98 places", seen.len());
+    let upright: Vec<_> = all.iter().map(|&(left, top)| (top, left)).collect();
+    assert!(places(30, 40, crop(Places::Anywhere)).is_subset(&both(&upright)));
+    assert_eq!(places(40, 30, crop(Places::Five)), both(&[(5, 0), (11, 0), (5, 6), (11, 6), (8, 3)]));
 }
 
 #[test]
@@ -292,6 +312,10 @@ fn impossible_augmentation_is_refused() {
         vec![Augment::ScaleJitter(ScaleJitter { min: 20, max: 30 })],
         "`min` 20, which is below the image size 24",
     );
+    refused(
+        vec![Augment::SquareCrop(SquareCrop { resize: 23, ..SquareCrop::default() })],
+        "`resize` 23, which is below the image size 24",
+    );
     let upside_down = RandomResizedCrop { scale: [0.5, 0.1], ..RandomResizedCrop::default() };
     refused(
         vec![Augment::RandomResizedCrop(upside_down)],
@@ -378,6 +402,7 @@ data:
   image_size: 16
   augment: [random_resized_crop: {{scale: [0.35, 1.0]}}, flip, rand_augment: {{magnitude: 5}}, random_erasing: {{}}]
   mix: {{mixup: 0.2, cutmix: 1.0}}
+  mean_image: true
 train: {{epochs: 2, batch_size: 4}}
 threads: 1
 ",
@@ -386,24 +411,25 @@ threads: 1
     let config: RunConfig = tchvision::yaml::parse(&yaml, "test").unwrap();
     assert_eq!(config.data.shape().unwrap(), ([3, 16, 16], 2));
     let run = |name: &str| {
-        let mut skipped = Vec::new();
-        let mut observe = |event| {
-            if let Event::Skipped(picture) = event {
-                skipped.push(picture.name);
-            }
+        let (mut skipped, mut means) = (Vec::new(), 0);
+        let mut observe = |event| match event {
+            Event::Skipped(picture) => skipped.push(picture.name),
+            Event::Preparing(what) if what.contains("mean") => means += 1,
+            _ => {}
         };
         let stop = AtomicBool::new(false);
         let result = train::run(&config, &folder.path().join(name), &stop, &mut observe).unwrap();
         skipped.sort();
-        (result, skipped)
+        (result, skipped, means)
     };
-    let (one, skipped) = run("one");
-    assert_eq!((one.steps, one.skipped, skipped.len()), (6, 2, 2));
+    let (one, skipped, means) = run("one");
+    assert_eq!((one.steps, one.skipped, skipped.len(), means), (6, 2, 2, 1));
     assert!(skipped[0].ends_with("train/even/06.png") && skipped[1].ends_with("val/odd/01.png"));
     // A run that is taken up again knows what its first half could not read: here nothing was left to be read again.
+    // Its mean image is that of the checkpoint.
     fs::remove_file(folder.path().join("one").join("result.json")).unwrap();
-    let (again, named) = run("one");
-    assert_eq!((again.skipped, named.len()), (2, 0));
-    let (two, _) = run("two");
+    let (again, named, means) = run("one");
+    assert_eq!((again.skipped, named.len(), means), (2, 0, 0));
+    let (two, ..) = run("two");
     assert_eq!((one.loss.to_bits(), one.top1), (two.loss.to_bits(), two.top1));
 }

@@ -5,7 +5,7 @@ use flate2::write::GzEncoder;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 use tchvision::data::{
     self, Augment, Batch, DataConfig, Dataset, Images, Loaded, Loader, LoaderConfig, Pictures, Statistics,
 };
@@ -245,6 +245,33 @@ fn pad_crop_and_flip_place_pictures_as_defined() {
                 let all =
                     (-pad..=pad).flat_map(|d| (-pad..=pad).flat_map(move |r| [(d, r, false), (d, r, true)]));
                 let found: Vec<_> = all.filter(|&(d, r, m)| placed(d, r, m)).collect();
+                assert_eq!(found.len(), 1, "label {label}: {found:?}");
+                seen.extend(found);
+            }
+        }
+    }
+    assert_eq!(seen.len(), 50);
+}
+
+/// Each picture is a window of PyTorch's `ReflectionPad2d`, mirrored or not; and every window comes about.
+#[test]
+fn reflect_crop_cuts_from_pytorchs_reflection() {
+    let dataset = dataset(3, 4, 5);
+    let config = config(vec![Augment::ReflectCrop(2), Augment::Flip]);
+    let mut seen = std::collections::HashSet::new();
+    for epoch in 0..400 {
+        for (pixels, labels) in batches(&config, &dataset, epoch, 0) {
+            for (out, &label) in pixels.chunks_exact(40).zip(&labels) {
+                let original = Tensor::from_slice(dataset.images.get(label as usize)).view([2, 4, 5]);
+                let padded = original.to_kind(Kind::Float).reflection_pad2d([2, 2, 2, 2]);
+                let out = Tensor::from_slice(out).view([2, 4, 5]).to_kind(Kind::Float);
+                let all = (0..=4).flat_map(|y| (0..=4).flat_map(move |x| [(y, x, false), (y, x, true)]));
+                let found: Vec<_> = all
+                    .filter(|&(y, x, mirrored)| {
+                        let window = padded.narrow(1, y, 4).narrow(2, x, 5);
+                        out == if mirrored { window.flip([2]) } else { window }
+                    })
+                    .collect();
                 assert_eq!(found.len(), 1, "label {label}: {found:?}");
                 seen.extend(found);
             }

@@ -1,4 +1,5 @@
-//! The studies under `experiments/`: every one has a plan, and the papers' own sizes cost what the papers print.
+//! The studies under `experiments/`: every one has a plan; the papers' own sizes cost what the papers print, and train as
+//! docs/recipes.md says.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ const EXACT: [(&str, &str, u64); 91] = [
     ("resnet_cifar", "residual,num_layers=32", 464_154),
     ("resnet_cifar", "residual,num_layers=44", 658_586),
     ("resnet_cifar", "residual,num_layers=56", 853_018),
-    ("resnet_cifar", "residual,num_layers=110", 1_727_962),
+    ("resnet_cifar", "residual-110", 1_727_962),
     ("resnet_cifar", "residual,num_layers=1202", 19_421_274),
     ("resnet_cifar", "plain,num_layers=20", 269_722),
     ("resnet", "plain-18", 11_515_688),
@@ -239,5 +240,38 @@ fn the_papers_sizes_have_their_parameters_to_the_last() {
         let (_, experiment) = studies.iter().find(|(study, _)| study == name).unwrap();
         let got = cost(&plan(experiment), wanted, Cost::Params);
         assert_eq!(got, params, "{name} {wanted}");
+    }
+}
+
+/// Every table of docs/recipes.md has every file once, with a source; batches and epochs are those of the files.
+#[test]
+fn every_line_of_the_recipes_has_a_source() {
+    let page = std::fs::read_to_string("docs/recipes.md").unwrap();
+    let studies = studies("experiments/paper");
+    let tables: Vec<&str> = page.split("\n## ").skip(1).collect();
+    assert_eq!(tables.len(), 7);
+    for table in tables {
+        let title = table.lines().next().unwrap();
+        let mut named = Vec::new();
+        for row in table.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+            let [files, here, source] = cells[..] else { panic!("{title}: {row}") };
+            assert!(!here.is_empty() && !source.is_empty(), "{title}: {row}");
+            let number: String = here.chars().take_while(char::is_ascii_digit).collect();
+            for file in files.split(", ").map(|name| name.trim_matches('`')) {
+                let (_, experiment) = studies.iter().find(|(name, _)| name == file).unwrap();
+                let train = &plan(experiment).trials[0].config.train;
+                let want = match title {
+                    "Batch" => train.batch_size.to_string(),
+                    "Schedule" => train.epochs.to_string(),
+                    _ => number.clone(),
+                };
+                assert_eq!(number, want, "{title} of {file}");
+                named.push(file);
+            }
+        }
+        named.sort_unstable();
+        let all: Vec<&str> = studies.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(named, all, "{title}");
     }
 }

@@ -114,6 +114,22 @@ fn killed_at_any_moment_a_run_ends_with_the_same_bits() {
     assert_eq!(events, 1, "{left:?}");
 }
 
+/// A threshold that no evaluation reaches: the rate falls after every second one.
+#[test]
+fn a_plateau_goes_on_after_a_kill_as_without() {
+    let lab = Lab::new();
+    let plateau = "plateau: {factor: 0.5, patience: 1, threshold: 100, threshold_mode: abs}";
+    let yaml = lab.yaml("plateau", &LONG.replace("cosine: {warmup_epochs: 1}", plateau));
+    let (whole, killed) = (lab.dir("whole"), lab.dir("killed"));
+    let out = lab.train(&yaml, &whole);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let saved = || written(&killed.join("last.safetensors"));
+    assert!(kill_until_done(|| lab.start(&yaml, &killed), saved) > 0);
+    assert_same_run(&whole, &killed);
+    let lr: Vec<f64> = rows(&whole).iter().map(|row| row["lr"].as_f64().unwrap()).collect();
+    assert_eq!(lr, [0.05, 0.05, 0.05, 0.025, 0.025, 0.0125]);
+}
+
 #[cfg(unix)]
 #[test]
 fn interrupted_a_run_saves_says_how_to_go_on_and_goes_on() {
@@ -176,6 +192,7 @@ fn every_rule_and_schedule_learns() {
         "optimizer: {adamw: {lr: 0.01}}, schedule: {constant: {}}, precision: bfloat16",
         "optimizer: {rmsprop: {lr: 0.02, momentum: 0.9, tf: true}}, schedule: {step: {every: 2}}, ema: 0.9999",
         "optimizer: {rmsprop: {lr: 0.003}}, schedule: {multi_step: {milestones: [2, 3]}}, eval_every: 4, precision: tf32",
+        "optimizer: {sgd: {lr: 0.1}}, schedule: {plateau: {patience: 0, metric: top1}}",
     ];
     for (i, variant) in variants.iter().enumerate() {
         let (yaml, dir) = (lab.yaml("learns", &format!("epochs: 4, {variant}")), lab.dir(&i.to_string()));

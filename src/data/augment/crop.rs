@@ -34,8 +34,8 @@ impl Default for RandomResizedCrop {
     }
 }
 
-/// Resizes the short side to a random length and takes a random square crop (VGG, 1409.1556). With both
-/// lengths 256 it is AlexNet's crop.
+/// Resizes the short side to a random length and takes a random square from anywhere in the image (VGG, 1409.1556,
+/// section 3.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScaleJitter {
@@ -47,6 +47,74 @@ impl Default for ScaleJitter {
     fn default() -> Self {
         Self { min: 256, max: 512 }
     }
+}
+
+/// Resizes the short side, keeps the central square, and takes a random square of the input's size from it (AlexNet,
+/// sections 2 and 4.1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SquareCrop {
+    /// Side of the central square.
+    pub resize: u32,
+    pub from: Places,
+}
+
+impl Default for SquareCrop {
+    fn default() -> Self {
+        Self { resize: 256, from: Places::Anywhere }
+    }
+}
+
+/// Where in the central square a crop may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Places {
+    Anywhere,
+    /// In a corner or the centre (ZFNet, 1311.2901, section 3).
+    Five,
+}
+
+impl SquareCrop {
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        match (1..=MAX_SIDE).contains(&self.resize) {
+            true => Ok(()),
+            false => {
+                Err(Invalid::value("resize", format!("{} is not between 1 and {MAX_SIDE}", self.resize)))
+            }
+        }
+    }
+
+    /// Draws the left and top edge of the crop within the central square.
+    fn place(&self, side: usize, stream: &mut Stream) -> [usize; 2] {
+        let rest = self.resize as usize - side;
+        match self.from {
+            Places::Anywhere => [(); 2].map(|()| stream.below(rest as u64 + 1) as usize),
+            Places::Five => {
+                let corner = stream.below(5) as usize;
+                if corner == 4 { [rest / 2; 2] } else { [corner % 2 * rest, corner / 2 * rest] }
+            }
+        }
+    }
+
+    pub(super) fn apply(
+        &self,
+        image: &RgbImage,
+        side: usize,
+        interpolation: Interpolation,
+        stream: &mut Stream,
+    ) -> Result<RgbImage> {
+        let short = self.resize as usize;
+        let (width, height) = resized(image, short);
+        let [left, top] = self.place(side, stream);
+        let (left, top) = ((width - short) / 2 + left, (height - short) / 2 + top);
+        let window = Some((left..left + side, top..top + side));
+        image.resize(&Resize { window, ..Resize::to(width, height, interpolation) })
+    }
+}
+
+/// Width and height of an image once its short side is this long.
+fn resized(&RgbImage { width, height, .. }: &RgbImage, short: usize) -> (usize, usize) {
+    if width <= height { (short, short * height / width) } else { (short * width / height, short) }
 }
 
 impl RandomResizedCrop {
@@ -118,8 +186,7 @@ impl ScaleJitter {
         stream: &mut Stream,
     ) -> Result<RgbImage> {
         let short = self.min as usize + stream.below(u64::from(self.max - self.min) + 1) as usize;
-        let (w, h) = (image.width, image.height);
-        let (width, height) = if w <= h { (short, short * h / w) } else { (short * w / h, short) };
+        let (width, height) = resized(image, short);
         let left = stream.below((width - side + 1) as u64) as usize;
         let top = stream.below((height - side + 1) as u64) as usize;
         let window = Some((left..left + side, top..top + side));

@@ -1,6 +1,7 @@
 //! Training augmentation as in torchvision and timm.
 
 mod affine;
+mod auto_augment;
 mod color;
 mod crop;
 mod effects;
@@ -13,8 +14,9 @@ mod step;
 mod tone;
 
 pub use affine::Filling;
+pub use auto_augment::{AutoAugment, Policy};
 pub use color::{ColorJitter, Lighting};
-pub use crop::{RandomResizedCrop, Rectangle, ScaleJitter};
+pub use crop::{Places, RandomResizedCrop, Rectangle, ScaleJitter, SquareCrop};
 pub use effects::Effects;
 pub use erase::{Erasure, RandomErasing};
 pub use mix::{Mix, Mixture};
@@ -73,6 +75,7 @@ pub(super) fn augment_image(
         Some(Augment::ScaleJitter(jitter)) => {
             jitter.apply(&encoded.into_whole()?, side, interpolation, stream)?
         }
+        Some(Augment::SquareCrop(crop)) => crop.apply(&encoded.into_whole()?, side, interpolation, stream)?,
         _ => preprocess.crop(&encoded.into_whole()?)?,
     };
     operate(steps, &mut image, fill, stream);
@@ -86,6 +89,7 @@ fn operate(steps: &[Augment], image: &mut RgbImage, fill: [u8; 3], stream: &mut 
         let operations = match step {
             Augment::Flip if stream.below(2) == 1 => vec![Operation::Flip],
             Augment::ColorJitter(jitter) => jitter.draw(stream),
+            Augment::AutoAugment(auto) => auto.draw(image.height, fill, stream),
             Augment::RandAugment(rand) => rand.draw(image.width, image.height, fill, stream),
             _ => continue,
         };

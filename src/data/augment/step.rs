@@ -1,6 +1,9 @@
 //! An augmentation step as YAML spells it, and which steps go together.
 
-use super::{ColorJitter, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter};
+use super::{
+    AutoAugment, ColorJitter, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
+    SquareCrop,
+};
 use crate::Invalid;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -12,13 +15,18 @@ pub enum Augment {
     /// Pads every side with this many black pixels and takes a random crop of the original size. Only for
     /// images of one size.
     PadCrop(u32),
+    /// As `pad_crop`, with the picture mirrored at its edges in place of black (Wide ResNet, 1605.07146).
+    ReflectCrop(u32),
     /// Flips an image horizontally with probability 1/2.
     Flip,
     /// For image files, which otherwise get the evaluation crop.
     RandomResizedCrop(RandomResizedCrop),
     /// For image files, as `random_resized_crop`.
     ScaleJitter(ScaleJitter),
+    /// For image files, as `random_resized_crop`.
+    SquareCrop(SquareCrop),
     ColorJitter(ColorJitter),
+    AutoAugment(AutoAugment),
     RandAugment(RandAugment),
     /// Applied to normalised pixels, after all steps on bytes.
     Lighting(Lighting),
@@ -31,10 +39,13 @@ impl Augment {
     fn name(&self) -> &'static str {
         match self {
             Self::PadCrop(_) => "pad_crop",
+            Self::ReflectCrop(_) => "reflect_crop",
             Self::Flip => "flip",
             Self::RandomResizedCrop(_) => "random_resized_crop",
             Self::ScaleJitter(_) => "scale_jitter",
+            Self::SquareCrop(_) => "square_crop",
             Self::ColorJitter(_) => "color_jitter",
+            Self::AutoAugment(_) => "auto_augment",
             Self::RandAugment(_) => "rand_augment",
             Self::Lighting(_) => "lighting",
             Self::RandomErasing(_) => "random_erasing",
@@ -42,11 +53,11 @@ impl Augment {
     }
 
     pub(super) fn is_placement(&self) -> bool {
-        matches!(self, Self::PadCrop(_) | Self::Flip)
+        matches!(self, Self::PadCrop(_) | Self::ReflectCrop(_) | Self::Flip)
     }
 
     pub(super) fn is_crop(&self) -> bool {
-        matches!(self, Self::RandomResizedCrop(_) | Self::ScaleJitter(_))
+        matches!(self, Self::RandomResizedCrop(_) | Self::ScaleJitter(_) | Self::SquareCrop(_))
     }
 }
 
@@ -57,9 +68,14 @@ impl Augment {
 pub(in crate::data) fn validate(steps: &[Augment]) -> Result<()> {
     steps.iter().enumerate().try_for_each(|(i, step)| {
         let own = match step {
-            Augment::PadCrop(_) | Augment::Flip | Augment::Lighting(_) => Ok(()),
+            Augment::PadCrop(_)
+            | Augment::ReflectCrop(_)
+            | Augment::Flip
+            | Augment::AutoAugment(_)
+            | Augment::Lighting(_) => Ok(()),
             Augment::RandomResizedCrop(crop) => crop.validate(),
             Augment::ScaleJitter(jitter) => jitter.validate(),
+            Augment::SquareCrop(crop) => crop.validate(),
             Augment::ColorJitter(jitter) => jitter.validate(),
             Augment::RandAugment(rand) => rand.validate(),
             Augment::RandomErasing(erasing) => erasing.validate(),
@@ -80,14 +96,19 @@ pub(in crate::data) fn fits(steps: &[Augment], channels: usize, side: Option<usi
             ensure!(holds, Invalid::value(&format!("data.augment.{i}"), message));
             Ok(())
         };
-        let pads = matches!(step, Augment::PadCrop(_));
+        let pads = matches!(step, Augment::PadCrop(_) | Augment::ReflectCrop(_));
         match side {
             Some(side) => {
                 valid(!pads, "is for images of one size; for these write `random_resized_crop`")?;
                 valid(i == 0 || !step.is_crop(), "must come first")?;
-                if let Augment::ScaleJitter(ScaleJitter { min, .. }) = step {
-                    let message = format!("has `min` {min}, which is below the image size {side}");
-                    valid(side <= *min as usize, &message)?;
+                let least = match step {
+                    Augment::ScaleJitter(ScaleJitter { min, .. }) => Some(("min", *min)),
+                    Augment::SquareCrop(SquareCrop { resize, .. }) => Some(("resize", *resize)),
+                    _ => None,
+                };
+                if let Some((key, least)) = least {
+                    let message = format!("has `{key}` {least}, which is below the image size {side}");
+                    valid(side <= least as usize, &message)?;
                 }
             }
             None => {

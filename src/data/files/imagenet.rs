@@ -23,7 +23,7 @@ pub struct ImageNet {
     /// The letter of the list in [`SYNSETS`]; `None` for Microsoft's, which is made of two others.
     list: Option<char>,
     /// The folder below the root.
-    folder: &'static str,
+    pub(in crate::data) folder: &'static str,
 }
 
 const fn imagenet_21k(name: &'static str, classes: i64, list: Option<char>, about: &'static str) -> ImageNet {

@@ -25,7 +25,7 @@ impl Loaders {
         let RunConfig { data, train: TrainConfig { batch_size, eval_batch_size, .. }, seed, .. } = config;
         let mut preparing = |what: &str| observe(Event::Preparing(what.to_owned()));
         preparing(&format!("reading {}", data.dataset));
-        let Loaded { train, validation, test, mut statistics } = data.load(*seed)?;
+        let Loaded { train, validation, test, statistics } = data.load(*seed)?;
         let images = image_shape(&train);
         let (input, classes) = (data.resized(images)?, train.classes().len() as i64);
         let tested = data.tested(input)?;
@@ -48,15 +48,10 @@ impl Loaders {
         };
         let in_order = |pictures| Loader::new(pictures, test_config.clone());
         let validation = validation.map(in_order).transpose()?;
-        let (mut train, test) = (Loader::new(train, train_config)?, in_order(test)?);
-        if train.learns_lighting() {
-            preparing("measuring the colours of the training images");
-            train.learn_lighting()?;
-        }
-        if data.mean_image {
-            preparing("computing the mean of the training images");
-            statistics.mean = train.mean_image()?;
-        }
+        let (train, test) = (Loader::new(train, train_config)?, in_order(test)?);
+        let one_size = tested == input || !data.mean_image || matches!(train.pictures(), Pictures::Memory(_));
+        let message = "has the size of the training images, so `data.test_size` must be the same; remove one";
+        ensure!(one_size, Invalid::value("data.mean_image", message));
         let message = format!("{batch_size} is more than the {} training images", train.pictures().len());
         ensure!(train.batches() > 0, Invalid::value("train.batch_size", message));
         let test_input = match test_preprocess {
@@ -64,6 +59,34 @@ impl Loaders {
             None => ModelInput::of_images(images, statistics, [tested[1], tested[2]]),
         };
         Ok(Self { train, validation, test, input, test_input, classes })
+    }
+
+    /// Measures what the data's settings want to know of the training images, which reads them all: the colours'
+    /// components, and the mean image unless a checkpoint `there` has it.
+    ///
+    /// # Errors
+    /// Images that cannot be read.
+    pub fn measure(
+        &mut self,
+        config: &RunConfig,
+        there: Option<&About>,
+        observe: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        let mut preparing = |what: &str| observe(Event::Preparing(what.to_owned()));
+        if self.train.learns_lighting() {
+            preparing("measuring the colours of the training images");
+            self.train.learn_lighting()?;
+        }
+        if config.data.mean_image {
+            self.test_input.statistics.mean = match there {
+                Some(there) => there.input.statistics.mean.clone(),
+                None => {
+                    preparing("computing the mean of the training images");
+                    self.train.mean_image()?
+                }
+            };
+        }
+        Ok(())
     }
 
     /// What weights trained on this data say about themselves, before the first step.

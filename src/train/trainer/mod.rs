@@ -32,7 +32,7 @@ use crate::nn::Store;
 use crate::statistics::median;
 use crate::tensorboard::Histogram;
 use crate::torch::{self, device};
-use crate::weights::{self, About, Parent};
+use crate::weights::{self, About, Parent, StateFile};
 use crate::{Interrupted, Remedy, Usage};
 use anyhow::{Context, Error, Result, bail};
 use std::fs;
@@ -69,7 +69,10 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let prepared = Prepared::new(config, dir, begin, observe)?;
         prepared.check_memory(config)?;
-        let Prepared { device, loaders, complexity, header } = prepared;
+        let Prepared { device, mut loaders, complexity, header } = prepared;
+        let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
+        let there = if resumed { About::of(&StateFile::open(&own)?)? } else { None };
+        loaders.measure(config, there.as_ref(), observe)?;
         let precision = config.train.precision;
         let mut about = loaders.about(config)?;
         let Loaders { train, validation, test, input, test_input, classes } = loaders;
@@ -77,7 +80,6 @@ impl<'a> Trainer<'a> {
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let store = Store::new(device);
         let model = config.architecture(input, classes)?.build(&store)?;
-        let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
         let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
         if let (Some(init), None, false) = (&config.init, &parent, resumed) {
             let file = init.path(dir)?;
@@ -219,7 +221,7 @@ impl<'a> Trainer<'a> {
             // Each step seeds dropout and the like by itself: a resumed run needs no random state.
             tch::manual_seed(stream_seed(seed, "step", epoch, self.progress.batch));
             let count = batch.labels.size()[0] as f64;
-            let lr = self.schedule.lr(self.progress.step);
+            let lr = self.schedule.lr(self.progress.step, &self.progress.rows);
             let (loss, correct) = self.step(&batch, lr)?;
             let _summed = loss_sum.f_add_(&loss.f_mul_scalar(count)?)?;
             let _summed = correct_sum.f_add_(&correct)?;
@@ -297,7 +299,7 @@ impl<'a> Trainer<'a> {
         let eval_every = self.config.train.eval_every;
         clock(&mut self.progress);
         let Sums { loss, correct, images } = self.progress.sums;
-        let lr = self.schedule.lr(self.progress.step - 1);
+        let lr = self.schedule.lr(self.progress.step - 1, &self.progress.rows);
         let epoch = self.progress.epoch + 1;
         self.check_finite("training loss", loss, lr)?;
         let mut row = EpochMetrics {
