@@ -26,6 +26,7 @@ use crate::data::{
 };
 use crate::evaluate::{Accuracy, Evaluator, Outcome, Protocol, ReadPictures, Scores, Source, Views};
 use crate::models::Model;
+use crate::nn::Store;
 use crate::weights::{About, Parent};
 use crate::{Remedy, Usage};
 use anyhow::{Error, Result, bail};
@@ -261,6 +262,14 @@ impl Classifier {
         };
         let present = (0..).zip(has).filter(|(_, count)| *count > 0).map(|(class, _)| class).collect();
         Ok(Evaluated { data: name, classes, present, accuracy, skipped: count })
+    }
+
+    /// Runs `f` while the layers keep what is looked for inside the model (see [`Store::look_inside`]).
+    pub(crate) fn looking_inside<T>(&self, f: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
+        self.0.store.look_inside(true);
+        let found = f(&self.0.store);
+        self.0.store.look_inside(false);
+        found
     }
 
     /// The input of images of a data set. It is that of a run that trained on such; of other weights each image as it is,

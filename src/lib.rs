@@ -68,6 +68,9 @@ pub mod report;
 
 pub mod classifier;
 
+#[cfg(feature = "report")]
+pub mod explain;
+
 pub use classifier::Classifier;
 pub use error::{Interrupted, Invalid, Remedy, Usage, brief};
 

@@ -28,6 +28,9 @@ enum Verb {
     Preprocess(cli::preprocess::Args),
     /// Accuracy on a folder of pictures or a data set
     Eval(cli::eval::Args),
+    /// What a network looks at
+    #[command(subcommand)]
+    Explain(cli::explain::Verb),
     /// Train one model from one YAML file; run again to go on after an interruption
     Train(cli::train::Args),
     /// Answer a question from one YAML file: plan, run, status, report
@@ -50,6 +53,7 @@ fn main() {
         Verb::Classify(args) => cli::classify::run(&args),
         Verb::Preprocess(args) => cli::preprocess::run(&args),
         Verb::Eval(args) => cli::eval::run(&args),
+        Verb::Explain(verb) => cli::explain::run(&verb),
         Verb::Train(args) => cli::train::run(args),
         Verb::Experiment(verb) => cli::experiment::run(verb),
         Verb::Bench(verb) => cli::bench::run(verb),

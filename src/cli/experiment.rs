@@ -9,7 +9,7 @@ use serde_json::json;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tchvision::experiment::{
-    self, Answer, Clean, Experiment, Plan, Removable, RunOptions, State, TrialEvent,
+    self, Answer, Clean, Experiment, Plan, Removable, RunOptions, State, TrialEvent, X,
 };
 use tchvision::report::{self, format::count};
 use tchvision::torch::device;
@@ -260,6 +260,9 @@ fn report(which: &Which, experiment: &Experiment, plan: &Plan) -> Result<()> {
     let dir = which.dir(experiment);
     if !dir.is_dir() {
         bail!("{}: there is no such run directory; `tchvision experiment run` makes it", dir.display());
+    }
+    if experiment.spec.report.x == X::Latency {
+        experiment::measure_latency(plan, &dir)?;
     }
     let answer = experiment::collect(experiment, plan, &dir)?;
     report::write(&answer, &dir)?;

@@ -6,6 +6,7 @@ pub mod data;
 pub mod doctor;
 pub mod eval;
 pub mod experiment;
+pub mod explain;
 pub mod header;
 pub mod models;
 pub mod network;

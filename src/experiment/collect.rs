@@ -1,6 +1,7 @@
 //! The results of an experiment, one row a variant.
 
 use super::concerns;
+use super::latency::Latencies;
 use super::metric::{Cost, Metric};
 use super::plan::Plan;
 use super::printed::Figures;
@@ -45,6 +46,9 @@ pub struct Row {
     pub params: u64,
     pub macs: u64,
     pub activations: u64,
+    /// Milliseconds of one image through the frozen network, where they were measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
     #[serde(skip)]
     pub classes: i64,
     /// The paper's own figures.
@@ -66,7 +70,13 @@ pub struct Row {
 pub fn collect(experiment: &Experiment, plan: &Plan, dir: &Path) -> Result<Answer> {
     let spec = &experiment.spec;
     let rows = plan.trials.chunk_by(|a, b| a.variant == b.variant);
-    let rows: Vec<Row> = rows.map(|trials| row(trials, &spec.report, dir)).collect::<Result<_>>()?;
+    let mut rows: Vec<Row> = rows.map(|trials| row(trials, &spec.report, dir)).collect::<Result<_>>()?;
+    if let Some(latencies) = Latencies::read(dir)? {
+        let firsts = plan.trials.chunk_by(|a, b| a.variant == b.variant).map(|seeds| &seeds[0]);
+        rows.iter_mut().zip(firsts).for_each(|(row, first)| {
+            row.latency_ms = latencies.median_ms.get(&first.id).copied();
+        });
+    }
     let concerns = plan.concerns.iter().cloned().chain(concerns::of_results(&rows)).collect();
     Ok(Answer {
         experiment: plan.experiment.clone(),
@@ -100,6 +110,7 @@ fn row(trials: &[Trial], report: &ReportSpec, dir: &Path) -> Result<Row> {
         params: first.params,
         macs: first.macs,
         activations: first.activations,
+        latency_ms: None,
         classes: first.classes,
         paper: paper.map(|(_, figures)| figures.clone()),
         results,
@@ -134,6 +145,12 @@ impl Row {
     /// The mean over the seeds; `None` without a finished trial.
     pub fn mean(&self, metric: Metric) -> Option<f64> {
         mean(&self.values(metric))
+    }
+
+    /// Percent of the training images, as augmented, in the last epoch, the mean over the seeds.
+    pub fn trained(&self) -> Option<f64> {
+        let last = self.curves.iter().filter_map(|epochs| Some(epochs.last()?.train_top1));
+        mean(&last.collect::<Vec<_>>())
     }
 
     /// The standard deviation over the seeds; `None` below two trials.

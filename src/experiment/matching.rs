@@ -143,7 +143,11 @@ impl Planner<'_> {
     /// Whether `path` is a number that can be solved for `variants`, none of which sets it.
     fn check_knob(&self, path: &str, variants: &[Variant], place: &[&str]) -> Result<()> {
         let spec = &self.experiment.spec;
-        let model = spec.base.model.resolve()?;
+        // A variant may have another model than the base.
+        let model = match variants.first() {
+            Some(variant) => yaml::from_value::<RunConfig>(&self.assigned(variant)?)?.model.resolve()?,
+            None => spec.base.model.resolve()?,
+        };
         let fields = model.fields()?;
         let numbers = fields.iter().filter(|(_, v)| v.is_number()).filter_map(|(k, _)| k.as_str());
         let others = ["data.image_size", PHI].into_iter().take(if spec.scale.is_some() { 2 } else { 1 });

@@ -179,10 +179,11 @@ impl Default for ReportSpec {
     }
 }
 
-/// What stands on the horizontal axis: a cost, or the key path of an axis.
+/// What stands on the horizontal axis: a cost, `latency` (of one image, measured), or the key path of an axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum X {
     Cost(Cost),
+    Latency,
     Axis(String),
 }
 
@@ -190,6 +191,10 @@ impl<'de> Deserialize<'de> for X {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let cost = Cost::ALL.into_iter().find(|cost| cost.name() == text);
-        Ok(cost.map_or(X::Axis(text), X::Cost))
+        Ok(match cost {
+            Some(cost) => X::Cost(cost),
+            None if text == "latency" => X::Latency,
+            None => X::Axis(text),
+        })
     }
 }

@@ -115,7 +115,7 @@ impl<'a> Trials<'a> {
             self.planner.ensure(known, &["report", "paper", wanted], "no variant has these settings")?;
         }
         let X::Axis(path) = &self.planner.experiment.spec.report.x else { return Ok(()) };
-        let mut known: Vec<&str> = vec!["macs", "params", "activations"];
+        let mut known: Vec<&str> = vec!["macs", "params", "activations", "latency"];
         for trial in trials {
             for key in trial.variant.keys().chain(trial.solved.keys()) {
                 if !known.contains(&key.as_str()) {

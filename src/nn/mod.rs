@@ -27,6 +27,7 @@ pub mod shortcut;
 pub mod squeeze_excite;
 pub mod store;
 mod switch;
+mod taps;
 
 pub use activation::Activation;
 pub use attention::{

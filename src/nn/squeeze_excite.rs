@@ -2,6 +2,7 @@
 
 use super::frozen::Frozen;
 use super::store::Path;
+use super::taps::Taps;
 use super::{Activation, Conv, Conv2d, Init, Layer};
 use crate::torch::{self, Product};
 use anyhow::{Result, ensure};
@@ -42,6 +43,9 @@ pub struct SqueezeExcite {
     activation: Activation,
     gate: Activation,
     frozen: Frozen<(), Option<[Product; 2]>>,
+    taps: Taps,
+    /// The key of this layer.
+    name: String,
 }
 
 impl SqueezeExcite {
@@ -83,6 +87,8 @@ impl SqueezeExcite {
             activation: Activation::Relu,
             gate: Activation::Sigmoid,
             frozen: Frozen::new(path.switch()),
+            taps: path.taps(),
+            name: path.name().to_owned(),
         })
     }
 
@@ -118,12 +124,15 @@ impl SqueezeExcite {
             activation,
             gate,
             frozen: Frozen::new(path.switch()),
+            taps: path.taps(),
+            name: path.name().to_owned(),
         })
     }
 
     /// Everything in one operator, where there is one: in a model optimised for inference (frozen).
     fn fused(&self, x: &Tensor, train: bool) -> Result<Option<Tensor>> {
-        let Some(on) = self.frozen.on().filter(|_| !train && self.squeeze == Squeeze::Average) else {
+        let plain = !train && self.squeeze == Squeeze::Average && !self.taps.are_open();
+        let Some(on) = self.frozen.on().filter(|_| plain) else {
             return Ok(None);
         };
         let product = |conv: &Conv2d, after| -> Result<Product> {
@@ -159,6 +168,8 @@ impl Layer for SqueezeExcite {
             Squeeze::None => x.shallow_clone(),
         };
         let squeezed = self.reduce.forward_act(&squeezed, self.activation, train)?;
-        Ok(x.f_mul(&self.expand.forward_act(&squeezed, self.gate, train)?)?)
+        let gate = self.expand.forward_act(&squeezed, self.gate, train)?;
+        self.taps.give(&self.name, &gate);
+        Ok(x.f_mul(&gate)?)
     }
 }

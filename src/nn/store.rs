@@ -2,6 +2,7 @@
 
 use super::init::Init;
 use super::switch::Switch;
+use super::taps::Taps;
 use crate::{locked, torch};
 use anyhow::{Result, ensure};
 use std::collections::HashSet;
@@ -41,6 +42,7 @@ pub struct Store {
     allocation: Allocation,
     entries: Arc<Mutex<Entries>>,
     switch: Switch,
+    taps: Taps,
 }
 
 impl Allocation {
@@ -78,7 +80,7 @@ impl Store {
     }
 
     fn with(allocation: Allocation) -> Self {
-        Self { allocation, entries: Arc::default(), switch: Switch::default() }
+        Self { allocation, entries: Arc::default(), switch: Switch::default(), taps: Taps::default() }
     }
 
     /// The path of the whole model.
@@ -140,6 +142,17 @@ impl Store {
     /// Undoes [`Store::freeze`].
     pub fn thaw(&self) {
         self.switch.thaw();
+    }
+
+    /// From here on, layers keep what is looked for inside a model (the gates of squeeze-and-excitation), until it is taken;
+    /// evaluation passes take the slower path there.
+    pub fn look_inside(&self, look: bool) {
+        self.taps.set_open(look);
+    }
+
+    /// What layers have kept since the last time, by their keys, in the order of the passes.
+    pub fn seen_inside(&self) -> Vec<(String, Tensor)> {
+        self.taps.take()
     }
 
     fn insert(&self, name: String, role: Role, size: &[i64], kind: Kind, init: Init) -> Result<Tensor> {
@@ -217,6 +230,16 @@ impl Path {
     /// The switch that tells whether the model is frozen.
     pub(super) fn switch(&self) -> Switch {
         self.store.switch.clone()
+    }
+
+    /// Where a layer at this path leaves what is looked for inside it.
+    pub(super) fn taps(&self) -> Taps {
+        self.store.taps.clone()
+    }
+
+    /// The key of the layer itself.
+    pub(super) fn name(&self) -> &str {
+        &self.prefix
     }
 
     /// The device on which this path creates tensors; `None` for the meta device.

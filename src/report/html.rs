@@ -17,15 +17,15 @@ pub(super) fn page(answer: &Answer, figures: &[Figure]) -> String {
     let section = |title: &str, rows: Option<Table>| {
         rows.map_or(String::new(), |rows| format!("<h2>{title}</h2>\n{}", table(&rows)))
     };
-    let sections = section("More of the tests", metrics_table(answer))
-        + &section("Beside the paper's figures", paper_table(answer));
+    let sections = section("Further metrics", metrics_table(answer))
+        + &section("Compared with the paper", paper_table(answer));
     let figures: String =
         figures.iter().map(|figure| format!("<figure>{}</figure>\n", inline(&figure.svg))).collect();
     let paper =
         answer.paper.as_deref().map_or(String::new(), |paper| format!("<p>Source: {}</p>\n", escape(paper)));
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{name}</title>\n<style>\n{STYLE}</style>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{name}</title>\n<style>\n{STYLE}</style>\n\
          </head>\n<body>\n<h1>{question}</h1>\n{paper}{concerns}<p class=\"verdict\">{verdict}</p>\n\
          {findings}{results}<p class=\"note\">Experiment <b>{name}</b>. {NOTE} A click on a title sorts.</p>\n\
          {sections}{missing}{figures}<p class=\"note\">{machine}</p>\n\
@@ -40,15 +40,15 @@ pub(super) fn page(answer: &Answer, figures: &[Figure]) -> String {
 }
 
 fn table(Table { titles, rows }: &Table) -> String {
-    let cells = |tag: &str, cells: &[String]| {
-        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
-        format!("<tr>{cells}</tr>\n")
+    let head: String = titles.iter().map(|title| format!("<th>{}</th>", escape(title))).collect();
+    // On a narrow screen each cell says its title.
+    let cell = |(title, cell): (&String, &String)| {
+        format!("<td data-title=\"{}\">{}</td>", escape(title), escape(cell))
     };
-    let rows: String = rows.iter().map(|row| cells("td", row)).collect();
-    format!(
-        "<div class=\"wide\"><table>\n<thead>\n{}</thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
-        cells("th", titles)
-    )
+    let row =
+        |row: &Vec<String>| format!("<tr>{}</tr>\n", titles.iter().zip(row).map(cell).collect::<String>());
+    let rows: String = rows.iter().map(row).collect();
+    format!("<table>\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{rows}</tbody>\n</table>\n")
 }
 
 /// The `<svg>` element of an SVG file, without the XML header.

@@ -11,6 +11,8 @@ mod table;
 mod words;
 
 #[cfg(feature = "report")]
+pub(crate) use plot::{Figure, colour, figure};
+#[cfg(feature = "report")]
 pub use table::{Table, answer_table, paper_table};
 #[cfg(feature = "report")]
 pub use words::{findings, verdict};
@@ -30,7 +32,7 @@ use std::path::Path;
 pub fn write(answer: &Answer, dir: &Path) -> Result<()> {
     let figures = plot::figures(answer)?;
     for figure in &figures {
-        let file = dir.join(figure.name);
+        let file = dir.join(&figure.name);
         atomic::write(&file.with_extension("svg"), figure.svg.as_bytes())?;
         atomic::write(&file.with_extension("png"), &figure.png)?;
     }

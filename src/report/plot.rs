@@ -1,18 +1,19 @@
 //! The figures of an experiment, as SVG and PNG.
 
-use super::words;
+use super::words::{self, Axis};
 use crate::experiment::{Answer, Cost, Metric, Row, X, label, last, text};
 use crate::statistics::{mean, pareto_front, power_law};
 use anyhow::{Result, anyhow};
 use kuva::backend::{png::PngBackend, svg::SvgBackend};
 use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat};
 use kuva::render::render::render_multiple;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A figure and its title.
-pub(super) struct Figure {
+pub(crate) struct Figure {
     /// Of its files, without extension.
-    pub name: &'static str,
+    pub name: String,
     pub title: String,
     pub svg: String,
     pub png: Vec<u8>,
@@ -27,10 +28,12 @@ const COLOURS: [&str; 8] =
 /// Beyond this ratio of the largest to the smallest, an axis is logarithmic.
 const LOGARITHMIC: f64 = 7.0;
 
-fn colour(i: usize) -> &'static str {
+pub(crate) fn colour(i: usize) -> &'static str {
     COLOURS[i % COLOURS.len()]
 }
 
+/// Steps of an axis; beyond so many the values are set side by side.
+const MAX_PLACES: f64 = 40.0;
 /// With more variants than this, only those on the Pareto front are labelled.
 const LABELLED: usize = 10;
 /// Pieces of a curve that looks smooth.
@@ -46,18 +49,16 @@ pub(super) fn figures(answer: &Answer) -> Result<Vec<Figure>> {
         return Ok(Vec::new());
     }
     let axis = match &answer.report.x {
-        X::Cost(_) => None,
+        X::Cost(_) | X::Latency => None,
         X::Axis(path) => Some(over_axis(answer, path)),
     };
-    let pareto = pareto(answer, words::cost_axis(answer));
-    [axis, Some(pareto), law(answer), distribution(answer), Some(curves(answer))]
-        .into_iter()
-        .flatten()
-        .collect()
+    let fronts = words::axes(answer).into_iter().map(|axis| Some(pareto(answer, axis)));
+    let all = std::iter::once(axis).chain(fronts);
+    all.chain([law(answer), distribution(answer), Some(curves(answer))]).flatten().collect()
 }
 
-fn figure(
-    name: &'static str,
+pub(crate) fn figure(
+    name: &str,
     title: String,
     plots: Vec<Plot>,
     layout: impl Fn(Layout) -> Layout,
@@ -66,7 +67,11 @@ fn figure(
     let scene = render_multiple(plots, layout(base));
     let png = PngBackend::new().with_scale(DENSITY).render_scene(&scene);
     let png = png.map_err(|error| anyhow!("{name}.png: {error}"))?;
-    Ok(Figure { name, title, svg: SvgBackend::new().render_scene(&scene), png })
+    let svg = SvgBackend::new().render_scene(&scene);
+    // So that a page may shrink it.
+    let [width, height] = [scene.width, scene.height];
+    let svg = svg.replacen("<svg ", &format!("<svg viewBox=\"0 0 {width} {height}\" "), 1);
+    Ok(Figure { name: name.to_owned(), title, svg, png })
 }
 
 /// A variant's mean, and its deviation for the error bar.
@@ -112,55 +117,82 @@ fn over_axis(answer: &Answer, path: &str) -> Result<Figure> {
             names.push(name);
         }
     }
-    let numeric = values.iter().all(|value| value.is_number());
+    let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
+    let places = numbers.and_then(|numbers| places(&numbers)).unwrap_or_else(|| (0..names.len()).collect());
     let x = |row: &Row| {
-        let value = row.variant.get(path)?;
-        if numeric {
-            value.as_f64()
-        } else {
-            names.iter().position(|name| *name == text(value)).map(|i| i as f64)
-        }
+        let value = text(row.variant.get(path)?);
+        names.iter().position(|name| *name == value).map(|i| places[i] as f64)
     };
     // One line for each setting of the other axes.
     let others = |row: &Row| label(row.variant.iter().filter(|(key, _)| *key != path));
-    let mut lines: Vec<(String, Vec<Point>)> = Vec::new();
+    let mut lines: Vec<(String, Vec<Point>, Vec<(f64, f64)>)> = Vec::new();
     for row in &answer.rows {
-        let Some(point) = x(row).and_then(|x| Point::new(x, row, metric)) else { continue };
+        let Some(x) = x(row) else { continue };
+        let Some(point) = Point::new(x, row, metric) else { continue };
         let name = others(row);
-        match lines.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, points)) => points.push(point),
-            None => lines.push((name, vec![point])),
+        if !lines.iter().any(|(known, ..)| *known == name) {
+            lines.push((name.clone(), Vec::new(), Vec::new()));
+        }
+        for (_, points, trained) in lines.iter_mut().filter(|(known, ..)| *known == name) {
+            points.push(point);
+            trained.extend(row.trained().filter(|_| metric == Metric::Top1).map(|top1| (x, top1)));
         }
     }
     let several = lines.len() > 1;
-    let xs: Vec<f64> = lines.iter().flat_map(|(_, points)| points.iter().map(|p| p.x)).collect();
-    let plots = lines
-        .into_iter()
-        .enumerate()
-        .flat_map(|(i, (name, mut points))| {
-            points.sort_by(|a, b| a.x.total_cmp(&b.x));
-            series(&points, colour(i), several.then_some(name))
-        })
-        .collect();
+    let mut plots = Vec::new();
+    for (i, (name, mut points, mut trained)) in lines.into_iter().enumerate() {
+        points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        trained.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let legend = if trained.is_empty() { None } else { Some("test images".to_owned()) };
+        plots.extend(series(&points, colour(i), if several { Some(name) } else { legend }));
+        if !trained.is_empty() {
+            plots.push(training(trained, colour(i), i == 0));
+        }
+    }
     let title = format!("{} over {}", short(metric), last(path));
     figure("over_axis", title, plots, |layout| {
+        let most = places.iter().copied().max().unwrap_or(0) as f64;
+        let room = 0.08 * most.max(1.0);
         let layout = layout.with_x_label(last(path)).with_y_label(metric.label());
-        if !numeric {
-            let layout = layout.with_x_axis_min(-0.4).with_x_axis_max(names.len() as f64 - 0.6);
-            let names = names.clone();
-            let name = move |n: usize| names.get(n).cloned().unwrap_or_default();
-            layout.with_x_tick_step(1.0).with_x_tick_format(at_whole_numbers(name))
-        } else if xs.iter().all(|x| x.fract() == 0.0) {
-            scaled(layout, &xs).with_x_tick_format(at_whole_numbers(|n| n.to_string()))
-        } else {
-            scaled(layout, &xs)
-        }
+        let layout = layout.with_x_axis_min(-room).with_x_axis_max(most + room);
+        let at: HashMap<usize, String> = places.iter().copied().zip(names.iter().cloned()).collect();
+        let name = move |place: usize| at.get(&place).cloned().unwrap_or_default();
+        layout.with_x_tick_step(1.0).with_x_tick_format(at_whole_numbers(name))
     })
 }
 
-fn pareto(answer: &Answer, cost: Cost) -> Result<Figure> {
+/// Accuracy on the training images as augmented: a dashed line.
+fn training(points: Vec<(f64, f64)>, colour: &str, legend: bool) -> Plot {
+    let line = LinePlot::new().with_data(points).with_color(colour).with_dashed();
+    Plot::Line(if legend { line.with_legend("training images (dashed)") } else { line })
+}
+
+/// Whole numbers for values at even steps, or at even ratios where they span much: an axis has its ticks where values were
+/// tried. `None` for values that have neither.
+fn places(values: &[f64]) -> Option<Vec<usize>> {
+    let (low, high) = range(values.iter().copied());
+    let steps = if low > 0.0 && high / low > LOGARITHMIC {
+        values.iter().map(|x| (x / low).ln()).collect::<Vec<_>>()
+    } else {
+        values.iter().map(|x| x - low).collect()
+    };
+    let (_, span) = range(steps.iter().copied());
+    // Euclid's, of numbers that are not quite exact.
+    let common = steps.iter().fold(0.0, |a: f64, &b| {
+        let (mut a, mut b) = (a, b);
+        while b > 1e-6 * span {
+            (a, b) = (b, a % b);
+        }
+        a
+    });
+    let places: Vec<f64> = steps.iter().map(|step| if common > 0.0 { step / common } else { 0.0 }).collect();
+    let is_even = places.iter().all(|place| (place - place.round()).abs() < 1e-3 && *place <= MAX_PLACES);
+    is_even.then(|| places.iter().map(|place| place.round() as usize).collect())
+}
+
+fn pareto(answer: &Answer, axis: Axis) -> Result<Figure> {
     let metric = answer.report.y;
-    let point = |row: &Row| Point::new(row.cost(cost) as f64, row, metric);
+    let point = |row: &Row| Point::new(axis.of(row)?, row, metric);
     let points = answer.rows.iter().filter_map(|row| Some((point(row)?, row)));
     let (points, rows): (Vec<Point>, Vec<&Row>) = points.unzip();
     let xs: Vec<f64> = points.iter().map(|p| p.x).collect();
@@ -179,10 +211,15 @@ fn pareto(answer: &Answer, cost: Cost) -> Result<Figure> {
         .with_color(COLOURS[1])
         .with_dashed()
         .with_legend("Pareto front");
-    let title = format!("{} over {}", short(metric), cost.title());
+    let title = format!("{} over {}", short(metric), axis.title());
     let (low, high) = roomy(range(points.iter().flat_map(|p| [p.y - p.std, p.y + p.std])));
-    figure("pareto", title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
-        let layout = over_cost(layout, cost).with_y_label(metric.label());
+    let name = if matches!(axis, Axis::Latency) { "latency" } else { "pareto" };
+    figure(name, title, vec![Plot::Line(front), Plot::Scatter(dots)], |layout| {
+        let layout = match axis {
+            Axis::Cost(cost) => over_cost(layout, cost),
+            Axis::Latency => layout.with_x_label("milliseconds of one image, frozen, batch 1"),
+        };
+        let layout = layout.with_y_label(metric.label());
         scaled(layout.with_y_axis_min(low).with_y_axis_max(high), &xs)
     })
 }
@@ -281,14 +318,20 @@ fn curves(answer: &Answer) -> Result<Figure> {
             Some(Point { x: number as f64, y: mean(&values)?, std: 0.0 })
         });
         let points: Vec<Point> = points.collect();
-        if !points.is_empty() {
-            plots.extend(series(&points, colour(i), Some(words::name(row).to_owned())));
+        if points.is_empty() {
+            continue;
         }
+        plots.extend(series(&points, colour(i), Some(words::name(row).to_owned())));
+        let trained = (1..=epochs).filter_map(|number| {
+            let same = row.curves.iter().flatten().filter(|epoch| epoch.epoch == number);
+            Some((number as f64, mean(&same.map(|epoch| epoch.train_top1).collect::<Vec<_>>())?))
+        });
+        plots.push(training(trained.collect(), colour(i), plots.len() == 2));
     }
     figure("curves", "Learning curves, mean over the seeds".to_owned(), plots, |layout| {
         layout
             .with_x_label("epoch")
-            .with_y_label(Metric::Top1.label())
+            .with_y_label("top-1 (%)")
             .with_x_tick_format(at_whole_numbers(|n| n.to_string()))
     })
 }
@@ -329,5 +372,20 @@ fn short(metric: Metric) -> &'static str {
         Metric::Top5 => "Top-5",
         Metric::Loss => "Loss",
         Metric::ImagesPerSecond => "Images per second",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::places;
+
+    #[test]
+    fn ticks_stand_where_values_were_tried() {
+        assert_eq!(places(&[1.0, 2.0, 4.0, 8.0]), Some(vec![0, 1, 2, 3]));
+        assert_eq!(places(&[8.0, 1.0, 4.0]), Some(vec![3, 0, 2]));
+        assert_eq!(places(&[10.0, 16.0, 22.0, 40.0]), Some(vec![0, 1, 2, 5]));
+        assert_eq!(places(&[0.0, 0.1, 0.3]), Some(vec![0, 1, 3]));
+        assert_eq!(places(&[5.0]), Some(vec![0]));
+        assert_eq!(places(&[1.0, std::f64::consts::E, 3.0]), None);
     }
 }

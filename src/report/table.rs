@@ -32,6 +32,10 @@ pub fn answer_table(answer: &Answer) -> Table {
     let keys = answer.columns.iter().chain(&answer.solved);
     let mut titles: Vec<String> = keys.map(|key| last(key).to_owned()).collect();
     titles.extend(["params", "MACs", "top-1 %", "loss", "images/s", "seeds"].map(str::to_owned));
+    let timed = answer.rows.iter().any(|row| row.latency_ms.is_some());
+    if timed {
+        titles.push("ms an image".to_owned());
+    }
     let metric = answer.report.y;
     let first = answer.rows.first();
     let difference = |row: &Row| {
@@ -57,6 +61,9 @@ pub fn answer_table(answer: &Answer) -> Table {
             row.mean(Metric::ImagesPerSecond).map_or("–".into(), |mean| format!("{mean:.0}")),
             row.results.len().to_string(),
         ]);
+        if timed {
+            cells.push(row.latency_ms.map_or("–".into(), |ms| format!("{ms:.2}")));
+        }
         cells
     };
     let rows = answer.rows.iter().zip(differences).map(|(one, difference)| {
@@ -148,6 +155,8 @@ pub(super) fn csv(answer: &Answer) -> String {
     titles.extend(measures);
     titles.extend(answer.solved.iter().map(String::as_str));
     titles.push("top5_mean");
+    let timed = answer.rows.iter().any(|row| row.latency_ms.is_some());
+    titles.extend(timed.then_some("latency_ms"));
     let mut out = line(titles.into_iter().map(str::to_owned));
     for row in &answer.rows {
         let number = |x: Option<f64>| x.map_or("nan".to_owned(), |x| x.to_string());
@@ -162,6 +171,7 @@ pub(super) fn csv(answer: &Answer) -> String {
         ]);
         cells.extend(self::cells(&row.solved, &answer.solved));
         cells.push(number(row.mean(Metric::Top5)));
+        cells.extend(timed.then(|| number(row.latency_ms)));
         out += &line(cells.into_iter());
     }
     out
@@ -247,10 +257,10 @@ pub(super) fn markdown(answer: &Answer, figures: &[Figure]) -> String {
     out += &answer_table(answer).markdown();
     out += &format!("\n{}\n", words::NOTE);
     if let Some(table) = metrics_table(answer) {
-        out += &format!("\n## More of the tests\n\n{}", table.markdown());
+        out += &format!("\n## Further metrics\n\n{}", table.markdown());
     }
     if let Some(table) = paper_table(answer) {
-        out += &format!("\n## Beside the paper's figures\n\n{}", table.markdown());
+        out += &format!("\n## Compared with the paper\n\n{}", table.markdown());
     }
     for figure in figures {
         out += &format!("\n![{}]({}.svg)\n", figure.title, figure.name);

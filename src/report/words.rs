@@ -6,7 +6,7 @@ use crate::statistics::{Estimate, differ, mean_estimate, pareto_front, power_law
 
 /// What the numbers of a report are.
 pub(super) const NOTE: &str = "Mean ± standard deviation over the seeds, on the test images after the last epoch. Differences are paired over the \
-     seeds; brackets hold the 95 % confidence interval of their mean (Student's t).";
+     seeds, with the 95 % confidence interval of their mean in brackets (Student's t).";
 
 /// Beyond so many, variants are counted instead of named.
 const NAMED: usize = 4;
@@ -74,11 +74,8 @@ pub fn verdict(answer: &Answer) -> String {
     let differences = best.differences(second, metric);
     words += &match mean_estimate(&differences) {
         Some(estimate) => {
-            let clear = if estimate.is_clear() {
-                "excludes 0"
-            } else {
-                "includes 0: it may be the noise of the seeds"
-            };
+            let clear =
+                if estimate.is_clear() { "excludes 0" } else { "includes 0: it may be noise between seeds" };
             let shown = interval(&estimate, metric);
             format!(". Over {} seeds they differ by {shown}, an interval that {clear}.", differences.len())
         }
@@ -86,10 +83,10 @@ pub fn verdict(answer: &Answer) -> String {
             let gap = (top - next).abs();
             match differences.len() {
                 0 | 1 => format!(
-                    ". They differ by {gap:.decimals$}; one seed does not tell how much of it is noise."
+                    ". They differ by {gap:.decimals$}; with one seed it is not known how much of that is noise."
                 ),
                 n => format!(
-                    ". They differ by {gap:.decimals$} over {n} seeds, too few to tell how much of it is noise."
+                    ". They differ by {gap:.decimals$} over {n} seeds, too few to know how much of that is noise."
                 ),
             }
         }
@@ -103,10 +100,9 @@ pub fn verdict(answer: &Answer) -> String {
 /// What else the results say: the comparison with the first variant, the Pareto front, the trend over cost, the paper's
 /// costs.
 pub fn findings(answer: &Answer) -> Vec<String> {
-    [against_first(answer), frontier(answer), trend(answer), agreement(answer)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let fronts = axes(answer).into_iter().map(|axis| frontier(answer, axis));
+    let all = std::iter::once(against_first(answer)).chain(fronts);
+    all.chain([trend(answer), agreement(answer)]).flatten().collect()
 }
 
 /// Names in a row; `None` of too many.
@@ -116,9 +112,9 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
 }
 
 /// Which variants no other beats in both cost and result, where the costs differ enough to compare.
-fn frontier(answer: &Answer) -> Option<String> {
-    let (metric, axis) = (answer.report.y, cost_axis(answer));
-    let point = |row: &Row| Some((row.cost(axis) as f64, row.mean(metric)?));
+fn frontier(answer: &Answer, axis: Axis) -> Option<String> {
+    let metric = answer.report.y;
+    let point = |row: &Row| Some((axis.of(row)?, row.mean(metric)?));
     let (rows, points): (Vec<&Row>, Vec<(f64, f64)>) =
         answer.rows.iter().filter_map(|row| Some((row, point(row)?))).unzip();
     if points.len() < 3 || !differ(points.iter().map(|point| point.0)) {
@@ -159,7 +155,7 @@ fn against_first(answer: &Answer) -> Option<String> {
         [list("clearly better", true), list("clearly worse", false)].into_iter().flatten().collect();
     let reference = name(first);
     Some(if parts.is_empty() {
-        format!("Against {reference}, no variant differs by more than the noise of the seeds.")
+        format!("Against {reference}, no variant differs by more than the noise between seeds.")
     } else {
         format!("Against {reference}, by intervals that exclude 0: {}.", parts.join(", "))
     })
@@ -179,8 +175,37 @@ pub(super) fn errors_over(answer: &Answer, cost: Cost) -> Vec<(f64, f64)> {
 pub(super) fn cost_axis(answer: &Answer) -> Cost {
     match answer.report.x {
         X::Cost(cost) => cost,
-        X::Axis(_) => Cost::Macs,
+        X::Latency | X::Axis(_) => Cost::Macs,
     }
+}
+
+/// What a result is set against.
+#[derive(Clone, Copy)]
+pub(super) enum Axis {
+    Cost(Cost),
+    Latency,
+}
+
+impl Axis {
+    pub fn of(self, row: &Row) -> Option<f64> {
+        match self {
+            Axis::Cost(cost) => Some(row.cost(cost) as f64),
+            Axis::Latency => row.latency_ms,
+        }
+    }
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Axis::Cost(cost) => cost.title(),
+            Axis::Latency => "latency",
+        }
+    }
+}
+
+/// Those of a report.
+pub(super) fn axes(answer: &Answer) -> Vec<Axis> {
+    let cost = Axis::Cost(cost_axis(answer));
+    if answer.report.x == X::Latency { vec![Axis::Latency, cost] } else { vec![cost] }
 }
 
 /// How the error falls with the cost, where costs differ enough to compare.

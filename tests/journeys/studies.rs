@@ -241,3 +241,92 @@ fn what_says_nothing_is_said_in_words() {
     let refused = yard.fails(2, "experiment plan s.yaml");
     assert!(refused.contains("no point of the grid costs so: they have macs from"), "{refused}");
 }
+
+#[test]
+fn accuracy_is_set_against_measured_latency() {
+    let yard = Yard::new();
+    let lab = Lab::new();
+    let widths = "axes: {model.width: [0.5, 4.0]}\nreport: {x: latency, y: top5}\n";
+    experiment(&yard, "e", lab.folder.path(), "", widths);
+    yard.ok("experiment run e.yaml train.epochs=1");
+    let measured = json(&yard.path("runs/e/latency.json"));
+    let ms = |id: &str| measured["median_ms"][id].as_f64().unwrap();
+    let (narrow, wide) = (ms("width=0.5_seed=0"), ms("width=4.0_seed=0"));
+    assert!(0.0 < narrow && narrow < wide, "{measured}");
+    let csv = fs::read_to_string(yard.path("runs/e/results.csv")).unwrap();
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let at = lines[0].iter().position(|title| *title == "latency_ms").unwrap();
+    assert_eq!([&lines[1], &lines[2]].map(|line| line[at].parse::<f64>().unwrap()), [narrow, wide]);
+    // Measured once on a machine.
+    yard.ok("experiment report runs/e");
+    assert_eq!(json(&yard.path("runs/e/latency.json")), measured);
+    let report = fs::read_to_string(yard.path("runs/e/report.md")).unwrap();
+    assert!(report.contains("ms an image") && report.contains("(latency.svg)"), "{report}");
+    assert!(report.contains("Top-5 over latency"), "{report}");
+}
+
+/// SENet's figure over a run here, held to timm's own gates of the same weights.
+#[test]
+fn excitations_are_those_that_timm_computes() {
+    let yard = Yard::new();
+    yard.write_run(
+        "se",
+        "model: {name: timm/seresnet18}\ndata: {dataset: 'folder:pictures', image_size: 32}\n\
+         train: {optimizer: {sgd: {lr: 0.01}}}\n",
+    );
+    yard.ok("train se.yaml train.epochs=1 --out runs/se");
+    let rows = yard.json("explain excitations --run runs/se --out figures --batch-size 7 --json");
+    assert_eq!(rows.as_array().unwrap().len(), 8, "{rows}");
+    assert_eq!((&rows[0]["block"], &rows[7]["channels"]), (&"layer1.0.se".into(), &512.into()));
+    for file in ["over_depth.svg", "layer1_0_se.png", "layer4_1_se.svg", "index.html"] {
+        assert!(yard.path(&format!("figures/{file}")).is_file(), "{file}");
+    }
+    let script = r#"
+import json, pathlib, sys, timm, torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+folder = pathlib.Path(sys.argv[1])
+file = safe_open(folder / "runs/se/last.safetensors", "pt")
+model = timm.create_model("seresnet18", num_classes=3).eval()
+model.load_state_dict({k: file.get_tensor(k) for k in file.keys() if not k.startswith("optim.")})
+gates = {}
+for name, module in model.named_modules():
+    if name.endswith(".se"):
+        module.gate.register_forward_hook(lambda m, i, o, name=name: gates.setdefault(name, []).append(o.flatten(1)))
+labels = []
+for label, name in enumerate(["blue", "green", "red"]):
+    for picture in sorted((folder / "pictures/val" / name).iterdir()):
+        tensor = load_file(folder / "inputs" / f"{name}{picture.stem}.safetensors")["input"]
+        with torch.no_grad():
+            model(tensor)
+        labels.append(label)
+ours = load_file(folder / "figures/excitations.safetensors")
+labels, worst = torch.tensor(labels), 0.0
+for name, of in gates.items():
+    of = torch.cat(of)
+    means = torch.stack([of[labels == label].mean(0) for label in range(3)])
+    worst = max(worst, (means - ours[name]).abs().max().item())
+print(json.dumps({"blocks": len(gates), "same": sorted(gates) == sorted(ours), "worst": worst}))
+"#;
+    fs::create_dir(yard.path("inputs")).unwrap();
+    for name in ["blue", "green", "red"] {
+        for i in 0..11 {
+            let picture = format!("pictures/val/{name}/{i:02}.bmp");
+            yard.ok(&format!("preprocess {picture} --run runs/se --to inputs/{name}{i:02}.safetensors"));
+        }
+    }
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    let out = std::process::Command::new(python).args(["-c", script]).arg(yard.path("")).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let said: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((&said["blocks"], &said["same"]), (&8.into(), &true.into()), "{said}");
+    assert!(said["worst"].as_f64().unwrap() < 1e-5, "{said}");
+    // A model without gates is told so.
+    yard.write_run(
+        "plain",
+        "model: {name: paper/resnet20, num_layers: 8}\ndata: {dataset: 'folder:pictures', image_size: 24}\n",
+    );
+    yard.ok("train plain.yaml train.epochs=1 --out runs/plain");
+    let refused = yard.fails(1, "explain excitations --run runs/plain --out none");
+    assert!(refused.contains("no squeeze-and-excitation"), "{refused}");
+}

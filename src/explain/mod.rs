@@ -1,0 +1,5 @@
+//! What a network looks at.
+
+mod excitations;
+
+pub use excitations::{Block, Excitations};
