@@ -272,7 +272,7 @@ fn reflect_crop_cuts_from_pytorchs_reflection() {
                         out == if mirrored { window.flip([2]) } else { window }
                     })
                     .collect();
-                // Some windows at an edge are their own mirror images.
+                // The outermost windows are their own mirror images.
                 assert!(!found.is_empty(), "label {label}");
                 seen.extend(found);
             }
