@@ -165,10 +165,10 @@ FAMILIES = {
             "timm",
             "vit_small_r26_s32_384 vit_base_r26_s32_224 vit_base_r50_s16_384 vit_large_r50_s32_224"
             " vit_large_r50_s32_384 vit_small_resnet26d_224 vit_small_resnet50d_s16_224 vit_base_resnet26d_224"
-            " vit_base_resnet50d_224",
+            " vit_base_resnet50d_224 vit_tiny_r_s16_p8_224 vit_tiny_r_s16_p8_384",
             128,
             resized=True,
-            quick="vit_small_resnet50d_s16_224",
+            quick="vit_small_resnet50d_s16_224 vit_tiny_r_s16_p8_224",
         ),
         Group(
             "timm",

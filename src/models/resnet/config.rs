@@ -485,7 +485,7 @@ impl Config {
         let stages = self.planes.len();
         let counted = self.num_layers.is_some() || self.layers.len() == stages;
         ensure!(
-            stages > 0 && counted && self.attention_stages.len() == stages,
+            counted && self.attention_stages.len() == stages,
             "`layers`, `planes` and `attention_stages` must have a value a stage"
         );
         ensure!(self.layers.iter().all(|&n| n > 0), "`layers` {:?} must be positive", self.layers);

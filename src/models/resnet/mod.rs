@@ -18,7 +18,7 @@ pub(super) use names::entries;
 use super::Model;
 use super::net::Net;
 use crate::nn::{Classifier, Conv, Conv2d, Dropout, Init, Layer, Linear, Path, Sequence, Store};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use block::{Block, Place};
 use tch::Tensor;
 
@@ -44,6 +44,7 @@ impl super::Config for Config {
     }
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
+        ensure!(!self.planes.is_empty(), "`planes` must have a value a stage");
         Ok(Box::new(network(&store.root(), self)?))
     }
 }
@@ -54,7 +55,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     Ok(Net::new(stages, head(path, config, channels)?))
 }
 
-/// The stages without the head, and the channels that they put out.
+/// The stages without the head, and the channels that they put out. Without `planes` it is the stem with its pooling.
 pub(super) fn trunk(path: &Path, config: &Config) -> Result<(Vec<(String, Box<dyn Layer>)>, i64)> {
     config.validate()?;
     let (names, blocks) = (config.keys.names(), config.blocks()?);

@@ -24,7 +24,7 @@ pub(super) fn convolutions(path: &Path, config: &Config) -> Result<Sequence> {
     let last = convs.len() - 1;
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
     for (i, (conv, [conv_name, norm_name])) in convs.into_iter().zip(names).enumerate() {
-        let (conv_path, norm_path) = (path / conv_name, path / norm_name);
+        let [conv_path, norm_path] = [conv_name, norm_name].map(|name| path / key(config, name));
         layers.push(if bare && i == last {
             Box::new(Conv2d::new(&conv_path, conv)?)
         } else {
@@ -32,6 +32,11 @@ pub(super) fn convolutions(path: &Path, config: &Config) -> Result<Sequence> {
         });
     }
     Ok(Sequence(layers))
+}
+
+/// timm's stem alone has no prefix.
+fn key<'a>(config: &Config, name: &'a str) -> &'a str {
+    if config.planes.is_empty() { name.trim_start_matches("stem.") } else { name }
 }
 
 impl StemPool {

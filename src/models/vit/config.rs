@@ -52,7 +52,7 @@ pub struct Config {
     pub image_size: i64,
     /// What the patches are cut from.
     pub backbone: Backbone,
-    /// Blocks of each stage of the backbone.
+    /// Blocks of each stage of the backbone; without any it is the stem with its pooling.
     pub layers: Vec<i64>,
     /// Height and width of a patch in the image or the backbone's features.
     pub patch_size: i64,
@@ -231,7 +231,7 @@ impl Config {
 
     /// Patches along one side of the image. Stem, pooling and every stage but the first halve the resolution.
     pub(super) fn grid(&self) -> i64 {
-        let halvings = if self.layers.is_empty() { 0 } else { 1 + self.layers.len() };
+        let halvings = if self.backbone == Backbone::None { 0 } else { 1 + self.layers.len().max(1) };
         (0..halvings).fold(self.image_size, |side, _| (side + 1) / 2) / self.patch_size
     }
 
@@ -246,8 +246,8 @@ impl Config {
         ensure!(self.embed_dim > 0, "`embed_dim` {} must be positive", self.embed_dim);
         ensure!(self.registers >= 0, "`registers` {} must not be negative", self.registers);
         ensure!(
-            (self.backbone == Backbone::None) == self.layers.is_empty(),
-            "`layers` are the blocks of each stage of a `backbone`: set both or neither"
+            self.backbone != Backbone::None || self.layers.is_empty(),
+            "`layers` are the blocks of each stage of a `backbone`: set that, too"
         );
         ensure!(
             self.backbone == Backbone::None || self.keys == Library::Timm,

@@ -62,7 +62,10 @@ fn hybrid() -> Vec<Entry> {
     let resnet_d = |config: Config, layers: &[i64]| config.hybrid(Backbone::ResnetD, layers);
     let (r26, r50) = ([2, 2, 2, 2], [3, 4, 6, 3]);
     let small = Config { mlp_ratio: 3.0, ..Config::vit(768, 8, 8) };
+    let stem = bit(Config::tiny(), &[]).patch(8);
     let nets = [
+        ("tiny_r_s16_p8_224", stem.clone()),
+        ("tiny_r_s16_p8_384", stem.image(384)),
         ("small_r26_s32_224", bit(Config::small(), &r26)),
         ("small_r26_s32_384", bit(Config::small(), &r26).image(384)),
         ("base_r26_s32_224", bit(Config::base(), &r26)),
