@@ -64,6 +64,7 @@ TIMM = [
     ("VGG", "vgg", ""),
     ("ViT", "vision_transformer", r"vit_(tiny|small|base|large|huge|giant|gigantic)_patch\d+_(224|384)$"),
     ("ViT", "vision_transformer", r"vit_.*_(clip|siglip|dinov2)"),
+    ("ViT", "vision_transformer_hybrid", r"vit_\w+_r(26|50)?_s"),
     ("WRN", "resnet", "wide_resnet"),
     ("Xception", "xception(_aligned)?", ""),
 ]

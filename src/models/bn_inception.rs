@@ -3,11 +3,11 @@
 //! The figure prints 576 channels after 4c and 4d and 1024 after 4e; its own columns give 608, 608 and 1056, which are
 //! used here. Keys as torchvision's GoogLeNet: `conv1.conv`, `conv1.bn`, `inception3a.branch1.conv`, …, `fc`.
 
-use super::inception_v3::basic_conv;
+use super::inception_v3::{basic_conv, excited};
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    AvgPool2d, Classifier, Concat, Conv, Init, Layer, Linear, MaxPool2d, Path, Sequence, SqueezeExcite, Store,
+    AvgPool2d, Classifier, Concat, Conv, Init, Layer, Linear, MaxPool2d, Path, Store,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -140,14 +140,7 @@ fn inception(path: &Path, config: &Config, in_channels: i64, widths: &Widths) ->
             vec![pool, conv("branch4.1", reduce(pool_proj))?]
         }
     });
-    let branches = Concat::new(branches);
-    Ok(match config.se_reduction {
-        0 => Box::new(branches),
-        reduction => {
-            let se = SqueezeExcite::new(&(path / "se"), widths.out_channels(in_channels), reduction)?;
-            Box::new(Sequence(vec![Box::new(branches), Box::new(se)]))
-        }
-    })
+    excited(path, Concat::new(branches), widths.out_channels(in_channels), config.se_reduction)
 }
 
 /// The whole net.

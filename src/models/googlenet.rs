@@ -2,14 +2,14 @@
 //! convolutions.
 //!
 //! Keys as torchvision's: `conv1.conv`, `conv1.bn`, `inception3a.branch1.conv`, …, `aux1.fc1`, `fc`; without batch norm
-//! there is no `.bn`, with squeeze-excitation there is `inception3a.se.fc1`.
+//! there is no `.bn`, with squeeze-excitation there is `inception3a.se.fc1`, and naive modules have `branch2.conv`.
 
-use super::inception_v3::{TransformInput, basic_conv};
+use super::inception_v3::{TransformInput, basic_conv, excited};
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, AvgPool2d, Classifier, Concat, Conv, Conv2d, ConvAct, Dropout, Init, Layer, Linear,
-    LocalResponseNorm, MaxPool2d, Path, Sequence, SqueezeExcite, Store, adaptive_avg_pool,
+    LocalResponseNorm, MaxPool2d, Path, Store, adaptive_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,16 @@ pub enum AuxiliaryPool {
     Windows,
     /// Windows that fit features of any size (torchvision).
     Adaptive,
+}
+
+/// What the classifier sees of the last module's features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadKind {
+    /// Their mean over all places (the paper).
+    Average,
+    /// All of them, 7×7×1024 at 224 pixels: what the paper's section 5 compares with.
+    Flatten,
 }
 
 /// Nine Inception modules and two auxiliary heads.
@@ -39,6 +49,9 @@ pub struct Config {
     pub response_norm: bool,
     /// Kernel of the third branch: 5 in the paper.
     pub third_kernel: i64,
+    /// Modules without 1×1 reductions and projection (Figure 2a): the pooled input is passed on as it is, so that the
+    /// channels grow from module to module.
+    pub naive: bool,
     /// Reduction r of squeeze-excitation after every module; 0 for none.
     pub se_reduction: i64,
     /// Auxiliary heads on `inception4a` and `inception4d`, trained beside the main one.
@@ -47,6 +60,7 @@ pub struct Config {
     /// Converts images from torchvision's normalisation to (x − 0.5)/0.5, that of the original weights: for
     /// torchvision's pretrained weights.
     pub transform_input: bool,
+    pub head: HeadKind,
     /// Dropout before the classifier.
     pub dropout: f64,
     /// Dropout in the auxiliary heads.
@@ -63,10 +77,12 @@ impl Config {
             batch_norm: true,
             response_norm: false,
             third_kernel: 3,
+            naive: false,
             se_reduction: 0,
             aux_logits: true,
             aux_pool: AuxiliaryPool::Adaptive,
             transform_input: false,
+            head: HeadKind::Average,
             dropout: 0.2,
             aux_dropout: 0.7,
         }
@@ -134,8 +150,8 @@ struct Widths {
 }
 
 impl Widths {
-    fn out_channels(&self) -> i64 {
-        self.conv1x1 + self.conv3x3 + self.conv5x5 + self.pool_proj
+    fn out_channels(&self, in_channels: i64, naive: bool) -> i64 {
+        self.conv1x1 + self.conv3x3 + self.conv5x5 + if naive { in_channels } else { self.pool_proj }
     }
 }
 
@@ -184,26 +200,32 @@ fn inception(path: &Path, config: &Config, in_channels: i64, widths: &Widths) ->
     let conv = |path: &Path, conv: Conv| config.conv(path, conv);
     let reduce = |channels: i64| Conv::new(in_channels, channels, 1);
     let (branch2, branch3, branch4) = (path / "branch2", path / "branch3", path / "branch4");
-    let pool = MaxPool2d { stride: 1, padding: 1, ceil_mode: true, ..MaxPool2d::new(3) };
-    let branches = Concat::new(vec![
-        vec![conv(&(path / "branch1"), reduce(conv1x1))?],
+    let third = config.third_kernel;
+    let pool = Box::new(MaxPool2d { stride: 1, padding: 1, ceil_mode: true, ..MaxPool2d::new(3) });
+    let first = vec![conv(&(path / "branch1"), reduce(conv1x1))?];
+    let branches = if config.naive {
         vec![
-            conv(&(&branch2 / 0), reduce(reduce3x3))?,
-            conv(&(&branch2 / 1), Conv::new(reduce3x3, conv3x3, 3).same())?,
-        ],
+            first,
+            vec![conv(&branch2, Conv::new(in_channels, conv3x3, 3).same())?],
+            vec![conv(&branch3, Conv::new(in_channels, conv5x5, third).same())?],
+            vec![pool],
+        ]
+    } else {
         vec![
-            conv(&(&branch3 / 0), reduce(reduce5x5))?,
-            conv(&(&branch3 / 1), Conv::new(reduce5x5, conv5x5, config.third_kernel).same())?,
-        ],
-        vec![Box::new(pool), conv(&(&branch4 / 1), reduce(pool_proj))?],
-    ]);
-    Ok(match config.se_reduction {
-        0 => Box::new(branches),
-        reduction => {
-            let se = SqueezeExcite::new(&(path / "se"), widths.out_channels(), reduction)?;
-            Box::new(Sequence(vec![Box::new(branches), Box::new(se)]))
-        }
-    })
+            first,
+            vec![
+                conv(&(&branch2 / 0), reduce(reduce3x3))?,
+                conv(&(&branch2 / 1), Conv::new(reduce3x3, conv3x3, 3).same())?,
+            ],
+            vec![
+                conv(&(&branch3 / 0), reduce(reduce5x5))?,
+                conv(&(&branch3 / 1), Conv::new(reduce5x5, conv5x5, third).same())?,
+            ],
+            vec![pool, conv(&(&branch4 / 1), reduce(pool_proj))?],
+        ]
+    };
+    let channels = widths.out_channels(in_channels, config.naive);
+    excited(path, Concat::new(branches), channels, config.se_reduction)
 }
 
 /// Average pooling to 4×4, a 1×1 convolution and two fully connected layers.
@@ -239,6 +261,33 @@ impl Layer for AuxiliaryHead {
     }
 }
 
+/// Dropout and the classifier of a flattened map.
+struct FlatHead {
+    side: i64,
+    dropout: Dropout,
+    fc: Linear,
+}
+
+impl Layer for FlatHead {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = adaptive_avg_pool(x, [self.side; 2])?.f_flatten(1, -1)?;
+        self.fc.forward(&self.dropout.forward(&x, train)?, train)
+    }
+}
+
+fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
+    let fc = |features| Linear::weights(&(path / "fc"), features, config.num_classes, config.init());
+    Ok(match config.head {
+        HeadKind::Average => Box::new(Classifier::new(fc(channels)?, config.dropout)?),
+        HeadKind::Flatten => {
+            // The net halves the resolution five times.
+            let side = (config.image_size / 32).max(1);
+            let dropout = Dropout::new(config.dropout)?;
+            Box::new(FlatHead { side, dropout, fc: fc(side * side * channels)? })
+        }
+    })
+}
+
 /// The whole net.
 fn network(path: &Path, config: &Config) -> Result<Net> {
     let conv = |name: &str, conv: Conv| config.conv(&(path / name), conv);
@@ -256,25 +305,23 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         stages.insert(2, ("norm1", Box::new(RESPONSE_NORM)));
     }
     let mut channels = 192;
+    let mut taps = Vec::new();
     for (name, widths) in &MODULES {
         stages.push((name, inception(&(path / name), config, channels, widths)?));
-        channels = widths.out_channels();
+        channels = widths.out_channels(channels, config.naive);
         match *name {
             "inception3b" => stages.push(("maxpool3", pool(3))),
             "inception4e" => stages.push(("maxpool4", pool(2))),
+            "inception4a" => taps.push(("aux1", *name, channels)),
+            "inception4d" => taps.push(("aux2", *name, channels)),
             _ => {}
         }
     }
-    let auxiliaries = if config.aux_logits {
-        vec![
-            ("inception4a", AuxiliaryHead::new(&(path / "aux1"), config, 512)?),
-            ("inception4d", AuxiliaryHead::new(&(path / "aux2"), config, 528)?),
-        ]
-    } else {
-        Vec::new()
-    };
-    let fc = Linear::weights(&(path / "fc"), channels, config.num_classes, config.init())?;
-    let net = Net::new(stages, Classifier::new(fc, config.dropout)?);
+    let mut auxiliaries = Vec::new();
+    for (key, stage, channels) in taps.into_iter().filter(|_| config.aux_logits) {
+        auxiliaries.push((stage, AuxiliaryHead::new(&(path / key), config, channels)?));
+    }
+    let net = Net::new(stages, head(path, config, channels)?);
     Ok(auxiliaries.into_iter().fold(net, |net, (stage, head)| net.auxiliary(stage, head)))
 }
 

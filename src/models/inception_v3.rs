@@ -6,8 +6,8 @@
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    AvgPool2d, Classifier, Concat, Conv, ConvNorm, ConvNormAct, Init, Layer, Linear, MaxPool2d, Path, Store,
-    global_avg_pool,
+    AvgPool2d, Classifier, Concat, Conv, ConvNorm, ConvNormAct, Init, Layer, Linear, MaxPool2d, Path, Sequence,
+    SqueezeExcite, Store, global_avg_pool,
 };
 use crate::torch;
 use anyhow::{Result, ensure};
@@ -64,6 +64,17 @@ impl super::Config for Config {
 pub(super) fn basic_conv(path: &Path, conv: Conv) -> Result<Box<dyn Layer>> {
     let conv = ConvNorm::new(&(path / "conv"), &(path / "bn"), conv)?;
     Ok(Box::new(ConvNormAct::relu(conv.eps(1e-3))))
+}
+
+/// A module's branches, and squeeze-excitation of all that they put out, with the key `se`; none for a reduction of 0.
+pub(super) fn excited(path: &Path, branches: Concat, channels: i64, reduction: i64) -> Result<Box<dyn Layer>> {
+    Ok(match reduction {
+        0 => Box::new(branches),
+        r => {
+            let se = SqueezeExcite::new(&(path / "se"), channels, r)?;
+            Box::new(Sequence(vec![Box::new(branches), Box::new(se)]))
+        }
+    })
 }
 
 /// Renormalises images from torchvision's mean and standard deviation to (x − 0.5)/0.5, then runs the first layer.

@@ -3,14 +3,14 @@
 //! The libraries have the paper's A, B, D and E, and differ only in the classifier. torchvision's keys are
 //! `classifier.0`, `classifier.3`, `classifier.6`, fully connected over 7×7 features; timm's are `pre_logits.fc1`,
 //! `pre_logits.fc2`, `head.fc`, the first two convolutions, so that larger images give a map of hidden features, which
-//! is averaged. Both number the layers of `features` in the same way.
+//! is averaged. Both number the layers of `features` in the same way; squeeze-excitation takes a number after its ReLU.
 
 use super::alexnet::RESPONSE_NORM;
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
     Activation, Conv, Conv2d, ConvNorm, ConvNormAct, ConvAct, Dropout, Init, Layer, Linear, MaxPool2d, Path,
-    Sequence, Store, adaptive_avg_pool, global_avg_pool,
+    Sequence, SqueezeExcite, Store, adaptive_avg_pool, global_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ pub struct Config {
     /// Local response norm after the first convolution.
     pub response_norm: bool,
     pub batch_norm: bool,
+    /// Reduction r of squeeze-excitation after the ReLU of every convolution (1709.01507, section 3.3); 0 for none.
+    pub se_reduction: i64,
     pub head: HeadKind,
     /// Features of the two hidden layers of the classifier.
     pub hidden: i64,
@@ -77,6 +79,7 @@ impl Config {
             last_kernels: [3; 5],
             response_norm: false,
             batch_norm: false,
+            se_reduction: 0,
             head: HeadKind::Linear,
             hidden: 4096,
             dropout: 0.5,
@@ -125,6 +128,11 @@ impl Config {
         Self { batch_norm: true, ..self }
     }
 
+    /// With squeeze-excitation of reduction 16.
+    fn with_se(self) -> Self {
+        Self { se_reduction: 16, ..self }
+    }
+
     /// The layers that a deeper net takes over from the paper's A as initialisation (section 3.1): its first four
     /// convolutions, at the same positions in the stages, and the fully connected layers. Each as its key here and its
     /// key in A, for [`crate::weights::take_over`].
@@ -158,8 +166,8 @@ impl Config {
             let mut numbers = Vec::new();
             for layer in 0..layers {
                 numbers.push(next);
-                // The convolution, its norm, ReLU and the response norm.
-                next += 2 + i64::from(self.batch_norm);
+                // The convolution, its norm, ReLU, squeeze-excitation and the response norm.
+                next += 2 + i64::from(self.batch_norm) + i64::from(self.se_reduction > 0);
                 next += i64::from(self.response_norm && (stage, layer) == (0, 0));
             }
             // The pooling.
@@ -207,6 +215,7 @@ impl super::Config for Config {
             "`last_kernels` {:?} must be odd",
             self.last_kernels
         );
+        ensure!(self.se_reduction >= 0, "`se_reduction` {} must not be negative", self.se_reduction);
         Ok(Box::new(network(&store.root(), self)?))
     }
 }
@@ -273,6 +282,10 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
                 Box::new(ConvAct(Conv2d::new(&conv_path, conv)?, Activation::Relu))
             });
             last = number + 1 + i64::from(config.batch_norm);
+            if config.se_reduction > 0 {
+                last += 1;
+                layers.push(Box::new(SqueezeExcite::new(&(&features / last), width, config.se_reduction)?));
+            }
             if config.response_norm && (stage, layer) == (0, 0) {
                 layers.push(Box::new(RESPONSE_NORM));
                 last += 1;
@@ -331,6 +344,7 @@ pub(super) fn entries() -> Vec<Entry> {
         ("vgg16_c", Config::vgg16_c().start(Start::Glorot)),
         ("vgg16_d", Config::vgg16().start(Start::Glorot)),
         ("vgg19_e", Config::vgg19().start(Start::Glorot)),
+        ("se_vgg16_bn", Config::vgg16().with_batch_norm().with_se()),
     ];
     paper.into_iter().for_each(|(name, config)| add(format!("paper/{name}"), config));
     entries

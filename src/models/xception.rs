@@ -13,6 +13,17 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+/// The order of a separable convolution's two steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Depthwise, then pointwise: as published.
+    DepthwiseFirst,
+    /// Pointwise, then depthwise: the "extreme" Inception module of the paper's Figure 4, which has a ReLU after both
+    /// (section 1.3).
+    PointwiseFirst,
+}
+
 /// Entry flow, middle flow and exit flow of separable convolutions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +36,10 @@ pub struct Config {
     pub middle: i64,
     /// Multiplier of all channels.
     pub width: f64,
+    pub order: Order,
+    /// Segments of the channels that the 3×3 convolutions see apart from each other (the paper's section 1.2), from 1, a
+    /// regular convolution, to 0, which is one for each channel.
+    pub segments: i64,
     /// Activation between the depthwise and the pointwise convolution (the paper's Figure 10).
     pub intermediate: Activation,
     /// Whether blocks have shortcuts (the paper's Figure 9).
@@ -41,10 +56,17 @@ impl Config {
             image_size: 299,
             middle: 8,
             width: 1.0,
+            order: Order::DepthwiseFirst,
+            segments: 0,
             intermediate: Activation::Identity,
             residual: true,
             dropout: 0.0,
         }
+    }
+
+    /// Of the modules of Figure 4.
+    fn extreme_inception() -> Self {
+        Self { order: Order::PointwiseFirst, intermediate: Activation::Relu, ..Self::xception() }
     }
 }
 
@@ -62,6 +84,7 @@ impl super::Config for Config {
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
         ensure!(self.width > 0.0 && self.width.is_finite(), "`width` {} must be positive", self.width);
         ensure!(self.middle >= 0, "`middle` {} must not be negative", self.middle);
+        ensure!(self.segments >= 0, "`segments` {} must not be negative", self.segments);
         Ok(Box::new(network(&store.root(), self)?))
     }
 }
@@ -70,32 +93,43 @@ fn conv(in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
     Conv::new(in_channels, out_channels, kernel).no_bias().init(Init::KaimingFanOut)
 }
 
-/// A depthwise 3×3 and a pointwise 1×1 convolution, and the norm.
+/// A depthwise 3×3 and a pointwise 1×1 convolution in the one or the other order, and the norm.
 struct Separable {
-    depthwise: Conv2d,
+    first: Conv2d,
     intermediate: Activation,
-    pointwise: ConvNorm,
+    second: ConvNorm,
 }
 
 impl Separable {
     fn new(path: &Path, norm: &Path, config: &Config, in_channels: i64, out_channels: i64) -> Result<Self> {
-        let depthwise = conv(in_channels, in_channels, 3).same().groups(in_channels);
-        let pointwise = conv(in_channels, out_channels, 1);
+        let pointwise = (path / "pointwise", conv(in_channels, out_channels, 1));
+        let depthwise = |channels| {
+            let segments = if config.segments == 0 { channels } else { config.segments };
+            ensure!(
+                channels % segments == 0,
+                "`segments` {segments} do not divide {channels} channels: take a power of 2 up to 8, or set `width`"
+            );
+            Ok((path / "conv1", conv(channels, channels, 3).same().groups(segments)))
+        };
+        let [(first, first_conv), (second, second_conv)] = match config.order {
+            Order::DepthwiseFirst => [depthwise(in_channels)?, pointwise],
+            Order::PointwiseFirst => [pointwise, depthwise(out_channels)?],
+        };
         Ok(Self {
-            depthwise: Conv2d::new(&(path / "conv1"), depthwise)?,
+            first: Conv2d::new(&first, first_conv)?,
             intermediate: config.intermediate,
-            pointwise: ConvNorm::new(&(path / "pointwise"), norm, pointwise)?,
+            second: ConvNorm::new(&second, norm, second_conv)?,
         })
     }
 
     fn forward(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
-        let y = self.depthwise.forward_act(x, self.intermediate, train)?;
-        self.pointwise.forward(&y, activation, train)
+        let y = self.first.forward_act(x, self.intermediate, train)?;
+        self.second.forward(&y, activation, train)
     }
 
     fn forward_add(&self, x: &Tensor, residual: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self.depthwise.forward_act(x, self.intermediate, train)?;
-        self.pointwise.forward_add(&y, residual, Activation::Identity, train)
+        let y = self.first.forward_act(x, self.intermediate, train)?;
+        self.second.forward_add(&y, residual, Activation::Identity, train)
     }
 }
 
@@ -215,7 +249,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
 }
 
-/// timm's net, and the paper's of Figure 9 (no shortcuts) and Figure 10 (activation between depthwise and pointwise).
+/// timm's net, and the paper's of Figure 9 (no shortcuts), Figure 10 (activation between depthwise and pointwise) and
+/// Figure 4 ("extreme" Inception modules).
 pub(super) fn entries() -> Vec<Entry> {
     let xception = Config::xception;
     let nets = [
@@ -223,6 +258,7 @@ pub(super) fn entries() -> Vec<Entry> {
         ("paper/xception_no_residual", Config { residual: false, ..xception() }),
         ("paper/xception_relu", Config { intermediate: Activation::Relu, ..xception() }),
         ("paper/xception_elu", Config { intermediate: Activation::Elu, ..xception() }),
+        ("paper/extreme_inception", Config::extreme_inception()),
     ];
     nets.map(|(name, config)| Entry::new(name.into(), "Xception", config)).into()
 }

@@ -53,9 +53,21 @@ impl ConvNorm {
     /// # Errors
     /// As [`Conv2d::new`], or groups that do not divide the channels.
     pub fn group(conv_path: &Path, norm_path: &Path, groups: i64, conv: Conv) -> Result<Self> {
+        Self::grouped(conv_path, norm_path, groups, conv, Init::ONES)
+    }
+
+    /// With group norm whose weight is initialised to 0.
+    ///
+    /// # Errors
+    /// As [`ConvNorm::group`].
+    pub fn zero_group(conv_path: &Path, norm_path: &Path, groups: i64, conv: Conv) -> Result<Self> {
+        Self::grouped(conv_path, norm_path, groups, conv, Init::ZEROS)
+    }
+
+    fn grouped(conv_path: &Path, norm_path: &Path, groups: i64, conv: Conv, weight: Init) -> Result<Self> {
         let channels = conv.out_channels();
         let conv = Conv2d::new(conv_path, conv.no_bias())?;
-        Ok(Self { conv, norm: Some(Norm::Group(GroupNorm::new(norm_path, groups, channels)?)) })
+        Ok(Self { conv, norm: Some(Norm::Group(GroupNorm::weight(norm_path, groups, channels, weight)?)) })
     }
 
     /// Without a norm, as the last convolution of a pre-activation block, and with a bias if `conv` has one.

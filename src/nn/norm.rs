@@ -315,11 +315,15 @@ impl GroupNorm {
     /// # Errors
     /// Groups that do not divide the channels.
     pub fn new(path: &Path, groups: i64, channels: i64) -> Result<Self> {
+        Self::weight(path, groups, channels, Init::ONES)
+    }
+
+    pub(super) fn weight(path: &Path, groups: i64, channels: i64, weight: Init) -> Result<Self> {
         ensure!(
             groups > 0 && channels % groups == 0,
             "group norm: {groups} groups do not divide {channels} channels"
         );
-        Ok(Self { groups, parameters: Parameters::new(path, channels, Init::ONES)?, eps: 1e-5 })
+        Ok(Self { groups, parameters: Parameters::new(path, channels, weight)?, eps: 1e-5 })
     }
 
     pub fn eps(self, eps: f64) -> Self {

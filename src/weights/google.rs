@@ -1,7 +1,7 @@
 //! Naming rules for the `.npz` files of Google's releases; see [`super::naming`]. They correspond to timm's
 //! loaders (`_load_weights` in `vision_transformer.py` and `resnetv2.py`).
 
-use super::rule::{Rule, join, rename, transpose, unstack, without};
+use super::rule::{Rule, flatten, join, rename, transpose, unstack, without};
 
 macro_rules! block {
     ($attention:literal, $norm:literal, $mlp:literal) => {
@@ -27,6 +27,18 @@ macro_rules! block {
 macro_rules! in_block {
     ($layer:literal, $tensor:literal) => {
         concat!("Transformer/encoderblock_{i}/", $layer, $tensor)
+    };
+}
+
+macro_rules! in_unit {
+    ($tensor:literal) => {
+        concat!("block{s+1}/unit{b+1}/", $tensor)
+    };
+}
+
+macro_rules! in_stage {
+    ($tensor:literal) => {
+        concat!("patch_embed.backbone.stages.{s}.blocks.{b}.", $tensor)
     };
 }
 
@@ -58,6 +70,7 @@ pub(super) const VIT: &[&[Rule]] = &[
     block!("MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0"),
     POOL,
     HEAD,
+    BACKBONE,
 ];
 
 /// big_vision may stack each tensor over all blocks.
@@ -87,6 +100,19 @@ const POOL: &[Rule] = &[
     rename("MAPHead_0/LayerNorm_0/bias", "attn_pool.norm.bias"),
     transpose("MAPHead_0/MlpBlock_0/Dense_{n}/kernel", "attn_pool.mlp.fc{n+1}.weight"),
     rename("MAPHead_0/MlpBlock_0/Dense_{n}/bias", "attn_pool.mlp.fc{n+1}.bias"),
+];
+
+/// The residual net of a hybrid.
+const BACKBONE: &[Rule] = &[
+    transpose("conv_root/kernel", "patch_embed.backbone.stem.conv.weight"),
+    flatten("gn_root/scale", "patch_embed.backbone.stem.norm.weight"),
+    flatten("gn_root/bias", "patch_embed.backbone.stem.norm.bias"),
+    transpose(in_unit!("conv{n}/kernel"), in_stage!("conv{n}.weight")),
+    flatten(in_unit!("gn{n}/scale"), in_stage!("norm{n}.weight")),
+    flatten(in_unit!("gn{n}/bias"), in_stage!("norm{n}.bias")),
+    transpose(in_unit!("conv_proj/kernel"), in_stage!("downsample.conv.weight")),
+    flatten(in_unit!("gn_proj/scale"), in_stage!("downsample.norm.weight")),
+    flatten(in_unit!("gn_proj/bias"), in_stage!("downsample.norm.bias")),
 ];
 
 const HEAD: &[Rule] = &[

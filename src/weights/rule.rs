@@ -46,6 +46,8 @@ pub(super) enum Change {
     /// One part of a tensor that `to` concatenates: a projection (in, heads, size) to the heads of attention,
     /// which is (heads · size, in) in `to`, or its bias (heads, size).
     Join(usize),
+    /// A vector that may have dimensions of 1 before it in `from`.
+    Flatten,
     /// A tensor stacked over all blocks in its first dimension.
     Unstack,
 }
@@ -80,6 +82,11 @@ pub(super) const fn join(from: &'static str, to: &'static str, part: usize) -> R
     Rule { from, to: Some(to), change: Change::Join(part) }
 }
 
+/// A vector with dimensions of 1 before it.
+pub(super) const fn flatten(from: &'static str, to: &'static str) -> Rule {
+    Rule { from, to: Some(to), change: Change::Flatten }
+}
+
 /// A tensor stacked over all blocks; `{i}` in `to` is the index of the block.
 pub(super) const fn unstack(from: &'static str, to: &'static str) -> Rule {
     Rule { from, to: Some(to), change: Change::Unstack }
@@ -101,6 +108,7 @@ impl Change {
             Change::Transpose if tensor.dim() > 1 => tensor.f_flatten(0, -2)?.f_transpose(0, 1)?,
             Change::Join(_) if tensor.dim() == 3 => tensor.f_flatten(1, 2)?.f_transpose(0, 1)?,
             Change::Join(_) => tensor.f_flatten(0, -1)?,
+            Change::Flatten if !back => tensor.f_flatten(0, -1)?,
             Change::Unflatten(kernel) if !back && tensor.dim() == 2 => {
                 tensor.f_reshape([tensor.size()[0], -1, kernel, kernel])?
             }

@@ -55,12 +55,13 @@ def zfnet():
     return Classic(features, 6, [nn.Dropout(), nn.Linear(9216, 64), relu(), nn.Linear(64, 10)])
 
 
-def vgg(stages, last_kernels, lrn):
+def vgg(stages, last_kernels, lrn=False, se=False):
     features, inputs = [], 3
     for stage, (layers, last) in enumerate(zip(stages, last_kernels)):
         for layer in range(layers):
             kernel = last if layer + 1 == layers else 3
-            features += [nn.Conv2d(inputs, 16, kernel, padding=kernel // 2), nn.ReLU()]
+            features.append(nn.Conv2d(inputs, 16, kernel, padding=kernel // 2))
+            features += [nn.BatchNorm2d(16), nn.ReLU(), torchvision.ops.SqueezeExcitation(16, 4)] if se else [nn.ReLU()]
             if lrn and stage == layer == 0:
                 features.append(response_norm())
             inputs = 16
@@ -207,7 +208,7 @@ class GoogLeNet(nn.Module):
         "5b": (384, 192, 384, 48, 128, 128),
     }
 
-    def __init__(self, se):
+    def __init__(self, se=False, naive=False, side=1):
         super().__init__()
         norm = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
         self.conv1, self.conv2, self.conv3 = Unit(3, 64, 7, 2), Unit(64, 64, 1), Unit(64, 192, 3)
@@ -221,10 +222,13 @@ class GoogLeNet(nn.Module):
                 "branch3": nn.Sequential(Unit(inputs, reduce5, 1), Unit(reduce5, five, 5)),
                 "branch4": nn.Sequential(nn.MaxPool2d(3, 1, 1), Unit(inputs, pooled, 1)),
             }
+            if naive:
+                branches |= {"branch2": Unit(inputs, three, 3), "branch3": Unit(inputs, five, 5)}
+                branches["branch4"], pooled = nn.MaxPool2d(3, 1, 1), inputs
             inputs = one + three + five + pooled
             setattr(self, f"inception{name}", Module(branches, inputs if se else 0))
-        self.aux1, self.aux2 = Auxiliary(512), Auxiliary(528)
-        self.fc = nn.Linear(inputs, 10)
+        self.aux1, self.aux2 = Auxiliary(1280 if naive else 512), Auxiliary(2640 if naive else 528)
+        self.side, self.fc = side, nn.Linear(inputs * side**2, 10)
 
     def forward(self, x):
         x = self.pool2(self.conv3(self.conv2(self.pool1(self.conv1(x)))))
@@ -235,7 +239,38 @@ class GoogLeNet(nn.Module):
             x = getattr(self, f"inception{name}")(x)
             if name in ("4a", "4d"):
                 self.auxiliary.append((self.aux1 if name == "4a" else self.aux2)(x))
-        return self.fc(x.mean((2, 3)))
+        return self.fc(nn.functional.adaptive_avg_pool2d(x, self.side).flatten(1))
+
+
+def excite(block, channels, forward):
+    """Adds squeeze-excitation to `block`, whose output is now that of `forward`."""
+    block.se = torchvision.ops.SqueezeExcitation(channels, channels // 16)
+    block.forward = forward
+
+
+def se_inception_resnet_v2():
+    net = timm.create_model("inception_resnet_v2", num_classes=10)
+
+    def module(block, channels):
+        plain = block.forward
+        excite(block, channels, lambda x: block.se(plain(x)))
+
+    def residual(block, last=False):
+        names = [name for name, _ in block.named_children() if name.startswith("branch")]
+
+        def forward(x):
+            y = block.conv2d(torch.cat([getattr(block, name)(x) for name in names], 1))
+            y = x + block.scale * block.se(y)
+            return y if last else y.relu()
+
+        excite(block, block.conv2d.out_channels, forward)
+
+    for block, channels in ((net.mixed_5b, 320), (net.mixed_6a, 1088), (net.mixed_7a, 2080)):
+        module(block, channels)
+    for block in (*net.repeat, *net.repeat_1, *net.repeat_2):
+        residual(block)
+    residual(net.block8, last=True)
+    return net
 
 
 class BnInception(nn.Module):
@@ -316,15 +351,18 @@ def densenet(layers, growth):
     return net
 
 
-class WithBetween(nn.Module):
-    """timm's separable convolution with a function between depthwise and pointwise."""
+class Variant(nn.Module):
+    """timm's separable convolution with a function between its two steps, in the other order, or on few segments."""
 
-    def __init__(self, separable, between):
+    def __init__(self, separable, between=nn.Identity(), pointwise_first=False, segments=0):
         super().__init__()
-        self.conv1, self.pointwise, self.between = separable.conv1, separable.pointwise, between
+        self.pointwise, self.between, self.pointwise_first = separable.pointwise, between, pointwise_first
+        channels = separable.pointwise.out_channels if pointwise_first else separable.pointwise.in_channels
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, groups=segments or channels, bias=False)
 
     def forward(self, x):
-        return self.pointwise(self.between(self.conv1(x)))
+        first, second = (self.pointwise, self.conv1) if self.pointwise_first else (self.conv1, self.pointwise)
+        return second(self.between(first(x)))
 
 
 class Plain(nn.Module):
@@ -338,12 +376,12 @@ class Plain(nn.Module):
         return self.rep(x.clone())
 
 
-def xception(between=None, residual=True):
+def xception(residual=True, **variant):
     net = timm.create_model("legacy_xception", num_classes=10)
     for name, module in list(net.named_modules()):
         parent, _, last = name.rpartition(".")
-        if between and type(module).__name__ == "SeparableConv2d":
-            setattr(net.get_submodule(parent), last, WithBetween(module, between))
+        if variant and type(module).__name__ == "SeparableConv2d":
+            setattr(net.get_submodule(parent), last, Variant(module, **variant))
         if not residual and type(module).__name__ == "Block":
             setattr(net.get_submodule(parent), last, Plain(module))
     return net
@@ -384,8 +422,15 @@ NETS = [
     ("alexnet", {"hidden": [64, 64]}, 64, RELU, alexnet()),
     ("alexnet", {"hidden": [64, 64], "activation": "tanh"}, 64, RELU, alexnet(nn.Tanh)),
     ("zfnet", {"hidden": [64]}, 64, RELU, zfnet()),
-    ("vgg11_a_lrn", {"channels": [16] * 5, "hidden": 32}, 64, RELU, vgg([1, 1, 2, 2, 2], [3] * 5, True)),
-    ("vgg16_c", {"channels": [16] * 5, "hidden": 32}, 64, RELU, vgg([2, 2, 3, 3, 3], [3, 3, 1, 1, 1], False)),
+    ("vgg11_a_lrn", {"channels": [16] * 5, "hidden": 32}, 64, RELU, vgg([1, 1, 2, 2, 2], [3] * 5, lrn=True)),
+    ("vgg16_c", {"channels": [16] * 5, "hidden": 32}, 64, RELU, vgg([2, 2, 3, 3, 3], [3, 3, 1, 1, 1])),
+    (
+        "se_vgg16_bn",
+        {"channels": [16] * 5, "hidden": 32, "se_reduction": 4},
+        64,
+        2,
+        vgg([2, 2, 3, 3, 3], [3] * 5, se=True),
+    ),
     ("plain18", BASIC, 64, RELU, resnet(BasicBlock, "none")),
     ("resnet34_a", BASIC, 64, 1, resnet(BasicBlock, "a")),
     ("resnet34_c", BASIC, 64, 1, resnet(BasicBlock, "c")),
@@ -407,13 +452,25 @@ NETS = [
         ("se_resnet50", {**BOTTLENECK, "attention_place": place}, 64, 1.2, se_resnet(place=place))
         for place in ("pre", "post", "identity", "spatial")
     ),
-    ("googlenet", {}, 224, RELU, GoogLeNet(False)),
+    ("googlenet", {}, 224, RELU, GoogLeNet()),
+    ("googlenet", {"naive": True}, 224, 1.2, GoogLeNet(naive=True)),
+    (
+        "googlenet",
+        {"head": "flatten", "image_size": 64, "aux_logits": False},
+        64,
+        RELU,
+        GoogLeNet(side=2),
+    ),
     ("se_googlenet", {"aux_logits": False}, 64, 1.7, GoogLeNet(True)),
     ("bn_inception", {}, 64, RELU, BnInception(False)),
     ("se_bn_inception", {}, 64, 1.6, BnInception(True)),
     ("densenet_40_12", {"blocks": [2, 2, 2]}, 32, RELU, densenet(2, 12)),
-    ("xception_relu", {}, 75, 1.2, xception(nn.ReLU())),
-    ("xception_elu", {}, 75, 1.1, xception(nn.ELU())),
+    ("se_inception_resnet_v2", {}, 107, RELU, se_inception_resnet_v2()),
+    ("xception_relu", {}, 75, 1.2, xception(between=nn.ReLU())),
+    ("xception_elu", {}, 75, 1.1, xception(between=nn.ELU())),
+    ("extreme_inception", {}, 75, 1.2, xception(between=nn.ReLU(), pointwise_first=True)),
+    ("extreme_inception", {"intermediate": "identity"}, 75, 1, xception(pointwise_first=True)),
+    ("xception_relu", {"segments": 4}, 75, 1.2, xception(between=nn.ReLU(), segments=4)),
     ("xception_no_residual", {}, 75, 1.2, xception(residual=False)),
     ("se_mobilenet_v1", {}, 64, 1.7, SeMobileNet()),
 ]

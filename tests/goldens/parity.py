@@ -153,6 +153,23 @@ FAMILIES = {
         ),
         Group("timm", "vit_small_patch14_reg4_dinov2", 518, quick="vit_small_patch14_reg4_dinov2"),
         Group("timm", "vit_base_patch8_224 vit_small_patch8_224", 32, resized=True),
+        # An odd number of places before the backbone's poolings, which SAME padding treats differently.
+        Group(
+            "timm",
+            "vit_small_r26_s32_224 vit_base_r50_s16_224",
+            102,
+            resized=True,
+            quick="vit_small_r26_s32_224 vit_base_r50_s16_224",
+        ),
+        Group(
+            "timm",
+            "vit_small_r26_s32_384 vit_base_r26_s32_224 vit_base_r50_s16_384 vit_large_r50_s32_224"
+            " vit_large_r50_s32_384 vit_small_resnet26d_224 vit_small_resnet50d_s16_224 vit_base_resnet26d_224"
+            " vit_base_resnet50d_224 vit_tiny_r_s16_p8_224 vit_tiny_r_s16_p8_384",
+            128,
+            resized=True,
+            quick="vit_small_resnet50d_s16_224 vit_tiny_r_s16_p8_224",
+        ),
         Group(
             "timm",
             "vit_base_patch32_224 vit_base_patch32_384 vit_base_patch32_clip_224 vit_base_patch32_clip_256"

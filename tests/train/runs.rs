@@ -9,8 +9,10 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 use tch::{Kind, Tensor};
+use tchvision::data::image;
 use tchvision::torch;
 use tchvision::train::{AdamW, Optimizer, OptimizerConfig, RmsProp, Sgd, TrainConfig};
+use tchvision::weights::StateFile;
 
 #[test]
 fn optimizers_equal_pytorchs() {
@@ -260,6 +262,44 @@ fn auxiliary_heads_train_what_lies_below_them() {
     };
     assert!(differs("conv1.conv.weight") && differs("aux1.fc2.weight") && differs("aux2.conv.conv.weight"));
     assert!(!differs("inception5b.branch1.bn.num_batches_tracked"));
+}
+
+/// All 16 in one picture, each from black at its least weight to white at its greatest.
+#[test]
+fn the_first_filters_of_both_towers_are_shown() {
+    let lab = Lab::new();
+    let yaml = lab.yaml("towers", "steps: 2");
+    let conv =
+        |rest: &str| format!("{{kernel: 3, stride: 1, padding: 1, pool: false, pool_padding: 0, {rest}}}");
+    let convs = [conv("channels: 16, groups: 1, norm: none"), conv("channels: 8, groups: 2, norm: none")];
+    let net = format!("name: paper/alexnet, towers: 2, hidden: [8], convs: [{}]", convs.join(", "));
+    let net = format!("model: {{{net}, in_chans: 1, num_classes: 4}}");
+    let rest = fs::read_to_string(&yaml).unwrap();
+    fs::write(&yaml, format!("{net}\n{}", rest.split_once('\n').unwrap().1)).unwrap();
+    let dir = lab.dir("towers");
+    let out = lab.train(&yaml, &dir);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+
+    let mut files = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+    let events = files.find(|path| path.to_string_lossy().contains("tfevents")).unwrap();
+    let events = fs::read(events).unwrap();
+    let at = |what: &[u8]| events.windows(what.len()).position(|window| window == what).unwrap();
+    let picture = image::decode(&events[at(b"\x89PNG")..at(b"IEND") + 8]).unwrap();
+    // Four rows of 3×3 pixels, each of them 16×16 and a line between two filters.
+    assert_eq!((picture.width, picture.height), (196, 196));
+    let weights = StateFile::open(&dir.join("last.safetensors")).unwrap();
+    let tower = |i: i64| weights.get(&format!("towers.{i}.features.0.weight")).unwrap().copy();
+    let towers = [0, 1].map(tower);
+    let filters = values(&Tensor::cat(&towers, 0));
+    assert_eq!(filters.len(), 16 * 9);
+    for (i, filter) in filters.chunks(9).enumerate() {
+        let [low, high] = [f64::min, f64::max].map(|pick| filter.iter().copied().reduce(pick).unwrap());
+        for (j, weight) in filter.iter().enumerate() {
+            let (x, y) = (i % 4 * 49 + j % 3 * 16, i / 4 * 49 + j / 3 * 16);
+            let shown = f64::from(picture.pixels[3 * (y * 196 + x)]);
+            assert!((shown - 255.0 * (weight - low) / (high - low)).abs() < 0.51, "filter {i}, weight {j}");
+        }
+    }
 }
 
 #[test]

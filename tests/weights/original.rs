@@ -7,6 +7,8 @@ use tchvision::weights::{self, Classes, StateFile};
 
 const VIT: &str = "{image_size: 16, patch_size: 8, embed_dim: 24, num_blocks: 2, heads: 2, num_classes: 5}";
 const SIGLIP: &str = "{image_size: 16, patch_size: 8, embed_dim: 24, num_blocks: 2, heads: 2}";
+const HYBRID: &str =
+    "{image_size: 16, patch_size: 1, layers: [2], embed_dim: 24, num_blocks: 2, heads: 2, num_classes: 5}";
 const BIT: &str = "{layers: [1, 2, 1, 1], planes: [32, 32, 32, 32], stem_width: 32, num_classes: 5}";
 
 fn folder() -> PathBuf {
@@ -38,6 +40,7 @@ fn the_logits_are_timms() {
         ("vit_target.npz", VIT, 16, "google"),
         ("vit_stacked.npz", VIT, 16, "google, blocks stacked"),
         ("siglip.npz", SIGLIP, 16, "google"),
+        ("hybrid.npz", HYBRID, 16, "google"),
         ("bit.npz", BIT, 64, "google"),
     ] {
         let check = |fields: &str, side: i64, logits: &str| {
@@ -56,11 +59,8 @@ fn the_logits_are_timms() {
         check(fields, side, "logits");
         if fields != BIT {
             // timm resamples these files otherwise than a state_dict.
-            check(
-                &fields.replace("image_size: 16, patch_size: 8", "image_size: 40, patch_size: 10"),
-                40,
-                "resized",
-            );
+            let resized = fields.replace("image_size: 16", "image_size: 40");
+            check(&resized.replace("patch_size: 8", "patch_size: 10"), 40, "resized");
         }
     }
 }

@@ -60,8 +60,8 @@ impl Block {
         let number = convs.len() + 1;
         let last = match (config.pre_activation, config.zero_init_last) {
             (true, _) => ConvNorm::bare(&conv_path(number), last)?,
-            (false, true) => ConvNorm::zero_norm(&conv_path(number), &norm_path(number), last)?,
-            (false, false) => ConvNorm::new(&conv_path(number), &norm_path(number), last)?,
+            (false, true) => config.zero_norm(&conv_path(number), &norm_path(number), last)?,
+            (false, false) => config.conv_norm(&conv_path(number), &norm_path(number), last)?,
         };
         let relu = |is: bool| if is { Activation::Relu } else { Activation::Identity };
         let attention = attention(path, config, place)?;
@@ -239,7 +239,7 @@ impl Projection {
             conv: if config.pre_activation {
                 ConvNorm::bare(&(path / conv_name), conv)?
             } else {
-                ConvNorm::new(&(path / conv_name), &(path / norm_name), conv)?
+                config.conv_norm(&(path / conv_name), &(path / norm_name), conv)?
             },
         })
     }

@@ -155,6 +155,8 @@ pub struct Config {
     pub se_gate: Activation,
     /// Standardised weights and norms over 32 groups, as BiT has them.
     pub bit: bool,
+    /// TensorFlow's SAME padding instead of the same number of zeros on both sides.
+    pub tf_same: bool,
     /// Dropout between the convolutions of a block.
     pub block_dropout: f64,
     /// Dropout before the classifier.
@@ -206,6 +208,7 @@ impl Config {
             se_squeeze: Squeeze::Average,
             se_gate: Activation::Sigmoid,
             bit: false,
+            tf_same: false,
             block_dropout: 0.0,
             dropout: Some(0.0),
             drop_path: 0.0,
@@ -338,6 +341,21 @@ impl Config {
         Self { bit: true, width: width as f64, stem_pool: StemPool::Zeros, ..self.v2() }
     }
 
+    /// The residual net before a hybrid ViT (2010.11929, appendix B.1): BiT's weights and norms in ResNet's order.
+    pub(in crate::models) fn hybrid(self) -> Self {
+        Self { bit: true, tf_same: true, zero_init_last: true, keys: Keys::Resnetv2, ..self }
+    }
+
+    /// With a stage for each of these numbers of blocks, each of twice the planes of the one before.
+    pub(in crate::models) fn stages(self, layers: &[i64]) -> Self {
+        Self {
+            layers: layers.into(),
+            planes: (0..layers.len()).map(|stage| 64 << stage).collect(),
+            attention_stages: vec![true; layers.len()],
+            ..self
+        }
+    }
+
     /// Costs stated at images of this size.
     pub(super) fn at(self, image_size: i64) -> Self {
         Self { image_size, ..self }
@@ -430,7 +448,8 @@ impl Config {
     }
 
     pub(super) fn conv(&self, in_channels: i64, out_channels: i64, kernel: i64) -> Conv {
-        let conv = Conv::new(in_channels, out_channels, kernel).same().no_bias().init(Init::KaimingFanOut);
+        let conv = Conv::new(in_channels, out_channels, kernel).no_bias().init(Init::KaimingFanOut);
+        let conv = if self.tf_same { conv.tf_same() } else { conv.same() };
         if self.bit { conv.standardise(1e-8) } else { conv }
     }
 
@@ -452,12 +471,21 @@ impl Config {
         }
     }
 
+    /// The last convolution of a branch that starts as zero.
+    pub(super) fn zero_norm(&self, conv_path: &Path, norm_path: &Path, conv: Conv) -> Result<ConvNorm> {
+        if self.bit {
+            ConvNorm::zero_group(conv_path, norm_path, 32, conv)
+        } else {
+            ConvNorm::zero_norm(conv_path, norm_path, conv)
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let stages = self.planes.len();
         let counted = self.num_layers.is_some() || self.layers.len() == stages;
         ensure!(
-            stages > 0 && counted && self.attention_stages.len() == stages,
+            counted && self.attention_stages.len() == stages,
             "`layers`, `planes` and `attention_stages` must have a value a stage"
         );
         ensure!(self.layers.iter().all(|&n| n > 0), "`layers` {:?} must be positive", self.layers);
@@ -488,8 +516,8 @@ impl Config {
             "`attention_place: identity` needs a shortcut"
         );
         ensure!(
-            self.pre_activation || !(self.bit || self.norm_before_pool),
-            "`bit` and `norm_before_pool` are for `pre_activation: true`"
+            self.pre_activation || !self.norm_before_pool,
+            "`norm_before_pool` is for `pre_activation: true`"
         );
         Ok(())
     }

@@ -18,7 +18,7 @@ pub(super) use names::entries;
 use super::Model;
 use super::net::Net;
 use crate::nn::{Classifier, Conv, Conv2d, Dropout, Init, Layer, Linear, Path, Sequence, Store};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use block::{Block, Place};
 use tch::Tensor;
 
@@ -44,17 +44,24 @@ impl super::Config for Config {
     }
 
     fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
-        self.validate()?;
+        ensure!(!self.planes.is_empty(), "`planes` must have a value a stage");
         Ok(Box::new(network(&store.root(), self)?))
     }
 }
 
 /// The whole net.
 fn network(path: &Path, config: &Config) -> Result<Net> {
+    let (stages, channels) = trunk(path, config)?;
+    Ok(Net::new(stages, head(path, config, channels)?))
+}
+
+/// The stages without the head, and the channels that they put out. Without `planes` it is the stem with its pooling.
+pub(super) fn trunk(path: &Path, config: &Config) -> Result<(Vec<(String, Box<dyn Layer>)>, i64)> {
+    config.validate()?;
     let (names, blocks) = (config.keys.names(), config.blocks()?);
     let mut stages: Vec<(String, Box<dyn Layer>)> =
         vec![(names.stem.into(), Box::new(stem::convolutions(path, config)?))];
-    stages.extend(config.stem_pool.layer().map(|pool| (names.pool.to_owned(), pool)));
+    stages.extend(config.stem_pool.layer(config.tf_same).map(|pool| (names.pool.to_owned(), pool)));
     let mut in_channels = config.stem_channels();
     let last_block = (blocks.iter().sum::<i64>() - 1).max(1) as f64;
     let mut block_index = 0;
@@ -74,7 +81,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     if config.pre_activation {
         stages.push(("norm".into(), Box::new(config.norm_act(&(path / "norm"), in_channels)?)));
     }
-    Ok(Net::new(stages, head(path, config, in_channels)?))
+    Ok((stages, in_channels))
 }
 
 fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {

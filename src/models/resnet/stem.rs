@@ -24,7 +24,7 @@ pub(super) fn convolutions(path: &Path, config: &Config) -> Result<Sequence> {
     let last = convs.len() - 1;
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
     for (i, (conv, [conv_name, norm_name])) in convs.into_iter().zip(names).enumerate() {
-        let (conv_path, norm_path) = (path / conv_name, path / norm_name);
+        let [conv_path, norm_path] = [conv_name, norm_name].map(|name| path / key(config, name));
         layers.push(if bare && i == last {
             Box::new(Conv2d::new(&conv_path, conv)?)
         } else {
@@ -34,11 +34,17 @@ pub(super) fn convolutions(path: &Path, config: &Config) -> Result<Sequence> {
     Ok(Sequence(layers))
 }
 
+/// timm's stem alone has no prefix.
+fn key<'a>(config: &Config, name: &'a str) -> &'a str {
+    if config.planes.is_empty() { name.trim_start_matches("stem.") } else { name }
+}
+
 impl StemPool {
-    pub(super) fn layer(self) -> Option<Box<dyn Layer>> {
+    pub(super) fn layer(self, tf_same: bool) -> Option<Box<dyn Layer>> {
         let pool = MaxPool2d { stride: 2, ..MaxPool2d::new(3) };
         match self {
             StemPool::None => None,
+            StemPool::Padded if tf_same => Some(Box::new(SamePadded(pool))),
             StemPool::Padded => Some(Box::new(MaxPool2d { padding: 1, ..pool })),
             StemPool::Ceil => Some(Box::new(MaxPool2d { ceil_mode: true, ..pool })),
             StemPool::Zeros => Some(Box::new(ZeroPadded(pool))),
@@ -52,5 +58,16 @@ struct ZeroPadded(MaxPool2d);
 impl Layer for ZeroPadded {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         self.0.forward(&x.f_constant_pad_nd([1; 4])?, train)
+    }
+}
+
+/// TensorFlow's SAME padding: ⌈size/2⌉ outputs per side, and one place more at the end than at the start of an even one.
+struct SamePadded(MaxPool2d);
+
+impl Layer for SamePadded {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let (_, _, h, w) = x.size4()?;
+        let padding = [w % 2, 1, h % 2, 1];
+        self.0.forward(&x.f_pad(padding, "constant", f64::NEG_INFINITY)?, train)
     }
 }

@@ -1,6 +1,6 @@
 //! The fields of a Vision Transformer, and its libraries' names of the tensors that both have.
 
-use crate::models::Library;
+use crate::models::{Library, resnet};
 use crate::nn::Activation;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,18 @@ pub enum Pool {
     Map,
 }
 
+/// What patches are cut from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backbone {
+    /// The image.
+    None,
+    /// Features of a ResNet with BiT's norms and weights and SAME padding: the paper's hybrid (appendix B.1).
+    Bit,
+    /// Features of a ResNet-D.
+    ResnetD,
+}
+
 /// A Vision Transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +50,11 @@ pub struct Config {
     pub in_chans: i64,
     /// Height and width of the images; the position table has a row for each of their patches.
     pub image_size: i64,
+    /// What the patches are cut from.
+    pub backbone: Backbone,
+    /// Blocks of each stage of the backbone; without any it is the stem with its pooling.
+    pub layers: Vec<i64>,
+    /// Height and width of a patch in the image or the backbone's features.
     pub patch_size: i64,
     /// Channels of a token (the paper's D).
     pub embed_dim: i64,
@@ -82,6 +99,8 @@ impl Config {
             num_classes: 1000,
             in_chans: 3,
             image_size: 224,
+            backbone: Backbone::None,
+            layers: Vec::new(),
             patch_size: 16,
             embed_dim,
             num_blocks,
@@ -195,9 +214,25 @@ impl Config {
         Self { distillation: true, ..self }
     }
 
-    /// Patches along one side of the image.
+    /// A hybrid: patches are single places of the features of a residual net.
+    pub fn hybrid(self, backbone: Backbone, layers: &[i64]) -> Self {
+        Self { backbone, layers: layers.into(), patch_size: 1, ..self }
+    }
+
+    /// The residual net before the patches.
+    pub(super) fn residual(&self) -> Option<resnet::Config> {
+        let net = match self.backbone {
+            Backbone::None => return None,
+            Backbone::Bit => resnet::Config::resnet50().hybrid(),
+            Backbone::ResnetD => resnet::Config::resnet50().d(),
+        };
+        Some(resnet::Config { in_chans: self.in_chans, ..net.stages(&self.layers) })
+    }
+
+    /// Patches along one side of the image. Stem, pooling and every stage but the first halve the resolution.
     pub(super) fn grid(&self) -> i64 {
-        self.image_size / self.patch_size
+        let halvings = if self.backbone == Backbone::None { 0 } else { 1 + self.layers.len().max(1) };
+        (0..halvings).fold(self.image_size, |side, _| (side + 1) / 2) / self.patch_size
     }
 
     /// Tokens before the patches.
@@ -211,7 +246,15 @@ impl Config {
         ensure!(self.embed_dim > 0, "`embed_dim` {} must be positive", self.embed_dim);
         ensure!(self.registers >= 0, "`registers` {} must not be negative", self.registers);
         ensure!(
-            self.patch_size > 0 && self.image_size >= self.patch_size,
+            self.backbone != Backbone::None || self.layers.is_empty(),
+            "`layers` are the blocks of each stage of a `backbone`: set that, too"
+        );
+        ensure!(
+            self.backbone == Backbone::None || self.keys == Library::Timm,
+            "torchvision's keys have no place for a `backbone`: use `keys: timm`"
+        );
+        ensure!(
+            self.patch_size > 0 && self.grid() > 0,
             "`patch_size` {} does not fit `image_size` {}",
             self.patch_size,
             self.image_size

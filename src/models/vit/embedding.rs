@@ -1,8 +1,8 @@
 //! From the image to the first block's tokens.
 
 use super::{Config, Position};
-use crate::models::Library;
-use crate::nn::{Conv, Dropout, Init, Layer, LayerNorm, PatchEmbed, Path};
+use crate::models::{Library, resnet};
+use crate::nn::{Conv, Dropout, Init, Layer, LayerNorm, PatchEmbed, Path, Sequence};
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
@@ -13,6 +13,8 @@ pub(super) struct Embedding {
     position: Option<Tensor>,
     /// Whether the position table begins with the prefix.
     prefix_has_position: bool,
+    /// What the patches are cut from the features of.
+    backbone: Option<Sequence>,
     patch_embed: PatchEmbed,
     grid: i64,
     dropout: Dropout,
@@ -21,7 +23,7 @@ pub(super) struct Embedding {
 
 impl Embedding {
     pub(super) fn new(root: &Path, config: &Config) -> Result<Self> {
-        let Config { embed_dim: width, patch_size, in_chans, keys, .. } = *config;
+        let Config { embed_dim: width, patch_size, keys, .. } = *config;
         let names = config.names();
         let mut prefix = Vec::new();
         let mut token = |name: &str, count: i64, init: Init| -> Result<()> {
@@ -44,20 +46,30 @@ impl Embedding {
             Position::Patches => grid * grid,
             Position::All => config.prefix() + grid * grid,
         };
-        let conv = Conv::new(in_chans, width, patch_size);
-        let (conv, table) = match keys {
-            Library::Torchvision => {
-                let fan_in = (in_chans * patch_size * patch_size) as f64;
-                let conv = conv.init(Init::TruncatedNormal(1.0 / fan_in.sqrt())).zero_bias();
-                (conv, Init::Normal(0.02))
-            }
-            Library::Timm => (conv, Init::TRANSFORMER),
+        let table = match keys {
+            Library::Torchvision => Init::Normal(0.02),
+            Library::Timm => Init::TRANSFORMER,
         };
-        let conv = if config.patch_bias { conv } else { conv.no_bias() };
         let position = match rows {
             0 => None,
             rows => Some(root.parameter(names.position, &[1, rows, width], table)?),
         };
+        let (backbone, channels) = match config.residual() {
+            None => (None, config.in_chans),
+            Some(net) => {
+                let (stages, channels) = resnet::trunk(&(root / "patch_embed" / "backbone"), &net)?;
+                (Some(Sequence(stages.into_iter().map(|(_, stage)| stage).collect())), channels)
+            }
+        };
+        let conv = Conv::new(channels, width, patch_size);
+        let conv = match keys {
+            Library::Torchvision => {
+                let fan_in = (channels * patch_size * patch_size) as f64;
+                conv.init(Init::TruncatedNormal(1.0 / fan_in.sqrt())).zero_bias()
+            }
+            Library::Timm => conv,
+        };
+        let conv = if config.patch_bias { conv } else { conv.no_bias() };
         let norm_pre = if config.pre_norm {
             Some(LayerNorm::new(&(root / "norm_pre"), width)?.eps(config.eps))
         } else {
@@ -67,6 +79,7 @@ impl Embedding {
             prefix,
             position,
             prefix_has_position: config.position == Position::All,
+            backbone,
             patch_embed: PatchEmbed::new(&(root / names.patch_embed), conv)?,
             grid,
             dropout: Dropout::new(config.block_dropout)?,
@@ -91,7 +104,8 @@ impl Embedding {
 
 impl Layer for Embedding {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let patches = self.patch_embed.forward(x, train)?;
+        let features = self.backbone.as_ref().map(|net| net.forward(x, train)).transpose()?;
+        let patches = self.patch_embed.forward(features.as_ref().unwrap_or(x), train)?;
         let (_, h, w, _) = patches.size4()?;
         ensure!(
             self.position.is_none() || (h, w) == (self.grid, self.grid),

@@ -1,8 +1,8 @@
 //! The Vision Transformer (2010.11929) and its successors.
 //!
 //! One network whose [`Config`] covers ViT, CLIP's and SigLIP's image towers (2103.00020, 2303.15343), DINOv2
-//! (2304.07193, registers 2309.16588), DeiT with its distillation token (2012.12877) and DeiT III (2204.07118). Keys
-//! are those of torchvision's or timm's `vision_transformer.py`; the stages are the embedding and every block, of shape
+//! (2304.07193, registers 2309.16588), DeiT with its distillation token (2012.12877), DeiT III (2204.07118), and hybrids
+//! over a residual net. Keys are those of torchvision's or timm's `vision_transformer.py`; the stages are the embedding and every block, of shape
 //! (N, tokens, channels).
 
 mod block;
@@ -11,7 +11,7 @@ mod embedding;
 mod head;
 mod names;
 
-pub use config::{Config, Pool, Position};
+pub use config::{Backbone, Config, Pool, Position};
 pub(super) use names::entries;
 
 use super::Model;

@@ -1,6 +1,6 @@
 //! The names of both libraries, and small-image nets of our own.
 
-use super::{Config, Pool};
+use super::{Backbone, Config, Pool};
 use crate::models::Entry;
 use crate::nn::Activation;
 
@@ -11,6 +11,7 @@ type Row = (&'static str, Config, i64, &'static [i64]);
 pub(in crate::models) fn entries() -> Vec<Entry> {
     let mut entries = torchvision();
     entries.extend(plain());
+    entries.extend(hybrid());
     entries.extend(clip());
     entries.extend(dinov2());
     entries.extend(siglip());
@@ -53,6 +54,32 @@ fn plain() -> Vec<Entry> {
         ("gigantic", Config::gigantic(), 14, &[224]),
     ];
     each(rows, "vit", "")
+}
+
+/// Over a residual net: the paper's and "How to train your ViT"'s (2106.10270), and timm's own over ResNet-D.
+fn hybrid() -> Vec<Entry> {
+    let bit = |config: Config, layers: &[i64]| config.hybrid(Backbone::Bit, layers);
+    let resnet_d = |config: Config, layers: &[i64]| config.hybrid(Backbone::ResnetD, layers);
+    let (r26, r50) = ([2, 2, 2, 2], [3, 4, 6, 3]);
+    let small = Config { mlp_ratio: 3.0, ..Config::vit(768, 8, 8) };
+    let stem = bit(Config::tiny(), &[]).patch(8);
+    let nets = [
+        ("tiny_r_s16_p8_224", stem.clone()),
+        ("tiny_r_s16_p8_384", stem.image(384)),
+        ("small_r26_s32_224", bit(Config::small(), &r26)),
+        ("small_r26_s32_384", bit(Config::small(), &r26).image(384)),
+        ("base_r26_s32_224", bit(Config::base(), &r26)),
+        // The paper's own: the blocks of the fourth stage are moved to the third.
+        ("base_r50_s16_224", bit(Config::base(), &[3, 4, 9]).classes(0)),
+        ("base_r50_s16_384", bit(Config::base(), &[3, 4, 9]).image(384)),
+        ("large_r50_s32_224", bit(Config::large(), &r50)),
+        ("large_r50_s32_384", bit(Config::large(), &r50).image(384)),
+        ("small_resnet26d_224", resnet_d(small.clone(), &r26)),
+        ("small_resnet50d_s16_224", resnet_d(small, &r50[..3])),
+        ("base_resnet26d_224", resnet_d(Config::base(), &r26)),
+        ("base_resnet50d_224", resnet_d(Config::base(), &r50)),
+    ];
+    nets.map(|(name, config)| vit(format!("timm/vit_{name}"), config)).into()
 }
 
 /// `timm/FAMILY_SIZE_patchP_KINDIMAGE` for every row and image size.
