@@ -56,6 +56,15 @@ impl ModelInput {
         [channels, height, width]
     }
 
+    /// For several views of a picture: where images are taken whole, these are resized at once
+    /// to the size that the network sees, as pictures of any size are.
+    pub fn of_pictures(&self) -> Self {
+        let input = self.shape();
+        let resize = if self.size.is_some() { input[1] } else { self.preprocess.resize };
+        let preprocess = Preprocess { input, resize, ..self.preprocess.clone() };
+        Self { preprocess, statistics: self.statistics.clone(), size: None }
+    }
+
     /// The network's input (N, C, H, W) for images in uint8 (N, C, H, W), float32 in channels_last order.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The records of a run: one row per epoch, one per start, and the final result.
 
 use super::identity::Change;
-use crate::evaluate::Accuracy;
+use crate::evaluate::{Accuracy, Protocol};
 use serde::{Deserialize, Serialize};
 
 /// One line of `metrics.jsonl`: a completed epoch.
@@ -90,6 +90,9 @@ pub struct RunResult {
     pub seed: u64,
     pub epochs: u64,
     pub steps: u64,
+    /// How the weights were tested after the last epoch, for `top1`, `loss` and `test`; the centre where it is absent.
+    #[serde(default, skip_serializing_if = "Protocol::is_center")]
+    pub protocol: Protocol,
     /// Percent on the test images after the last epoch.
     pub top1: f64,
     /// Cross-entropy on the test images after the last epoch.
@@ -97,7 +100,7 @@ pub struct RunResult {
     /// On the test images after the last epoch; absent in results of earlier versions.
     #[serde(flatten)]
     pub test: Option<TestMetrics>,
-    /// Percent, of the best evaluated epoch (`best.safetensors`).
+    /// Percent, of the best evaluated epoch (`best.safetensors`), by the centre as in every test between epochs.
     pub best_top1: f64,
     pub best_epoch: u64,
     /// Median over the epochs.

@@ -9,7 +9,7 @@ mod pictures;
 mod prepared;
 
 use self::budget::Budget;
-use self::evaluation::{Tested, evaluate};
+use self::evaluation::{Tested, evaluate, evaluate_views};
 use self::learner::Learner;
 pub(super) use self::loaders::Loaders;
 use self::network::Network;
@@ -183,7 +183,7 @@ impl<'a> Trainer<'a> {
                 return Err(self.interrupted().into());
             }
         }
-        self.finish().map(Some)
+        self.finish(observe).map(Some)
     }
 
     /// Trains on the remaining batches of the current epoch; returns the images per second.
@@ -394,7 +394,7 @@ impl<'a> Trainer<'a> {
         )
     }
 
-    fn finish(&mut self) -> Result<RunResult> {
+    fn finish(&mut self, observe: &mut dyn FnMut(Event)) -> Result<RunResult> {
         let pictures = self.learner.averaged(|network| pictures(network, &self.test))?;
         for (title, picture) in pictures {
             self.log.image(&title, self.progress.step, &picture)?;
@@ -402,6 +402,15 @@ impl<'a> Trainer<'a> {
         let rows = &self.progress.rows;
         let last = rows.last().context("a run without epochs")?;
         let (best_epoch, best_top1) = self.progress.best.context("a run without evaluation")?;
+        let tested = if self.config.protocol.is_center() {
+            Tested {
+                loss: last.test_loss.context("the last epoch was not evaluated")?,
+                top1: last.test_top1.context("the last epoch was not evaluated")?,
+                metrics: self.progress.test,
+            }
+        } else {
+            self.learner.averaged(|network| evaluate_views(self.config, network, &self.test, observe))?
+        };
         let result = RunResult {
             model: self.config.model.name.clone(),
             params: self.complexity.params,
@@ -410,9 +419,10 @@ impl<'a> Trainer<'a> {
             seed: self.config.seed,
             epochs: self.progress.epoch,
             steps: self.progress.step,
-            top1: last.test_top1.context("the last epoch was not evaluated")?,
-            loss: last.test_loss.context("the last epoch was not evaluated")?,
-            test: self.progress.test,
+            protocol: self.config.protocol.clone(),
+            top1: tested.top1,
+            loss: tested.loss,
+            test: tested.metrics,
             best_top1,
             best_epoch,
             images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()).unwrap_or(0.0),
