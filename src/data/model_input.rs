@@ -56,12 +56,15 @@ impl ModelInput {
         [channels, height, width]
     }
 
-    /// For several views of a picture: where images are taken whole, these are resized at once
-    /// to the size that the network sees, as pictures of any size are.
+    /// For several views of a picture: images that are taken whole are resized at once to the size that the network sees,
+    /// and have a border of the mean colour where a view is larger.
     pub fn of_pictures(&self) -> Self {
+        if self.size.is_none() {
+            return self.clone();
+        }
         let input = self.shape();
-        let resize = if self.size.is_some() { input[1] } else { self.preprocess.resize };
-        let preprocess = Preprocess { input, resize, ..self.preprocess.clone() };
+        let preprocess =
+            Preprocess { input, resize: input[1], crop_mode: CropMode::Border, ..self.preprocess.clone() };
         Self { preprocess, statistics: self.statistics.clone(), size: None }
     }
 

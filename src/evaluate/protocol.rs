@@ -11,8 +11,9 @@ use std::str::FromStr;
 /// Which views of a picture a model sees; its probabilities are the mean over them. In YAML and on the command line it is
 /// its name, behind which its scales may stand: `multi-scale:256,384,512`.
 ///
-/// Sides are in pixels of the network's input. Images of a data set that are of one size are pictures like others: what is
-/// said below of an input of 224 goes for theirs in proportion, 32, 48 and 64 pixels for an input of 28.
+/// Sides are in pixels of the network's input. Images of a data set that are of one size are pictures like others: they are
+/// dense at their own size, and what is said of an input of 224 goes for theirs in proportion, 32, 48 and 64 pixels for an
+/// input of 28.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Protocol {
@@ -20,7 +21,8 @@ pub enum Protocol {
     #[default]
     Center,
     /// Of the central square, the four corners, the centre, and their mirror images (AlexNet, section 4.1). The square is
-    /// what the centre is cropped from, or 8/7 of the input's side where the centre is all of it.
+    /// what the centre is cropped from. Where that is all of the picture the square has 8/7 of the input's side: images of a
+    /// data set have a border of the mean colour, as where they are shifted in training, other pictures are enlarged.
     TenCrop,
     /// At four scales three squares of the picture: their corners, centre and whole, and mirror images (GoogLeNet,
     /// 1409.4842, section 7).
@@ -219,9 +221,14 @@ fn side([_, height, width]: [i64; 3]) -> i64 {
 
 fn ten_crop(preprocess: &Preprocess, image: &RgbImage) -> Result<Vec<RgbImage>> {
     let [channels, height, width] = preprocess.input;
-    let input = side(preprocess.input);
-    let side = if preprocess.resize > input { preprocess.resize } else { input * 8 / 7 };
-    let square = Preprocess { input: [channels, side, side], resize: side, ..preprocess.clone() };
+    let Preprocess { resize, crop_mode, .. } = *preprocess;
+    let side = side(preprocess.input);
+    let (side, resize) = match crop_mode {
+        _ if resize > side => (resize, resize),
+        CropMode::Border => (side * 8 / 7, resize),
+        CropMode::Center | CropMode::Squash => (side * 8 / 7, side * 8 / 7),
+    };
+    let square = Preprocess { input: [channels, side, side], resize, ..preprocess.clone() };
     Ok(with_mirrored(corners_and_centre(&square.crop(image)?, height as usize, width as usize)?))
 }
 

@@ -42,7 +42,7 @@ impl Experiment {
         }
         let mut spec: Spec = document.parse()?;
         if let Some(protocol) = &spec.protocol {
-            let message = "it stands under `base` too; remove one";
+            let message = "`protocol` stands under `base` too; remove one";
             let is_twice = document.value()["base"].get("protocol").is_some();
             ensure!(!is_twice, document.error(&["protocol"], message));
             spec.base.protocol = protocol.clone();
