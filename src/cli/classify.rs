@@ -9,8 +9,9 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use tchvision::classifier::Likely;
+use tchvision::classifier::{Ensemble, Likely};
 use tchvision::data::{Skipped, pictures_below};
+use tchvision::evaluate::Protocol;
 use tchvision::{Classifier, Interrupted, Usage};
 
 #[derive(clap::Args)]
@@ -23,7 +24,11 @@ pub struct Args {
     /// How many classes of each picture
     #[arg(long, value_name = "K", default_value_t = 5)]
     topk: usize,
-    /// Pictures that go through the network at once
+    /// Which views of a picture the network sees, as of `eval`: center, ten-crop, 144-crop, dense, multi-scale, multi-crop,
+    /// dense+multi-crop
+    #[arg(long, default_value_t)]
+    protocol: Protocol,
+    /// Views of pictures that go through the network at once
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch_size: usize,
     /// A row a picture to this file as it goes, also for those that cannot be read; run again to go on
@@ -38,13 +43,17 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Usage("--topk and --batch-size are 1 or more".into()).into());
     }
     let mut files = files(&args.images)?;
-    let classifier = network::open(args.network.builder()?)?;
-    network::show_notes(&classifier);
+    let members = args.network.builders()?.into_iter().map(network::open).collect::<Result<Vec<_>>>()?;
+    members.iter().for_each(network::show_notes);
+    let ensemble = Classifier::ensemble(&members)?;
     let (count, mut failed) = (files.len(), 0);
     let out = match &args.to {
         Some(path) => {
-            let model = classifier.identity()?;
-            let (mut rows, unread) = args.rows(path, &classifier, &model)?;
+            let mut model = ensemble.identities()?.join(" + ");
+            if !args.protocol.is_center() {
+                model = format!("{model}, {}", args.protocol);
+            }
+            let (mut rows, unread) = args.rows(path, &ensemble, &model)?;
             files.retain(|file| {
                 let name = file.display().to_string();
                 let has_row = rows.take(&name);
@@ -67,10 +76,10 @@ pub fn run(args: &Args) -> Result<()> {
             trouble = written;
         }
     };
+    let mut each =
+        |place: usize, top: Vec<Likely>| work.classified(&files[place].display().to_string(), &top);
     let classified =
-        classifier.classify(&files, args.topk, args.batch_size, &mut skipped, &mut |place, top| {
-            work.classified(&files[place].display().to_string(), &top)
-        });
+        ensemble.classify(&files, &args.protocol, args.topk, args.batch_size, &mut skipped, &mut each);
     work.bar.finish();
     classified.and(trouble)?;
     work.end()?;
@@ -81,9 +90,9 @@ pub fn run(args: &Args) -> Result<()> {
 impl Args {
     /// The file of rows, each of which says of which model it is, and the pictures whose rows say that they could not be
     /// read.
-    fn rows(&self, path: &Path, classifier: &Classifier, model: &str) -> Result<(Rows, HashSet<String>)> {
+    fn rows(&self, path: &Path, ensemble: &Ensemble, model: &str) -> Result<(Rows, HashSet<String>)> {
         let mut columns = vec!["image".to_owned(), "model".to_owned()];
-        for k in 1..=self.topk.min(classifier.classes()) {
+        for k in 1..=self.topk.min(ensemble.classes()) {
             columns.extend(["class", "label", "probability"].map(|what| format!("{what}_{k}")));
         }
         columns.push("error".to_owned());

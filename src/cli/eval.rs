@@ -4,13 +4,11 @@ use super::predictions::Predictions;
 use super::progress::Counter;
 use super::{network, print, print_json, signals, table};
 use anyhow::{Result, bail, ensure};
-use clap::ValueEnum;
-use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use tchvision::classifier::Evaluated;
+use tchvision::classifier::{Ensemble, Evaluated};
 use tchvision::data::{self, Skipped, TestSet};
 use tchvision::evaluate::{ClassMetrics, Outcome, Protocol, Score};
 use tchvision::{Classifier, Interrupted, Usage};
@@ -26,9 +24,11 @@ pub struct Args {
     /// Where known data sets are kept; $TCHVISION_DATA, else ./datasets
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Which views of a picture the network sees
-    #[arg(long, default_value = "center")]
-    protocol: Views,
+    /// Which views of a picture the network sees, whose probabilities are averaged: center, ten-crop (AlexNet), 144-crop
+    /// (GoogLeNet), dense, multi-scale, multi-crop or dense+multi-crop (VGG), the last three also with short sides in
+    /// pixels, such as multi-scale:256,384,512; without it, center, or as a run of --run was tested at its end
+    #[arg(long)]
+    protocol: Option<Protocol>,
     /// The accuracy of every class
     #[arg(long)]
     per_class: bool,
@@ -45,35 +45,6 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-enum Views {
-    /// The centre, as the weights' library evaluates them
-    Center,
-    /// Corners and centre of the central square, and their mirror images (AlexNet)
-    TenCrop,
-    /// Twelve squares' corners, centre and whole, and their mirror images (GoogLeNet)
-    #[value(name = "144-crop")]
-    #[serde(rename = "144-crop")]
-    Crops144,
-    /// The whole picture at three scales (VGG)
-    MultiScale,
-    /// The whole picture (VGG)
-    Dense,
-}
-
-impl From<Views> for Protocol {
-    fn from(views: Views) -> Self {
-        match views {
-            Views::Center => Self::Center,
-            Views::TenCrop => Self::TenCrop,
-            Views::Crops144 => Self::Crops144,
-            Views::MultiScale => Self::MultiScale,
-            Views::Dense => Self::Dense,
-        }
-    }
-}
-
 /// Rows of the table of confusions; JSON has them all.
 const MAX_CONFUSED: usize = 25;
 
@@ -81,37 +52,61 @@ pub fn run(args: &Args) -> Result<()> {
     if args.batch_size == Some(0) {
         return Err(Usage("--batch-size is 1 or more".into()).into());
     }
-    let (classifier, data) = args.open()?;
-    let found = args.evaluate(&classifier, data)?;
-    if args.json { print_json(&args.json(&classifier, &found)) } else { args.show(&classifier, &found) }
+    let (members, data) = args.open()?;
+    let ensemble = Classifier::ensemble(&members)?;
+    let protocol = args.protocol.clone().map_or_else(|| args.network.protocol(), Ok)?;
+    let batch_size = args.batch_size.or(members[0].about().map(|about| about.batch_size)).unwrap_or(32);
+    let found = args.evaluate(&ensemble, &protocol, batch_size, data)?;
+    if args.json {
+        print_json(&args.json(&ensemble, &protocol, &found)?)
+    } else {
+        args.show(&ensemble, &protocol, &found)
+    }
 }
 
 impl Args {
-    fn open(&self) -> Result<(Classifier, TestSet)> {
+    /// The members of the ensemble, mostly one, and what they are tested on.
+    fn open(&self) -> Result<(Vec<Classifier>, TestSet)> {
         let root = self.root.clone().unwrap_or_else(data::root);
         let named = self.data.as_ref().map(|name| TestSet::open(name, &root)).transpose()?;
-        let mut builder = self.network.builder()?;
-        if let Some(data) = &named {
-            builder = builder.trained_on(data);
+        let mut members = Vec::new();
+        for mut builder in self.network.builders()? {
+            if let Some(data) = &named {
+                builder = builder.trained_on(data);
+            }
+            let classifier = network::open(builder)?;
+            let is_whole = matches!(named, Some(TestSet::Images(..))) && classifier.about().is_none();
+            if !is_whole {
+                network::show_notes(&classifier);
+            }
+            members.push(classifier);
         }
-        let classifier = network::open(builder)?;
-        let is_whole = matches!(named, Some(TestSet::Images(..))) && classifier.about().is_none();
-        if !is_whole {
-            network::show_notes(&classifier);
-        }
-        let data = named.map_or_else(|| classifier.test_set(self.root.as_deref()), Ok)?;
-        Ok((classifier, data))
+        let data = named.map_or_else(|| self.tested(&members), Ok)?;
+        Ok((members, data))
+    }
+
+    /// The test data of the runs that trained the members.
+    fn tested(&self, members: &[Classifier]) -> Result<TestSet> {
+        let mut sets = members.iter().map(|member| member.about().map(|about| &about.data.dataset));
+        let first = sets.next().flatten();
+        let others = sets.any(|set| set != first);
+        ensure!(!others, Usage("the networks were tested on different data: choose by --data".into()));
+        members[0].test_set(self.root.as_deref())
     }
 
     /// Looks at all pictures, or at those that have no row among the predictions yet.
-    fn evaluate(&self, classifier: &Classifier, mut data: TestSet) -> Result<Evaluated> {
-        let protocol = self.protocol.to_possible_value().map_or(String::new(), |it| it.get_name().to_owned());
+    fn evaluate(
+        &self,
+        ensemble: &Ensemble,
+        protocol: &Protocol,
+        batch_size: usize,
+        mut data: TestSet,
+    ) -> Result<Evaluated> {
         let predictions = self.predictions.as_ref();
         let mut predictions =
-            predictions.map(|path| Predictions::open(path, classifier, protocol, &mut data)).transpose()?;
+            predictions.map(|path| Predictions::open(path, ensemble, protocol, &mut data)).transpose()?;
         let stop = signals()?;
         let bar = Counter::new(data.names().len());
-        let batch_size = self.batch_size.or(classifier.about().map(|about| about.batch_size)).unwrap_or(32);
         let unread = RefCell::new(Vec::new());
         let mut skipped = |picture: Skipped| {
             bar.suspend(|| eprintln!("left out: {}: {}", picture.name, picture.reason));
@@ -129,7 +124,7 @@ impl Args {
             }
             Ok(())
         };
-        let found = classifier.evaluate(data, self.protocol.into(), batch_size, &mut skipped, &mut each);
+        let found = ensemble.evaluate(data, protocol, batch_size, &mut skipped, &mut each);
         bar.finish();
         let mut found = found?;
         if let Some(mut predictions) = predictions {
@@ -142,15 +137,19 @@ impl Args {
         Ok(found)
     }
 
-    fn json(&self, classifier: &Classifier, found: &Evaluated) -> Value {
+    fn json(&self, ensemble: &Ensemble, protocol: &Protocol, found: &Evaluated) -> Result<Value> {
         let Evaluated { data, classes, accuracy, skipped, .. } = found;
         let total = accuracy.total();
         let mut out = json!({
-            "model": classifier.name(), "data": data, "protocol": self.protocol, "images": total.images,
+            "model": ensemble.name(), "data": data, "protocol": protocol, "images": total.images,
             "skipped": skipped, "top1": total.top1_percent(), "top5": total.top5_percent(),
             "loss": accuracy.loss(), "ece": accuracy.calibration_error(),
             "balanced_accuracy": accuracy.balanced_percent(), "f1": accuracy.f1_percent(),
         });
+        let members = ensemble.identities()?;
+        if members.len() > 1 {
+            out["members"] = members.into();
+        }
         if self.per_class {
             let row = |(class, score, metrics): (&String, Score, ClassMetrics)| {
                 json!({"class": class, "images": score.images, "top1": score.top1_percent(),
@@ -163,10 +162,10 @@ impl Args {
             let row = |((class, taken_for), images): ((usize, usize), u64)| json!({"class": classes[class], "taken_for": classes[taken_for], "images": images});
             out["confusion"] = accuracy.confused().into_iter().map(row).collect::<Vec<Value>>().into();
         }
-        out
+        Ok(out)
     }
 
-    fn show(&self, classifier: &Classifier, found: &Evaluated) -> Result<()> {
+    fn show(&self, ensemble: &Ensemble, protocol: &Protocol, found: &Evaluated) -> Result<()> {
         let Evaluated { classes, accuracy, skipped, .. } = found;
         let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
         if self.per_class {
@@ -188,9 +187,14 @@ impl Args {
         }
         let total = accuracy.total();
         let not_read = if *skipped > 0 { format!(", {skipped} could not be read") } else { String::new() };
+        let by = if protocol.is_center() { String::new() } else { format!(", {protocol}") };
+        let members = ensemble.identities()?;
+        if members.len() > 1 {
+            print(format_args!("the mean of {}", members.join(" + ")))?;
+        }
         print(format_args!(
-            "{}: top-1 {} %, top-5 {} % on {} pictures{not_read}",
-            classifier.name(),
+            "{}: top-1 {} %, top-5 {} % on {} pictures{by}{not_read}",
+            ensemble.name(),
             percent(total.top1_percent()),
             percent(total.top5_percent()),
             total.images

@@ -1,20 +1,21 @@
 //! `tchvision experiment`: plan, run, status, report.
 
-use super::progress::{RunBar, log_line};
-use super::{print, print_json, signals, table};
+use super::progress::{Counter, RunBar, log_line};
+use super::{network, print, print_json, signals, table};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use indicatif::MultiProgress;
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use tch::Device;
 use tchvision::experiment::{
-    self, Answer, Clean, Experiment, Plan, Removable, RunOptions, State, TrialEvent, X,
+    self, Answer, Clean, Experiment, Plan, Removable, Row, RunOptions, State, Together, TrialEvent, X,
 };
 use tchvision::report::{self, format::count};
 use tchvision::torch::device;
 use tchvision::train::{Event, RunDir, RunState};
-use tchvision::{Usage, machine};
+use tchvision::{Classifier, Usage, machine};
 
 /// Which experiment, and where it runs.
 #[derive(clap::Args)]
@@ -50,7 +51,14 @@ pub enum Verb {
     /// How far each trial is, also while the experiment runs
     Status(Which),
     /// The report anew from what the trials have left
-    Report(Which),
+    Report {
+        #[command(flatten)]
+        which: Which,
+        /// Test the networks of each variant's seeds together as well: the mean of their probabilities, by the weights at
+        /// the end of each, or the best where checkpoints are cleaned away
+        #[arg(long)]
+        ensemble: bool,
+    },
     /// Remove what is not needed; without a flag, say what each would free
     Clean {
         #[command(flatten)]
@@ -78,9 +86,9 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Clean { which, checkpoints, failed, stale, dry_run } => {
             clean(&which, Clean { checkpoints, failed, stale }, dry_run)
         }
-        Verb::Report(which) => {
+        Verb::Report { which, ensemble } => {
             let experiment = which.experiment()?;
-            report(&which, &experiment, &which.plan(&experiment)?)
+            report(&which, &experiment, &which.plan(&experiment)?, ensemble)
         }
     }
 }
@@ -163,7 +171,7 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
             }
         }
     })?;
-    report(which, &experiment, &which.plan(&experiment)?)?;
+    report(which, &experiment, &which.plan(&experiment)?, false)?;
     match outcome.failures.as_slice() {
         [] => Ok(()),
         failures => {
@@ -256,7 +264,7 @@ fn run_status(which: &Which) -> Result<()> {
     print(format_args!("{model}: {word}, epoch {epoch}/{epochs}{top1}{reason}"))
 }
 
-fn report(which: &Which, experiment: &Experiment, plan: &Plan) -> Result<()> {
+fn report(which: &Which, experiment: &Experiment, plan: &Plan, ensemble: bool) -> Result<()> {
     let dir = which.dir(experiment);
     if !dir.is_dir() {
         bail!("{}: there is no such run directory; `tchvision experiment run` makes it", dir.display());
@@ -264,12 +272,49 @@ fn report(which: &Which, experiment: &Experiment, plan: &Plan) -> Result<()> {
     if experiment.spec.report.x == X::Latency {
         experiment::measure_latency(plan, &dir)?;
     }
-    let answer = experiment::collect(experiment, plan, &dir)?;
+    let mut answer = experiment::collect(experiment, plan, &dir)?;
+    if ensemble {
+        let device = device::resolve(&experiment.spec.base.device)?;
+        for row in answer.rows.iter_mut().filter(|row| row.results.len() > 1) {
+            row.ensemble = Some(together(row, &dir, device)?);
+        }
+    }
     report::write(&answer, &dir)?;
     if which.json {
         return print_json(&answer);
     }
     show(&answer, &dir)
+}
+
+/// What the networks of a variant's seeds reach together.
+fn together(row: &Row, dir: &Path, device: Device) -> Result<Together> {
+    let open = |id: &String| {
+        let run = RunDir::new(dir.join("trials").join(id));
+        network::open(Classifier::of_file(run.path()).device(device))
+    };
+    let members = row.ids.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let data = members[0].test_set(None)?;
+    let bar = Counter::new(data.names().len());
+    let batch_size = members[0].about().map_or(1, |about| about.batch_size);
+    let found = Classifier::ensemble(&members)?.evaluate(
+        data,
+        &row.results[0].protocol,
+        batch_size,
+        &mut |_| bar.step(),
+        &mut |_, _| {
+            bar.step();
+            Ok(())
+        },
+    );
+    bar.finish();
+    let accuracy = found?.accuracy;
+    let (total, none) = (accuracy.total(), "none of the test pictures can be read");
+    Ok(Together {
+        members: members.len(),
+        top1: total.top1_percent().context(none)?,
+        top5: total.top5_percent().context(none)?,
+        loss: accuracy.loss().context(none)?,
+    })
 }
 
 fn show(answer: &Answer, dir: &Path) -> Result<()> {

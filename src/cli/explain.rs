@@ -45,7 +45,10 @@ pub fn run(verb: &Verb) -> Result<()> {
 fn excitations(args: &Args) -> Result<()> {
     let root = args.root.clone().unwrap_or_else(data::root);
     let named = args.data.as_ref().map(|name| TestSet::open(name, &root)).transpose()?;
-    let mut builder = args.network.builder()?;
+    let builders = args.network.builders()?;
+    let Ok([mut builder]) = <[_; 1]>::try_from(builders) else {
+        bail!(Usage("one network at a time: name one --model, --weights or --run".to_owned()));
+    };
     if let Some(data) = &named {
         builder = builder.trained_on(data);
     }

@@ -1,27 +1,30 @@
-//! Which network, as the verbs that look at pictures name it.
+//! Which network, or which several, as the verbs that look at pictures name them.
 
 use super::progress::FileBar;
 use super::{Dtype, assignments, resolve_device};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
 use tchvision::classifier::Builder;
 use tchvision::data::image::Interpolation;
 use tchvision::data::{InputSettings, ModelInput};
+use tchvision::evaluate::Protocol;
+use tchvision::train::RunDir;
 use tchvision::weights::catalogue::{self, Entry};
 use tchvision::{Classifier, Usage, brief};
 
 #[derive(clap::Args)]
 #[group(id = "network")]
 pub struct Args {
-    /// Such as `resnet50`, `timm/resnet50`, `resnet50.a1_in1k`; weights of a run here know it
+    /// Such as `resnet50`, `timm/resnet50`, `resnet50.a1_in1k`; weights of a run here know it. Again for an ensemble, whose
+    /// probabilities are the mean of its members': one for each of the weights, or one for all
     #[arg(long, value_name = "NAME[.TAG]", required_unless_present_any = ["run", "weights"])]
-    model: Option<String>,
-    /// The run in this directory: its model, input, classes and weights as they are at its end
+    model: Vec<String>,
+    /// The run in this directory: its model, input, classes and weights as they are at its end; again for an ensemble
     #[arg(long, value_name = "DIR", conflicts_with = "weights")]
-    run: Option<PathBuf>,
-    /// A file, a run's directory, or the tag of public weights; without it, those of the model's name
+    run: Vec<PathBuf>,
+    /// A file, a run's directory, or the tag of public weights; without it, those of the model's name; again for an ensemble
     #[arg(long, value_name = "FILE|DIR|TAG")]
-    weights: Option<String>,
+    weights: Vec<String>,
     /// Override a field of the model's configuration, for weights from a file
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     set: Vec<String>,
@@ -91,36 +94,72 @@ impl Input {
 }
 
 impl Args {
-    /// The classifier that the flags describe.
-    pub fn builder(&self) -> Result<Builder> {
+    /// The classifiers that the flags describe: one, or the members of an ensemble.
+    pub fn builders(&self) -> Result<Vec<Builder>> {
         // Before anything else asks libtorch about CUDA.
         let device = resolve_device(&self.device)?;
-        let mut builder = self.source()?.device(device);
-        if let Some(dtype) = self.dtype {
-            builder = builder.dtype(dtype.kind());
-        }
-        for (field, value) in assignments(&self.set)? {
-            builder = builder.set(field, value);
-        }
-        if let Some(key) = &self.key {
-            builder = builder.key(key);
-        }
-        if self.ema || self.raw {
-            builder = builder.averaged(self.ema);
-        }
-        Ok(self.input.of(builder))
+        let builder = |source: Builder| {
+            let mut builder = source.device(device);
+            if let Some(dtype) = self.dtype {
+                builder = builder.dtype(dtype.kind());
+            }
+            for (field, value) in assignments(&self.set)? {
+                builder = builder.set(field, value);
+            }
+            if let Some(key) = &self.key {
+                builder = builder.key(key);
+            }
+            if self.ema || self.raw {
+                builder = builder.averaged(self.ema);
+            }
+            Ok(self.input.of(builder))
+        };
+        self.sources()?.into_iter().map(builder).collect()
     }
 
-    /// The model and its weights.
-    fn source(&self) -> Result<Builder> {
-        let named = |name: &Option<String>| {
-            name.as_ref().map_or_else(Builder::default, |name| Classifier::builder(name))
-        };
-        if let Some(run) = &self.run {
-            return Ok(named(&self.model).file(run));
+    /// How the runs were tested at their ends.
+    pub fn protocol(&self) -> Result<Protocol> {
+        let mut protocols = Vec::new();
+        for run in &self.run {
+            protocols.push(RunDir::new(run).config()?.map_or_else(Protocol::default, |run| run.protocol));
         }
-        match (&self.weights, &self.model) {
-            (Some(file), model) if Path::new(file).exists() => Ok(named(model).file(file)),
+        protocols.dedup();
+        match &protocols[..] {
+            [] => Ok(Protocol::default()),
+            [protocol] => Ok(protocol.clone()),
+            [a, b, ..] => {
+                Err(Usage(format!("one run was tested {a}, another {b}: choose by --protocol")).into())
+            }
+        }
+    }
+
+    /// The models and their weights.
+    fn sources(&self) -> Result<Vec<Builder>> {
+        let (models, files) = (self.model.len(), self.run.len() + self.weights.len());
+        let count = models.max(files);
+        let fits = models <= 1 || files == 0 || models == files;
+        let text = format!("{models} models for {files} weights: name one model, or one for each");
+        ensure!(fits, Usage(text));
+        let source = |i: usize| {
+            let model = self.model.get(if models == 1 { 0 } else { i });
+            self.source(model.map(String::as_str), self.run.get(i), self.weights.get(i))
+        };
+        (0..count).map(source).collect()
+    }
+
+    /// A model and its weights.
+    fn source(
+        &self,
+        model: Option<&str>,
+        run: Option<&PathBuf>,
+        weights: Option<&String>,
+    ) -> Result<Builder> {
+        let named = || model.map_or_else(Builder::default, Classifier::builder);
+        if let Some(run) = run {
+            return Ok(named().file(run));
+        }
+        match (weights, model) {
+            (Some(file), _) if Path::new(file).exists() => Ok(named().file(file)),
             (Some(tag), Some(model)) => {
                 let name = format!("{model}.{tag}");
                 catalogue::find(&name).map_err(|error| {
@@ -129,7 +168,7 @@ impl Args {
                 Ok(Classifier::builder(&name))
             }
             (Some(file), None) => Err(Usage(format!("--weights {file}: no such file")).into()),
-            (None, model) => Ok(named(model)),
+            (None, _) => Ok(named()),
         }
     }
 }

@@ -4,10 +4,10 @@ use super::rows::Rows;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 use std::path::Path;
-use tchvision::classifier::Evaluated;
+use tchvision::Usage;
+use tchvision::classifier::{Ensemble, Evaluated};
 use tchvision::data::{Skipped, TestSet};
-use tchvision::evaluate::Outcome;
-use tchvision::{Classifier, Usage};
+use tchvision::evaluate::{Outcome, Protocol};
 
 /// The file of predictions, and what is in it already.
 pub struct Predictions {
@@ -40,11 +40,11 @@ impl Predictions {
     ///
     /// # Errors
     /// As [`Rows::open`], or rows of pictures that the data does not have ([`Usage`]).
-    pub fn open(path: &Path, classifier: &Classifier, protocol: String, data: &mut TestSet) -> Result<Self> {
+    pub fn open(path: &Path, ensemble: &Ensemble, protocol: &Protocol, data: &mut TestSet) -> Result<Self> {
         let (mut before, mut unread_before) = (Vec::new(), 0);
         let columns = Self::COLUMNS.map(str::to_owned);
-        let same =
-            [("model", classifier.identity()?), ("data", data.name().to_owned()), ("protocol", protocol)];
+        let model = ensemble.identities()?.join(" + ");
+        let same = [("model", model), ("data", data.name().to_owned()), ("protocol", protocol.to_string())];
         let mut rows = Rows::open(path, &columns, &same, &mut |row| {
             if row("error").is_empty() {
                 before.push(outcome(row).context("a row is not of this program; choose another file")?);

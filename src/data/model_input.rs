@@ -56,6 +56,18 @@ impl ModelInput {
         [channels, height, width]
     }
 
+    /// For several views of a picture: images that are taken whole are resized at once to the size that the network sees,
+    /// and have a border of the mean colour where a view is larger.
+    pub fn of_pictures(&self) -> Self {
+        if self.size.is_none() {
+            return self.clone();
+        }
+        let input = self.shape();
+        let preprocess =
+            Preprocess { input, resize: input[1], crop_mode: CropMode::Border, ..self.preprocess.clone() };
+        Self { preprocess, statistics: self.statistics.clone(), size: None }
+    }
+
     /// The network's input (N, C, H, W) for images in uint8 (N, C, H, W), float32 in channels_last order.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The evaluation loop: pictures through a model, batch by batch.
 
-use super::{Batch, Input, Protocol, Source};
+use super::{Batch, Input, Protocol, Scores, Source};
 use crate::data::image::RgbImage;
 use crate::data::{ModelInput, Skipped};
 use crate::models::Model;
@@ -19,32 +19,42 @@ pub struct Evaluator<'a> {
     device: Device,
     input: &'a ModelInput,
     autocast: Option<Kind>,
-    /// For dense protocols: height and width of the features that the head takes.
-    window: Option<[i64; 2]>,
+    /// Where views are of whole pictures: how many are, and height and width of the features that the head takes.
+    whole: Option<(usize, [i64; 2])>,
 }
+
+/// Hears every batch of a source with its scores (N, classes) in float32 on the device, and what they are.
+type Each<'a> = &'a mut dyn FnMut(&Batch, Tensor, Scores) -> Result<ControlFlow<()>>;
 
 impl<'a> Evaluator<'a> {
     pub fn new(model: &'a dyn Model, device: Device, input: &'a ModelInput) -> Self {
-        Self { model, device, input, autocast: None, window: None }
+        Self { model, device, input, autocast: None, whole: None }
     }
 
     /// For the views of a protocol.
     ///
     /// # Errors
-    /// A model that cannot be tested so: a dense protocol needs features that are maps.
-    pub fn viewing(self, protocol: Protocol) -> Result<Self> {
-        if !protocol.is_dense() {
+    /// As [`Protocol::check`], and a model or an input that has no views of whole pictures: these need features that are
+    /// maps, and a mean that is a colour.
+    pub fn viewing(self, protocol: &Protocol) -> Result<Self> {
+        protocol.check(self.input.shape())?;
+        if protocol.whole() == 0 {
             return Ok(self);
         }
+        let statistics = &self.input.statistics;
+        ensure!(
+            statistics.mean.len() == statistics.std.len(),
+            "a mean image has one size, and {protocol} looks at several; take ten-crop or multi-crop"
+        );
         let _no_grad = tch::no_grad_guard();
         let [c, h, w] = self.input.shape();
         let x = Tensor::f_zeros([1, c, h, w], (Kind::Float, self.device))?;
         let shape = last_features(self.model, &x)?.size();
         ensure!(
             shape.len() == 4,
-            "features of shape {shape:?} are no maps: this model has no dense protocol; take center or ten-crop"
+            "features of shape {shape:?} are no maps: this model cannot be tested {protocol}; take center or ten-crop"
         );
-        Ok(Self { window: Some([shape[2], shape[3]]), ..self })
+        Ok(Self { whole: Some((protocol.whole(), [shape[2], shape[3]])), ..self })
     }
 
     /// Convolutions and matrix products are in this dtype, by autocast.
@@ -52,32 +62,26 @@ impl<'a> Evaluator<'a> {
         Self { autocast: Some(kind), ..self }
     }
 
-    /// The evaluation loop. `each` hears every batch of the source with its scores (N, classes) in float32 on the
-    /// device, the larger the likelier: logits, or where pictures have several views the mean of their probabilities.
-    /// `skipped` hears of pictures that cannot be read; a batch of nothing else has no scores.
+    /// The evaluation loop: `each` hears every batch with its scores, logits, or where pictures have several views the mean
+    /// of their probabilities; `skipped` of pictures that cannot be read; a batch of nothing else has no scores.
     ///
     /// # Errors
     /// As [`Source::batches`], pictures that the model does not take, and those of `each`.
-    pub fn run(
-        &self,
-        source: &dyn Source,
-        skipped: &mut dyn FnMut(Skipped),
-        each: &mut dyn FnMut(&Batch, Tensor) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let _no_grad = tch::no_grad_guard();
-        source.batches(&mut |mut batch| {
-            batch.skipped.drain(..).for_each(&mut *skipped);
-            if batch.labels.numel() == 0 {
-                return Ok(ControlFlow::Continue(()));
+    pub fn run(&self, source: &dyn Source, skipped: &mut dyn FnMut(Skipped), each: Each) -> Result<()> {
+        run(source, skipped, &|input| self.scores(input, 0), each)
+    }
+
+    /// The scores of pictures; `way` is the preprocess, among those of the source, that made its views.
+    fn scores(&self, input: &Input, way: usize) -> Result<(Tensor, Scores)> {
+        Ok(match input {
+            Input::Images(images) => {
+                (self.logits(&self.input.of_tensor(images, self.device)?)?, Scores::Logits)
             }
-            let scores = match &batch.input {
-                Input::Images(images) => self.logits(&self.input.of_tensor(images, self.device)?)?,
-                Input::Views(pictures) if pictures.iter().all(|views| views.len() == 1) => {
-                    self.logits(&self.input.of_views(pictures.iter().flatten(), self.device)?)?
-                }
-                Input::Views(pictures) => self.means(pictures)?,
-            };
-            each(&batch, scores)
+            Input::Views(ways) if ways[way].iter().all(|views| views.len() == 1) => {
+                let input = self.input.of_views(ways[way].iter().flatten(), self.device)?;
+                (self.logits(&input)?, Scores::Logits)
+            }
+            Input::Views(ways) => (self.means(&ways[way])?, Scores::Probabilities),
         })
     }
 
@@ -90,26 +94,33 @@ impl<'a> Evaluator<'a> {
         Ok(self.means(pictures)?.f_to_device(Device::Cpu)?)
     }
 
+    /// The mean over whole pictures, over crops, or of both means, which count the same.
     fn means(&self, pictures: &[Vec<RgbImage>]) -> Result<Tensor> {
-        if let Some(window) = self.window {
+        let (count, window) = self.whole.unwrap_or_default();
+        let mut means = Vec::new();
+        if count > 0 {
             let mean = |views: &Vec<RgbImage>| -> Result<Tensor> {
-                let mut each = Vec::with_capacity(views.len());
-                for view in views {
+                let each = views.iter().take(count).map(|view| {
                     let logits = self.dense(&self.input.of_views([view], self.device)?, window)?;
-                    each.push(logits.f_softmax(1, Kind::Float)?);
-                }
-                Ok(Tensor::f_cat(&each, 0)?.f_mean_dim(&[0i64][..], true, Kind::Float)?)
+                    Ok(logits.f_softmax(1, Kind::Float)?)
+                });
+                let each = Tensor::f_cat(&each.collect::<Result<Vec<_>>>()?, 0)?;
+                Ok(each.f_mean_dim(&[0i64][..], true, Kind::Float)?)
             };
-            return Ok(Tensor::f_cat(&pictures.iter().map(mean).collect::<Result<Vec<_>>>()?, 0)?);
+            means.push(Tensor::f_cat(&pictures.iter().map(mean).collect::<Result<Vec<_>>>()?, 0)?);
         }
-        let views: Vec<&RgbImage> = pictures.iter().flatten().collect();
-        let softmax = |views: &[&RgbImage]| -> Result<Tensor> {
-            let input = self.input.of_views(views.iter().copied(), self.device)?;
-            Ok(self.logits(&input)?.f_softmax(-1, Kind::Float)?)
-        };
-        let each = Tensor::f_cat(&views.chunks(MAX_VIEWS).map(softmax).collect::<Result<Vec<_>>>()?, 0)?;
-        let each = each.f_view([pictures.len() as i64, -1, each.size2()?.1])?;
-        Ok(each.f_mean_dim(&[1i64][..], false, Kind::Float)?)
+        let crops: Vec<&RgbImage> = pictures.iter().flat_map(|views| views.iter().skip(count)).collect();
+        if !crops.is_empty() {
+            let softmax = |views: &[&RgbImage]| -> Result<Tensor> {
+                let input = self.input.of_views(views.iter().copied(), self.device)?;
+                Ok(self.logits(&input)?.f_softmax(-1, Kind::Float)?)
+            };
+            let each = crops.chunks(MAX_VIEWS).map(softmax).collect::<Result<Vec<_>>>()?;
+            let each = Tensor::f_cat(&each, 0)?;
+            let each = each.f_view([pictures.len() as i64, -1, each.size2()?.1])?;
+            means.push(each.f_mean_dim(&[1i64][..], false, Kind::Float)?);
+        }
+        Ok(Tensor::f_stack(&means, 0)?.f_mean_dim(&[0i64][..], false, Kind::Float)?)
     }
 
     /// The logits (N, classes) of inputs.
@@ -137,6 +148,64 @@ impl<'a> Evaluator<'a> {
         let logits = self.model.head().forward(&places, false).context("head")?;
         Ok(logits.f_mean_dim(&[0i64][..], true, Kind::Float)?)
     }
+}
+
+/// Networks whose probabilities are averaged; one alone gives its own scores.
+pub struct Ensemble<'a>(pub Vec<Member<'a>>);
+
+/// A network among others.
+pub struct Member<'a> {
+    pub evaluator: Evaluator<'a>,
+    /// Which preprocess of the source makes its views.
+    pub way: usize,
+    /// Its output for each class of the ensemble; `None` where these are its own.
+    pub outputs: Option<Vec<i64>>,
+}
+
+impl Ensemble<'_> {
+    /// As [`Evaluator::run`], with the mean of the members' probabilities.
+    ///
+    /// # Errors
+    /// As [`Evaluator::run`].
+    pub fn run(&self, source: &dyn Source, skipped: &mut dyn FnMut(Skipped), each: Each) -> Result<()> {
+        run(source, skipped, &|input| self.scores(input), each)
+    }
+
+    fn scores(&self, input: &Input) -> Result<(Tensor, Scores)> {
+        if let [Member { evaluator, way, outputs: None }] = &self.0[..] {
+            return evaluator.scores(input, *way);
+        }
+        let probabilities = |member: &Member| -> Result<Tensor> {
+            let probabilities = match member.evaluator.scores(input, member.way)? {
+                (logits, Scores::Logits) => logits.f_softmax(1, Kind::Float)?,
+                (probabilities, Scores::Probabilities) => probabilities,
+            };
+            let Some(outputs) = &member.outputs else { return Ok(probabilities) };
+            let outputs = Tensor::f_from_slice(outputs)?.f_to_device(probabilities.device())?;
+            Ok(probabilities.f_index_select(1, &outputs)?)
+        };
+        let each = self.0.iter().map(probabilities).collect::<Result<Vec<_>>>()?;
+        let mean = Tensor::f_stack(&each, 0)?.f_mean_dim(&[0i64][..], false, Kind::Float)?;
+        Ok((mean, Scores::Probabilities))
+    }
+}
+
+/// The evaluation loop.
+fn run(
+    source: &dyn Source,
+    skipped: &mut dyn FnMut(Skipped),
+    scores: &dyn Fn(&Input) -> Result<(Tensor, Scores)>,
+    each: Each,
+) -> Result<()> {
+    let _no_grad = tch::no_grad_guard();
+    source.batches(&mut |mut batch| {
+        batch.skipped.drain(..).for_each(&mut *skipped);
+        if batch.labels.numel() == 0 {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let (scores, kind) = scores(&batch.input)?;
+        each(&batch, scores, kind)
+    })
 }
 
 /// The features that the head takes.

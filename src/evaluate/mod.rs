@@ -6,6 +6,6 @@ mod protocol;
 mod source;
 
 pub use accuracy::{Accuracy, ClassMetrics, Outcome, Score, Scores};
-pub use evaluator::Evaluator;
-pub use protocol::Protocol;
+pub use evaluator::{Ensemble, Evaluator, Member};
+pub use protocol::{Protocol, Scales};
 pub use source::{Batch, Input, ReadPictures, Source, Views};

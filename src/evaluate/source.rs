@@ -2,7 +2,7 @@
 
 use super::Protocol;
 use crate::data::image::{self, RgbImage};
-use crate::data::{ImageFiles, Loader, Preprocess, Skipped, prepare};
+use crate::data::{Dataset, ImageFiles, Loader, Preprocess, Skipped, prepare};
 use crate::{brief, machine};
 use anyhow::Result;
 use std::ops::ControlFlow;
@@ -33,8 +33,8 @@ pub struct Batch {
 pub enum Input {
     /// uint8 (N, C, H, W): each as it is.
     Images(Tensor),
-    /// The views of each, by a [`Protocol`].
-    Views(Vec<Vec<RgbImage>>),
+    /// For each preprocess of the source, the views of each picture by a [`Protocol`].
+    Views(Vec<Vec<Vec<RgbImage>>>),
 }
 
 /// The images of a data set in its order, each as the loader makes it.
@@ -82,6 +82,21 @@ impl ReadPictures for ImageFiles {
     }
 }
 
+/// The images as pictures, grey ones with three channels that are the same.
+impl ReadPictures for Dataset {
+    fn count(&self) -> usize {
+        self.images.count
+    }
+
+    fn decode(&self, index: usize) -> Result<RgbImage> {
+        RgbImage::from_planes(self.images.width, self.images.height, self.images.get(index))
+    }
+
+    fn title(&self, index: usize) -> String {
+        format!("{}: image {index}", self.name)
+    }
+}
+
 impl ReadPictures for Vec<PathBuf> {
     fn count(&self) -> usize {
         self.len()
@@ -101,32 +116,37 @@ pub struct Views<'a> {
     pub pictures: &'a dyn ReadPictures,
     /// Each one's label; its place, where it has none.
     pub label: &'a dyn Fn(usize) -> i64,
-    pub preprocess: &'a Preprocess,
-    pub protocol: Protocol,
+    /// How pictures become views: one way, or one for each network that has its own.
+    pub ways: &'a [Preprocess],
+    pub protocol: &'a Protocol,
     /// Views that go through the network together, about; those of one picture always do.
     pub batch_size: usize,
 }
 
 impl Source for Views<'_> {
     fn batches(&self, each: &mut dyn FnMut(Batch) -> Result<ControlFlow<()>>) -> Result<()> {
-        let Self { pictures, label, preprocess, protocol, batch_size } = *self;
+        let Self { pictures, label, ways, protocol, batch_size } = *self;
         let views = |&index: &usize| {
-            let views = pictures.decode(index).and_then(|picture| protocol.views(preprocess, &picture));
+            let views = pictures
+                .decode(index)
+                .and_then(|picture| ways.iter().map(|way| protocol.views(way, &picture)).collect());
             views.map_err(|error| Skipped { name: pictures.title(index), reason: brief(&error) })
         };
         let all: Vec<usize> = (0..pictures.count()).collect();
         prepare(&all, batch_size / protocol.count(), machine::cores(), views, |indices, prepared| {
-            let (mut read, mut labels, mut places, mut skipped) =
-                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let mut read = vec![Vec::new(); ways.len()];
+            let (mut labels, mut places, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
             for (&index, views) in indices.iter().zip(prepared) {
-                match views {
-                    Ok(views) => {
-                        read.push(views);
-                        labels.push(label(index));
-                        places.push(index);
+                let views: Vec<Vec<RgbImage>> = match views {
+                    Ok(views) => views,
+                    Err(picture) => {
+                        skipped.push(picture);
+                        continue;
                     }
-                    Err(picture) => skipped.push(picture),
-                }
+                };
+                read.iter_mut().zip(views).for_each(|(way, views)| way.push(views));
+                labels.push(label(index));
+                places.push(index);
             }
             each(Batch { input: Input::Views(read), labels: Tensor::f_from_slice(&labels)?, places, skipped })
         })

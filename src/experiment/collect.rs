@@ -55,12 +55,26 @@ pub struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paper: Option<Figures>,
     pub results: Vec<RunResult>,
+    /// What the results' networks reach together, where this has been measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<Together>,
     /// The trials of these results.
     #[serde(skip)]
     pub ids: Vec<String>,
     /// The epochs of every finished trial.
     #[serde(skip)]
     pub curves: Vec<Vec<EpochMetrics>>,
+}
+
+/// How well the mean of the probabilities of a variant's seeds does on the test images, by the trials' protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Together {
+    pub members: usize,
+    /// Percent.
+    pub top1: f64,
+    /// Percent.
+    pub top5: f64,
+    pub loss: f64,
 }
 
 /// Reads what the trials in `dir` have left.
@@ -114,6 +128,7 @@ fn row(trials: &[Trial], report: &ReportSpec, dir: &Path) -> Result<Row> {
         classes: first.classes,
         paper: paper.map(|(_, figures)| figures.clone()),
         results,
+        ensemble: None,
         ids,
         curves,
     })

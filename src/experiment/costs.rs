@@ -52,6 +52,7 @@ impl Costs {
         let (input, classes) = self.shape(config)?;
         let costs = self.of(config).map_err(|error| config.blame(&error, input, classes))?;
         config.check_test_size(input, classes)?;
+        config.check_protocol(input, &costs)?;
         Ok(costs)
     }
 }

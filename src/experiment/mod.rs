@@ -35,7 +35,7 @@ mod trials;
 mod variant;
 
 pub use clean::{Clean, Removable, removable, remove};
-pub use collect::{Answer, Row, collect};
+pub use collect::{Answer, Row, Together, collect};
 pub use formula::Formula;
 pub use halving::Halving;
 pub use latency::measure_latency;

@@ -19,7 +19,7 @@ pub(super) struct Planner<'a> {
 impl Planner<'_> {
     /// The base with the variant's settings.
     pub fn assigned(&self, variant: &Variant) -> Result<Value> {
-        let base = self.experiment.document.value().get("base").cloned().unwrap_or_default();
+        let base = self.experiment.base();
         let settings = variant.assignments.iter().filter(|a| !a.path.starts_with("scale."));
         let set = |value: &mut Value, a: &Assignment| {
             set_path(value, &a.path.split('.').collect::<Vec<_>>(), a.value.clone())

@@ -3,7 +3,8 @@
 use super::spec::Spec;
 use crate::Usage;
 use crate::yaml::{Document, Override};
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use serde_yaml::Value;
 use std::path::Path;
 
 /// An experiment read from its file.
@@ -39,7 +40,23 @@ impl Experiment {
                 "this is the file of one run, for `tchvision train`; in an experiment it stands under `base`";
             return Err(document.key_error(&["model"], message));
         }
-        Ok(Self { name: name.to_string_lossy().into_owned(), spec: document.parse()?, document })
+        let mut spec: Spec = document.parse()?;
+        if let Some(protocol) = &spec.protocol {
+            let message = "`protocol` stands under `base` too; remove one";
+            let is_twice = document.value()["base"].get("protocol").is_some();
+            ensure!(!is_twice, document.error(&["protocol"], message));
+            spec.base.protocol = protocol.clone();
+        }
+        Ok(Self { name: name.to_string_lossy().into_owned(), spec, document })
+    }
+
+    /// The base with what stands beside it for all trials.
+    pub(super) fn base(&self) -> Value {
+        let mut base = self.document.value().get("base").cloned().unwrap_or_default();
+        if let (Some(protocol), Value::Mapping(base)) = (&self.spec.protocol, &mut base) {
+            base.insert("protocol".into(), protocol.to_string().into());
+        }
+        base
     }
 
     /// The text of the file, for the run directory.

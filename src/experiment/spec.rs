@@ -5,6 +5,7 @@ use super::metric::{Cost, Metric};
 use super::printed::Figures;
 use super::space::{Named, Ordered, Sample, Scale, Search, Values};
 use super::target::Target;
+use crate::evaluate::Protocol;
 use crate::train::RunConfig;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -21,6 +22,9 @@ pub struct Spec {
     pub paper: Option<String>,
     /// One run, with every key of a `train` file.
     pub base: RunConfig,
+    /// How all trials are tested at their ends, but for those that set another `protocol`. Default: that of the base.
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
     /// Key paths with lists or ranges of values; their product is run.
     #[serde(default)]
     pub axes: Ordered<Values>,

@@ -10,6 +10,7 @@ use super::space::{Ordered, Search, Values, is_within};
 use super::spec::{Spec, X};
 use super::trial::Trial;
 use super::variant::{self, Assignment, Variant};
+use crate::Invalid;
 use crate::models::Complexity;
 use crate::names::did_you_mean;
 use crate::train::RunConfig;
@@ -47,6 +48,9 @@ impl<'a> Trials<'a> {
         let spec = &experiment.spec;
         let check = |base: &RunConfig| base.validate().and_then(|()| planner.costs.check(base));
         let base = check(&spec.base).map_err(|error| {
+            if spec.protocol.is_some() && Invalid::of(&error).keys == ["protocol"] {
+                return experiment.document.locate(&[], &error);
+            }
             let again = |value: &Value| check(&yaml::from_value::<Spec>(value)?.base).map(drop);
             experiment.document.blame(&["base"], &error, again)
         })?;

@@ -65,7 +65,7 @@ impl Excitations {
             Self { classes: Vec::new(), images: vec![0; classifier.classes()], blocks: Vec::new() };
         let (mut gates, mut labels) = (Vec::new(), Vec::new());
         let evaluated = classifier.looking_inside(|store| {
-            classifier.evaluate(data, Protocol::Center, batch_size, skipped, &mut |place, outcome| {
+            classifier.evaluate(data, &Protocol::Center, batch_size, skipped, &mut |place, outcome| {
                 // The gates of a batch come with its first picture.
                 if labels.is_empty() {
                     gates = store.seen_inside();

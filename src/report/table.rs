@@ -3,7 +3,7 @@
 use super::format::{count, mean_std};
 use super::plot::Figure;
 use super::words;
-use crate::experiment::{Answer, Cost, Metric, Printed, Row, last, shown, text};
+use crate::experiment::{Answer, Cost, Metric, Printed, Row, Together, last, shown, text};
 use crate::statistics::{mean, mean_estimate};
 use crate::train::TestMetrics;
 use serde_json::{Map, Value};
@@ -44,6 +44,10 @@ pub fn answer_table(answer: &Answer) -> Table {
     };
     let differences: Vec<Option<String>> = answer.rows.iter().map(difference).collect();
     let compared = differences.iter().any(Option::is_some);
+    let has_ensembles = answer.rows.iter().any(|row| row.ensemble.is_some());
+    if has_ensembles {
+        titles.push("ensemble top-1 %".to_owned());
+    }
     if compared {
         titles.push(format!("{} minus the first's", words::unit(metric).name));
     }
@@ -68,6 +72,9 @@ pub fn answer_table(answer: &Answer) -> Table {
     };
     let rows = answer.rows.iter().zip(differences).map(|(one, difference)| {
         let mut cells = row(one);
+        if has_ensembles {
+            cells.push(one.ensemble.map_or("–".to_owned(), |ensemble| format!("{:.2}", ensemble.top1)));
+        }
         if compared {
             cells.push(difference.unwrap_or_else(|| "–".to_owned()));
         }
@@ -147,12 +154,17 @@ fn cells(settings: &Map<String, Value>, columns: &[String]) -> Vec<String> {
     columns.iter().map(|key| settings.get(key).map_or(String::new(), text)).collect()
 }
 
-/// `results.csv`: the axes' columns, then costs and results, then what was solved for equal cost.
+/// `results.csv`: the axes' columns, then costs and results, of ensembles where they were measured, then what was solved
+/// for equal cost.
 pub(super) fn csv(answer: &Answer) -> String {
     let measures = ["top1_mean", "top1_std", "loss_mean", "images_per_second", "seeds"];
     let mut titles: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
     titles.extend(["params", "macs", "activations"]);
     titles.extend(measures);
+    let has_ensembles = answer.rows.iter().any(|row| row.ensemble.is_some());
+    if has_ensembles {
+        titles.extend(["ensemble_top1", "ensemble_top5"]);
+    }
     titles.extend(answer.solved.iter().map(String::as_str));
     titles.push("top5_mean");
     let timed = answer.rows.iter().any(|row| row.latency_ms.is_some());
@@ -169,6 +181,10 @@ pub(super) fn csv(answer: &Answer) -> String {
             number(row.mean(Metric::ImagesPerSecond)),
             row.results.len().to_string(),
         ]);
+        if has_ensembles {
+            let of = |metric: fn(Together) -> f64| number(row.ensemble.map(metric));
+            cells.extend([of(|ensemble| ensemble.top1), of(|ensemble| ensemble.top5)]);
+        }
         cells.extend(self::cells(&row.solved, &answer.solved));
         cells.push(number(row.mean(Metric::Top5)));
         cells.extend(timed.then(|| number(row.latency_ms)));

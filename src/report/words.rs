@@ -1,8 +1,9 @@
 //! An experiment's answer in words.
 
 use super::format::{count, mean_std};
+use crate::evaluate::Protocol;
 use crate::experiment::{Answer, Cost, Metric, Row, State, X};
-use crate::statistics::{Estimate, differ, mean_estimate, pareto_front, power_law};
+use crate::statistics::{Estimate, differ, mean, mean_estimate, pareto_front, power_law};
 
 /// What the numbers of a report are.
 pub(super) const NOTE: &str = "Mean ± standard deviation over the seeds, on the test images after the last epoch. Differences are paired over the \
@@ -97,12 +98,52 @@ pub fn verdict(answer: &Answer) -> String {
     words
 }
 
-/// What else the results say: the comparison with the first variant, the Pareto front, the trend over cost, the paper's
-/// costs.
+/// What else the results say: how they were tested, the comparison with the first variant, the Pareto front, the trend over
+/// cost, the paper's costs.
 pub fn findings(answer: &Answer) -> Vec<String> {
     let fronts = axes(answer).into_iter().map(|axis| frontier(answer, axis));
-    let all = std::iter::once(against_first(answer)).chain(fronts);
+    let all = [tested(answer), ensembles(answer), against_first(answer)].into_iter().chain(fronts);
     all.chain([trend(answer), agreement(answer)]).flatten().collect()
+}
+
+/// The protocols of the results, where it is not the centre alone.
+fn tested(answer: &Answer) -> Option<String> {
+    let rows = answer.rows.iter().filter_map(|row| Some((row, &row.results.first()?.protocol)));
+    let mut by: Vec<(&Protocol, Vec<&str>)> = Vec::new();
+    for (row, protocol) in rows {
+        match by.iter_mut().find(|(known, _)| *known == protocol) {
+            Some((_, names)) => names.push(name(row)),
+            None => by.push((protocol, vec![name(row)])),
+        }
+    }
+    match &by[..] {
+        [] => None,
+        [(protocol, _)] => {
+            let is_usual = protocol.is_center();
+            (!is_usual).then(|| format!("Results are by the protocol {protocol}; curves are by the centre."))
+        }
+        several => {
+            let parts = several.iter().map(|(protocol, names)| {
+                let names =
+                    listed(names.iter().copied()).unwrap_or_else(|| format!("{} variants", names.len()));
+                format!("{protocol} for {names}")
+            });
+            let parts = parts.collect::<Vec<_>>().join(", ");
+            Some(format!("Results are by several protocols: {parts}; curves are by the centre."))
+        }
+    }
+}
+
+/// What ensembles gain over their members, where they were measured.
+fn ensembles(answer: &Answer) -> Option<String> {
+    let gain = |row: &Row| Some(row.ensemble?.top1 - row.mean(Metric::Top1)?);
+    let gains: Vec<f64> = answer.rows.iter().filter_map(gain).collect();
+    let mean = mean(&gains)?;
+    Some(format!(
+        "The mean of the probabilities of a variant's seeds has {mean:+.2} points of top-1 over the mean of their results, \
+         on average over {} variant(s).",
+        gains.len()
+    ))
 }
 
 /// Names in a row; `None` of too many.

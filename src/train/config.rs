@@ -5,6 +5,7 @@ use super::init::InitConfig;
 use super::optimizer_config::OptimizerConfig;
 use super::schedule::ScheduleConfig;
 use crate::data::DataConfig;
+use crate::evaluate::Protocol;
 use crate::models::{Architecture, Complexity, ModelSpec};
 use crate::torch::device;
 use crate::yaml::Document;
@@ -25,6 +26,10 @@ pub struct RunConfig {
     pub init: Option<InitConfig>,
     #[serde(default)]
     pub train: TrainConfig,
+    /// How the trained weights are tested at the end, for `result.json`: `ten-crop`, `multi-scale:256,384,512`, … The tests
+    /// between epochs look at the centre. Default: center.
+    #[serde(default, skip_serializing_if = "Protocol::is_center")]
+    pub protocol: Protocol,
     #[serde(default)]
     pub seed: u64,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -111,6 +116,22 @@ impl RunConfig {
                 format!("the model cannot be tested on another size than it trains on: {}", brief(&error));
             Invalid::value("data.test_size", message).into()
         })
+    }
+
+    /// Checks that the model can be tested by the run's protocol, on images of shape `input` (C, H, W) in training.
+    ///
+    /// # Errors
+    /// A scale below the images' size, or views of whole pictures for a model whose features are no maps, at `protocol`.
+    pub fn check_protocol(&self, input: [i64; 3], complexity: &Complexity) -> Result<()> {
+        let invalid = |message: &str| Invalid::value("protocol", message);
+        self.protocol.check(self.data.tested(input)?).map_err(|error| invalid(&brief(&error)))?;
+        let features = complexity.stages.iter().rev().nth(1);
+        let are_maps = features.is_some_and(|features| features.output.len() == 3);
+        let message = "this model's features are no maps, which views of whole pictures need; use ten-crop or multi-crop";
+        ensure!(self.protocol.whole() == 0 || are_maps, invalid(message));
+        let message = "a mean image has one size, and this looks at several; use ten-crop or multi-crop";
+        ensure!(self.protocol.whole() == 0 || !self.data.mean_image, invalid(message));
+        Ok(())
     }
 
     /// An error of [`Self::complexity`], at the field of the model that causes it.

@@ -1,7 +1,7 @@
 //! The records of a run: one row per epoch, one per start, and the final result.
 
 use super::identity::Change;
-use crate::evaluate::Accuracy;
+use crate::evaluate::{Accuracy, Protocol};
 use serde::{Deserialize, Serialize};
 
 /// One line of `metrics.jsonl`: a completed epoch.
@@ -137,6 +137,9 @@ pub struct RunResult {
     pub seed: u64,
     pub epochs: u64,
     pub steps: u64,
+    /// How the weights were tested after the last epoch, for `top1`, `loss` and `test`; the centre where it is absent.
+    #[serde(default, skip_serializing_if = "Protocol::is_center")]
+    pub protocol: Protocol,
     /// Percent on the test images after the last epoch.
     pub top1: f64,
     /// Cross-entropy on the test images after the last epoch.
@@ -148,7 +151,7 @@ pub struct RunResult {
     #[serde(flatten)]
     pub validation: Option<Validation>,
     /// Percent, of the best evaluated epoch (`best.safetensors`): on the validation images of a run that has some, else
-    /// on the test images.
+    /// on the test images, by the centre as in every test between epochs.
     pub best_top1: f64,
     pub best_epoch: u64,
     /// Median over the epochs.

@@ -34,6 +34,21 @@ impl RgbImage {
         Ok(Self { width, height, pixels })
     }
 
+    /// From 8-bit planes (channels, height, width), grey or RGB.
+    ///
+    /// # Errors
+    /// Another number of channels, or a size without pixels.
+    pub fn from_planes(width: usize, height: usize, planes: &[u8]) -> Result<Self> {
+        let count = bounded(width, height)?;
+        let channels = planes.len() / count;
+        ensure!(
+            matches!(channels, 1 | 3),
+            "images of {channels} channels are no pictures, which have 1 or 3"
+        );
+        let samples = (0..count).flat_map(|i| planes.iter().skip(i).step_by(count).copied()).collect();
+        Self::from_samples(width, height, channels, samples)
+    }
+
     /// An image of one colour.
     ///
     /// # Errors

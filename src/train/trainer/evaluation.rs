@@ -1,11 +1,11 @@
 //! The passes over the test images.
 
 use super::network::Network;
-use crate::data::{Loader, Skipped};
-use crate::evaluate::{Accuracy, Scores};
+use crate::data::{Loader, Pictures, Skipped};
+use crate::evaluate::{Accuracy, ReadPictures, Scores, Views};
 use crate::torch;
-use crate::train::{Event, Precision, TestMetrics};
-use anyhow::{Result, ensure};
+use crate::train::{Event, Precision, RunConfig, TestMetrics};
+use anyhow::{Context, Result, ensure};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use tch::{Kind, Reduction, Tensor};
@@ -25,12 +25,29 @@ pub struct Tested {
 /// # Errors
 /// As [`crate::evaluate::Evaluator::run`], or test images of which none can be read.
 pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<Tested> {
+    frozen(network, || evaluate_all(network, test, observe))
+}
+
+/// As [`evaluate`], by the run's protocol.
+///
+/// # Errors
+/// As [`evaluate`], or a model that cannot be tested so.
+pub fn evaluate_views(
+    config: &RunConfig,
+    network: &Network,
+    test: &Loader,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Tested> {
+    frozen(network, || evaluate_all_views(config, network, test, observe))
+}
+
+/// The weights do not change during an evaluation. Frozen layers would ignore autocast's dtypes.
+fn frozen<T>(network: &Network, evaluation: impl FnOnce() -> Result<T>) -> Result<T> {
     let _no_grad = tch::no_grad_guard();
-    // The weights do not change during an evaluation. Frozen layers would ignore autocast's dtypes.
     if network.precision != Precision::Bfloat16 {
         network.store.freeze(Kind::Float);
     }
-    let outcome = evaluate_all(network, test, observe);
+    let outcome = evaluation();
     network.store.thaw();
     outcome
 }
@@ -47,7 +64,7 @@ fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
     };
     let mut accuracy: Option<Accuracy> = None;
     let mut all_finite = true;
-    network.evaluator().run(test, &mut skipped, &mut |batch, logits| {
+    network.evaluator(&network.input).run(test, &mut skipped, &mut |batch, logits, _| {
         let labels = torch::upload(&batch.labels, network.device)?;
         let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
         let _summed = loss.f_add_(&sum)?;
@@ -68,6 +85,43 @@ fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
     let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
     let metrics = accuracy.filter(|_| all_finite).and_then(|accuracy| TestMetrics::of(&accuracy));
     Ok(Tested { loss: loss / images, top1: 100.0 * correct / images, metrics })
+}
+
+fn evaluate_all_views(
+    RunConfig { protocol, train, .. }: &RunConfig,
+    network: &Network,
+    test: &Loader,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Tested> {
+    let input = network.input.of_pictures();
+    let (of, labels) = (test.pictures().len(), test.pictures().labels());
+    let source = Views {
+        pictures: match test.pictures() {
+            Pictures::Memory(images) => images as &dyn ReadPictures,
+            Pictures::Files(files) => files,
+        },
+        label: &|place| labels[place],
+        ways: std::slice::from_ref(&input.preprocess),
+        protocol,
+        batch_size: train.eval_batch_size,
+    };
+    let mut accuracy = Accuracy::new(test.pictures().classes().len());
+    let mut images = 0;
+    // Those that cannot be read are known from the tests between epochs.
+    network.evaluator(&input).viewing(protocol)?.run(&source, &mut |_| {}, &mut |batch, scores, kind| {
+        let labels = Vec::<i64>::try_from(&batch.labels)?;
+        let outcomes = Accuracy::outcomes(&scores, kind, &labels)?;
+        outcomes.iter().try_for_each(|outcome| accuracy.count(outcome))?;
+        images += labels.len();
+        observe(Event::Testing { images, of });
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let none = || format!("none of the {of} test pictures can be read");
+    Ok(Tested {
+        loss: accuracy.loss().with_context(none)?,
+        top1: accuracy.total().top1_percent().with_context(none)?,
+        metrics: TestMetrics::of(&accuracy),
+    })
 }
 
 /// How many rows of `logits` have their maximum at the label: a float64 scalar on the device.

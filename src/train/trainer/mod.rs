@@ -9,7 +9,7 @@ mod pictures;
 mod prepared;
 
 use self::budget::Budget;
-use self::evaluation::{Tested, evaluate};
+use self::evaluation::{Tested, evaluate, evaluate_views};
 use self::learner::Learner;
 pub(super) use self::loaders::Loaders;
 use self::network::Network;
@@ -414,14 +414,22 @@ impl<'a> Trainer<'a> {
 
     fn finish(&mut self, observe: &mut dyn FnMut(Event)) -> Result<RunResult> {
         let last = self.progress.rows.last().context("a run without epochs")?;
-        let (validation, mut test) = (last.validation, last.test_loss.zip(last.test_top1));
-        if self.validation.is_some() {
-            let Tested { loss, top1, metrics } =
-                self.learner.averaged(|network| evaluate(network, &self.test, observe))?;
-            self.log.test(self.progress.step, unix_time(), loss, top1)?;
-            (test, self.progress.test) = (Some((loss, top1)), metrics);
-        }
-        let (loss, top1) = test.context("the last epoch was not evaluated")?;
+        let (validation, seen) = (last.validation, last.test_loss.zip(last.test_top1));
+        let is_center = self.config.protocol.is_center();
+        let tested = match seen {
+            Some((loss, top1)) if is_center => Tested { loss, top1, metrics: self.progress.test },
+            _ => {
+                let tested = self.learner.averaged(|network| {
+                    if is_center {
+                        evaluate(network, &self.test, observe)
+                    } else {
+                        evaluate_views(self.config, network, &self.test, observe)
+                    }
+                })?;
+                self.log.test(self.progress.step, unix_time(), tested.loss, tested.top1)?;
+                tested
+            }
+        };
         let pictures = self.learner.averaged(|network| pictures(network, &self.test))?;
         for (title, picture) in pictures {
             self.log.image(&title, self.progress.step, &picture)?;
@@ -436,9 +444,10 @@ impl<'a> Trainer<'a> {
             seed: self.config.seed,
             epochs: self.progress.epoch,
             steps: self.progress.step,
-            top1,
-            loss,
-            test: self.progress.test,
+            protocol: self.config.protocol.clone(),
+            top1: tested.top1,
+            loss: tested.loss,
+            test: tested.metrics,
             validation,
             best_top1,
             best_epoch,

@@ -27,9 +27,9 @@ impl Network {
         Ok((fitted(&images, self.size)?, torch::upload(&batch.labels, self.device)?))
     }
 
-    /// The model as it is tested.
-    pub fn evaluator(&self) -> Evaluator<'_> {
-        let evaluator = Evaluator::new(self.model.as_ref(), self.device, &self.input);
+    /// The model as it is tested, on what this input makes of pictures.
+    pub fn evaluator<'a>(&'a self, input: &'a ModelInput) -> Evaluator<'a> {
+        let evaluator = Evaluator::new(self.model.as_ref(), self.device, input);
         match self.precision {
             Precision::Float32 | Precision::Tf32 => evaluator,
             Precision::Bfloat16 => evaluator.autocast(Kind::BFloat16),

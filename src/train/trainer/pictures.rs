@@ -47,7 +47,7 @@ fn within_tower(key: &str) -> &str {
 fn mistakes(network: &Network, test: &Loader) -> Result<Vec<Titled>> {
     let classes = test.pictures().classes();
     let mut found = Vec::new();
-    network.evaluator().run(test, &mut |_| {}, &mut |batch, logits| {
+    network.evaluator(&network.input).run(test, &mut |_| {}, &mut |batch, logits, _| {
         let guesses = Vec::<i64>::try_from(logits.f_argmax(1, false)?)?;
         let labels = Vec::<i64>::try_from(&batch.labels)?;
         for (i, (&label, &guess)) in (0..).zip(labels.iter().zip(&guesses)) {

@@ -47,6 +47,7 @@ impl Prepared {
         let complexity =
             config.complexity(input, classes).map_err(|error| config.blame(&error, input, classes))?;
         config.check_test_size(input, classes)?;
+        config.check_protocol(input, &complexity)?;
         let header = header(config, dir, begin, device, &loaders, &complexity)?;
         Ok(Self { device, loaders, complexity, header })
     }
