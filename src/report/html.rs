@@ -18,7 +18,7 @@ pub(super) fn page(answer: &Answer, figures: &[Figure]) -> String {
         rows.map_or(String::new(), |rows| format!("<h2>{title}</h2>\n{}", table(&rows)))
     };
     let sections = section("Further metrics", metrics_table(answer))
-        + &section("Compared with the paper", paper_table(answer));
+        + &section("Beside the paper's figures", paper_table(answer));
     let figures: String =
         figures.iter().map(|figure| format!("<figure>{}</figure>\n", inline(&figure.svg))).collect();
     let paper =

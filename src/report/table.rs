@@ -276,7 +276,7 @@ pub(super) fn markdown(answer: &Answer, figures: &[Figure]) -> String {
         out += &format!("\n## Further metrics\n\n{}", table.markdown());
     }
     if let Some(table) = paper_table(answer) {
-        out += &format!("\n## Compared with the paper\n\n{}", table.markdown());
+        out += &format!("\n## Beside the paper's figures\n\n{}", table.markdown());
     }
     for figure in figures {
         out += &format!("\n![{}]({}.svg)\n", figure.title, figure.name);
