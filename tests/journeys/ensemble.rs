@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 const RUN: &str = "model: {name: paper/resnet20, num_layers: 8}\n\
-    data: {dataset: 'folder:pictures', image_size: 24}\nprotocol: ten-crop\n";
+    data: {dataset: 'folder:pictures', image_size: 24}\nprotocol: ten-crop\n\
+    train: {optimizer: {sgd: {lr: 0.0005}}}\n";
 
 /// Each picture's row.
 fn rows(yard: &Yard, file: &str) -> BTreeMap<String, Value> {
