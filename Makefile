@@ -73,6 +73,7 @@ goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, tor
 	$(VENV)/bin/python tests/goldens/parity.py
 	$(VENV)/bin/python tests/goldens/paper.py
 	$(VENV)/bin/python tests/goldens/images.py
+	$(VENV)/bin/python tests/goldens/protocols.py
 	$(VENV)/bin/python tests/goldens/augment.py
 	$(VENV)/bin/python tests/goldens/ema.py
 	$(VENV)/bin/python tests/goldens/plateau.py

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use tch::{Device, Kind, Tensor};
 use tchvision::data;
 use tchvision::data::image::{self, Resize};
-use tchvision::evaluate::{Evaluator, Protocol};
+use tchvision::evaluate::{Evaluator, Protocol, Scales};
 use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
 use tchvision::weights::{self, StateFile, catalogue};
@@ -201,7 +201,7 @@ fn weights_that_do_not_fit_are_refused() {
 }
 
 /// The labels' probabilities by a protocol that is spelt out here: (picture, class).
-fn expected(protocol: Protocol, model: &dyn Model, pictures: &[PathBuf]) -> Vec<i64> {
+fn expected(protocol: &Protocol, model: &dyn Model, pictures: &[PathBuf]) -> Vec<i64> {
     let preprocess = &catalogue::find(MODEL).unwrap().preprocess;
     let input = preprocess.clone().into();
     let evaluator = Evaluator::new(model, Device::Cpu, &input).viewing(protocol).unwrap();
@@ -225,7 +225,7 @@ fn eval_counts_a_folder_by_every_protocol() {
     // Multi-scale is dense three times.
     let protocols =
         [("center", Protocol::Center), ("ten-crop", Protocol::TenCrop), ("dense", Protocol::Dense)];
-    for (name, protocol) in protocols {
+    for (name, protocol) in &protocols {
         let output = run(&[
             "eval",
             "--model",
@@ -254,7 +254,7 @@ fn eval_counts_a_folder_by_every_protocol() {
         let percent =
             |right: &[bool]| 100.0 * right.iter().filter(|right| **right).count() as f64 / right.len() as f64;
         assert_eq!((&result["images"], &result["skipped"]), (&6.into(), &1.into()), "{name}");
-        assert_eq!(result["protocol"], name);
+        assert_eq!(result["protocol"], *name);
         assert!(
             (result["top1"].as_f64().unwrap() - percent(&right)).abs() < 1e-9,
             "{name}: {result} {best:?}"
@@ -288,7 +288,7 @@ fn protocols_are_means_over_views() {
     let (model, _) = network(folder.path(), MODEL, &[]);
     let preprocess = &catalogue::find(MODEL).unwrap().preprocess;
     let picture = image::read(&picture("large.jpg")).unwrap();
-    let of = |protocol: Protocol| {
+    let of = |protocol: &Protocol| {
         let views = protocol.views(preprocess, &picture).unwrap();
         let input = preprocess.clone().into();
         let probabilities = Evaluator::new(model.as_ref(), Device::Cpu, &input).viewing(protocol).unwrap();
@@ -298,7 +298,7 @@ fn protocols_are_means_over_views() {
     let close = |a: &Tensor, b: &Tensor| assert!(a.allclose(b, 1e-4, 1e-6, false));
     let forward = |x: &Tensor| tch::no_grad(|| model.forward(x, false).unwrap());
 
-    let (ten, views) = of(Protocol::TenCrop);
+    let (ten, views) = of(&Protocol::TenCrop);
     assert_eq!(views.len(), 10);
     // 397×301 becomes 337×256, its central square 256×256; the first view is the corner of that.
     let resized = preprocess.resize(&picture).unwrap();
@@ -310,7 +310,7 @@ fn protocols_are_means_over_views() {
     close(&ten, &each.mean_dim(&[0i64][..], true, Kind::Float));
 
     // A head that averages over the whole map has 7×7 places at the input's size.
-    let (dense, views) = of(Protocol::Dense);
+    let (dense, views) = of(&Protocol::Dense);
     assert_eq!((views.len(), views[0] == resized), (2, true));
     let mut sum = Tensor::zeros_like(&dense);
     for view in &views {
@@ -326,7 +326,7 @@ fn protocols_are_means_over_views() {
     }
     close(&dense, &sum);
 
-    let views = Protocol::MultiScale.views(preprocess, &picture).unwrap();
+    let views = Protocol::MultiScale(Scales::default()).views(preprocess, &picture).unwrap();
     let shorts: Vec<usize> = views.iter().map(|view| view.height).collect();
     assert_eq!(shorts, [256, 384, 512, 256, 384, 512]);
 
@@ -349,7 +349,7 @@ fn eval_takes_some_classes_of_imagenet() {
     let folder = tempfile::tempdir().unwrap();
     let (model, weights) = network(folder.path(), MODEL, &[]);
     let data = folder.path().join("data");
-    let likeliest = expected(Protocol::Center, model.as_ref(), &[picture("large.jpg")])[0] as usize;
+    let likeliest = expected(&Protocol::Center, model.as_ref(), &[picture("large.jpg")])[0] as usize;
     let known = data::imagenet().iter().find(|known| known.name == "imagenet-1k").unwrap();
     let right = known.synsets()[likeliest].clone();
     let wrong = known.synsets()[(likeliest + 1) % 1000].clone();
@@ -380,7 +380,7 @@ fn a_dense_protocol_needs_maps() {
     let (model, _) = network(folder.path(), "timm/deit_tiny_patch16_224", &[]);
     let input = preprocess.clone().into();
     let evaluator = Evaluator::new(model.as_ref(), Device::Cpu, &input);
-    let error = evaluator.viewing(Protocol::Dense).err().unwrap().to_string();
+    let error = evaluator.viewing(&Protocol::Dense).err().unwrap().to_string();
     assert!(error.contains("no maps"), "{error}");
 }
 
@@ -406,7 +406,10 @@ fn eval_of_a_trained_run_agrees_with_the_run() {
     );
 
     let fails = |flags: &[&str]| run(&[&args[..], flags].concat()).status.code();
-    assert_eq!(fails(&[&sets[..], &["--protocol", "dense"]].concat()), Some(2));
+    let scaled =
+        |scales: &str| fails(&[&sets[..], &["--protocol", &format!("multi-scale:{scales}")]].concat());
+    // The images have 12 pixels.
+    assert_eq!((scaled("12,16"), scaled("8")), (Some(0), Some(2)));
     // The file knows the other field.
     assert_eq!(fails(&sets[..2]), Some(0));
     let unknown = run(&["eval", "--model", MODEL, "--weights", path(&weights), "--data", "fashion-mnits"]);

@@ -9,4 +9,5 @@ mod docs;
 mod images;
 mod import;
 mod mistakes;
+mod protocols;
 mod weights;

@@ -4,6 +4,7 @@
 mod common;
 
 mod classify;
+mod ensemble;
 mod experiment;
 mod goes_on;
 mod studies;
