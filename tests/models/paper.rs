@@ -159,7 +159,7 @@ fn alexnet_and_zfnet_start_as_their_papers_say() {
             let (layer, part) = key.rsplit_once('.').unwrap();
             if part == "bias" {
                 let value = if ones.contains(&layer) { 1.0 } else { 0.0 };
-                assert!(values(&tensor).iter().all(|x| f64::from(*x) == value), "{name} {key}");
+                assert!(values(&tensor).iter().all(|x| *x == value), "{name} {key}");
             } else {
                 let [mean, got] =
                     [tensor.mean(tch::Kind::Double), tensor.std(true)].map(|x| x.double_value(&[]));
