@@ -52,6 +52,7 @@ ADAPTED = [
     ("timm/vit_base_patch16_siglip_gap_224", {**VIT, "image_size": 48}, {"image_size": 80, "num_classes": 5}),
     ("timm/deit_tiny_distilled_patch16_224", {**VIT, "image_size": 64}, {"image_size": 48, "num_classes": 7}),
     ("timm/deit3_small_patch16_224", {**VIT, "image_size": 64}, {"image_size": 80}),
+    ("timm/vit_small_r26_s32_224", {**VIT, "image_size": 64}, {"image_size": 96, "num_classes": 7, "in_chans": 1}),
     ("timm/swin_tiny_patch4_window7_224", {**SWIN, "image_size": 56}, {"image_size": 96, "window": 12}),
     ("timm/swin_tiny_patch4_window7_224", {**SWIN, "image_size": 56}, {"image_size": 40, "num_classes": 3}),
     ("timm/swin_tiny_patch4_window7_224", {**SWIN, "image_size": 56}, {"image_size": 112, "in_chans": 1}),
@@ -77,7 +78,7 @@ def adapted(name, source, changes):
             for part, tensor in loaded.get_submodule(head).named_parameters():
                 tensor.copy_(value(f"{head}.{part}", tensor.shape))
     side = (changes.get("image_size") or source["image_size"],) * 2
-    logits = loaded(images(name, (2, loaded.patch_embed.proj.in_channels, *side)))
+    logits = loaded(images(name, (2, changes.get("in_chans", 3), *side)))
     return {"name": name, "of": source, "set": {**source, **changes}, "logits": numbers(logits)}
 
 
@@ -87,6 +88,7 @@ INTERMEDIATE = [
     ("timm/vit_base_patch16_clip_224", {**VIT, "image_size": 64}),
     ("timm/vit_small_patch14_reg4_dinov2", {**VIT, "image_size": 70}),
     ("timm/vit_base_patch16_siglip_224", {**VIT, "image_size": 64}),
+    ("timm/vit_small_r26_s32_224", {**VIT, "image_size": 64}),
     ("timm/swin_tiny_patch4_window7_224", {**SWIN, "image_size": 112}),
     ("timm/swin_tiny_patch4_window7_224", {**SWIN, "image_size": 100}),
     ("timm/swinv2_tiny_window8_256", {**SWIN, "image_size": 128}),
@@ -112,6 +114,8 @@ STARTED = [
     ("timm/vit_giant_patch14_reg4_dinov2", {**WIDE, "image_size": 70}),
     ("timm/deit3_small_patch16_224", WIDE),
     ("timm/deit_tiny_distilled_patch16_224", WIDE),
+    ("timm/vit_small_r26_s32_224", WIDE),
+    ("timm/vit_small_resnet26d_224", WIDE),
     ("timm/swin_tiny_patch4_window7_224", {**SWIN, "embed_dim": 48}),
     ("timm/swinv2_tiny_window8_256", {**SWIN, "embed_dim": 48}),
     ("torchvision/vit_b_16", WIDE),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use tchvision::experiment::Experiment;
 use tchvision::models::{self, ModelSpec};
+use tchvision::nn::Store;
 
 /// What docs/knobs.md writes for a knob that every family has.
 const ALL: &str = "all";
@@ -109,6 +110,37 @@ fn old_names_say_what_they_are_now() {
         message.contains("unknown field `num_layers` of torchvision/resnet50; did you mean `layers`?"),
         "{message}"
     );
+}
+
+#[test]
+fn what_makes_no_net_is_refused_with_the_knob_to_turn() {
+    let refused = |model: &str, field: &str, value: &str| {
+        let mut spec = ModelSpec::new(model);
+        spec.set(field, value).unwrap();
+        let net = spec.resolve().and_then(|model| model.build(&Store::meta()).map(|_| ()));
+        format!("{:#}", net.err().unwrap())
+    };
+    for (model, field, value, says) in [
+        (
+            "timm/legacy_xception",
+            "segments",
+            "3",
+            "`segments` 3 do not divide 64 channels: take a power of 2",
+        ),
+        ("timm/legacy_xception", "segments", "-1", "`segments` -1 must not be negative"),
+        ("paper/se_vgg16_bn", "se_reduction", "128", "reduction 128 leaves none of 64 channels"),
+        (
+            "timm/vit_tiny_patch16_224",
+            "layers",
+            "[2]",
+            "`layers` are the blocks of each stage of a `backbone`",
+        ),
+        ("torchvision/vit_b_16", "backbone", "bit", "no place for a `backbone`: use `keys: timm`"),
+        ("timm/vit_base_r50_s16_384", "patch_size", "25", "`patch_size` 25 does not fit `image_size` 384"),
+    ] {
+        let message = refused(model, field, value);
+        assert!(message.contains(says), "{model}, {field}: {message}");
+    }
 }
 
 /// The error of an experiment over a model, at the first line after `base`, which is line 5.

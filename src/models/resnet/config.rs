@@ -343,7 +343,7 @@ impl Config {
 
     /// The residual net before a hybrid ViT (2010.11929, appendix B.1): BiT's weights and norms in ResNet's order.
     pub(in crate::models) fn hybrid(self) -> Self {
-        Self { bit: true, tf_same: true, zero_init_last: true, keys: Keys::Resnetv2, ..self }
+        Self { bit: true, tf_same: true, keys: Keys::Resnetv2, ..self }
     }
 
     /// With a stage for each of these numbers of blocks, each of twice the planes of the one before.

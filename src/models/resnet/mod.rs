@@ -51,12 +51,19 @@ impl super::Config for Config {
 
 /// The whole net.
 fn network(path: &Path, config: &Config) -> Result<Net> {
-    let (stages, channels) = trunk(path, config)?;
+    let Trunk { stages, channels } = trunk(path, config)?;
     Ok(Net::new(stages, head(path, config, channels)?))
 }
 
-/// The stages without the head, and the channels that they put out. Without `planes` it is the stem with its pooling.
-pub(super) fn trunk(path: &Path, config: &Config) -> Result<(Vec<(String, Box<dyn Layer>)>, i64)> {
+/// A net without its head.
+pub(super) struct Trunk {
+    pub stages: Vec<(String, Box<dyn Layer>)>,
+    /// Channels that the last stage puts out.
+    pub channels: i64,
+}
+
+/// All stages; without `planes` the stem with its pooling.
+pub(super) fn trunk(path: &Path, config: &Config) -> Result<Trunk> {
     config.validate()?;
     let (names, blocks) = (config.keys.names(), config.blocks()?);
     let mut stages: Vec<(String, Box<dyn Layer>)> =
@@ -81,7 +88,7 @@ pub(super) fn trunk(path: &Path, config: &Config) -> Result<(Vec<(String, Box<dy
     if config.pre_activation {
         stages.push(("norm".into(), Box::new(config.norm_act(&(path / "norm"), in_channels)?)));
     }
-    Ok((stages, in_channels))
+    Ok(Trunk { stages, channels: in_channels })
 }
 
 fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {

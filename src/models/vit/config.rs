@@ -226,7 +226,7 @@ impl Config {
             Backbone::Bit => resnet::Config::resnet50().hybrid(),
             Backbone::ResnetD => resnet::Config::resnet50().d(),
         };
-        Some(resnet::Config { in_chans: self.in_chans, ..net.stages(&self.layers) })
+        Some(resnet::Config { in_chans: self.in_chans, zero_init_last: true, ..net.stages(&self.layers) })
     }
 
     /// Patches along one side of the image. Stem, pooling and every stage but the first halve the resolution.

@@ -57,8 +57,8 @@ impl Embedding {
         let (backbone, channels) = match config.residual() {
             None => (None, config.in_chans),
             Some(net) => {
-                let (stages, channels) = resnet::trunk(&(root / "patch_embed" / "backbone"), &net)?;
-                (Some(Sequence(stages.into_iter().map(|(_, stage)| stage).collect())), channels)
+                let net = resnet::trunk(&(root / "patch_embed" / "backbone"), &net)?;
+                (Some(Sequence(net.stages.into_iter().map(|(_, stage)| stage).collect())), net.channels)
             }
         };
         let conv = Conv::new(channels, width, patch_size);
