@@ -6,7 +6,10 @@ use tch::Tensor;
 
 /// What the layers of one model tell while it is looked into; nothing is kept otherwise.
 #[derive(Clone, Default)]
-pub(super) struct Taps(Arc<Mutex<Option<Vec<(String, Tensor)>>>>);
+pub(super) struct Taps(Arc<Mutex<Option<Values>>>);
+
+/// By the keys of the layers.
+type Values = Vec<(String, Tensor)>;
 
 impl Taps {
     pub fn are_open(&self) -> bool {
@@ -25,7 +28,7 @@ impl Taps {
     }
 
     /// What has been given since the last time, in the order of the layers.
-    pub fn take(&self) -> Vec<(String, Tensor)> {
+    pub fn take(&self) -> Values {
         locked(&self.0).as_mut().map(std::mem::take).unwrap_or_default()
     }
 }

@@ -125,22 +125,22 @@ fn over_axis(answer: &Answer, path: &str) -> Result<Figure> {
     };
     // One line for each setting of the other axes.
     let others = |row: &Row| label(row.variant.iter().filter(|(key, _)| *key != path));
-    let mut lines: Vec<(String, Vec<Point>, Vec<(f64, f64)>)> = Vec::new();
+    let mut lines: Vec<Line> = Vec::new();
     for row in &answer.rows {
         let Some(x) = x(row) else { continue };
         let Some(point) = Point::new(x, row, metric) else { continue };
         let name = others(row);
-        if !lines.iter().any(|(known, ..)| *known == name) {
-            lines.push((name.clone(), Vec::new(), Vec::new()));
+        if !lines.iter().any(|line| line.name == name) {
+            lines.push(Line { name: name.clone(), ..Line::default() });
         }
-        for (_, points, trained) in lines.iter_mut().filter(|(known, ..)| *known == name) {
-            points.push(point);
-            trained.extend(row.trained().filter(|_| metric == Metric::Top1).map(|top1| (x, top1)));
+        for line in lines.iter_mut().filter(|line| line.name == name) {
+            line.tested.push(point);
+            line.trained.extend(row.trained().filter(|_| metric == Metric::Top1).map(|top1| (x, top1)));
         }
     }
     let several = lines.len() > 1;
     let mut plots = Vec::new();
-    for (i, (name, mut points, mut trained)) in lines.into_iter().enumerate() {
+    for (i, Line { name, tested: mut points, mut trained }) in lines.into_iter().enumerate() {
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
         trained.sort_by(|a, b| a.0.total_cmp(&b.0));
         let legend = if trained.is_empty() { None } else { Some("test images".to_owned()) };
@@ -159,6 +159,15 @@ fn over_axis(answer: &Answer, path: &str) -> Result<Figure> {
         let name = move |place: usize| at.get(&place).cloned().unwrap_or_default();
         layout.with_x_tick_step(1.0).with_x_tick_format(at_whole_numbers(name))
     })
+}
+
+/// The variants that differ in one axis alone.
+#[derive(Default)]
+struct Line {
+    name: String,
+    tested: Vec<Point>,
+    /// Top-1 on the training images.
+    trained: Vec<(f64, f64)>,
 }
 
 /// Accuracy on the training images as augmented: a dashed line.
