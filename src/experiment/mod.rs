@@ -4,6 +4,7 @@
 //! `sampling`, turned by `scaling`, of equal cost by `matching`, over what the `planner` knows) → `run` (a `pool` of
 //! processes, one a trial) → `status`, `collect`.
 
+mod answer;
 mod choices;
 mod clean;
 mod collect;
@@ -14,6 +15,7 @@ mod halving;
 mod latency;
 mod matching;
 mod metric;
+mod nothing_said;
 mod order;
 mod owner;
 mod plan;
@@ -34,8 +36,9 @@ mod trial;
 mod trials;
 mod variant;
 
+pub use answer::{Answer, Row, Together};
 pub use clean::{Clean, Removable, removable, remove};
-pub use collect::{Answer, Row, Together, collect};
+pub use collect::collect;
 pub use formula::Formula;
 pub use halving::Halving;
 pub use latency::measure_latency;

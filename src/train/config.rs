@@ -1,9 +1,9 @@
 //! The configuration of a training run, as written in YAML.
 
 use super::ema_config::EmaConfig;
-use super::init::InitConfig;
+use super::init_config::InitConfig;
 use super::optimizer_config::OptimizerConfig;
-use super::schedule::ScheduleConfig;
+use super::schedule_config::ScheduleConfig;
 use crate::data::DataConfig;
 use crate::evaluate::Protocol;
 use crate::models::{Architecture, Complexity, ModelSpec};

@@ -1,180 +1,8 @@
 //! The learning rate of each step.
 
 use super::record::EpochMetrics;
-use crate::Invalid;
-use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
+use super::schedule_config::{MultiStep, Plateau, ScheduleConfig, Threshold, Watched};
 use std::f64::consts::PI;
-
-/// How the learning rate changes over the run, per step, after a linear warm-up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScheduleConfig {
-    /// Half a cosine down to `final_lr` times the learning rate.
-    Cosine(Cosine),
-    Constant(Warmup),
-    /// Times `gamma` every `every` epochs.
-    Step(Step),
-    /// Times `gamma` at each of the epochs in `milestones`.
-    MultiStep(MultiStep),
-    /// Times `factor` whenever the evaluations have stopped improving (`torch.optim.lr_scheduler.ReduceLROnPlateau`).
-    Plateau(Plateau),
-}
-
-impl Default for ScheduleConfig {
-    fn default() -> Self {
-        Self::Cosine(Cosine::default())
-    }
-}
-
-impl ScheduleConfig {
-    /// Epochs of linear warm-up.
-    pub fn warmup_epochs(&self) -> f64 {
-        match self {
-            Self::Constant(c) => c.warmup_epochs,
-            Self::Step(c) => c.warmup_epochs,
-            Self::MultiStep(c) => c.warmup_epochs,
-            Self::Plateau(c) => c.warmup_epochs,
-            Self::Cosine(c) => c.warmup_epochs,
-        }
-    }
-
-    pub(super) fn validate(&self) -> Result<()> {
-        let name = match self {
-            Self::Constant(_) => "constant",
-            Self::Step(_) => "step",
-            Self::MultiStep(_) => "multi_step",
-            Self::Plateau(_) => "plateau",
-            Self::Cosine(_) => "cosine",
-        };
-        let valid = |holds: bool, key: &str, message: String| {
-            ensure!(holds, Invalid::value(&format!("train.schedule.{name}.{key}"), message));
-            Ok(())
-        };
-        let warmup = self.warmup_epochs();
-        valid(
-            warmup >= 0.0 && warmup.is_finite(),
-            "warmup_epochs",
-            format!("{warmup} is not a number from 0 up"),
-        )?;
-        match self {
-            Self::Constant(_) => Ok(()),
-            Self::Step(c) => {
-                let positive = c.every > 0.0 && c.every.is_finite();
-                valid(positive, "every", format!("{} is not a number of epochs above 0", c.every))
-            }
-            Self::MultiStep(c) => {
-                let rises = c.milestones.windows(2).all(|pair| pair[0] < pair[1]);
-                valid(
-                    rises,
-                    "milestones",
-                    format!("{:?} does not rise; write the epochs in order", c.milestones),
-                )?;
-                let lr = c.warmup_lr.unwrap_or_default();
-                let message = format!("{lr} is not a number from 0 up");
-                valid(lr >= 0.0 && lr.is_finite(), "warmup_lr", message)
-            }
-            Self::Plateau(c) => {
-                let inside = c.factor > 0.0 && c.factor < 1.0;
-                valid(inside, "factor", format!("{} is not between 0 and 1", c.factor))?;
-                for (key, x) in [("threshold", c.threshold), ("min_lr", c.min_lr)] {
-                    let message = format!("{x} is not a number from 0 up");
-                    valid(x >= 0.0 && x.is_finite(), key, message)?;
-                }
-                Ok(())
-            }
-            Self::Cosine(c) => {
-                let message = format!("{} is not between 0 and 1", c.final_lr);
-                valid((0.0..=1.0).contains(&c.final_lr), "final_lr", message)
-            }
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Warmup {
-    pub warmup_epochs: f64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Step {
-    /// Epochs, also such as 2.4.
-    pub every: f64,
-    #[serde(default = "tenth")]
-    pub gamma: f64,
-    #[serde(default)]
-    pub warmup_epochs: f64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MultiStep {
-    pub milestones: Vec<u64>,
-    #[serde(default = "tenth")]
-    pub gamma: f64,
-    #[serde(default)]
-    pub warmup_epochs: f64,
-    /// The learning rate during warm-up, in place of a linear rise (ResNet, section 4.2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warmup_lr: Option<f64>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cosine {
-    pub warmup_epochs: f64,
-    /// The last learning rate as a fraction of the first.
-    pub final_lr: f64,
-}
-
-fn tenth() -> f64 {
-    0.1
-}
-
-/// PyTorch's names and defaults. AlexNet, ZFNet, VGG and ResNet divided by 10 when the validation error stopped falling.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Plateau {
-    pub factor: f64,
-    /// Evaluations in a row without improvement that are borne; the next one reduces the learning rate.
-    pub patience: u64,
-    pub metric: Watched,
-    /// What counts as an improvement on the best: by this fraction of it, or by this much with `threshold_mode: abs`.
-    pub threshold: f64,
-    pub threshold_mode: Threshold,
-    /// Evaluations after a reduction that do not count.
-    pub cooldown: u64,
-    /// The learning rate does not fall below this.
-    pub min_lr: f64,
-    pub warmup_epochs: f64,
-}
-
-impl Default for Plateau {
-    fn default() -> Self {
-        Self {
-            factor: tenth(),
-            patience: 10,
-            metric: Watched::Loss,
-            threshold: 1e-4,
-            threshold_mode: Threshold::Rel,
-            cooldown: 0,
-            min_lr: 0.0,
-            warmup_epochs: 0.0,
-        }
-    }
-}
-
-/// What a plateau is a plateau of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Watched {
-    /// Cross-entropy, which should fall.
-    Loss,
-    /// Percent of right answers, which should rise.
-    Top1,
-}
 
 impl Watched {
     /// The metric in an epoch that was evaluated.
@@ -184,13 +12,6 @@ impl Watched {
             Self::Top1 => evaluation.top1,
         })
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Threshold {
-    Rel,
-    Abs,
 }
 
 impl Plateau {
@@ -284,6 +105,7 @@ fn power(gamma: f64, times: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::schedule_config::{Cosine, Step, Warmup};
     use super::*;
 
     fn rates(config: ScheduleConfig) -> Vec<f64> {
