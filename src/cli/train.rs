@@ -75,8 +75,9 @@ pub fn run(args: Args) -> Result<()> {
     if args.json {
         return print_json(&result);
     }
+    let by = if result.protocol.is_center() { String::new() } else { format!(" by {}", result.protocol) };
     print(format_args!(
-        "{}: top-1 {:.2} % (best {:.2} % in epoch {}), loss {:.4}, {:.0} images/s; {}",
+        "{}: top-1 {:.2} %{by} (best {:.2} % in epoch {}), loss {:.4}, {:.0} images/s; {}",
         result.model,
         result.top1,
         result.best_top1,

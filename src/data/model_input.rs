@@ -57,15 +57,17 @@ impl ModelInput {
     }
 
     /// For several views of a picture: images that are taken whole are resized at once to the size that the network sees,
-    /// and have a border of the mean colour where a view is larger.
+    /// and have a border of the mean colour where a view is larger. A mean image fits views of the images' own size alone.
     pub fn of_pictures(&self) -> Self {
         if self.size.is_none() {
             return self.clone();
         }
-        let input = self.shape();
+        let has_image = self.statistics.mean.len() != self.statistics.std.len();
+        let input = if has_image { self.preprocess.input } else { self.shape() };
         let preprocess =
             Preprocess { input, resize: input[1], crop_mode: CropMode::Border, ..self.preprocess.clone() };
-        Self { preprocess, statistics: self.statistics.clone(), size: None }
+        let size = self.size.filter(|_| has_image);
+        Self { preprocess, statistics: self.statistics.clone(), size }
     }
 
     /// The network's input (N, C, H, W) for images in uint8 (N, C, H, W), float32 in channels_last order.

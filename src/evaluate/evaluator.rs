@@ -50,10 +50,7 @@ impl<'a> Evaluator<'a> {
         let [c, h, w] = self.input.shape();
         let x = Tensor::f_zeros([1, c, h, w], (Kind::Float, self.device))?;
         let shape = last_features(self.model, &x)?.size();
-        ensure!(
-            shape.len() == 4,
-            "features of shape {shape:?} are no maps: this model cannot be tested {protocol}; take center or ten-crop"
-        );
+        protocol.check_features(&shape[1..], self.input.shape())?;
         Ok(Self { whole: Some((protocol.whole(), [shape[2], shape[3]])), ..self })
     }
 

@@ -107,6 +107,22 @@ impl Protocol {
         })
     }
 
+    /// Whether a model can be tested so that has these last features of one image, for an input of this shape.
+    ///
+    /// # Errors
+    /// Features that are no maps (C, H, W), where views of whole pictures need such.
+    pub fn check_features(&self, features: &[i64], [_, height, width]: [i64; 3]) -> Result<()> {
+        // Maps have the input's proportions, up to rounding; where channels come last, as Swin's do, they have not.
+        let are_maps = matches!(features, &[_, rows, columns]
+            if (rows * width - columns * height).abs() <= height.max(width));
+        ensure!(
+            self.whole() == 0 || are_maps,
+            "{self}: features of shape {features:?} are no maps (C, H, W), which views of whole pictures need; \
+             take center, ten-crop or multi-crop"
+        );
+        Ok(())
+    }
+
     /// The views of a picture, 8 bits a channel: first those of the whole picture, then crops of the input's size.
     ///
     /// # Errors

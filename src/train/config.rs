@@ -123,14 +123,12 @@ impl RunConfig {
     /// # Errors
     /// A scale below the images' size, or views of whole pictures for a model whose features are no maps, at `protocol`.
     pub fn check_protocol(&self, input: [i64; 3], complexity: &Complexity) -> Result<()> {
-        let invalid = |message: &str| Invalid::value("protocol", message);
-        self.protocol.check(self.data.tested(input)?).map_err(|error| invalid(&brief(&error)))?;
-        let features = complexity.stages.iter().rev().nth(1);
-        let are_maps = features.is_some_and(|features| features.output.len() == 3);
-        let message = "this model's features are no maps, which views of whole pictures need; use ten-crop or multi-crop";
-        ensure!(self.protocol.whole() == 0 || are_maps, invalid(message));
+        let invalid = |error: Error| Invalid::value("protocol", brief(&error));
+        let features = complexity.stages.iter().rev().nth(1).map_or(&[][..], |stage| &stage.output);
+        self.protocol.check(self.data.tested(input)?).map_err(invalid)?;
+        self.protocol.check_features(features, complexity.input).map_err(invalid)?;
         let message = "a mean image has one size, and this looks at several; use ten-crop or multi-crop";
-        ensure!(self.protocol.whole() == 0 || !self.data.mean_image, invalid(message));
+        ensure!(self.protocol.whole() == 0 || !self.data.mean_image, Invalid::value("protocol", message));
         Ok(())
     }
 

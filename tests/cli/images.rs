@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tch::{Device, Kind, Tensor};
-use tchvision::data;
 use tchvision::data::image::{self, Resize};
+use tchvision::data::{self, Preprocess};
 use tchvision::evaluate::{Evaluator, Protocol, Scales};
 use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
@@ -376,12 +376,15 @@ fn eval_takes_some_classes_of_imagenet() {
 #[test]
 fn a_dense_protocol_needs_maps() {
     let folder = tempfile::tempdir().unwrap();
-    let preprocess = &catalogue::find("timm/deit_tiny_patch16_224").unwrap().preprocess;
-    let (model, _) = network(folder.path(), "timm/deit_tiny_patch16_224", &[]);
-    let input = preprocess.clone().into();
-    let evaluator = Evaluator::new(model.as_ref(), Device::Cpu, &input);
-    let error = evaluator.viewing(&Protocol::Dense).err().unwrap().to_string();
-    assert!(error.contains("no maps"), "{error}");
+    // Tokens, and maps with their channels last.
+    for name in ["timm/deit_tiny_patch16_224", "timm/swin_tiny_patch4_window7_224"] {
+        let preprocess = &Preprocess::imagenet(224);
+        let (model, _) = network(folder.path(), name, &[]);
+        let input = preprocess.clone().into();
+        let evaluator = Evaluator::new(model.as_ref(), Device::Cpu, &input);
+        let error = evaluator.viewing(&Protocol::Dense).err().unwrap().to_string();
+        assert!(error.contains("no maps"), "{error}");
+    }
 }
 
 #[test]

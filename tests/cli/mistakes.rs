@@ -63,7 +63,7 @@ model: => dataset: cifar10\nmodel:
 model: => output_dir: runs/x\nmodel:
     run.yaml:1:1: unknown key `output_dir`; the run directory is chosen when the run is started, not in its file
 model: => axis: x\nmodel:
-    run.yaml:1:1: unknown key `axis`; the keys here are model, data, init, train, seed, device, threads
+    run.yaml:1:1: unknown key `axis`; the keys here are model, data, init, train, protocol, seed, device, threads
 {dataset: => {num_workers: 8, dataset:
     run.yaml:2:8: unknown key `data.num_workers`; did you mean `workers`?
 {dataset: => {imgsz: 224, dataset:
