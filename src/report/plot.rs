@@ -153,7 +153,9 @@ fn over_axis(answer: &Answer, path: &str) -> Result<Figure> {
     figure("over_axis", title, plots, |layout| {
         let most = places.iter().copied().max().unwrap_or(0) as f64;
         let room = 0.08 * most.max(1.0);
-        let layout = layout.with_x_label(last(path)).with_y_label(metric.label());
+        // The training images are drawn too.
+        let label = if metric == Metric::Top1 { "top-1 (%)" } else { metric.label() };
+        let layout = layout.with_x_label(last(path)).with_y_label(label);
         let layout = layout.with_x_axis_min(-room).with_x_axis_max(most + room);
         let at: HashMap<usize, String> = places.iter().copied().zip(names.iter().cloned()).collect();
         let name = move |place: usize| at.get(&place).cloned().unwrap_or_default();

@@ -243,6 +243,16 @@ fn the_papers_sizes_have_their_parameters_to_the_last() {
     }
 }
 
+/// No file that we ship has costs that its question denies, variants that are one run, or choices by test images.
+#[test]
+fn nothing_stands_between_a_shipped_study_and_its_answer() {
+    for folder in ["experiments", "experiments/paper"] {
+        for (name, experiment) in studies(folder) {
+            assert_eq!(plan(&experiment).concerns, [""; 0], "{name}");
+        }
+    }
+}
+
 /// Every table of docs/recipes.md has every file once, with a source; batches and epochs are those of the files.
 #[test]
 fn every_line_of_the_recipes_has_a_source() {
