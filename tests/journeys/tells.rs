@@ -148,6 +148,7 @@ fn tensorboard_has_groups_of_tags_over_steps() {
         "train/peak_memory_bytes",
         "test/loss",
         "test/top1",
+        "test/top5",
         "test/top1_raw",
     ] {
         assert_eq!(shown[tag], serde_json::json!(epochs), "{tag}");
