@@ -165,7 +165,10 @@ impl Classifier {
     }
 
     /// Runs `f` while the layers keep what is looked for inside the model (see [`Store::look_inside`]).
-    pub(crate) fn looking_inside<T>(&self, f: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn looking_inside<T>(&self, f: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
         self.0.store.look_inside(true);
         let found = f(&self.0.store);
         self.0.store.look_inside(false);

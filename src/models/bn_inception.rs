@@ -6,9 +6,7 @@
 use super::inception_v3::{basic_conv, excited};
 use super::net::Net;
 use super::{Entry, Model};
-use crate::nn::{
-    AvgPool2d, Classifier, Concat, Conv, Init, Layer, Linear, MaxPool2d, Path, Store,
-};
+use crate::nn::{AvgPool2d, Classifier, Concat, Conv, Init, Layer, Linear, MaxPool2d, Path, Store};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 

@@ -6,8 +6,8 @@
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    AvgPool2d, Classifier, Concat, Conv, ConvNorm, ConvNormAct, Init, Layer, Linear, MaxPool2d, Path, Sequence,
-    SqueezeExcite, Store, global_avg_pool,
+    AvgPool2d, Classifier, Concat, Conv, ConvNorm, ConvNormAct, Init, Layer, Linear, MaxPool2d, Path,
+    Sequence, SqueezeExcite, Store, global_avg_pool,
 };
 use crate::torch;
 use anyhow::{Result, ensure};
@@ -67,7 +67,12 @@ pub(super) fn basic_conv(path: &Path, conv: Conv) -> Result<Box<dyn Layer>> {
 }
 
 /// A module's branches, and squeeze-excitation of all that they put out, with the key `se`; none for a reduction of 0.
-pub(super) fn excited(path: &Path, branches: Concat, channels: i64, reduction: i64) -> Result<Box<dyn Layer>> {
+pub(super) fn excited(
+    path: &Path,
+    branches: Concat,
+    channels: i64,
+    reduction: i64,
+) -> Result<Box<dyn Layer>> {
     Ok(match reduction {
         0 => Box::new(branches),
         r => {

@@ -9,7 +9,7 @@ use super::alexnet::RESPONSE_NORM;
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, ConvNorm, ConvNormAct, ConvAct, Dropout, Init, Layer, Linear, MaxPool2d, Path,
+    Activation, Conv, Conv2d, ConvAct, ConvNorm, ConvNormAct, Dropout, Init, Layer, Linear, MaxPool2d, Path,
     Sequence, SqueezeExcite, Store, adaptive_avg_pool, global_avg_pool,
 };
 use anyhow::{Result, ensure};

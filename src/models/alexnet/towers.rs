@@ -168,5 +168,8 @@ pub(super) fn network(path: &Path, config: &Config) -> Result<Net> {
     let last = config.last_layer(&last, features)?;
     let dropout = Dropout::new(config.dropout)?;
     let features: Box<dyn Layer> = Box::new(Features { stages, devices });
-    Ok(Net::new(vec![("features", features)], Head { hidden, dropout, activation: config.activation, last, devices }))
+    Ok(Net::new(
+        vec![("features", features)],
+        Head { hidden, dropout, activation: config.activation, last, devices },
+    ))
 }
