@@ -55,6 +55,11 @@ impl<'a> Ensemble<'a> {
         Ok(Self { members, outputs })
     }
 
+    /// How many members there are.
+    pub fn count(&self) -> usize {
+        self.members.len()
+    }
+
     /// The members' models; one name where they are of one.
     pub fn name(&self) -> String {
         let mut names: Vec<&str> = self.members.iter().map(|member| member.name).collect();

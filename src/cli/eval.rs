@@ -146,9 +146,9 @@ impl Args {
             "loss": accuracy.loss(), "ece": accuracy.calibration_error(),
             "balanced_accuracy": accuracy.balanced_percent(), "f1": accuracy.f1_percent(),
         });
-        let members = ensemble.identities()?;
-        if members.len() > 1 {
-            out["members"] = members.into();
+        // They read the files of weights once more.
+        if ensemble.count() > 1 {
+            out["members"] = ensemble.identities()?.into();
         }
         if self.per_class {
             let row = |(class, score, metrics): (&String, Score, ClassMetrics)| {
@@ -188,9 +188,8 @@ impl Args {
         let total = accuracy.total();
         let not_read = if *skipped > 0 { format!(", {skipped} could not be read") } else { String::new() };
         let by = if protocol.is_center() { String::new() } else { format!(", {protocol}") };
-        let members = ensemble.identities()?;
-        if members.len() > 1 {
-            print(format_args!("the mean of {}", members.join(" + ")))?;
+        if ensemble.count() > 1 {
+            print(format_args!("the mean of {}", ensemble.identities()?.join(" + ")))?;
         }
         print(format_args!(
             "{}: top-1 {} %, top-5 {} % on {} pictures{by}{not_read}",

@@ -1,7 +1,7 @@
 //! Variants drawn at random until enough of them cost what they may.
 
 use super::planner::Planner;
-use super::space::{Sample, is_within};
+use super::space::{Sample, is_within, spreads};
 use super::variant::Variant;
 use crate::brief;
 use crate::data::Stream;
@@ -49,11 +49,7 @@ impl Planner<'_> {
             }
             next += some;
         }
-        let outside = bounds.iter().filter_map(|(cost, _)| {
-            let values = || seen.iter().map(|complexity| cost.of(complexity));
-            Some(format!("{} from {} to {}", cost.name(), values().min()?, values().max()?))
-        });
-        let outside: Vec<String> = outside.chain(reason).collect();
+        let outside: Vec<String> = spreads(&bounds, &seen).into_iter().chain(reason).collect();
         let message = format!(
             "only {} of {} variants found; the others drawn had {}",
             found.len(),

@@ -189,6 +189,15 @@ impl Within {
     }
 }
 
+/// How far costs that are bounded spread: `macs from 1 to 9`.
+pub(super) fn spreads(bounds: &[(Cost, [u64; 2])], seen: &[Complexity]) -> Vec<String> {
+    let spread = |(cost, _): &(Cost, [u64; 2])| {
+        let values = || seen.iter().map(|complexity| cost.of(complexity));
+        Some(format!("{} from {} to {}", cost.name(), values().min()?, values().max()?))
+    };
+    bounds.iter().filter_map(spread).collect()
+}
+
 /// Whether the costs lie within the bounds.
 pub(super) fn is_within(bounds: &[(Cost, [u64; 2])], costs: &Complexity) -> bool {
     bounds.iter().all(|(cost, [low, high])| (*low..=*high).contains(&cost.of(costs)))

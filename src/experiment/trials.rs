@@ -6,7 +6,7 @@ use super::metric::Cost;
 use super::planner::Planner;
 use super::setting::{Settings, pairs, picks};
 use super::source::Experiment;
-use super::space::{Ordered, Search, Values, is_within};
+use super::space::{Ordered, Search, Values, is_within, spreads};
 use super::spec::{Spec, X};
 use super::trial::Trial;
 use super::variant::{self, Assignment, Variant};
@@ -250,12 +250,8 @@ impl<'a> Trials<'a> {
         let costs = costs.into_iter().collect::<Result<Vec<_>>>()?;
         let kept = points.iter().zip(&costs).filter(|(_, costs)| is_within(&bounds, costs));
         let kept: Vec<Variant> = kept.map(|(point, _)| point.clone()).collect();
-        let reached = bounds.iter().filter_map(|(cost, _)| {
-            let values = || costs.iter().map(|costs| cost.of(costs));
-            Some(format!("{} from {} to {}", cost.name(), values().min()?, values().max()?))
-        });
-        let reached: Vec<String> = reached.collect();
-        let message = format!("no point of the grid costs so: they have {}", reached.join("; "));
+        let reached = spreads(&bounds, &costs).join("; ");
+        let message = format!("no point of the grid costs so: they have {reached}");
         self.planner.ensure(!kept.is_empty(), &["search", "within"], &message)?;
         Ok(kept)
     }

@@ -2,7 +2,7 @@
 
 use crate::data::{Skipped, TestSet};
 use crate::evaluate::{Outcome, Protocol};
-use crate::report::{Figure, colour, figure};
+use crate::report::{Figure, colour, escape, figure};
 use crate::{Classifier, atomic, weights};
 use anyhow::{Result, ensure};
 use kuva::prelude::{LinePlot, Plot};
@@ -157,10 +157,7 @@ impl Excitations {
         }
         let metadata = HashMap::from([("classes".to_owned(), serde_json::to_string(&self.classes)?)]);
         weights::save(&dir.join("excitations.safetensors"), &tensors, metadata)?;
-        for figure in &figures {
-            atomic::write(&dir.join(format!("{}.svg", figure.name)), figure.svg.as_bytes())?;
-            atomic::write(&dir.join(format!("{}.png", figure.name)), &figure.png)?;
-        }
+        figures.iter().try_for_each(|figure| figure.write(dir))?;
         atomic::write(&dir.join("index.html"), page(title, &figures).as_bytes())
     }
 
@@ -208,14 +205,10 @@ impl Excitations {
 
 fn page(title: &str, figures: &[Figure]) -> String {
     let figures: String =
-        figures.iter().map(|figure| format!("<figure>{}</figure>\n", inline(&figure.svg))).collect();
+        figures.iter().map(|figure| format!("<figure>{}</figure>\n", figure.inline())).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Excitations</title></head>\n<body>\n\
          <h1>{}</h1>\n{figures}</body>\n</html>\n",
-        title.replace('&', "&amp;").replace('<', "&lt;")
+        escape(title)
     )
-}
-
-fn inline(svg: &str) -> &str {
-    svg.find("<svg").map_or(svg, |start| &svg[start..])
 }

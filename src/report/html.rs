@@ -20,7 +20,7 @@ pub(super) fn page(answer: &Answer, figures: &[Figure]) -> String {
     let sections = section("Further metrics", metrics_table(answer))
         + &section("Beside the paper's figures", paper_table(answer));
     let figures: String =
-        figures.iter().map(|figure| format!("<figure>{}</figure>\n", inline(&figure.svg))).collect();
+        figures.iter().map(|figure| format!("<figure>{}</figure>\n", figure.inline())).collect();
     let paper =
         answer.paper.as_deref().map_or(String::new(), |paper| format!("<p>Source: {}</p>\n", escape(paper)));
     format!(
@@ -51,11 +51,6 @@ fn table(Table { titles, rows }: &Table) -> String {
     format!("<table>\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{rows}</tbody>\n</table>\n")
 }
 
-/// The `<svg>` element of an SVG file, without the XML header.
-fn inline(svg: &str) -> &str {
-    svg.find("<svg").map_or(svg, |start| &svg[start..])
-}
-
 fn missing(answer: &Answer) -> String {
     let item = |trial: &crate::experiment::TrialStatus| {
         let reason = trial.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
@@ -65,6 +60,6 @@ fn missing(answer: &Answer) -> String {
     if items.is_empty() { items } else { format!("<h2>Trials that are not done</h2>\n<ul>\n{items}</ul>\n") }
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

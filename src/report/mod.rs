@@ -11,6 +11,8 @@ mod table;
 mod words;
 
 #[cfg(feature = "report")]
+pub(crate) use html::escape;
+#[cfg(feature = "report")]
 pub(crate) use plot::{Figure, colour, figure};
 #[cfg(feature = "report")]
 pub use table::{Table, answer_table, paper_table};
@@ -31,11 +33,7 @@ use std::path::Path;
 #[cfg(feature = "report")]
 pub fn write(answer: &Answer, dir: &Path) -> Result<()> {
     let figures = plot::figures(answer)?;
-    for figure in &figures {
-        let file = dir.join(&figure.name);
-        atomic::write(&file.with_extension("svg"), figure.svg.as_bytes())?;
-        atomic::write(&file.with_extension("png"), &figure.png)?;
-    }
+    figures.iter().try_for_each(|figure| figure.write(dir))?;
     atomic::write(&dir.join("results.csv"), table::csv(answer).as_bytes())?;
     atomic::write(&dir.join("trials.csv"), table::trials_csv(answer).as_bytes())?;
     atomic::write(&dir.join("report.md"), table::markdown(answer, &figures).as_bytes())?;

@@ -1,6 +1,7 @@
 //! The figures of an experiment, as SVG and PNG.
 
 use super::words::{self, Axis};
+use crate::atomic;
 use crate::experiment::{Answer, Cost, Metric, Row, X, label, last, text};
 use crate::statistics::{mean, pareto_front, power_law};
 use anyhow::{Result, anyhow};
@@ -8,6 +9,7 @@ use kuva::backend::{png::PngBackend, svg::SvgBackend};
 use kuva::prelude::{Layout, LinePlot, Plot, ScatterPlot, TickFormat};
 use kuva::render::render::render_multiple;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A figure and its title.
@@ -17,6 +19,20 @@ pub(crate) struct Figure {
     pub title: String,
     pub svg: String,
     pub png: Vec<u8>,
+}
+
+impl Figure {
+    /// Writes both files.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let file = |extension: &str| dir.join(format!("{}.{extension}", self.name));
+        atomic::write(&file("svg"), self.svg.as_bytes())?;
+        atomic::write(&file("png"), &self.png)
+    }
+
+    /// The `<svg>` element, without the XML header: for a page.
+    pub fn inline(&self) -> &str {
+        self.svg.find("<svg").map_or(self.svg.as_str(), |start| &self.svg[start..])
+    }
 }
 
 /// Pixels of the PNG for each unit of the SVG.
