@@ -12,7 +12,6 @@ pub(crate) mod checkpoint;
 mod cursor;
 mod dtype;
 mod file;
-mod google;
 #[cfg(feature = "hub")]
 mod hub;
 mod info;
@@ -23,10 +22,7 @@ mod npy;
 mod pickle;
 mod pretrained;
 mod resample;
-mod rule;
-mod rules;
 mod safetensors;
-mod template;
 mod torch;
 mod zip;
 
@@ -39,7 +35,7 @@ pub use file::{Archive, StateFile, TensorView};
 pub use hub::{Fetched, Hub};
 pub use info::{Format, Group, TensorInfo};
 pub use load::{Differences, StateDict, compare, load, take_over};
-pub use naming::{export, recognise};
+pub use naming::{Recognised, export, recognise};
 pub use pretrained::{Pretrained, pretrained};
 #[cfg(feature = "hub")]
 pub use pretrained::{Public, from_pretrained};
