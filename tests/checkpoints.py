@@ -130,6 +130,51 @@ open_clip("timm/vit_base_patch32_clip_224", "ViT-B-32", 224, 512)
 open_clip("timm/vit_base_patch32_clip_quickgelu_224", "ViT-B-32-quickgelu", 224, 512)
 
 
+def pretrainedmodels(family, model, name, **kwargs):
+    def build():
+        import pretrainedmodels as cadene
+
+        return getattr(cadene, name)(num_classes=1000, pretrained=None)
+
+    case("pretrainedmodels", family, model, build, **kwargs)
+
+
+pretrainedmodels("SENet", "timm/legacy_seresnet50", "se_resnet50")
+pretrainedmodels("Xception", "timm/legacy_xception", "xception", side=299)
+pretrainedmodels("Inception", "timm/inception_v4", "inceptionv4", side=299)
+pretrainedmodels("Inception", "timm/inception_resnet_v2", "inceptionresnetv2", side=299)
+pretrainedmodels("ResNeXt", "timm/resnext101_32x4d", "resnext101_32x4d")
+
+
+def pytorchcv(family, model, name, **kwargs):
+    def build():
+        from pytorchcv.model_provider import get_model
+
+        return get_model(name, pretrained=False)
+
+    case("pytorchcv", family, model, build, **kwargs)
+
+
+CIFAR = {"side": 32}
+B = {**CIFAR, "flags": ["--set", "shortcut=b"]}
+pytorchcv("ResNet", "torchvision/resnet50", "resnet50b")
+pytorchcv("ResNet", "paper/resnet50", "resnet50")
+pytorchcv("SE-ResNet", "timm/seresnet50", "seresnet50b")
+pytorchcv("RegNet", "torchvision/regnet_y_400mf", "regnety004")
+pytorchcv("DenseNet", "torchvision/densenet121", "densenet121")
+pytorchcv("EfficientNet", "timm/efficientnet_b0", "efficientnet_b0")
+pytorchcv("EfficientNet", "timm/tf_efficientnet_b0", "efficientnet_b0b")
+pytorchcv("MobileNet v1", "paper/mobilenet_v1", "mobilenet_w1")
+pytorchcv("MobileNet v2", "timm/mobilenetv2_100", "mobilenetv2b_w1")
+pytorchcv("VGG", "torchvision/vgg11_bn", "bn_vgg11b")
+pytorchcv("VGG", "torchvision/vgg11_bn", "bn_vgg11")
+pytorchcv("ResNet for CIFAR", "paper/resnet20", "resnet20_cifar10", **B)
+pytorchcv("Wide ResNet", "paper/wrn_16_10", "wrn16_10_cifar10", **CIFAR)
+pytorchcv("Pre-activation ResNet", "paper/preact_resnet164", "preresnet164bn_cifar10", **CIFAR)
+pytorchcv("ResNeXt for CIFAR", "paper/resnext29_8x64d", "resnext29_32x4d_cifar10", side=32, flags=["--set", "cardinality=32", "--set", "base_width=4"])
+pytorchcv("DenseNet for CIFAR", "paper/densenet_bc_100_12", "densenet100_k12_bc_cifar10", **CIFAR)
+
+
 def verify(case, folder, program):
     torch.manual_seed(0)
     net = case.build().eval()

@@ -16,7 +16,7 @@ mod rules;
 mod template;
 mod wrapper;
 
-use self::rule::{Change, Naming, Rule};
+use self::rule::{BACKGROUND_ROWS, Change, Naming, Rule};
 use self::template::{Counts, Template};
 use super::adapt::classifier;
 use super::load::is_computed;
@@ -191,6 +191,19 @@ fn leaves_out(path: &[Step], name: &str) -> bool {
         }
         let Some((earlier, _)) = step.reversed().translate(&name) else { return false };
         name = earlier;
+    }
+    false
+}
+
+/// Whether this tensor of the file is of a classifier whose first row is the background.
+fn is_background(path: &[Step], name: &str) -> bool {
+    let mut name = name.to_owned();
+    for step in path {
+        match step.translate(&name) {
+            Some((_, Change::Background)) => return true,
+            Some((next, _)) => name = next,
+            None => return false,
+        }
     }
     false
 }
@@ -371,6 +384,13 @@ pub fn recognise(spec: &ModelSpec, mut state: StateDict) -> Result<Recognised> {
     let naming = best.path.first().map_or(own(model), |step| step.origin()).to_owned();
     let forward = || best.path.iter().filter(|step| !step.back).map(|step| step.naming);
     notes.extend(forward().filter_map(|naming| naming.note).map(|note| format!("{at}: {note}")));
+    let has_background = |(name, tensor): &(String, TensorView)| {
+        let inner = name.strip_prefix(best.prefix).unwrap_or(name);
+        tensor.size().first() == Some(&BACKGROUND_ROWS) && is_background(&best.path, inner)
+    };
+    if state.tensors.iter().any(has_background) {
+        notes.push(format!("{at}: the first of its {BACKGROUND_ROWS} classes, the background, is left out"));
+    }
     let defaults = architecture.fields()?;
     let mut spec = spec.clone();
     for (field, value) in forward().flat_map(|naming| naming.fields) {

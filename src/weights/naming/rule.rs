@@ -30,6 +30,9 @@ pub(super) struct Naming {
 
 pub(super) type Rework = fn(Vec<(String, TensorView)>) -> Result<Vec<(String, TensorView)>>;
 
+/// ImageNet's classes with the background.
+pub(super) const BACKGROUND_ROWS: i64 = 1001;
+
 /// What a naming has unless it says otherwise.
 pub(super) const NAMING: Naming = Naming {
     models: &[],
@@ -95,10 +98,12 @@ pub(super) enum Change {
     Exchange,
     /// A first convolution for channels in the opposite order: BGR in `from`, RGB in `to`.
     Flip,
-    /// A classifier whose first row is the background; it is left out where there are 1001.
+    /// A classifier whose first row is the background; it is left out where there are [`BACKGROUND_ROWS`].
     Background,
     /// OpenMMLab's patch merging: `nn.Unfold` has the four pixels of a channel together, and goes through rows first.
     Unfold,
+    /// A convolution of 1×1 in `from` is a linear layer in `to`.
+    Matrix,
     /// `from` has no such tensor, since it would be zero.
     Zero,
 }
@@ -169,6 +174,7 @@ impl Change {
                 | Change::Concat(_)
                 | Change::Background
                 | Change::Unfold
+                | Change::Matrix
                 | Change::Zero
         )
     }
@@ -191,9 +197,12 @@ impl Change {
             Change::Lead(n) => (0..n).try_fold(tensor.shallow_clone(), |t, _| t.f_squeeze_dim(0))?,
             Change::Trail(n) if !back => (0..n).try_fold(tensor.shallow_clone(), |t, _| t.f_unsqueeze(-1))?,
             Change::Trail(n) => (0..n).try_fold(tensor.shallow_clone(), |t, _| t.f_squeeze_dim(-1))?,
+            Change::Matrix if !back && tensor.dim() == 4 => tensor.f_flatten(1, -1)?,
             Change::Exchange => tensor.f_transpose(0, 1)?,
             Change::Flip => tensor.f_flip([1])?,
-            Change::Background if tensor.size().first() == Some(&1001) => tensor.f_narrow(0, 1, 1000)?,
+            Change::Background if tensor.size().first() == Some(&BACKGROUND_ROWS) => {
+                tensor.f_narrow(0, 1, BACKGROUND_ROWS - 1)?
+            }
             // (…, 4C) with columns (channel, row, column) to (column, row, channel).
             Change::Unfold => {
                 let size = tensor.size();

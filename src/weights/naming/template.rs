@@ -140,12 +140,14 @@ impl Expression {
         let text = text.trim_start_matches('#');
         let (scaled, shift) = text.split_once('+').unwrap_or((text, "0"));
         let shift = shift.parse().unwrap_or(0);
-        if let Some((stage, block)) = scaled.split_once('.') {
-            return Self { factor: 1, index: Index::Among(stage, block), shift, is_rank };
-        }
-        let letter = scaled.trim_start_matches(|c: char| c.is_ascii_digit());
-        let factor = scaled.strip_suffix(letter).and_then(|factor| factor.parse().ok()).unwrap_or(1);
-        Self { factor, index: Index::Of(letter), shift, is_rank }
+        let letters = scaled.trim_start_matches(|c: char| c.is_ascii_digit());
+        let factor = || scaled.strip_suffix(letters).and_then(|factor| factor.parse().ok()).unwrap_or(1);
+        let (factor, index) = match (scaled.split_once('.'), letters.split_once('.')) {
+            (Some((stage, block)), Some(("", _))) => (1, Index::Among(stage, block)),
+            (_, Some((stage, block))) => (factor(), Index::Among(stage, block)),
+            _ => (factor(), Index::Of(letters)),
+        };
+        Self { factor, index, shift, is_rank }
     }
 
     /// The value of the index for which the expression is this number.

@@ -8,7 +8,14 @@ use tch::Tensor;
 
 pub(super) const NAMINGS: &[Naming] = &[
     Naming {
-        models: &["paper/resnet20", "paper/resnet32", "paper/resnet44", "paper/resnet56", "paper/resnet110", "paper/resnet1202"],
+        models: &[
+            "paper/resnet20",
+            "paper/resnet32",
+            "paper/resnet44",
+            "paper/resnet56",
+            "paper/resnet110",
+            "paper/resnet1202",
+        ],
         from: "akamaster",
         to: "paper",
         rules: &[&[rename("linear", "fc")]],
@@ -44,7 +51,7 @@ const DENSENET: &[Rule] = &[
     rename("dense{s}.{l}.conv{j}", "features.denseblock{s}.denselayer{l+1}.conv{j}"),
     rename("trans{s}.bn1", "features.transition{s}.norm"),
     rename("trans{s}.conv1", "features.transition{s}.conv"),
-    rename("bn", "features.norm_last"),
+    rename("bn", "features.norm5"),
     rename("fc", "classifier"),
 ];
 

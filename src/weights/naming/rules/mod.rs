@@ -1,9 +1,12 @@
 //! What each library calls its tensors, as data: a file for each source; see [`super`].
 
+mod cadene;
+mod cifar;
 mod efficientnet;
 mod google;
 mod openmmlab;
 mod papers;
+mod pytorchcv;
 mod torchvision;
 mod transformers;
 
@@ -20,6 +23,9 @@ pub(super) fn all() -> impl Iterator<Item = &'static Naming> {
         openmmlab::NAMINGS,
         efficientnet::NAMINGS,
         papers::NAMINGS,
+        cadene::NAMINGS,
+        cifar::NAMINGS,
+        pytorchcv::NAMINGS,
     ]
     .into_iter()
     .flatten()

@@ -8,7 +8,6 @@ const FROM: &str = "transformers";
 const LAYER_NORM: &[(&str, &str)] = &[("eps", "1e-12")];
 /// Google's mobile networks came from TensorFlow, with its padding and epsilon.
 const TENSORFLOW: &[(&str, &str)] = &[("tf_same", "true"), ("bn_eps", "0.001")];
-const BACKGROUND: Option<&str> = Some("the first of its 1001 classes, the background, is left out");
 
 pub(super) const NAMINGS: &[Naming] = &[
     Naming {
@@ -94,7 +93,6 @@ pub(super) const NAMINGS: &[Naming] = &[
         base: "mobilenet_v1",
         rules: &[MOBILENET_V1],
         fields: TENSORFLOW,
-        note: BACKGROUND,
         ..READ
     },
     Naming {
@@ -104,7 +102,6 @@ pub(super) const NAMINGS: &[Naming] = &[
         base: "mobilenet_v2",
         rules: &[MOBILENET_V2],
         fields: TENSORFLOW,
-        note: BACKGROUND,
         ..READ
     },
     Naming {
