@@ -77,7 +77,7 @@ pub(super) fn is_index(path: &Path) -> bool {
 ///
 /// # Errors
 /// A folder with none or several, and a shard whose index lies beside it.
-pub(super) fn find(path: &Path) -> Result<PathBuf> {
+pub(crate) fn find(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         if let Some(index) = index_of(path) {
             bail!("a part of `{0}`; give `{0}` or the folder", index.display());

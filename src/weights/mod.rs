@@ -12,7 +12,7 @@ pub(crate) mod checkpoint;
 mod cursor;
 mod dtype;
 mod file;
-mod folder;
+pub(crate) mod folder;
 mod foreign;
 mod google;
 #[cfg(feature = "hub")]
