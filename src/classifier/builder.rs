@@ -137,6 +137,8 @@ impl Builder {
         let averaged = self.averaged.unwrap_or_else(|| weights::has_averages(&state));
         let state = checkpoint_weights(state, averaged)?;
         let pretrained = weights::pretrained(&spec, &state, Classes::New, self.device)?;
+        let spec = pretrained.spec;
+        known.notes.extend(pretrained.notes);
         if !pretrained.fresh.is_empty() {
             let fresh = pretrained.fresh.join(", ");
             let text = format!("{}: no classifier ({fresh}) of the model's classes", path.display());

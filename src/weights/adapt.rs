@@ -33,7 +33,7 @@ pub fn adapt(
     model: &[(String, Tensor)],
     classes: Classes,
 ) -> Result<Vec<String>> {
-    let heads = depends_on(spec, "num_classes")?;
+    let heads = classifier(spec)?;
     let stems = depends_on(spec, "in_chans")?;
     let resampling = match state.format {
         Format::Npz => Resampling::Bilinear,
@@ -84,6 +84,11 @@ pub fn adapt(
         }
     }
     Ok(fresh)
+}
+
+/// The tensors of the classifier.
+pub(super) fn classifier(spec: &ModelSpec) -> Result<HashSet<String>> {
+    depends_on(spec, "num_classes")
 }
 
 /// The tensors whose shapes depend on a field of the configuration; none if the model accepts no other value.

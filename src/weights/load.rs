@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 
 /// Buffers that a model computes itself: counters, indices and constants (the filter of blur pooling, Swin
 /// v2's key bias). A file need not have them; TorchScript saves some that a state_dict leaves out.
-const COMPUTED: [&str; 7] = [
+const COMPUTED: [&str; 9] = [
     "num_batches_tracked",
     "relative_position_index",
     "relative_coords_table",
@@ -17,9 +17,12 @@ const COMPUTED: [&str; 7] = [
     "n_averaged",
     "filt",
     "k_bias",
+    // The counters of thop.
+    "total_ops",
+    "total_params",
 ];
 
-fn is_computed(name: &str) -> bool {
+pub(super) fn is_computed(name: &str) -> bool {
     COMPUTED.contains(&name.rsplit('.').next().unwrap_or(name))
 }
 

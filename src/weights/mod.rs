@@ -14,7 +14,6 @@ mod dtype;
 mod file;
 pub(crate) mod folder;
 mod foreign;
-mod google;
 #[cfg(feature = "hub")]
 mod hub;
 mod info;
@@ -27,10 +26,7 @@ mod pickle;
 mod pretrained;
 mod rebuild;
 mod resample;
-mod rule;
-mod rules;
 mod safetensors;
-mod template;
 mod torch;
 mod zip;
 
@@ -43,7 +39,7 @@ pub use file::{Archive, StateFile, TensorView};
 pub use hub::{Fetched, Hub};
 pub use info::{Format, Group, TensorInfo};
 pub use load::{Differences, StateDict, compare, load, take_over};
-pub use naming::{export, recognise};
+pub use naming::{Recognised, export, recognise};
 pub use pretrained::{Pretrained, pretrained};
 #[cfg(feature = "hub")]
 pub use pretrained::{Public, from_pretrained};

@@ -3,7 +3,7 @@
 use super::catalogue::Entry;
 #[cfg(feature = "hub")]
 use super::{Archive, Hub, catalogue};
-use super::{Classes, StateFile, adapt, load, recognise};
+use super::{Classes, Recognised, StateFile, adapt, load, recognise};
 use crate::models::{Model, ModelSpec};
 use crate::nn::Store;
 use anyhow::Result;
@@ -13,10 +13,14 @@ use tch::Device;
 pub struct Pretrained {
     pub model: Box<dyn Model>,
     pub store: Store,
+    /// With the fields that the library of the file has otherwise.
+    pub spec: ModelSpec,
     /// The library whose names the file has.
     pub naming: String,
     /// Classifier tensors that are newly initialised because the file has other classes or no classifier.
     pub fresh: Vec<String>,
+    /// What was done to the file's names and weights that is not plain, a line each.
+    pub notes: Vec<String>,
 }
 
 /// Builds the model of `spec` on `device` with the weights of a file in any known naming, adapted if `spec`
@@ -31,15 +35,15 @@ pub fn pretrained(
     classes: Classes,
     device: Device,
 ) -> Result<Pretrained> {
+    let Recognised { mut state, spec, naming, notes, .. } = recognise(spec, file.state_dict()?)?;
     let architecture = spec.resolve()?;
     let store = if spec.set.is_empty() { Store::uninitialised(device) } else { Store::new(device) };
     let model = architecture.build(&store)?;
     let mut wanted = store.state_dict();
-    let (naming, mut state) = recognise(architecture.name, file.state_dict()?, &wanted)?;
-    let fresh = adapt(&mut state, spec, &wanted, classes)?;
+    let fresh = adapt(&mut state, &spec, &wanted, classes)?;
     wanted.retain(|(name, _)| !fresh.contains(name));
     load(&state, &wanted)?;
-    Ok(Pretrained { model, store, naming, fresh })
+    Ok(Pretrained { model, store, spec, naming, fresh, notes })
 }
 
 /// A model with public weights and their catalogue entry: preprocessing, classes, data, licence.

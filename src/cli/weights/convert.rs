@@ -96,7 +96,9 @@ pub fn run(args: &Args) -> Result<()> {
     let file = checkpoint_weights(file, averaged)?;
     tch::manual_seed(SEED);
     let classes = selected.map_or(Classes::New, Classes::Selected);
-    let Pretrained { store, naming, fresh, .. } = weights::pretrained(&spec, &file, classes, Device::Cpu)?;
+    let Pretrained { store, spec, naming, fresh, notes, .. } =
+        weights::pretrained(&spec, &file, classes, Device::Cpu)?;
+    notes.iter().for_each(|note| eprintln!("{note}"));
     let tensors = weights::export(name, store.state_dict(), to)?;
     weights::save(&args.to, &tensors, args.metadata(about, &spec, num_classes)?)?;
 

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
 use tchvision::torch::Autocast;
-use tchvision::weights::{self, Classes, Differences, Format, StateDict, StateFile};
+use tchvision::weights::{self, Classes, Differences, Format, Recognised, StateDict, StateFile};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -81,7 +81,8 @@ pub fn run(args: &Args) -> Result<()> {
     {
         fitted = headless;
     }
-    let Fitted { name, net, store, naming, state, wanted } = &fitted;
+    let Fitted { name, net, store, naming, notes, state, wanted } = &fitted;
+    notes.iter().for_each(|note| eprintln!("{note}"));
     let differences = fitted.differences();
     let mut verified = Verified {
         model: name,
@@ -133,21 +134,22 @@ struct Fitted {
     net: Box<dyn Model>,
     store: Store,
     naming: String,
+    notes: Vec<String>,
     state: StateDict,
     wanted: Vec<(String, Tensor)>,
 }
 
 impl Fitted {
     fn new(spec: &ModelSpec, file: &StateFile, adapted: bool) -> Result<Self> {
+        let Recognised { mut state, spec, naming, notes, .. } = weights::recognise(spec, file.state_dict()?)?;
         let architecture = spec.resolve()?;
         let store = Store::uninitialised(Device::Cpu);
         let net = architecture.build(&store)?;
         let wanted = store.state_dict();
-        let (naming, mut state) = weights::recognise(architecture.name, file.state_dict()?, &wanted)?;
         if adapted {
-            weights::adapt(&mut state, spec, &wanted, Classes::New)?;
+            weights::adapt(&mut state, &spec, &wanted, Classes::New)?;
         }
-        Ok(Self { name: architecture.name, net, store, naming, state, wanted })
+        Ok(Self { name: architecture.name, net, store, naming, notes, state, wanted })
     }
 
     fn differences(&self) -> Differences {

@@ -1,7 +1,8 @@
 //! The rules of a naming: prefixes of keys in two libraries, and the conversion of their tensors; see
-//! [`super::naming`].
+//! [`super`].
 
-use anyhow::Result;
+use crate::weights::TensorView;
+use anyhow::{Context, Result};
 use tch::Tensor;
 
 /// The mapping of one library's keys to another's.
@@ -11,12 +12,46 @@ pub(super) struct Naming {
     pub from: &'static str,
     pub to: &'static str,
     pub rules: &'static [&'static [Rule]],
+    /// Whether files with these names are read but never written.
+    pub one_way: bool,
+    /// The module that most keys of `from` are under, for a library that also saves it alone.
+    pub base: &'static str,
+    /// A block's key in the naming that counts blocks by stage, where the other counts them through.
+    pub grid: Option<&'static str>,
+    /// A layer's key in `from` and in `to`, where other layers without tensors stand between them.
+    pub ranks: Option<[&'static str; 2]>,
+    /// Fields of the model's configuration that `from`'s network has otherwise.
+    pub fields: &'static [(&'static str, &'static str)],
+    /// What is done to the weights of this library that is more than another name, for people.
+    pub note: Option<&'static str>,
+    /// What no rule of one tensor can say, after the rules.
+    pub rework: Option<Rework>,
 }
+
+pub(super) type Rework = fn(Vec<(String, TensorView)>) -> Result<Vec<(String, TensorView)>>;
+
+/// What a naming has unless it says otherwise.
+pub(super) const NAMING: Naming = Naming {
+    models: &[],
+    from: "",
+    to: "",
+    rules: &[],
+    one_way: false,
+    base: "",
+    grid: None,
+    ranks: None,
+    fields: &[],
+    note: None,
+    rework: None,
+};
+
+/// The same for names that are read but never written.
+pub(super) const READ: Naming = Naming { one_way: true, ..NAMING };
 
 impl Naming {
     /// Whether the mapping cannot be reversed.
     pub fn is_one_way(&self) -> bool {
-        self.rules().any(|rule| rule.change.is_one_way())
+        self.one_way || self.rules().any(|rule| rule.change.is_one_way())
     }
 
     pub fn rules(&self) -> impl Iterator<Item = &'static Rule> {
@@ -50,6 +85,22 @@ pub(super) enum Change {
     Flatten,
     /// A tensor stacked over all blocks in its first dimension.
     Unstack,
+    /// One part, along the first dimension, of a tensor that `to` concatenates.
+    Concat(usize),
+    /// A tensor that has this many dimensions of 1 more before it in `to`.
+    Lead(usize),
+    /// A tensor that has this many dimensions of 1 more after it in `to`.
+    Trail(usize),
+    /// The first two dimensions are exchanged.
+    Exchange,
+    /// A first convolution for channels in the opposite order: BGR in `from`, RGB in `to`.
+    Flip,
+    /// A classifier whose first row is the background; it is left out where there are 1001.
+    Background,
+    /// OpenMMLab's patch merging: `nn.Unfold` has the four pixels of a channel together, and goes through rows first.
+    Unfold,
+    /// `from` has no such tensor, since it would be zero.
+    Zero,
 }
 
 /// The same tensor under another name.
@@ -92,10 +143,34 @@ pub(super) const fn unstack(from: &'static str, to: &'static str) -> Rule {
     Rule { from, to: Some(to), change: Change::Unstack }
 }
 
+/// One part of a tensor that `to` concatenates along its first dimension, as q, k and v.
+pub(super) const fn concatenated(from: &'static str, to: &'static str, part: usize) -> Rule {
+    Rule { from, to: Some(to), change: Change::Concat(part) }
+}
+
+/// Another conversion.
+pub(super) const fn change(from: &'static str, to: &'static str, change: Change) -> Rule {
+    Rule { from, to: Some(to), change }
+}
+
+/// A tensor of zeros in `to` that `from` leaves out.
+pub(super) const fn zero(to: &'static str) -> Rule {
+    Rule { from: "", to: Some(to), change: Change::Zero }
+}
+
 impl Change {
     /// Whether the conversion cannot be reversed.
     pub fn is_one_way(self) -> bool {
-        matches!(self, Change::Transpose | Change::Join(_) | Change::Unstack)
+        matches!(
+            self,
+            Change::Transpose
+                | Change::Join(_)
+                | Change::Unstack
+                | Change::Concat(_)
+                | Change::Background
+                | Change::Unfold
+                | Change::Zero
+        )
     }
 
     /// Converts a tensor for the other naming; `back` means from `to` to `from`.
@@ -111,6 +186,20 @@ impl Change {
             Change::Flatten if !back => tensor.f_flatten(0, -1)?,
             Change::Unflatten(kernel) if !back && tensor.dim() == 2 => {
                 tensor.f_reshape([tensor.size()[0], -1, kernel, kernel])?
+            }
+            Change::Lead(n) if !back => (0..n).try_fold(tensor.shallow_clone(), |t, _| t.f_unsqueeze(0))?,
+            Change::Lead(n) => (0..n).try_fold(tensor.shallow_clone(), |t, _| t.f_squeeze_dim(0))?,
+            Change::Trail(n) if !back => (0..n).try_fold(tensor.shallow_clone(), |t, _| t.f_unsqueeze(-1))?,
+            Change::Trail(n) => (0..n).try_fold(tensor.shallow_clone(), |t, _| t.f_squeeze_dim(-1))?,
+            Change::Exchange => tensor.f_transpose(0, 1)?,
+            Change::Flip => tensor.f_flip([1])?,
+            Change::Background if tensor.size().first() == Some(&1001) => tensor.f_narrow(0, 1, 1000)?,
+            // (…, 4C) with columns (channel, row, column) to (column, row, channel).
+            Change::Unfold => {
+                let size = tensor.size();
+                let (columns, rest) = size.split_last().context("a scalar")?;
+                let split = [rest, &[columns / 4, 2, 2]].concat();
+                tensor.f_reshape(split)?.f_transpose(-3, -1)?.f_reshape(size)?
             }
             Change::Unflatten(_) if back && tensor.dim() == 4 => tensor.f_flatten(1, -1)?,
             _ => tensor.shallow_clone(),
