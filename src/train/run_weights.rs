@@ -4,7 +4,7 @@ use super::config::RunConfig;
 use super::run::about;
 use super::run_dir::RunDir;
 use crate::Usage;
-use crate::weights::{About, Archive, StateFile};
+use crate::weights::{About, Archive, StateFile, folder};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -40,14 +40,16 @@ impl RunWeights {
     }
 }
 
-/// The file itself, or the weights of a run's directory.
+/// The file itself, or the weights of a run's directory or of any other folder with one file of weights.
 pub(super) fn file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
     let run = RunDir::new(path);
     let found = [run.checkpoint(), run.best_weights()].into_iter().find(|file| file.exists());
-    found.ok_or_else(|| Usage(format!("{}: no run has left weights in this folder", path.display())).into())
+    let refused =
+        |error| Usage(format!("{}: no run has left weights in this folder; {error}", path.display())).into();
+    found.map_or_else(|| folder::find(path).map_err(refused), Ok)
 }
 
 /// The configuration of the run in whose directory a file of weights lies.

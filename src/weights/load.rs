@@ -5,7 +5,7 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// Buffers that a model computes itself: counters, indices and constants (the filter of blur pooling, Swin
 /// v2's key bias). A file need not have them; TorchScript saves some that a state_dict leaves out.
@@ -24,6 +24,12 @@ const COMPUTED: [&str; 9] = [
 
 pub(super) fn is_computed(name: &str) -> bool {
     COMPUTED.contains(&name.rsplit('.').next().unwrap_or(name))
+}
+
+/// Whether all numbers are integers: a model of one dtype has its counters in that, too.
+fn is_whole(tensor: &Tensor) -> bool {
+    let tensor = tensor.to_kind(Kind::Double);
+    tensor.equal(&tensor.trunc())
 }
 
 /// The named tensors of a file, which are renamed, reshaped and adapted before they are copied into a model.
@@ -96,11 +102,13 @@ pub fn compare(state: &StateDict, model: &[(String, Tensor)]) -> Differences {
             Some(tensor) => {
                 let (shape, wanted_shape) = (tensor.size(), wanted.size());
                 let (kind, wanted_kind) = (tensor.kind(), wanted.kind());
-                if shape != wanted_shape {
+                // Before PyTorch 0.4, a number was a tensor of one.
+                let number = wanted_shape.is_empty() && shape == [1];
+                if shape != wanted_shape && !number {
                     let text = format!("`{name}` has shape {shape:?}, the model's is {wanted_shape:?}");
                     differences.unlike.push(text);
                 } else if tensor.is_complex() != wanted.is_complex()
-                    || (tensor.is_floating_point() && !wanted.is_floating_point())
+                    || (tensor.is_floating_point() && !wanted.is_floating_point() && !is_whole(tensor))
                 {
                     let (kind, wanted) = (dtype_name(kind), dtype_name(wanted_kind));
                     differences.unlike.push(format!("`{name}` is {kind}, the model's is {wanted}"));
@@ -134,7 +142,7 @@ pub fn load(state: &StateDict, model: &[(String, Tensor)]) -> Result<()> {
         let mut tensor = tensor.shallow_clone();
         match has.get(name.as_str()) {
             Some(source) => {
-                tensor.f_copy_(source)?;
+                tensor.f_copy_(&source.f_view_as(&tensor)?)?;
                 source.release();
             }
             None if name.ends_with("num_batches_tracked") => drop(tensor.f_zero_()?),

@@ -4,6 +4,7 @@
 mod common;
 
 mod catalogue;
+mod containers;
 mod fetch;
 mod files;
 mod hostile;

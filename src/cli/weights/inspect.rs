@@ -10,6 +10,7 @@ use tchvision::weights::{Archive, Format, Group};
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// A file, an index of shards, or a folder with one of them
     file: PathBuf,
     /// Only the state_dict under this key
     #[arg(long)]
@@ -25,6 +26,8 @@ struct Inspected<'a> {
     /// The state_dicts by the keys that lead to them; `.` is the file as a whole.
     keys: Vec<Key<'a>>,
     tensors: Vec<Row<'a>>,
+    /// Classes and functions that the file names; they stay names.
+    opaque: &'a BTreeSet<String>,
 }
 
 #[derive(Serialize)]
@@ -32,6 +35,11 @@ struct Key<'a> {
     key: &'a str,
     tensors: usize,
     values: u64,
+    /// Whether it can be the weights of a network.
+    network: bool,
+    /// The class of a pickled module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -45,17 +53,21 @@ struct Row<'a> {
 pub fn run(args: &Args) -> Result<()> {
     let archive = Archive::open(&args.file)?;
     let shown = |group: &&Group| args.key.as_ref().is_none_or(|key| *key == group.key);
-    let groups: Vec<&Group> = archive.groups().iter().filter(shown).collect();
-    if let (Some(key), []) = (&args.key, groups.as_slice()) {
-        let known: Vec<&str> = archive.groups().iter().map(|group| group.key.as_str()).collect();
-        let known = known.join(", ");
-        return Err(Usage(format!("{}: no state_dict under `{key}`: {known}", args.file.display())).into());
+    let mut groups: Vec<&Group> = archive.groups().iter().filter(shown).collect();
+    if args.key.is_some() && groups.is_empty() {
+        let missing = archive.choose(args.key.as_deref()).err().map(|error| error.to_string());
+        return Err(Usage(missing.unwrap_or_default()).into());
     }
+    // An optimizer has as many dicts as the network has tensors.
+    let folded = !args.json && args.key.is_none();
+    let slots: Vec<&Group> = groups.extract_if(.., |group| folded && group.is_optimizer()).collect();
     let values = |group: &Group| group.tensors.iter().map(|t| t.shape.iter().product::<i64>() as u64).sum();
     let keys = groups.iter().map(|group| Key {
         key: &group.key,
         tensors: group.tensors.len(),
         values: values(group),
+        network: group.is_network(),
+        class: group.class.as_deref(),
     });
     let tensors = groups.iter().flat_map(|group| {
         group.tensors.iter().map(|tensor| Row {
@@ -70,6 +82,7 @@ pub fn run(args: &Args) -> Result<()> {
         bytes: archive.bytes(),
         keys: keys.collect(),
         tensors: tensors.collect(),
+        opaque: archive.opaque(),
     };
     if args.json {
         return print_json(&inspected);
@@ -77,8 +90,19 @@ pub fn run(args: &Args) -> Result<()> {
     let format = serde_json::to_value(inspected.format)?;
     let format = format.as_str().unwrap_or_default();
     print(format_args!("{}: {format}, {} bytes", args.file.display(), inspected.bytes))?;
-    for Key { key, tensors, values } in &inspected.keys {
-        print(format_args!("state_dict `{key}`: {tensors} tensors, {} values ({values})", count(*values)))?;
+    for Key { key, tensors, values, class, .. } in inspected.keys.iter() {
+        let class = class.map(|class| format!(", the module `{class}`")).unwrap_or_default();
+        let values = format!("{} values ({values})", count(*values));
+        print(format_args!("state_dict `{key}`: {tensors} tensors, {values}{class}"))?;
+    }
+    if let Some(first) = slots.first() {
+        let tensors: usize = slots.iter().map(|group| group.tensors.len()).sum();
+        let key = &first.key;
+        print(format_args!("{} dicts of optimizers: {tensors} tensors, see `--key {key}`", slots.len()))?;
+    }
+    if !inspected.opaque.is_empty() {
+        let names: Vec<&str> = inspected.opaque.iter().map(String::as_str).collect();
+        print(format_args!("opaque, nothing of it is executed: {}", names.join(", ")))?;
     }
     let several = inspected.keys.len() > 1;
     let mut out = table(&["tensor", "shape", "dtype"]);
