@@ -10,6 +10,7 @@ mod adapt;
 pub mod catalogue;
 pub(crate) mod checkpoint;
 mod cursor;
+mod differences;
 mod dtype;
 mod file;
 mod google;
@@ -33,12 +34,13 @@ mod zip;
 pub use about::{About, Parent};
 pub use adapt::{Classes, adapt, input_conv, select_classes};
 pub use checkpoint::{checkpoint_weights, has_averages};
+pub use differences::{Differences, Mismatch};
 pub use dtype::dtype_name;
 pub use file::{Archive, StateFile, TensorView};
 #[cfg(feature = "hub")]
 pub use hub::{Fetched, Hub};
 pub use info::{Format, Group, TensorInfo};
-pub use load::{Differences, StateDict, compare, load, take_over};
+pub use load::{StateDict, compare, load, take_over};
 pub use naming::{export, recognise};
 pub use pretrained::{Pretrained, pretrained};
 #[cfg(feature = "hub")]
