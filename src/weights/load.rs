@@ -19,7 +19,7 @@ const COMPUTED: [&str; 7] = [
     "k_bias",
 ];
 
-fn is_computed(name: &str) -> bool {
+pub(super) fn is_computed(name: &str) -> bool {
     COMPUTED.contains(&name.rsplit('.').next().unwrap_or(name))
 }
 
