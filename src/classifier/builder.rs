@@ -6,7 +6,7 @@ use crate::nn::Store;
 use crate::torch::device;
 use crate::train::RunWeights;
 use crate::weights::catalogue::{self, Entry};
-use crate::weights::{self, About, Archive, Classes, StateFile, checkpoint_weights};
+use crate::weights::{self, About, Archive, Classes, Mapping, StateFile, checkpoint_weights};
 use crate::{Remedy, Usage};
 use anyhow::{Context, Error, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ pub struct Builder {
     name: Option<String>,
     file: Option<PathBuf>,
     key: Option<String>,
+    map: Option<PathBuf>,
     averaged: Option<bool>,
     fields: Vec<(String, String)>,
     data: Option<[(&'static str, i64); 2]>,
@@ -33,6 +34,7 @@ impl Default for Builder {
             name: None,
             file: None,
             key: None,
+            map: None,
             averaged: None,
             fields: Vec::new(),
             data: None,
@@ -60,6 +62,12 @@ impl Builder {
     /// The state_dict under this key, where the file has several.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// A YAML file that pairs the model's names with the file's; see [`Mapping`].
+    pub fn map(mut self, path: impl Into<PathBuf>) -> Self {
+        self.map = Some(path.into());
         self
     }
 
@@ -122,8 +130,8 @@ impl Builder {
             return self.read(state, Known { entry, about, notes: note.into_iter().collect() });
         }
         let name = self.name.as_ref().context("a builder without model and file")?;
-        if !self.fields.is_empty() || self.key.is_some() || self.averaged.is_some() {
-            let text = "fields to set, a state_dict's key and averaged weights are of a file";
+        if !self.fields.is_empty() || self.key.is_some() || self.map.is_some() || self.averaged.is_some() {
+            let text = "fields to set, a state_dict's key, a map of names and averaged weights are of a file";
             return Err(Error::new(Remedy::WeightsFile).context(Usage(format!("{name}: {text}"))));
         }
         let entry = catalogue::find(name).map_err(usage)?;
@@ -136,14 +144,15 @@ impl Builder {
         let spec = self.spec(&mut known, &path)?;
         let averaged = self.averaged.unwrap_or_else(|| weights::has_averages(&state));
         let state = checkpoint_weights(state, averaged)?;
-        let pretrained = weights::pretrained(&spec, &state, Classes::New, self.device)?;
+        let map = self.map.as_deref().map(Mapping::read).transpose()?;
+        let pretrained = weights::pretrained_by(map.as_ref(), &spec, &state, Classes::New, self.device)?;
         let spec = pretrained.spec;
-        known.notes.extend(pretrained.notes);
         if !pretrained.fresh.is_empty() {
             let fresh = pretrained.fresh.join(", ");
             let text = format!("{}: no classifier ({fresh}) of the model's classes", path.display());
             return Err(Error::new(Remedy::Classes(None)).context(text));
         }
+        known.notes.extend(pretrained.notes);
         let architecture = spec.resolve()?;
         let name = architecture.name;
         let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
@@ -164,6 +173,9 @@ impl Builder {
         }
         if let Some(key) = &self.key {
             source = format!("{source}, key {key}");
+        }
+        if let Some(map) = &self.map {
+            source = format!("{source}, map {}", map.display());
         }
         if let Some(dtype) = self.dtype {
             source = format!("{source}, {dtype:?}");

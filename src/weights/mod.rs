@@ -1,8 +1,8 @@
 //! Weights in files: named tensors are read without executing anything and loaded strictly into a model.
 //! Public weights are found by name and fetched.
 //!
-//! [`StateFile`] reads a file, [`recognise`] translates names, [`adapt`] adapts to other classes and inputs,
-//! [`load`] copies; [`pretrained`] does all of it. [`save`] writes safetensors. [`catalogue`] lists the
+//! [`StateFile`] reads a file, [`recognise`] translates known names, [`pair`] pairs unknown ones, a [`Mapping`] those that
+//! a person has paired, [`adapt`] adapts to other classes and inputs, [`load`] copies; [`pretrained`] does all of it. [`save`] writes safetensors. [`catalogue`] lists the
 //! public weights, [`Hub`] fetches them, and [`from_pretrained`] builds a model with them.
 
 mod about;
@@ -10,6 +10,7 @@ mod adapt;
 pub mod catalogue;
 pub(crate) mod checkpoint;
 mod cursor;
+mod differences;
 mod dtype;
 mod file;
 pub(crate) mod folder;
@@ -19,6 +20,7 @@ mod hub;
 mod info;
 mod load;
 mod mapped;
+mod mapping;
 mod naming;
 mod npy;
 mod objects;
@@ -27,21 +29,25 @@ mod pretrained;
 mod rebuild;
 mod resample;
 mod safetensors;
+mod structure;
 mod torch;
 mod zip;
 
 pub use about::{About, Parent};
 pub use adapt::{Classes, adapt, input_conv, select_classes};
 pub use checkpoint::{checkpoint_weights, has_averages};
+pub use differences::{Differences, Mismatch};
 pub use dtype::dtype_name;
 pub use file::{Archive, StateFile, TensorView};
 #[cfg(feature = "hub")]
 pub use hub::{Fetched, Hub};
 pub use info::{Format, Group, TensorInfo};
-pub use load::{Differences, StateDict, compare, load, take_over};
+pub use load::{StateDict, compare, load, take_over};
+pub use mapping::{Draft, Mapping, draft};
 pub use naming::{Recognised, export, recognise};
-pub use pretrained::{Pretrained, pretrained};
+pub use pretrained::{Named, Pretrained, named, pretrained, pretrained_by};
 #[cfg(feature = "hub")]
 pub use pretrained::{Public, from_pretrained};
 pub use resample::{Resampling, patch_kernel, position_embedding, relative_position_table};
 pub use safetensors::save;
+pub use structure::{Open, Pairing, Unit, pair};

@@ -140,16 +140,24 @@ fn verify_lists_what_is_missing_and_unexpected() {
     let mut tensors: Vec<(String, Tensor)> =
         file.names().iter().map(|name| (name.clone(), file.get(name).unwrap().copy())).collect();
     let fc = tensors.iter_mut().find(|(name, _)| name == "fc.bias").unwrap();
-    fc.0 = "fc.offset".into();
+    fc.0 = "fc.biases".into();
     let path = files.path("other.safetensors");
     weights::save(Path::new(&path), &tensors, HashMap::new()).unwrap();
     let output = files.verify(&path, &["--json"]);
     assert_eq!(output.status.code(), Some(1));
     let verified = json(&output);
     assert_eq!(verified["missing"], serde_json::json!(["fc.bias"]));
-    assert_eq!(verified["unexpected"], serde_json::json!(["fc.offset"]));
+    assert_eq!(verified["unexpected"], serde_json::json!(["fc.biases"]));
     assert_eq!((&verified["passed"], &verified["max_abs_diff"]), (&false.into(), &serde_json::Value::Null));
-    assert!(stderr(&output).contains("missing `fc.bias`; unexpected `fc.offset`"));
+    let text = stderr(&output);
+    for line in [
+        "97 tensors expected: 1 missing, 1 unexpected\n",
+        "\n  missing `fc.bias`\n  unexpected `fc.biases`\n",
+        "\n  `fc.biases` of the file has the shape of the missing `fc.bias`\n",
+        "\n  try: pair the names by hand (weights map ",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
 }
 
 #[test]

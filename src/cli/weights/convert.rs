@@ -1,6 +1,6 @@
 //! `tchvision weights convert`.
 
-use super::arguments::{model, with};
+use super::arguments::{model, names_of, with};
 use crate::cli::{print, print_json};
 use anyhow::{Error, Result};
 use serde::Serialize;
@@ -10,7 +10,9 @@ use tch::Device;
 use tchvision::data::InputSettings;
 use tchvision::models::ModelSpec;
 use tchvision::train::RunWeights;
-use tchvision::weights::{self, About, Classes, Format, Pretrained, checkpoint_weights, has_averages};
+use tchvision::weights::{
+    self, About, Classes, Format, Mapping, Pretrained, checkpoint_weights, has_averages,
+};
 use tchvision::{Remedy, Usage};
 
 #[derive(clap::Args)]
@@ -49,6 +51,9 @@ pub struct Args {
     /// The state_dict under this key, where the file has several
     #[arg(long)]
     key: Option<String>,
+    /// Pairs of the model's names and the file's, as `weights map` writes them
+    #[arg(long, value_name = "MAP.yaml")]
+    map: Option<PathBuf>,
     #[arg(long)]
     json: bool,
 }
@@ -96,8 +101,9 @@ pub fn run(args: &Args) -> Result<()> {
     let file = checkpoint_weights(file, averaged)?;
     tch::manual_seed(SEED);
     let classes = selected.map_or(Classes::New, Classes::Selected);
-    let Pretrained { store, spec, naming, fresh, notes, .. } =
-        weights::pretrained(&spec, &file, classes, Device::Cpu)?;
+    let map = args.map.as_deref().map(Mapping::read).transpose()?;
+    let Pretrained { store, spec, naming, notes, fresh, .. } =
+        weights::pretrained_by(map.as_ref(), &spec, &file, classes, Device::Cpu)?;
     notes.iter().for_each(|note| eprintln!("{note}"));
     let tensors = weights::export(name, store.state_dict(), to)?;
     weights::save(&args.to, &tensors, args.metadata(about, &spec, num_classes)?)?;
@@ -107,8 +113,9 @@ pub fn run(args: &Args) -> Result<()> {
         return print_json(&Converted { model: name, format, naming, to, tensors, fresh });
     }
     print(format_args!(
-        "{}: {tensors} tensors of {name}, from {naming}'s names to {to}'s",
-        args.to.display()
+        "{}: {tensors} tensors of {name}, from {} to {to}'s",
+        args.to.display(),
+        names_of(&naming)
     ))?;
     match fresh.as_slice() {
         [] => Ok(()),
