@@ -29,7 +29,7 @@ pub use ema_config::EmaConfig;
 pub use event::Event;
 pub use header::Header;
 pub use identity::{Change, EXTENDABLE, changes};
-pub use init_config::InitConfig;
+pub use init_config::{Head, InitConfig};
 pub(crate) use lock::lock;
 pub use memory::Memory;
 pub use optimizer::Optimizer;

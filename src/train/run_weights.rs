@@ -40,14 +40,17 @@ impl RunWeights {
     }
 }
 
-/// The file itself, or the weights of a run's directory.
+/// The file itself, or the weights in a folder: of a run there, or of a copy of the hub's.
 pub(super) fn file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
     let run = RunDir::new(path);
-    let found = [run.checkpoint(), run.best_weights()].into_iter().find(|file| file.exists());
-    found.ok_or_else(|| Usage(format!("{}: no run has left weights in this folder", path.display())).into())
+    let hub = ["model.safetensors", "pytorch_model.bin"].map(|name| path.join(name));
+    let found = [run.checkpoint(), run.best_weights()].into_iter().chain(hub).find(|file| file.exists());
+    let text =
+        "no run has left weights in this folder, and there is no model.safetensors or pytorch_model.bin";
+    found.ok_or_else(|| Usage(format!("{}: {text}", path.display())).into())
 }
 
 /// The configuration of the run in whose directory a file of weights lies.

@@ -31,7 +31,7 @@ mod torch;
 mod zip;
 
 pub use about::{About, Parent};
-pub use adapt::{Classes, adapt, input_conv, select_classes};
+pub use adapt::{Classes, adapt, classifier, input_conv, select_classes};
 pub use checkpoint::{checkpoint_weights, has_averages};
 pub use dtype::dtype_name;
 pub use file::{Archive, StateFile, TensorView};
@@ -40,7 +40,7 @@ pub use hub::{Fetched, Hub};
 pub use info::{Format, Group, TensorInfo};
 pub use load::{Differences, StateDict, compare, load, take_over};
 pub use naming::{export, recognise};
-pub use pretrained::{Pretrained, pretrained};
+pub use pretrained::{Pretrained, fetch, fetch_repository, pretrained};
 #[cfg(feature = "hub")]
 pub use pretrained::{Public, from_pretrained};
 pub use resample::{Resampling, patch_kernel, position_embedding, relative_position_table};

@@ -21,6 +21,7 @@ use super::config::{RunConfig, TrainConfig};
 use super::event::Event;
 use super::header::Header;
 use super::identity::Change;
+use super::init::Started;
 use super::log::RunLog;
 use super::record::{EpochMetrics, RunResult, Start, Validation};
 use super::run_dir::RunDir;
@@ -40,6 +41,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
+
+/// New tensors that the lines before a run name.
+const MAX_NEW: usize = 8;
 
 /// A run in memory.
 pub(super) struct Trainer<'a> {
@@ -69,23 +73,31 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let prepared = Prepared::new(config, dir, begin, observe)?;
         prepared.check_memory(config)?;
-        let Prepared { device, mut loaders, complexity, header } = prepared;
+        let Prepared { device, mut loaders, complexity, mut header, origin } = prepared;
         let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
         let there = if resumed { About::of(&StateFile::open(&own)?)? } else { None };
         loaders.measure(config, there.as_ref(), observe)?;
         let precision = config.train.precision;
         let mut about = loaders.about(config)?;
-        let Loaders { train, validation, test, input, test_input, classes } = loaders;
+        let Loaders { train, validation, test, input, test_input, classes, .. } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
-        let store = Store::new(device);
-        let model = config.architecture(input, classes)?.build(&store)?;
+        let architecture = config.architecture(input, classes)?;
         let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
-        if let (Some(init), None, false) = (&config.init, &parent, resumed) {
-            let file = init.path(dir)?;
-            init.apply(&file, &store.state_dict())?;
-            about.parents.push(Parent::of(&file)?);
-        }
+        let (model, store) = match origin {
+            Some(origin) => {
+                let mut parent = origin.parent.clone();
+                let Started { model, store, fresh } = origin.start(&architecture, device)?;
+                header.weights = weights_of(&parent, &fresh);
+                parent.new = fresh;
+                about.parents.push(parent);
+                (model, store)
+            }
+            None => {
+                let store = Store::new(device);
+                (architecture.build(&store)?, store)
+            }
+        };
         store.channels_last()?;
         let size = [complexity.input[1], complexity.input[2]];
         let network = Network { device, precision, store, model, size, input: test_input };
@@ -461,6 +473,7 @@ impl<'a> Trainer<'a> {
             machine: machine::cpu(),
             commit: machine::commit(),
             wall_time: unix_time(),
+            parents: self.about.parents.clone(),
         };
         self.log.finish()?;
         self.dir.write_result(&result)?;
@@ -518,6 +531,16 @@ impl<'a> Trainer<'a> {
             self.dir.checkpoint().display()
         ))
     }
+}
+
+/// In the lines before a run: the file that its weights are of, and what is new.
+fn weights_of(Parent { file, sha256, .. }: &Parent, fresh: &[String]) -> String {
+    let new = match fresh {
+        [] => "nothing new".to_owned(),
+        fresh if fresh.len() <= MAX_NEW => format!("new: {}", fresh.join(", ")),
+        fresh => format!("new: {} and {} more", fresh[..MAX_NEW].join(", "), fresh.len() - MAX_NEW),
+    };
+    format!("{file}, sha256 {sha256:.12}; {new}")
 }
 
 /// Where a new run begins that goes on from another's checkpoint: with the epoch in which that stands, in its own count of
