@@ -2,9 +2,10 @@
 
 use crate::common::golden;
 use crate::common::lab::{Lab, bits, kill_until_done, text, written};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
+use tchvision::models;
 use tchvision::train::{self, RunConfig, Treatment};
 use tchvision::weights::StateFile;
 use tchvision::yaml::{Document, Override};
@@ -19,34 +20,62 @@ fn groups(lab: &Lab, model: &str) -> Vec<Treatment> {
     train::groups(&RunConfig::read(&Document::read(&path, Vec::<Override>::new()).unwrap()).unwrap()).unwrap()
 }
 
+/// The model's name here: timm's, or torchvision's where the networks are the same.
+fn known(model: &str) -> String {
+    let timm = format!("timm/{model}");
+    if models::find(&timm).is_ok() { timm } else { format!("torchvision/{model}") }
+}
+
+/// torchvision's key of a parameter for timm's, where they differ.
+fn own(model: &str, key: &str) -> String {
+    if model != "convnext_tiny" {
+        return key.to_owned();
+    }
+    let parts: Vec<&str> = key.split('.').collect();
+    let stage = |i: &str, step: usize| 2 * i.parse::<usize>().unwrap() + step;
+    match parts.as_slice() {
+        ["stem", rest @ ..] => format!("features.0.{}", rest.join(".")),
+        ["stages", i, "downsample", rest @ ..] => format!("features.{}.{}", stage(i, 0), rest.join(".")),
+        ["stages", i, "blocks", block, "gamma"] => format!("features.{}.{block}.layer_scale", stage(i, 1)),
+        ["stages", i, "blocks", block, rest @ .., last] => {
+            let part = match rest.join(".").as_str() {
+                "conv_dw" => 0,
+                "norm" => 2,
+                "mlp.fc1" => 3,
+                _ => 5,
+            };
+            format!("features.{}.{block}.block.{part}.{last}", stage(i, 1))
+        }
+        ["head", "norm", last] => format!("classifier.0.{last}"),
+        _ => format!("classifier.2.{}", parts[parts.len() - 1]),
+    }
+}
+
 #[test]
 fn layers_are_those_that_timm_counts() {
     let lab = Lab::new();
     let golden = golden("groups.json");
     for (model, wanted) in golden.as_object().unwrap() {
-        let mut found: HashMap<(u64, u64), BTreeSet<String>> = HashMap::new();
-        for Treatment { name, lr_scale, weight_decay, .. } in groups(&lab, &format!("timm/{model}")) {
-            found.entry((lr_scale.to_bits(), weight_decay.to_bits())).or_default().insert(name);
-        }
-        let wanted = wanted.as_array().unwrap();
-        assert_eq!(found.len(), wanted.len(), "{model}");
-        for group in wanted {
-            let [lr_scale, weight_decay] = [0, 1].map(|i| group[i].as_f64().unwrap());
-            let names: BTreeSet<String> = serde_json::from_value(group[2].clone()).unwrap();
-            assert_eq!(
-                found.get(&(lr_scale.to_bits(), weight_decay.to_bits())),
-                Some(&names),
-                "{model}: {lr_scale} {weight_decay}"
-            );
-        }
+        // torchvision's layer scales have three dimensions, and decay.
+        let decay = |name: &str, decay: f64| if name.ends_with("layer_scale") { 0.0 } else { decay };
+        let of = |name: &str, [scale, weight_decay]: [f64; 2]| {
+            (name.to_owned(), [scale.to_bits(), decay(name, weight_decay).to_bits()])
+        };
+        let found = groups(&lab, &known(model));
+        let found: BTreeMap<_, _> =
+            found.iter().map(|group| of(&group.name, [group.lr_scale, group.weight_decay])).collect();
+        let wanted = wanted.as_array().unwrap().iter().flat_map(|group| {
+            let numbers = [0, 1].map(|i| group[i].as_f64().unwrap());
+            let names = group[2].as_array().unwrap();
+            names.iter().map(move |name| of(&own(model, name.as_str().unwrap()), numbers))
+        });
+        assert_eq!(found, wanted.collect(), "{model}");
     }
     // The same networks by torchvision's keys.
     for (timm, torchvision) in [
         ("timm/vit_base_patch16_224", "torchvision/vit_b_16"),
         ("timm/swin_tiny_patch4_window7_224", "torchvision/swin_t"),
-        ("timm/convnext_tiny", "torchvision/convnext_tiny"),
         ("timm/efficientnet_b0", "torchvision/efficientnet_b0"),
-        ("timm/resnet50", "torchvision/resnet50"),
     ] {
         let scales = |model: &str| {
             let mut scales: Vec<_> = groups(&lab, model)
@@ -134,7 +163,7 @@ fn patterns_that_match_nothing_name_what_is_near_before_anything_runs() {
         ("train.freeze=layer1.0.conv9", "`layer1.0.conv1`"),
         ("train.freeze=[all, head]", "nothing is left to train"),
         ("train.freeze=['lay(er']", "no pattern"),
-        ("train.groups=[{match: fcc, lr_scale: 2}]", "`fc`"),
+        ("train.groups=[{match: fcc, lr_scale: 2}]", "it has the stages stem, layer1, layer2"),
         ("train.groups=[{match: fc, lr_scale: -1}]", "from 0 up"),
         ("train.layer_decay=1.5", "at most 1"),
     ] {

@@ -141,7 +141,7 @@ fn public_weights_are_adapted_to_the_classes_and_channels_of_the_data() {
     );
 
     for (init, says) in [
-        ("resnet18.a1_in2k", "a1_in1k"),
+        ("resnet18.a1_in2k", "a2_in1k"),
         ("resnet81", "resnet18"),
         ("hf:mine", "hf:OWNER/NAME"),
         ("{from: resnet18, head: old}", "keep"),
