@@ -135,7 +135,7 @@ impl Builder {
             return Err(Error::new(Remedy::WeightsFile).context(Usage(format!("{name}: {text}"))));
         }
         let entry = catalogue::find(name).map_err(usage)?;
-        let state = Archive::open(&fetch(entry, progress)?)?.choose(None)?;
+        let state = Archive::open(&weights::fetch(entry, progress)?)?.choose(None)?;
         Self { data: None, ..self }.read(state, Known { entry: Some(entry), about: None, notes: Vec::new() })
     }
 
@@ -306,18 +306,6 @@ struct Known {
 
 fn owned(labels: Vec<&str>) -> Vec<String> {
     labels.into_iter().map(str::to_owned).collect()
-}
-
-/// The file of public weights, from the cache or the network.
-#[cfg(feature = "hub")]
-fn fetch(entry: &Entry, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
-    Ok(weights::Hub::from_env()?.fetch(entry, progress)?.path)
-}
-
-#[cfg(not(feature = "hub"))]
-fn fetch(entry: &Entry, _: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
-    let text = format!("{}: built without the feature `hub`, which fetches public weights", entry.name());
-    Err(Error::new(Remedy::WeightsFile).context(text))
 }
 
 /// What the caller named wrongly.

@@ -7,7 +7,7 @@ use anyhow::{Context, Error, Result};
 use indicatif::MultiProgress;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use tchvision::train::{self, Begin, EXTENDABLE, Event, RunConfig, TrainConfig};
+use tchvision::train::{self, Begin, EXTENDABLE, Event, RunConfig, TrainConfig, Treatment};
 use tchvision::yaml::{Document, Override};
 use tchvision::{Invalid, Usage};
 
@@ -32,10 +32,13 @@ pub struct Args {
     /// Print what the run is and what it needs, without running it
     #[arg(long)]
     plan: bool,
+    /// Print how each parameter is trained, without running it: the scale of its learning rate, its weight decay
+    #[arg(long, conflicts_with = "plan")]
+    groups: bool,
     #[arg(long)]
     json: bool,
     /// Progress as JSON lines on stdout, for a program that watches
-    #[arg(long, hide = true, conflicts_with_all = ["json", "plan"])]
+    #[arg(long, hide = true, conflicts_with_all = ["json", "plan", "groups"])]
     events: bool,
     /// Only to the end of this epoch
     #[arg(long, hide = true, requires = "events", value_name = "EPOCH")]
@@ -62,6 +65,10 @@ pub fn run(args: Args) -> Result<()> {
     }
     // Some settings can only be checked against the data.
     let locate = |error: Error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error };
+    if args.groups {
+        let groups = train::groups(&config).map_err(locate)?;
+        return if args.json { print_json(&groups) } else { print(group_lines(&groups)) };
+    }
     let mut progress = Progress::new(&config);
     let mut observe = |event: Event| progress.show(&event);
     if args.plan {
@@ -124,6 +131,26 @@ impl Progress {
             log_line(&self.bars, &line);
         }
     }
+}
+
+/// Runs of parameters that are trained alike, as aligned lines.
+fn group_lines(groups: &[Treatment]) -> String {
+    let alike = |a: &Treatment, b: &Treatment| {
+        (a.trained, a.lr_scale, a.weight_decay) == (b.trained, b.lr_scale, b.weight_decay)
+    };
+    let line = |run: &[Treatment]| {
+        let [first, last] = [run.first(), run.last()].map(|end| end.map_or("", |end| end.name.as_str()));
+        let names =
+            if run.len() == 1 { first.to_owned() } else { format!("{first} … {last} ({})", run.len()) };
+        let how = match run.first() {
+            Some(Treatment { trained: true, lr_scale, weight_decay, .. }) => {
+                format!("lr × {lr_scale:.4}, weight decay {weight_decay}")
+            }
+            _ => "frozen".to_owned(),
+        };
+        format!("{how:<34} {names}")
+    };
+    groups.chunk_by(alike).map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Where the flags begin a run.

@@ -1,7 +1,9 @@
 //! The data that a run trains and tests on.
 
 use super::image::Interpolation;
-use super::{Augment, CropMode, FileSplits, Mix, Pictures, Portion, Preprocess, Splits, Statistics};
+use super::{
+    Augment, CropMode, FileSplits, Mix, ModelInput, Pictures, Portion, Preprocess, Splits, Statistics,
+};
 use super::{augment, files, load, root, shape};
 use crate::Invalid;
 use anyhow::{Error, Result, bail, ensure};
@@ -198,6 +200,34 @@ impl DataConfig {
             files::check_test(pictures).map_err(Self::of_dataset)?;
         }
         Ok(Loaded { train, validation, test, statistics })
+    }
+
+    /// Takes over how the pictures of pretrained weights are normalised and resized, where nothing is said of it. For other
+    /// channels than the weights' all get the mean of theirs, as in timm; of a mean image its mean colour is taken.
+    pub fn adopt(&mut self, weights: &ModelInput, pictures: &Pictures, statistics: &Statistics) {
+        let channels = statistics.std.len();
+        let Statistics { mean, std } = &weights.statistics;
+        let average = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
+        let colour: Vec<f32> = mean.chunks((mean.len() / std.len()).max(1)).map(average).collect();
+        let fitted = |values: Vec<f32>| match values.len() == channels {
+            true => values,
+            false => vec![average(&values); channels],
+        };
+        if self.mean.is_none() && !self.mean_image {
+            self.mean = Some(fitted(colour));
+        }
+        self.std.get_or_insert_with(|| fitted(std.clone()));
+        if let (Pictures::Files(_), None) = (pictures, weights.size) {
+            self.interpolation.get_or_insert(weights.preprocess.interpolation);
+        }
+    }
+
+    /// Those given, in place of `measured`.
+    pub fn statistics(&self, measured: Statistics) -> Statistics {
+        Statistics {
+            mean: self.mean.clone().unwrap_or(measured.mean),
+            std: self.std.clone().unwrap_or(measured.std),
+        }
     }
 
     /// How pictures of any size become images of training, before augmentation; `None` for images in memory, which all

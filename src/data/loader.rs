@@ -65,6 +65,8 @@ impl LoaderConfig {
 pub struct Batch {
     pub images: Tensor,
     pub labels: Tensor,
+    /// Where its images are among those of the loader.
+    pub places: Vec<usize>,
     /// The augmentation of each image that follows normalisation.
     pub effects: Vec<Effects>,
     /// Images left out of this batch and not reported before.
@@ -222,22 +224,34 @@ impl Loader {
     /// The batches of an epoch, starting at batch `first`. Background threads prepare them and end when the
     /// iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
+        self.make(epoch, self.places(epoch).into_iter().skip(first).collect())
+    }
+
+    /// The batches of all images, in their own order.
+    pub fn in_order(&self) -> Batches {
+        let all: Vec<usize> = (0..self.pictures().len()).collect();
+        self.make(0, all.chunks(self.shared.config.batch_size).map(<[usize]>::to_vec).collect())
+    }
+
+    /// The places of the images of each batch of an epoch.
+    pub fn places(&self, epoch: u64) -> Vec<Vec<usize>> {
+        let Shared { pictures, config, .. } = &*self.shared;
+        let order =
+            if config.shuffle { pictures.order(config.seed, epoch) } else { (0..pictures.len()).collect() };
+        order.chunks(config.batch_size).take(self.batches()).map(<[usize]>::to_vec).collect()
+    }
+
+    fn make(&self, epoch: u64, places: Vec<Vec<usize>>) -> Batches {
         let (sender, receiver) = sync_channel(PREFETCH);
-        let (shared, batches) = (Arc::clone(&self.shared), self.batches());
+        let (shared, left) = (Arc::clone(&self.shared), places.len());
         thread::spawn(move || {
-            let Shared { pictures, config, .. } = &*shared;
-            let order = if config.shuffle {
-                pictures.order(config.seed, epoch)
-            } else {
-                (0..pictures.len()).collect()
-            };
-            for chunk in order.chunks(config.batch_size).take(batches).skip(first) {
-                if sender.send(shared.make(&config.augment, epoch, chunk)).is_err() {
+            for chunk in places {
+                if sender.send(shared.make(&shared.config.augment, epoch, &chunk)).is_err() {
                     return;
                 }
             }
         });
-        Batches { receiver, left: batches.saturating_sub(first), shared: Arc::clone(&self.shared) }
+        Batches { receiver, left, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -245,6 +259,7 @@ impl Loader {
 struct Made {
     images: Tensor,
     labels: Vec<i64>,
+    places: Vec<usize>,
     effects: Vec<Effects>,
     /// Images that cannot be read, and why.
     skipped: Vec<(usize, String)>,
@@ -271,12 +286,13 @@ impl Shared {
             Pictures::Files(_) => [chunk.len(), height, width, channels],
         };
         let (shape, pinned) = (shape.map(|n| n as i64), self.config.pinned);
-        let (images, (labels, effects, skipped)) = torch::written(&shape, pinned, |pixels| {
+        let (images, (labels, places, effects, skipped)) = torch::written(&shape, pinned, |pixels| {
             let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
                 let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
                 places.map(|(out, &index)| self.image(augment, epoch, index, out)).collect()
             });
-            let (mut labels, mut effects, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut labels, mut places, mut effects, mut skipped) =
+                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for (i, (outcome, &index)) in outcomes.into_iter().zip(chunk).enumerate() {
                 match outcome {
                     Ok(done) => {
@@ -284,12 +300,13 @@ impl Shared {
                             pixels.copy_within(i * stride..(i + 1) * stride, labels.len() * stride);
                         }
                         labels.push(self.pictures.labels()[index]);
+                        places.push(index);
                         effects.push(done);
                     }
                     Err(error) => skipped.push((index, crate::brief(&error))),
                 }
             }
-            (labels, effects, skipped)
+            (labels, places, effects, skipped)
         })?;
         let size = chunk.len();
         if let ([], Some((index, reason)), MIN_UNREADABLE_BATCH..) = (&labels[..], skipped.first(), size) {
@@ -300,7 +317,7 @@ impl Shared {
             Pictures::Memory(_) => images,
             Pictures::Files(_) => images.f_permute([0, 3, 1, 2])?,
         };
-        Ok(Made { images, labels, effects, skipped })
+        Ok(Made { images, labels, places, effects, skipped })
     }
 
     fn image(&self, augment: &[Augment], epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
@@ -355,10 +372,10 @@ impl Iterator for Batches {
 
 impl Batches {
     /// Unreadable images are recorded here, when the batch is used: batches prepared ahead may never be.
-    fn batch(&self, Made { images, labels, effects, skipped }: Made) -> Result<Batch> {
+    fn batch(&self, Made { images, labels, places, effects, skipped }: Made) -> Result<Batch> {
         let mut known = locked(&self.shared.skipped);
         let new = skipped.into_iter().filter(|(index, _)| known.insert(*index));
         let skipped = new.map(|(index, reason)| Skipped { name: self.shared.title(index), reason }).collect();
-        Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, effects, skipped })
+        Ok(Batch { images, labels: Tensor::f_from_slice(&labels)?, places, effects, skipped })
     }
 }

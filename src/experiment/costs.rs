@@ -53,6 +53,7 @@ impl Costs {
         let costs = self.of(config).map_err(|error| config.blame(&error, input, classes))?;
         config.check_test_size(input, classes)?;
         config.check_protocol(input, &costs)?;
+        config.check_parts(input, classes)?;
         Ok(costs)
     }
 }

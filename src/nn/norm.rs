@@ -93,6 +93,8 @@ impl BatchNorm2d {
         if torch::is_meta(x)? {
             return activation.forward_add(same_channels(x, &self.weight)?, residual);
         }
+        // A norm that is not trained keeps its statistics.
+        let train = train && self.weight.requires_grad();
         let momentum = self.count(train)?;
         let y = match activation {
             Activation::Identity | Activation::Relu => {

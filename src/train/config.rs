@@ -3,6 +3,7 @@
 use super::ema_config::EmaConfig;
 use super::init_config::InitConfig;
 use super::optimizer_config::OptimizerConfig;
+use super::parts_config::GroupConfig;
 use super::schedule_config::ScheduleConfig;
 use crate::data::DataConfig;
 use crate::evaluate::Protocol;
@@ -11,8 +12,11 @@ use crate::torch::device;
 use crate::yaml::Document;
 use crate::{Invalid, brief};
 use anyhow::{Error, Result, ensure};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_yaml::with::singleton_map;
+use std::fmt;
 
 /// Everything that decides a run: the same values and the same seed on the same CPU and thread count give the same
 /// bits.
@@ -166,6 +170,22 @@ pub struct TrainConfig {
     pub label_smoothing: f64,
     /// Largest 2-norm of all gradients together; not clipped when absent.
     pub clip_grad_norm: Option<f64>,
+    /// What is not trained: stages by name, `stem`, `head`, or patterns (regular expressions) over keys and what lies above
+    /// them, such as `layer[12]`; `all` is everything but the classifier. Frozen batch norms are in evaluation mode.
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
+    /// Compute the features of the stages that are frozen from the input on once, where nothing random stands before them
+    /// (no augmentation, no dropout), and keep them in memory; otherwise in every epoch.
+    #[serde(skip_serializing_if = "is_true")]
+    pub cache_features: bool,
+    /// Parameters that learn faster, slower, or with another weight decay; of several for one parameter the scales
+    /// multiply, and the last decay counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupConfig>,
+    /// Learning rates that fall by this factor from layer to layer, from the head down (2106.08254), by the layers that timm
+    /// counts. Default: the same for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_decay: Option<f64>,
     /// Apply weight decay to norms and biases too.
     pub decay_norm_and_bias: bool,
     /// An exponential moving average of the weights, which is what the run tests; none when absent.
@@ -194,6 +214,27 @@ pub struct TrainConfig {
     pub save_every: u64,
 }
 
+/// A list of texts, or one.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Spelling;
+    impl<'de> Visitor<'de> for Spelling {
+        type Value = Vec<String>;
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a list such as [stem, layer1], or `all`")
+        }
+        fn visit_str<E>(self, one: &str) -> Result<Vec<String>, E> {
+            Ok(vec![one.to_owned()])
+        }
+        fn visit_unit<E>(self) -> Result<Vec<String>, E> {
+            Ok(Vec::new())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, many: A) -> Result<Vec<String>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(many))
+        }
+    }
+    deserializer.deserialize_any(Spelling)
+}
+
 fn is_one(value: &usize) -> bool {
     *value == 1
 }
@@ -219,6 +260,10 @@ impl Default for TrainConfig {
             auxiliary_weight: 0.3,
             label_smoothing: 0.0,
             clip_grad_norm: None,
+            freeze: Vec::new(),
+            cache_features: true,
+            groups: Vec::new(),
+            layer_decay: None,
             decay_norm_and_bias: true,
             ema: None,
             precision: Precision::Float32,
@@ -260,8 +305,30 @@ impl TrainConfig {
             Ok(())
         };
         unit("label_smoothing", self.label_smoothing)?;
+        if let Some(decay) = self.layer_decay {
+            let message = format!("{decay} is not above 0 and at most 1");
+            ensure!(decay > 0.0 && decay <= 1.0, invalid("layer_decay", message));
+        }
+        for (i, GroupConfig { lr_scale, weight_decay, .. }) in self.groups.iter().enumerate() {
+            for (key, value) in [("lr_scale", lr_scale), ("weight_decay", weight_decay)] {
+                let value = value.unwrap_or(0.0);
+                let message = format!("{value} is not a number from 0 up");
+                ensure!(value >= 0.0 && value.is_finite(), invalid(&format!("groups.{i}.{key}"), message));
+            }
+        }
         self.ema.map_or(Ok(()), EmaConfig::validate)?;
         self.optimizer.validate()?;
+        let others = [
+            ("layer_decay", self.layer_decay.is_some()),
+            ("groups", !self.groups.is_empty()),
+            ("clip_grad_norm", self.clip_grad_norm.is_some()),
+        ];
+        if let (OptimizerConfig::Lbfgs(_), Some((key, _))) =
+            (&self.optimizer, others.into_iter().find(|(_, given)| *given))
+        {
+            let message = "L-BFGS takes all parameters and gradients alike; remove it".to_owned();
+            return Err(invalid(key, message).into());
+        }
         self.schedule.validate()
     }
 }

@@ -41,13 +41,18 @@ impl Change {
         let within = |key: &str| {
             self.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        !CIRCUMSTANCES.iter().any(|key| within(key)) && !self.is_another_path()
+        !CIRCUMSTANCES.iter().any(|key| within(key)) && !self.is_another_path() && !self.is_unknown()
     }
 
     /// Whether the data is of the same kind in another folder; what is in it is compared when a run goes on.
     fn is_another_path(&self) -> bool {
         let kind = |value: &Value| Some(value.as_str()?.split_once(':')?.0.to_owned());
         self.key == "data.dataset" && kind(&self.old).is_some() && kind(&self.old) == kind(&self.new)
+    }
+
+    /// Whether the weights that a run starts from have not been looked at on one side: a checkpoint knows them.
+    fn is_unknown(&self) -> bool {
+        self.key == "init.sha256" && (self.old.is_null() || self.new.is_null())
     }
 
     /// For people: `train.epochs is 3 there, 5 here`.

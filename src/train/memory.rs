@@ -1,6 +1,7 @@
 //! An estimate of the memory that a run needs, before any of it is allocated.
 
 use super::config::{Precision, RunConfig};
+use super::parts::treatments;
 use crate::models::{Architecture, Complexity};
 use crate::nn::Store;
 use crate::torch::{self, device};
@@ -55,7 +56,9 @@ impl Memory {
                 |tensor: &tch::Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
             tensors.iter().map(|(_, tensor)| size(tensor)).sum()
         };
-        let (weights, parameters) = (bytes(store.state_dict()), bytes(store.parameters()));
+        let trained = store.parameters().into_iter().zip(treatments(train, architecture)?);
+        let trained = trained.filter(|(_, treatment)| treatment.trained).map(|(parameter, _)| parameter);
+        let (weights, parameters) = (bytes(store.state_dict()), bytes(trained.collect()));
         let per_output = if train.precision == Precision::Bfloat16 { FLOAT / 2 } else { FLOAT };
         let image = complexity.input.iter().map(|&n| n.unsigned_abs()).product::<u64>() * FLOAT;
         let of_image =

@@ -1,21 +1,23 @@
 //! Optimizers over named parameters, whose state can be saved.
 
 use super::config::TrainConfig;
+use super::lbfgs::{self, Closure};
 use super::optimizer_config::{AdamW, OptimizerConfig, RmsProp, Sgd};
 use crate::torch::{self, AdamWStep, SgdStep};
 use crate::weights::checkpoint::OPTIMIZER;
 use anyhow::{Result, bail};
 use tch::{Kind, Tensor};
 
-/// Parameters that share a weight decay and a device, with one list of state tensors a slot.
+/// Parameters that share a weight decay, a scale of the learning rate and a device, with one list of state tensors a slot.
 struct Group {
+    lr_scale: f64,
     weight_decay: f64,
     names: Vec<String>,
     params: Vec<Tensor>,
     state: Vec<(&'static str, Vec<Tensor>)>,
 }
 
-/// SGD, AdamW or RMSprop with the numerics of `torch.optim`.
+/// SGD, AdamW, RMSprop or L-BFGS with the numerics of `torch.optim`.
 pub struct Optimizer {
     config: OptimizerConfig,
     groups: Vec<Group>,
@@ -27,25 +29,40 @@ impl Optimizer {
     /// # Errors
     /// No memory for the state.
     pub fn new(config: &TrainConfig, parameters: &[(String, Tensor)]) -> Result<Self> {
+        let decay = config.optimizer.weight_decay();
         let decays = |tensor: &Tensor| config.decay_norm_and_bias || tensor.dim() > 1;
-        let mut devices = Vec::new();
-        for device in parameters.iter().map(|(_, tensor)| tensor.device()) {
-            if !devices.contains(&device) {
-                devices.push(device);
-            }
+        let one = |(name, tensor): &(String, Tensor)| {
+            (name.clone(), tensor.shallow_clone(), [1.0, if decays(tensor) { decay } else { 0.0 }])
+        };
+        Self::grouped(&config.optimizer, parameters.iter().map(one))
+    }
+
+    /// As [`Self::new`], each parameter with its scale of the learning rate and its weight decay.
+    pub(super) fn grouped(
+        config: &OptimizerConfig,
+        parameters: impl Iterator<Item = (String, Tensor, [f64; 2])>,
+    ) -> Result<Self> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (name, tensor, [lr_scale, weight_decay]) in parameters {
+            let same = |group: &Group| {
+                [group.lr_scale, group.weight_decay] == [lr_scale, weight_decay]
+                    && group.params.first().is_some_and(|first| first.device() == tensor.device())
+            };
+            let i = match groups.iter().position(same) {
+                Some(i) => i,
+                None => {
+                    let (names, params, state) = Default::default();
+                    groups.push(Group { lr_scale, weight_decay, names, params, state });
+                    groups.len() - 1
+                }
+            };
+            groups[i].names.push(name);
+            groups[i].params.push(tensor);
         }
-        let groups = devices.iter().flat_map(|&device| {
-            let there = parameters.iter().filter(move |(_, tensor)| tensor.device() == device);
-            let (decayed, rest): (Vec<_>, Vec<_>) = there.partition(|(_, tensor)| decays(tensor));
-            [(config.optimizer.weight_decay(), decayed), (0.0, rest)]
-        });
-        let groups = groups.filter(|(_, members)| !members.is_empty()).map(|(weight_decay, members)| {
-            let names = members.iter().map(|(name, _)| name.clone()).collect();
-            let params: Vec<Tensor> = members.iter().map(|(_, tensor)| tensor.shallow_clone()).collect();
-            let state = fresh_state(&config.optimizer, &params)?;
-            Ok(Group { weight_decay, names, params, state })
-        });
-        Ok(Self { config: config.optimizer.clone(), groups: groups.collect::<Result<_>>()? })
+        for group in &mut groups {
+            group.state = fresh_state(config, &group.params)?;
+        }
+        Ok(Self { config: config.clone(), groups })
     }
 
     /// Clears all gradients.
@@ -61,6 +78,7 @@ impl Optimizer {
     /// One update at this learning rate; parameters without a gradient stay.
     pub fn step(&mut self, lr: f64) -> Result<()> {
         for group in &self.groups {
+            let lr = lr * group.lr_scale;
             let grads: Vec<Tensor> = group.params.iter().map(Tensor::grad).collect();
             let has: Vec<bool> = grads.iter().map(Tensor::defined).collect();
             let pick = |list: &[Tensor]| -> Vec<Tensor> {
@@ -93,6 +111,25 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Whether steps are those of [`Self::minimise`].
+    pub(super) fn evaluates(&self) -> bool {
+        matches!(self.config, OptimizerConfig::Lbfgs(_))
+    }
+
+    /// One update of an optimizer that evaluates the loss several times; returns the loss before it.
+    pub(super) fn minimise(&mut self, lr: f64, closure: Closure) -> Result<f64> {
+        match (&self.config, self.groups.as_slice()) {
+            (OptimizerConfig::Lbfgs(config), [Group { params, state, .. }]) => {
+                let mut anew = || {
+                    torch::clear_grads(params)?;
+                    closure()
+                };
+                lbfgs::step(config, params, state, lr, &mut anew)
+            }
+            _ => bail!("L-BFGS takes all parameters alike, on one device"),
+        }
+    }
+
     /// The state by name: `optim.KEY.SLOT` with PyTorch's slot names, such as `optim.fc.weight.momentum_buffer`.
     pub fn state_dict(&self) -> Vec<(String, Tensor)> {
         let mut state = Vec::new();
@@ -114,6 +151,7 @@ fn fresh_state(config: &OptimizerConfig, params: &[Tensor]) -> Result<Vec<(&'sta
     };
     let zeros = || all(&|p| p.detach().f_zeros_like());
     Ok(match config {
+        OptimizerConfig::Lbfgs(c) => lbfgs::fresh(c, params)?,
         OptimizerConfig::Sgd(c) if c.momentum == 0.0 => vec![],
         OptimizerConfig::Sgd(_) => vec![("momentum_buffer", zeros()?)],
         OptimizerConfig::AdamW(_) => {

@@ -11,6 +11,7 @@ pub enum OptimizerConfig {
     Sgd(Sgd),
     AdamW(AdamW),
     RmsProp(RmsProp),
+    Lbfgs(Lbfgs),
 }
 
 impl Default for OptimizerConfig {
@@ -26,6 +27,7 @@ impl OptimizerConfig {
             Self::Sgd(c) => c.lr,
             Self::AdamW(c) => c.lr,
             Self::RmsProp(c) => c.lr,
+            Self::Lbfgs(c) => c.lr,
         }
     }
 
@@ -35,6 +37,7 @@ impl OptimizerConfig {
             Self::Sgd(c) => u64::from(c.momentum != 0.0),
             Self::AdamW(_) => 2,
             Self::RmsProp(c) => 1 + u64::from(c.momentum != 0.0),
+            Self::Lbfgs(c) => 2 + 2 * c.history_size as u64,
         }
     }
 
@@ -44,6 +47,7 @@ impl OptimizerConfig {
             Self::Sgd(c) => c.weight_decay,
             Self::AdamW(c) => c.weight_decay,
             Self::RmsProp(c) => c.weight_decay,
+            Self::Lbfgs(_) => 0.0,
         }
     }
 
@@ -52,6 +56,7 @@ impl OptimizerConfig {
             Self::Sgd(_) => "sgd",
             Self::AdamW(_) => "adamw",
             Self::RmsProp(_) => "rmsprop",
+            Self::Lbfgs(_) => "lbfgs",
         };
         let invalid =
             |key: &str, message: String| Invalid::value(&format!("train.optimizer.{rule}.{key}"), message);
@@ -81,6 +86,54 @@ impl OptimizerConfig {
                 unit("momentum", c.momentum)?;
                 not_negative("eps", c.eps)
             }
+            Self::Lbfgs(c) => {
+                let counts = [("max_iter", c.max_iter), ("history_size", c.history_size)];
+                for (key, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
+                    return Err(invalid(key, "0 is impossible; use 1 or more".to_owned()).into());
+                }
+                not_negative("tolerance_grad", c.tolerance_grad)?;
+                not_negative("tolerance_change", c.tolerance_change)
+            }
+        }
+    }
+}
+
+/// `torch.optim.LBFGS`, for probes: each step takes up to `max_iter` iterations on its batch, best all of the images, of
+/// which the features of frozen stages are known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lbfgs {
+    pub lr: f64,
+    /// Iterations of one step.
+    pub max_iter: usize,
+    /// Evaluations of one step. Default: 5/4 of `max_iter`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_eval: Option<usize>,
+    pub tolerance_grad: f64,
+    pub tolerance_change: f64,
+    pub history_size: usize,
+    /// `strong_wolfe`. Default: none, every step has the length `lr`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line_search_fn: Option<LineSearch>,
+}
+
+/// How long a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineSearch {
+    StrongWolfe,
+}
+
+impl Default for Lbfgs {
+    fn default() -> Self {
+        Self {
+            lr: 1.0,
+            max_iter: 20,
+            max_eval: None,
+            tolerance_grad: 1e-7,
+            tolerance_change: 1e-9,
+            history_size: 100,
+            line_search_fn: None,
         }
     }
 }

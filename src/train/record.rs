@@ -2,6 +2,7 @@
 
 use super::identity::Change;
 use crate::evaluate::{Accuracy, Protocol};
+use crate::weights::Parent;
 use serde::{Deserialize, Serialize};
 
 /// One line of `metrics.jsonl`: a completed epoch.
@@ -174,6 +175,9 @@ pub struct RunResult {
     /// Unix time of the end.
     #[serde(default)]
     pub wall_time: f64,
+    /// The files of weights that the run started from, and which of its tensors were new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<Parent>,
 }
 
 impl RunResult {

@@ -49,6 +49,13 @@ pub fn run_until(
     let dir = RunDir::new(dir);
     let new = dir.create()?;
     let _lock = dir.lock()?;
+    let config = &match config.with_checksum(&dir, observe) {
+        Err(error) if new.is_some() => {
+            dir.abandon(new.as_deref()).with_context(|| brief(&error))?;
+            return Err(error);
+        }
+        with => with?,
+    };
     let extended: &[String] = if let Begin::Extend(keys) = begin { keys } else { &[] };
     let changes = dir.check_config(config, Some(extended))?;
     if changes.is_none() && !extended.is_empty() {
@@ -100,7 +107,7 @@ pub fn plan(config: &RunConfig, dir: &Path, begin: &Begin, observe: &mut dyn FnM
 /// # Errors
 /// Data that cannot be read, or a model that does not fit it.
 pub fn about(config: &RunConfig) -> Result<About> {
-    let mut loaders = Loaders::new(config, false, &mut |_| {})?;
+    let mut loaders = Loaders::new(config, None, false, &mut |_| {})?;
     loaders.measure(config, None, &mut |_| {})?;
     loaders.about(config)
 }

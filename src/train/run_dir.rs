@@ -4,7 +4,7 @@ use super::config::RunConfig;
 use super::identity::{Change, EXTENDABLE, changes};
 use super::lock::{is_locked, lock};
 use super::record::{EpochMetrics, RunResult, Start};
-use crate::weights::{About, StateFile};
+use crate::weights::{About, Parent, StateFile};
 use crate::{Remedy, Usage, atomic, tensorboard, yaml};
 use anyhow::{Context, Error, Result};
 use serde_yaml::Value;
@@ -173,13 +173,19 @@ impl RunDir {
 
     /// Checks that the run began at this checkpoint of another.
     pub(super) fn check_parent(&self, checkpoint: &Path) -> Result<()> {
-        let about = About::of(&StateFile::open(&self.checkpoint())?)?;
         let asked = checkpoint.display().to_string();
-        if about.is_some_and(|about| about.parents.iter().any(|parent| parent.file == asked)) {
+        if self.parents()?.iter().any(|parent| parent.file == asked) {
             return Ok(());
         }
         let text = format!("{}: the run there did not begin at {asked}", self.0.display());
         Err(Error::new(Remedy::RunDirectory).context(Usage(text)))
+    }
+
+    /// The files of weights that the run there began with; none before its first checkpoint.
+    pub(super) fn parents(&self) -> Result<Vec<Parent>> {
+        let checkpoint = self.checkpoint();
+        let about = if checkpoint.exists() { About::of(&StateFile::open(&checkpoint)?)? } else { None };
+        Ok(about.map_or(Vec::new(), |about| about.parents))
     }
 
     pub(crate) fn write_config(&self, config: &RunConfig) -> Result<()> {

@@ -51,6 +51,9 @@ pub struct About {
 pub struct Parent {
     pub file: String,
     pub sha256: String,
+    /// The tensors of the run that it did not have: these were new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new: Vec<String>,
 }
 
 impl About {
@@ -91,6 +94,7 @@ impl Parent {
     pub fn of(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
         let sha256 = File::open(path).map_err(Error::from).and_then(digest::<Sha256>);
-        Ok(Self { sha256: sha256.with_context(|| format!("{file}: cannot be read"))?, file })
+        let sha256 = sha256.with_context(|| format!("{file}: cannot be read"))?;
+        Ok(Self { file, sha256, new: Vec::new() })
     }
 }

@@ -12,8 +12,10 @@ use tch::{Kind, Tensor};
 /// How to adapt the classifier to other classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Classes<'a> {
-    /// The model keeps its newly initialised classifier.
+    /// The model keeps its newly initialised classifier, where the file has another number of classes or none.
     New,
+    /// The same, also where the file has as many.
+    Anew,
     /// The model's classes are these classes of the file, in this order.
     Selected(&'a [i64]),
 }
@@ -42,9 +44,13 @@ pub fn adapt(
     // For a model without a classifier, drop the file's.
     let has: HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
     state.tensors.retain(|(name, _)| has.contains(name.as_str()) || !heads.contains(name));
+    if classes == Classes::Anew {
+        state.tensors.retain(|(name, _)| !heads.contains(name));
+    }
     // If the file has no classifier, an explicit `num_classes` adds a new one.
     let is_headless = !state.tensors.iter().any(|(name, _)| heads.contains(name));
-    let starts_anew = is_headless && spec.set.contains_key("num_classes") && classes == Classes::New;
+    let starts_anew =
+        is_headless && spec.set.contains_key("num_classes") && !matches!(classes, Classes::Selected(_));
     let mut fresh = Vec::new();
     for (name, wanted) in model {
         let wanted = wanted.size();
@@ -61,7 +67,7 @@ pub fn adapt(
         let fitted = if heads.contains(name) && tensor.size().get(1..) == wanted.get(1..) {
             match classes {
                 Classes::Selected(indices) => Some(select_classes(&tensor, indices)),
-                Classes::New => {
+                Classes::New | Classes::Anew => {
                     state.tensors.remove(i);
                     fresh.push(name.clone());
                     continue;
@@ -87,7 +93,10 @@ pub fn adapt(
 }
 
 /// The tensors of the classifier.
-pub(super) fn classifier(spec: &ModelSpec) -> Result<HashSet<String>> {
+///
+/// # Errors
+/// An invalid `spec`.
+pub fn classifier(spec: &ModelSpec) -> Result<HashSet<String>> {
     depends_on(spec, "num_classes")
 }
 

@@ -34,7 +34,7 @@ mod torch;
 mod zip;
 
 pub use about::{About, Parent};
-pub use adapt::{Classes, adapt, input_conv, select_classes};
+pub use adapt::{Classes, adapt, classifier, input_conv, select_classes};
 pub use checkpoint::{checkpoint_weights, has_averages};
 pub use differences::{Differences, Mismatch};
 pub use dtype::dtype_name;
@@ -45,7 +45,7 @@ pub use info::{Format, Group, TensorInfo};
 pub use load::{StateDict, compare, load, take_over};
 pub use mapping::{Draft, Mapping, draft};
 pub use naming::{Recognised, export, recognise};
-pub use pretrained::{Named, Pretrained, named, pretrained, pretrained_by};
+pub use pretrained::{Named, Pretrained, fetch, fetch_repository, named, pretrained, pretrained_by};
 #[cfg(feature = "hub")]
 pub use pretrained::{Public, from_pretrained};
 pub use resample::{Resampling, patch_kernel, position_embedding, relative_position_table};

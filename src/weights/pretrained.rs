@@ -12,6 +12,7 @@ use crate::models::{Model, ModelSpec};
 use crate::nn::Store;
 use anyhow::{Error, Result};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use tch::Device;
 
 /// A model with weights from a file.
@@ -196,6 +197,36 @@ pub fn from_pretrained(
     let spec = entry.spec()?;
     let file = Archive::open(&hub.fetch(entry, progress)?.path)?.choose(None)?;
     Ok(Public { entry, pretrained: pretrained(&spec, &file, Classes::New, device)? })
+}
+
+/// The file of public weights, from the cache or the network; `progress` as of [`from_pretrained`].
+///
+/// # Errors
+/// As [`Hub::fetch`], or a program built without the feature `hub`.
+pub fn fetch(entry: &Entry, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+    #[cfg(feature = "hub")]
+    return Ok(Hub::from_env()?.fetch(entry, progress)?.path);
+    #[cfg(not(feature = "hub"))]
+    return without_hub(&entry.name(), progress);
+}
+
+/// The same of a repository of the hub, `OWNER/NAME`.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn fetch_repository(repository: &str, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+    #[cfg(feature = "hub")]
+    return Ok(Hub::from_env()?
+        .fetch_repository(repository, &mut |done, all| progress(repository, done, all))?
+        .path);
+    #[cfg(not(feature = "hub"))]
+    return without_hub(repository, progress);
+}
+
+#[cfg(not(feature = "hub"))]
+fn without_hub(name: &str, _: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+    let text = format!("{name}: built without the feature `hub`, which fetches public weights");
+    Err(anyhow::Error::new(crate::Remedy::WeightsFile).context(text))
 }
 
 impl Entry {

@@ -3,5 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod parts;
 mod passes;
 mod runs;
+mod starts;

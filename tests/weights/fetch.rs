@@ -399,6 +399,22 @@ fn older_repositories_have_a_pickle() {
     assert_eq!(fetch(&hub, entry()).unwrap().source, None);
 }
 
+/// A repository that is not in the catalogue.
+#[test]
+fn any_repository_of_the_hub_can_be_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = weights(1000);
+    let served = bytes.clone();
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/me/my.net/resolve/main/model.safetensors" if request.method == "HEAD" => pointer(&served, "/bytes"),
+        _ => Reply::file(request, &served),
+    });
+    let fetched = hub(&server.url, folder.path()).fetch_repository("me/my.net", &mut |_, _| ()).unwrap();
+    assert_eq!((fetched.sha256, fetched.verified), (sha256(&bytes), true));
+    assert!(fetched.path.starts_with(folder.path().join("hub/models--me--my.net/snapshots")));
+    assert_eq!(std::fs::read(fetched.path).unwrap(), bytes);
+}
+
 #[test]
 fn a_repository_that_moved_is_followed() {
     let folder = tempfile::tempdir().unwrap();

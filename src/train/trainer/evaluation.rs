@@ -1,14 +1,15 @@
 //! The passes over the test images.
 
+use super::features::Features;
 use super::network::Network;
 use crate::data::{Loader, Pictures, Skipped};
 use crate::evaluate::{Accuracy, ReadPictures, Scores, Views};
 use crate::torch;
-use crate::train::{Event, Precision, RunConfig, TestMetrics};
+use crate::train::{Event, Precision, RunConfig, TestMetrics, TrainConfig};
 use anyhow::{Context, Result, ensure};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
-use tch::{Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 /// What a pass over the test images found, of those that can be read.
 pub struct Tested {
@@ -52,39 +53,87 @@ fn frozen<T>(network: &Network, evaluation: impl FnOnce() -> Result<T>) -> Resul
     outcome
 }
 
+/// As [`evaluate`], from the outputs of the frozen stages.
+///
+/// # Errors
+/// Test images of which none can be read.
+pub fn evaluate_features(
+    config: &TrainConfig,
+    network: &Network,
+    features: &Features,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Tested> {
+    frozen(network, || {
+        let mut tally = Tally::new(network)?;
+        let all: Vec<usize> = (0..features.len()).collect();
+        for places in all.chunks(config.eval_batch_size) {
+            let (features, labels) = features.batch(places.to_vec(), network.device)?;
+            if labels.numel() > 0 {
+                tally.count(&network.suffix(&features, false)?, &labels.f_to_device(Device::Cpu)?)?;
+                observe(Event::Testing { images: tally.images as usize, of: all.len() });
+            }
+        }
+        tally.tested(all.len(), None)
+    })
+}
+
+/// Sums over batches, on the device as in training.
+struct Tally {
+    loss: Tensor,
+    correct: Tensor,
+    images: f64,
+    /// Of scores that are finite.
+    accuracy: Option<Accuracy>,
+    all_finite: bool,
+}
+
+impl Tally {
+    fn new(network: &Network) -> Result<Self> {
+        let zero = || Tensor::f_zeros([1], (Kind::Double, network.device));
+        Ok(Self { loss: zero()?, correct: zero()?, images: 0.0, accuracy: None, all_finite: true })
+    }
+
+    /// Adds a batch; its labels are on the CPU.
+    fn count(&mut self, logits: &Tensor, labels: &Tensor) -> Result<()> {
+        let there = torch::upload(labels, logits.device())?;
+        let sum = logits.f_cross_entropy_loss(&there, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
+        let _summed = self.loss.f_add_(&sum)?;
+        let _summed = self.correct.f_add_(&count_correct(logits, &there)?)?;
+        self.all_finite = self.all_finite && logits.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1;
+        if self.all_finite {
+            let accuracy = self.accuracy.get_or_insert_with(|| Accuracy::new(logits.size()[1] as usize));
+            let outcomes = Accuracy::outcomes(logits, Scores::Logits, &Vec::<i64>::try_from(labels)?)?;
+            outcomes.iter().try_for_each(|outcome| accuracy.count(outcome))?;
+        }
+        self.images += labels.size()[0] as f64;
+        Ok(())
+    }
+
+    /// What was found in `of` images, the first of which that cannot be read is `first`.
+    fn tested(self, of: usize, first: Option<String>) -> Result<Tested> {
+        let Self { loss, correct, images, accuracy, all_finite } = self;
+        let why = first.map_or(String::new(), |first| format!("; the first: {first}"));
+        ensure!(images > 0.0, "none of the {of} test pictures can be read{why}");
+        let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
+        let metrics = accuracy.filter(|_| all_finite).and_then(|accuracy| TestMetrics::of(&accuracy));
+        Ok(Tested { loss: loss / images, top1: 100.0 * correct / images, metrics })
+    }
+}
+
 fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<Tested> {
-    // Summed on the device, as in training.
-    let zero = || Tensor::f_zeros([1], (Kind::Double, network.device));
-    let (mut loss, mut correct, mut images) = (zero()?, zero()?, 0.0);
+    let mut tally = Tally::new(network)?;
     let (observe, of) = (RefCell::new(observe), test.pictures().len());
     let mut first = None;
     let mut skipped = |picture: Skipped| {
         first.get_or_insert_with(|| format!("{}: {}", picture.name, picture.reason));
         (observe.borrow_mut())(Event::Skipped(picture));
     };
-    let mut accuracy: Option<Accuracy> = None;
-    let mut all_finite = true;
     network.evaluator(&network.input).run(test, &mut skipped, &mut |batch, logits, _| {
-        let labels = torch::upload(&batch.labels, network.device)?;
-        let sum = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
-        let _summed = loss.f_add_(&sum)?;
-        let _summed = correct.f_add_(&count_correct(&logits, &labels)?)?;
-        all_finite = all_finite && logits.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1;
-        if all_finite {
-            let accuracy = accuracy.get_or_insert_with(|| Accuracy::new(logits.size()[1] as usize));
-            let outcomes =
-                Accuracy::outcomes(&logits, Scores::Logits, &Vec::<i64>::try_from(&batch.labels)?)?;
-            outcomes.iter().try_for_each(|outcome| accuracy.count(outcome))?;
-        }
-        images += labels.size()[0] as f64;
-        (observe.borrow_mut())(Event::Testing { images: images as usize, of });
+        tally.count(&logits, &batch.labels)?;
+        (observe.borrow_mut())(Event::Testing { images: tally.images as usize, of });
         Ok(ControlFlow::Continue(()))
     })?;
-    let why = first.map_or(String::new(), |first| format!("; the first: {first}"));
-    ensure!(images > 0.0, "none of the {of} test pictures can be read{why}");
-    let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
-    let metrics = accuracy.filter(|_| all_finite).and_then(|accuracy| TestMetrics::of(&accuracy));
-    Ok(Tested { loss: loss / images, top1: 100.0 * correct / images, metrics })
+    tally.tested(of, first)
 }
 
 fn evaluate_all_views(

@@ -6,9 +6,10 @@ use crate::torch;
 use crate::train::checkpoint::{Progress, State};
 use crate::train::ema::Ema;
 use crate::train::optimizer::Optimizer;
+use crate::train::parts::Treatment;
 use crate::train::{RunDir, TrainConfig};
 use crate::weights::About;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::Path;
 use tch::{Reduction, Tensor};
 
@@ -19,45 +20,51 @@ pub struct Learner {
 }
 
 impl Learner {
-    pub fn new(config: &TrainConfig, network: Network) -> Result<Self> {
-        let optimizer = Optimizer::new(config, &network.store.parameters())?;
+    /// Trains each parameter as it is told to; the others are frozen from here on.
+    pub fn new(config: &TrainConfig, mut network: Network, treatments: &[Treatment]) -> Result<Self> {
+        let told = network.store.parameters().into_iter().zip(treatments);
+        let trained = told.filter_map(|((name, tensor), treatment)| {
+            let Treatment { lr_scale, weight_decay, trained, .. } = *treatment;
+            let _set = (!trained).then(|| tensor.set_requires_grad(false));
+            trained.then_some((name, tensor, [lr_scale, weight_decay]))
+        });
+        let optimizer = Optimizer::grouped(&config.optimizer, trained)?;
+        network.count_frozen(config.auxiliary_weight)?;
         let ema = config.ema.map(|ema| Ema::new(ema, &network.store.state_dict())).transpose()?;
         Ok(Self { network, optimizer, ema })
     }
 
-    /// Forward, backward, update as the optimizer's step number `step`, counted from 1; returns the main head's mean
-    /// loss and how many images were classified correctly.
+    /// Forward from the output of the frozen stages on, backward, update as the optimizer's step number `step`, counted from
+    /// 1; returns the main head's mean loss and how many images were classified correctly.
     pub fn step(
         &mut self,
         config: &TrainConfig,
-        [images, labels, targets]: [&Tensor; 3],
+        [features, labels, targets]: [&Tensor; 3],
         step: u64,
         lr: f64,
     ) -> Result<(Tensor, Tensor)> {
-        let &TrainConfig { auxiliary_weight, label_smoothing, clip_grad_norm, .. } = config;
-        self.optimizer.zero_grad()?;
-        let (logits, auxiliary) = if auxiliary_weight == 0.0 {
-            (self.network.forward(images)?, Vec::new())
+        let Self { network, optimizer, .. } = self;
+        let (main, correct) = if optimizer.evaluates() {
+            let mut first = None;
+            optimizer.minimise(lr, &mut || {
+                let (main, correct, sum) = pass(config, network, [features, labels, targets])?;
+                first.get_or_insert((main, correct));
+                Ok(sum.f_double_value(&[])?)
+            })?;
+            first.context("a step without a loss")?
         } else {
-            self.network.forward_auxiliary(images)?
+            optimizer.zero_grad()?;
+            let (main, correct, _) = pass(config, network, [features, labels, targets])?;
+            if let Some(max_norm) = config.clip_grad_norm {
+                let _norm = torch::clip_grad_norm(&optimizer.grads(), max_norm)?;
+            }
+            optimizer.step(lr)?;
+            (main, correct)
         };
-        let loss = |logits: &Tensor| {
-            logits.f_cross_entropy_loss(targets, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
-        };
-        let main = loss(&logits)?;
-        let mut sum = main.shallow_clone();
-        for logits in &auxiliary {
-            sum = sum.f_add(&loss(logits)?.f_mul_scalar(auxiliary_weight)?)?;
-        }
-        sum.f_backward()?;
-        if let Some(max_norm) = clip_grad_norm {
-            let _norm = torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
-        }
-        self.optimizer.step(lr)?;
         if let Some(ema) = &self.ema {
             ema.update(step)?;
         }
-        Ok((main.detach(), count_correct(&logits.detach(), labels)?))
+        Ok((main, correct))
     }
 
     pub fn has_averages(&self) -> bool {
@@ -91,4 +98,29 @@ impl Learner {
     fn state<'a>(&'a self, model: &'a [(String, Tensor)]) -> State<'a> {
         State { model, ema: self.ema.as_ref(), optimizer: &self.optimizer }
     }
+}
+
+/// Forward and backward; returns the main head's mean loss, how many images were classified correctly, and the loss that is
+/// minimised.
+fn pass(
+    config: &TrainConfig,
+    network: &Network,
+    [features, labels, targets]: [&Tensor; 3],
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let &TrainConfig { auxiliary_weight, label_smoothing, .. } = config;
+    let (logits, auxiliary) = if auxiliary_weight == 0.0 || network.model.auxiliaries().is_empty() {
+        (network.suffix(features, true)?, Vec::new())
+    } else {
+        network.forward_auxiliary(features)?
+    };
+    let loss = |logits: &Tensor| {
+        logits.f_cross_entropy_loss(targets, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
+    };
+    let main = loss(&logits)?;
+    let mut sum = main.shallow_clone();
+    for logits in &auxiliary {
+        sum = sum.f_add(&loss(logits)?.f_mul_scalar(auxiliary_weight)?)?;
+    }
+    sum.f_backward()?;
+    Ok((main.detach(), count_correct(&logits.detach(), labels)?, sum.detach()))
 }

@@ -1,7 +1,7 @@
 //! The loaders of a run: augmented training batches, and the test images as they are.
 
 use crate::Invalid;
-use crate::data::{Loaded, Loader, LoaderConfig, ModelInput, Pictures};
+use crate::data::{DataConfig, Loaded, Loader, LoaderConfig, ModelInput, Pictures};
 use crate::models::ModelSpec;
 use crate::train::{Event, Precision, RunConfig, TrainConfig};
 use crate::weights::About;
@@ -16,16 +16,41 @@ pub struct Loaders {
     /// From pictures to what it sees in a test.
     pub test_input: ModelInput,
     pub classes: i64,
+    /// The run's, with what it has adopted.
+    data: DataConfig,
+}
+
+/// What the pictures of a run that starts from weights are normalised and resized by, unless its file says otherwise.
+pub enum Adopted {
+    /// How the weights' own pictures are prepared.
+    Input(ModelInput),
+    /// What the run adopted at its start.
+    Data(DataConfig),
 }
 
 impl Loaders {
     /// # Errors
     /// Data that cannot be read, settings that do not fit it, or fewer training images than a batch has.
-    pub fn new(config: &RunConfig, pinned: bool, observe: &mut dyn FnMut(Event)) -> Result<Self> {
-        let RunConfig { data, train: TrainConfig { batch_size, eval_batch_size, .. }, seed, .. } = config;
+    pub fn new(
+        config: &RunConfig,
+        adopted: Option<Adopted>,
+        pinned: bool,
+        observe: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
+        let RunConfig { data: asked, train: TrainConfig { batch_size, eval_batch_size, .. }, seed, .. } =
+            config;
         let mut preparing = |what: &str| observe(Event::Preparing(what.to_owned()));
-        preparing(&format!("reading {}", data.dataset));
-        let Loaded { train, validation, test, statistics } = data.load(*seed)?;
+        preparing(&format!("reading {}", asked.dataset));
+        let Loaded { train, validation, test, statistics } = asked.load(*seed)?;
+        let mut data = asked.clone();
+        match adopted {
+            Some(Adopted::Input(input)) => data.adopt(&input, &train, &statistics),
+            Some(Adopted::Data(DataConfig { mean, std, interpolation, .. })) => {
+                data = DataConfig { mean, std, interpolation, ..data };
+            }
+            None => {}
+        }
+        let statistics = data.statistics(statistics);
         let images = image_shape(&train);
         let (input, classes) = (data.resized(images)?, train.classes().len() as i64);
         let tested = data.tested(input)?;
@@ -58,7 +83,7 @@ impl Loaders {
             Some(preprocess) => ModelInput { preprocess, statistics, size: None },
             None => ModelInput::of_images(images, statistics, [tested[1], tested[2]]),
         };
-        Ok(Self { train, validation, test, input, test_input, classes })
+        Ok(Self { train, validation, test, input, test_input, classes, data })
     }
 
     /// Measures what the data's settings want to know of the training images, which reads them all: the colours'
@@ -100,7 +125,7 @@ impl Loaders {
             model: ModelSpec { name: architecture.name.to_owned(), set: architecture.fields()? },
             input: self.test_input.clone(),
             classes: self.train.pictures().classes().to_vec(),
-            data: config.data.clone(),
+            data: self.data.clone(),
             seed: config.seed,
             train_images: self.train.pictures().len(),
             bfloat16: config.train.precision == Precision::Bfloat16,

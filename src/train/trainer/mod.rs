@@ -2,6 +2,7 @@
 
 mod budget;
 mod evaluation;
+mod features;
 mod learner;
 mod loaders;
 mod network;
@@ -9,7 +10,8 @@ mod pictures;
 mod prepared;
 
 use self::budget::Budget;
-use self::evaluation::{Tested, evaluate, evaluate_views};
+use self::evaluation::{Tested, evaluate, evaluate_features, evaluate_views};
+use self::features::Features;
 use self::learner::Learner;
 pub(super) use self::loaders::Loaders;
 use self::network::Network;
@@ -21,7 +23,9 @@ use super::config::{RunConfig, TrainConfig};
 use super::event::Event;
 use super::header::Header;
 use super::identity::Change;
+use super::init::Started;
 use super::log::RunLog;
+use super::parts::treatments;
 use super::record::{EpochMetrics, RunResult, Start, Validation};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
@@ -41,6 +45,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
+/// A batch to learn from.
+enum Work {
+    Images(Batch),
+    /// The places of the images whose features are known.
+    Features(Vec<usize>),
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Images(batch) => batch.labels.numel() == 0,
+            Self::Features(places) => places.is_empty(),
+        }
+    }
+}
+
+/// New tensors that the lines before a run name.
+const MAX_NEW: usize = 8;
+
 /// A run in memory.
 pub(super) struct Trainer<'a> {
     config: &'a RunConfig,
@@ -55,6 +78,8 @@ pub(super) struct Trainer<'a> {
     train: Loader,
     validation: Option<Loader>,
     test: Loader,
+    /// Of the training images, and of those that are looked at between epochs.
+    features: Option<[Features; 2]>,
     progress: Progress,
     log: RunLog,
 }
@@ -69,27 +94,35 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let prepared = Prepared::new(config, dir, begin, observe)?;
         prepared.check_memory(config)?;
-        let Prepared { device, mut loaders, complexity, header } = prepared;
+        let Prepared { device, mut loaders, complexity, mut header, origin } = prepared;
         let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
         let there = if resumed { About::of(&StateFile::open(&own)?)? } else { None };
         loaders.measure(config, there.as_ref(), observe)?;
         let precision = config.train.precision;
         let mut about = loaders.about(config)?;
-        let Loaders { train, validation, test, input, test_input, classes } = loaders;
+        let Loaders { train, validation, test, input, test_input, classes, .. } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
-        let store = Store::new(device);
-        let model = config.architecture(input, classes)?.build(&store)?;
+        let architecture = config.architecture(input, classes)?;
         let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
-        if let (Some(init), None, false) = (&config.init, &parent, resumed) {
-            let file = init.path(dir)?;
-            init.apply(&file, &store.state_dict())?;
-            about.parents.push(Parent::of(&file)?);
-        }
+        let (model, store) = match origin {
+            Some(origin) => {
+                let mut parent = origin.parent.clone();
+                let Started { model, store, fresh } = origin.start(&architecture, device)?;
+                header.weights = weights_of(&parent, &fresh);
+                parent.new = fresh;
+                about.parents.push(parent);
+                (model, store)
+            }
+            None => {
+                let store = Store::new(device);
+                (architecture.build(&store)?, store)
+            }
+        };
         store.channels_last()?;
         let size = [complexity.input[1], complexity.input[2]];
-        let network = Network { device, precision, store, model, size, input: test_input };
-        let learner = Learner::new(&config.train, network)?;
+        let network = Network { device, precision, store, model, size, input: test_input, frozen: 0 };
+        let learner = Learner::new(&config.train, network, &treatments(&config.train, &architecture)?)?;
 
         let steps_per_epoch = train.batches() as u64;
         let budget = Budget::new(&config.train, steps_per_epoch);
@@ -136,6 +169,7 @@ impl<'a> Trainer<'a> {
             train,
             validation,
             test,
+            features: None,
             progress,
             log,
         };
@@ -177,6 +211,9 @@ impl<'a> Trainer<'a> {
         let started = Instant::now();
         let before = self.progress.seconds;
         observe(Event::Started(Box::new(self.header.clone())));
+        if self.caches_features()? && !self.budget.is_over(&self.progress) {
+            self.compute_features(observe)?;
+        }
         while !self.budget.is_over(&self.progress) {
             if self.progress.epoch >= until {
                 return Ok(None);
@@ -210,19 +247,20 @@ impl<'a> Trainer<'a> {
             Tensor::f_full([1], self.progress.sums.correct, (Kind::Double, self.learner.network.device))?;
         let read = |sum: &Tensor| sum.f_double_value(&[0]);
         let (started, mut images) = (Instant::now(), 0.0);
-        for batch in self.train.epoch(epoch, self.progress.batch as usize) {
+        for batch in self.batches(epoch) {
             let batch = batch?;
-            batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
-            if batch.labels.numel() == 0 {
+            if let Work::Images(batch) = &batch {
+                batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
+            }
+            if batch.is_empty() {
                 self.progress.step += 1;
                 self.progress.batch += 1;
                 continue;
             }
             // Each step seeds dropout and the like by itself: a resumed run needs no random state.
             tch::manual_seed(stream_seed(seed, "step", epoch, self.progress.batch));
-            let count = batch.labels.size()[0] as f64;
             let lr = self.schedule.lr(self.progress.step, &self.progress.rows);
-            let (loss, correct) = self.step(&batch, lr)?;
+            let (loss, correct, count) = self.step(batch, lr)?;
             let _summed = loss_sum.f_add_(&loss.f_mul_scalar(count)?)?;
             let _summed = correct_sum.f_add_(&correct)?;
             images += count;
@@ -270,11 +308,60 @@ impl<'a> Trainer<'a> {
         Ok(images / started.elapsed().as_secs_f64())
     }
 
-    /// Learns from one batch; returns the main head's mean loss and how many images were classified correctly.
-    fn step(&mut self, batch: &Batch, lr: f64) -> Result<(Tensor, Tensor)> {
-        let (images, labels) = self.learner.network.batch(batch)?;
-        let (images, targets) = self.mixed(images, &labels)?;
-        self.learner.step(&self.config.train, [&images, &labels, &targets], self.progress.step + 1, lr)
+    /// Whether the frozen stages see the same in every epoch.
+    fn caches_features(&self) -> Result<bool> {
+        let RunConfig { data, train, .. } = self.config;
+        let network = &self.learner.network;
+        let is_plain = data.augment.is_empty() && data.mix.is_none();
+        Ok(train.cache_features && network.frozen > 0 && is_plain && !network.is_random()?)
+    }
+
+    fn compute_features(&mut self, observe: &mut dyn FnMut(Event)) -> Result<()> {
+        let network = &self.learner.network;
+        let tested = self.validation.as_ref().unwrap_or(&self.test);
+        let trained = Features::new(network, &self.train, true, observe)?;
+        self.features = Some([trained, Features::new(network, tested, false, observe)?]);
+        Ok(())
+    }
+
+    /// What is left of an epoch to learn from.
+    fn batches(&self, epoch: u64) -> Box<dyn Iterator<Item = Result<Work>>> {
+        let first = self.progress.batch as usize;
+        match &self.features {
+            Some(_) => Box::new(self.train.places(epoch).into_iter().skip(first).map(Work::Features).map(Ok)),
+            None => Box::new(self.train.epoch(epoch, first).map(|batch| batch.map(Work::Images))),
+        }
+    }
+
+    /// Learns from one batch; returns the main head's mean loss, how many images were classified correctly, and of how many.
+    fn step(&mut self, batch: Work, lr: f64) -> Result<(Tensor, Tensor, f64)> {
+        let network = &self.learner.network;
+        let (features, labels, targets) = match (batch, &self.features) {
+            (Work::Features(places), Some([features, _])) => {
+                let (features, labels) = features.batch(places, network.device)?;
+                let targets = labels.shallow_clone();
+                (features, labels, targets)
+            }
+            (Work::Images(batch), _) => {
+                let (images, labels) = network.batch(&batch)?;
+                let (images, targets) = self.mixed(images, &labels)?;
+                (network.prefix(&images, true)?, labels, targets)
+            }
+            (Work::Features(_), None) => bail!("features that were not computed"),
+        };
+        let count = labels.size()[0] as f64;
+        let step = self.progress.step + 1;
+        let (loss, correct) =
+            self.learner.step(&self.config.train, [&features, &labels, &targets], step, lr)?;
+        Ok((loss, correct, count))
+    }
+
+    /// How well the network does on the images that are looked at between epochs.
+    fn look(&self, network: &Network, observe: &mut dyn FnMut(Event)) -> Result<Tested> {
+        match &self.features {
+            Some([_, features]) => evaluate_features(&self.config.train, network, features, observe),
+            None => evaluate(network, self.validation.as_ref().unwrap_or(&self.test), observe),
+        }
     }
 
     /// Images and targets after mixup or CutMix, where the run has them: shares of the classes instead of labels.
@@ -321,14 +408,13 @@ impl<'a> Trainer<'a> {
         };
         if epoch.is_multiple_of(eval_every) || self.budget.is_spent(&self.progress) {
             // The test images are for the end where there are others to look at.
-            let images = self.validation.as_ref().unwrap_or(&self.test);
             if self.learner.has_averages() {
-                row.raw_top1 = Some(evaluate(&self.learner.network, images, observe)?.top1);
+                row.raw_top1 = Some(self.look(&self.learner.network, observe)?.top1);
             }
             let best = self.progress.best;
             let is_best = |top1: f64| best.is_none_or(|best| top1 > best.1);
             let Tested { loss, top1, metrics } = self.learner.averaged(|network| {
-                let tested = evaluate(network, images, observe)?;
+                let tested = self.look(network, observe)?;
                 let Tested { loss, top1, .. } = tested;
                 if loss.is_finite() {
                     let about = About {
@@ -461,6 +547,7 @@ impl<'a> Trainer<'a> {
             machine: machine::cpu(),
             commit: machine::commit(),
             wall_time: unix_time(),
+            parents: self.about.parents.clone(),
         };
         self.log.finish()?;
         self.dir.write_result(&result)?;
@@ -518,6 +605,16 @@ impl<'a> Trainer<'a> {
             self.dir.checkpoint().display()
         ))
     }
+}
+
+/// In the lines before a run: the file that its weights are of, and what is new.
+fn weights_of(Parent { file, sha256, .. }: &Parent, fresh: &[String]) -> String {
+    let new = match fresh {
+        [] => "nothing new".to_owned(),
+        fresh if fresh.len() <= MAX_NEW => format!("new: {}", fresh.join(", ")),
+        fresh => format!("new: {} and {} more", fresh[..MAX_NEW].join(", "), fresh.len() - MAX_NEW),
+    };
+    format!("{file}, sha256 {sha256:.12}; {new}")
 }
 
 /// Where a new run begins that goes on from another's checkpoint: with the epoch in which that stands, in its own count of

@@ -6,7 +6,7 @@ use crate::models::Model;
 use crate::nn::Store;
 use crate::torch::{self, Autocast};
 use crate::train::Precision;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
 pub struct Network {
@@ -18,6 +18,8 @@ pub struct Network {
     pub size: [i64; 2],
     /// From pictures to what it sees in a test.
     pub input: ModelInput,
+    /// Stages from the first on of which nothing is trained.
+    pub frozen: usize,
 }
 
 impl Network {
@@ -36,17 +38,63 @@ impl Network {
         }
     }
 
-    /// The logits of a training pass in float32.
-    pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
-        let _autocast = self.autocast()?;
-        Ok(self.model.forward(images, true)?.f_to_kind(Kind::Float)?)
+    /// Counts the stages that are frozen; of none where auxiliary heads look at their outputs.
+    pub fn count_frozen(&mut self, auxiliary_weight: f64) -> Result<()> {
+        if auxiliary_weight != 0.0 && !self.model.auxiliaries().is_empty() {
+            return Ok(());
+        }
+        let mut x = self.blank()?;
+        let (mut frozen, stages) = (0, self.model.stages());
+        for (name, stage) in &stages {
+            x = stage.forward(&x, false).with_context(|| format!("stage `{name}`"))?;
+            if x.requires_grad() {
+                break;
+            }
+            frozen += 1;
+        }
+        self.frozen = frozen;
+        Ok(())
     }
 
-    /// The logits of a training pass in float32, and those of the auxiliary heads if there are any.
-    pub fn forward_auxiliary(&self, images: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        if self.model.auxiliaries().is_empty() {
-            return Ok((self.forward(images)?, Vec::new()));
+    /// Whether the frozen stages draw random numbers in training.
+    pub fn is_random(&self) -> Result<bool> {
+        let next = || Tensor::f_rand([1], (Kind::Float, self.device))?.f_double_value(&[0]);
+        tch::manual_seed(0);
+        let first = next()?;
+        tch::manual_seed(0);
+        let _features = self.prefix(&self.blank()?, true)?;
+        Ok(next()? != first)
+    }
+
+    /// An image without anything on it.
+    fn blank(&self) -> Result<Tensor> {
+        let [height, width] = self.size;
+        let channels = self.input.statistics.std.len() as i64;
+        torch::channels_last(&Tensor::f_zeros([1, channels, height, width], (Kind::Float, self.device))?)
+    }
+
+    /// The output of the frozen stages, without graph.
+    pub fn prefix(&self, images: &Tensor, train: bool) -> Result<Tensor> {
+        let (_no_grad, _autocast) = (tch::no_grad_guard(), self.autocast()?);
+        let mut x = images.shallow_clone();
+        for (name, stage) in self.model.stages().into_iter().take(self.frozen) {
+            x = stage.forward(&x, train).with_context(|| format!("stage `{name}`, input {:?}", x.size()))?;
         }
+        Ok(x)
+    }
+
+    /// The logits in float32 for the output of the frozen stages.
+    pub fn suffix(&self, features: &Tensor, train: bool) -> Result<Tensor> {
+        let _autocast = self.autocast()?;
+        let mut x = features.shallow_clone();
+        for (name, stage) in self.model.stages().into_iter().skip(self.frozen) {
+            x = stage.forward(&x, train).with_context(|| format!("stage `{name}`, input {:?}", x.size()))?;
+        }
+        Ok(self.model.head().forward(&x, train).context("head")?.f_to_kind(Kind::Float)?)
+    }
+
+    /// The logits of a training pass in float32, and those of the auxiliary heads.
+    pub fn forward_auxiliary(&self, images: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let _autocast = self.autocast()?;
         let (logits, auxiliary) = self.model.forward_auxiliary(images, true)?;
         let auxiliary = auxiliary.into_iter().map(|logits| logits.f_to_kind(Kind::Float));

@@ -1,15 +1,17 @@
 //! A run before its weights are built: device, data and costs.
 
 use super::budget::Budget;
-use super::loaders::Loaders;
+use super::loaders::{Adopted, Loaders};
 use crate::data::Pictures;
 use crate::machine;
 use crate::models::Complexity;
 use crate::torch::device;
 use crate::train::begin::Begin;
 use crate::train::checkpoint::Progress;
+use crate::train::init::Origin;
 use crate::train::memory::Memory;
 use crate::train::{Event, Header, Precision, RunConfig, RunDir};
+use crate::weights::{About, StateFile};
 use crate::yaml;
 use anyhow::Result;
 use serde_yaml::Value;
@@ -17,20 +19,22 @@ use std::path::PathBuf;
 use tch::Device;
 
 /// A run before its weights are built, with device and data ready and all costs known.
-pub struct Prepared {
+pub struct Prepared<'a> {
     pub device: Device,
     pub loaders: Loaders,
     pub complexity: Complexity,
     pub header: Header,
+    /// The weights that the run takes over, at its start.
+    pub origin: Option<Origin<'a>>,
 }
 
-impl Prepared {
+impl<'a> Prepared<'a> {
     /// Sets up the device, reads the data and works out the costs.
     ///
     /// # Errors
     /// A device that is not there, data that cannot be read, or a model that does not fit it.
     pub fn new(
-        config: &RunConfig,
+        config: &'a RunConfig,
         dir: &RunDir,
         begin: &Begin,
         observe: &mut dyn FnMut(Event),
@@ -42,14 +46,26 @@ impl Prepared {
         if let Some(threads) = config.threads {
             device::set_threads(threads)?;
         }
-        let loaders = Loaders::new(config, device.is_cuda(), observe)?;
+        let from = checkpoint(dir, begin);
+        let origin = match &config.init {
+            Some(init) if from.is_none() => Some(Origin::find(init, dir, observe)?),
+            _ => None,
+        };
+        let adopted = match (&config.init, &from) {
+            // Once begun, a run keeps what it adopted.
+            (Some(_), Some(from)) => {
+                About::of(&StateFile::open(from)?)?.map(|there| Adopted::Data(there.data))
+            }
+            _ => origin.as_ref().and_then(|origin| origin.input.clone()).map(Adopted::Input),
+        };
+        let loaders = Loaders::new(config, adopted, device.is_cuda(), observe)?;
         let (input, classes) = (loaders.input, loaders.classes);
         let complexity =
             config.complexity(input, classes).map_err(|error| config.blame(&error, input, classes))?;
         config.check_test_size(input, classes)?;
         config.check_protocol(input, &complexity)?;
-        let header = header(config, dir, begin, device, &loaders, &complexity)?;
-        Ok(Self { device, loaders, complexity, header })
+        let header = header(config, from, device, &loaders, &complexity)?;
+        Ok(Self { device, loaders, complexity, header, origin })
     }
 
     /// # Errors
@@ -64,8 +80,7 @@ impl Prepared {
 
 fn header(
     config: &RunConfig,
-    dir: &RunDir,
-    begin: &Begin,
+    from: Option<PathBuf>,
     device: Device,
     loaders: &Loaders,
     complexity: &Complexity,
@@ -74,7 +89,6 @@ fn header(
     let architecture = config.architecture(loaders.input, loaders.classes)?;
     let memory = Memory::estimate(config, &architecture, complexity, device)?;
     let steps_per_epoch = loaders.train.batches() as u64;
-    let from = checkpoint(dir, begin);
     let progress = from.as_deref().map(Progress::read).transpose()?.unwrap_or_default();
     let pictures = loaders.train.pictures();
     let settings = serde_yaml::to_value(train)?;
@@ -127,10 +141,9 @@ fn weights(config: &RunConfig, from: Option<PathBuf>, step: u64) -> String {
     if let Some(from) = from {
         return format!("{} after step {step}", from.display());
     }
-    let new = format!("new, seed {}", config.seed);
     match &config.init {
-        None => new,
-        Some(init) => format!("{new}; {init}"),
+        None => format!("new, seed {}", config.seed),
+        Some(init) => init.to_string(),
     }
 }
 

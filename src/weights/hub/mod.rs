@@ -104,7 +104,12 @@ impl Hub {
         Ok(Fetched { path: to, source: Some(url.to_owned()), sha256, verified })
     }
 
-    fn fetch_repository(&self, repository: &str, progress: &mut dyn FnMut(u64, u64)) -> Result<Fetched> {
+    /// Fetches the weights of a repository of the hub, `OWNER/NAME`, unless they are cached; `progress` receives the bytes
+    /// so far and the total.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub fn fetch_repository(&self, repository: &str, progress: &mut dyn FnMut(u64, u64)) -> Result<Fetched> {
         let folder_name = format!("models--{}", repository.replace('/', "--"));
         let folder = self.cache.join(&folder_name);
         if let Some(fetched) = FILES.iter().find_map(|file| cached(&folder, file)) {
