@@ -26,6 +26,8 @@ impl Loaders {
         let mut preparing = |what: &str| observe(Event::Preparing(what.to_owned()));
         preparing(&format!("reading {}", data.dataset));
         let Loaded { train, validation, test, statistics } = data.load(*seed)?;
+        let left_out = [&train, &test].into_iter().filter_map(Pictures::left_out);
+        left_out.for_each(|files| observe(Event::Skipped(files)));
         let images = image_shape(&train);
         let (input, classes) = (data.resized(images)?, train.classes().len() as i64);
         let tested = data.tested(input)?;
