@@ -1,7 +1,7 @@
 //! Names of the ports of EfficientNet (lukemelas's efficientnet_pytorch, and rangilyu's of the lite ones).
 
 use super::super::rule::{NAMING, Naming, READ, Rule, rename};
-use super::COUNTED;
+use super::shared::COUNTED;
 
 const B: &[&str] =
     &["timm/tf_efficientnet_b", "timm/efficientnet_b", "timm/tf_efficientnet_lite", "timm/efficientnet_lite"];

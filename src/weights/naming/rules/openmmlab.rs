@@ -1,7 +1,7 @@
 //! Names of OpenMMLab's mmpretrain 1.2 (`mmpretrain/models/backbones`) and mmcls: `backbone.`, and `head.fc`.
 
 use super::super::rule::{Change, Naming, READ, Rule, change, rename, unflatten};
-use super::COUNTED;
+use super::shared::COUNTED;
 
 const FROM: &str = "mmpretrain";
 const BGR: Option<&str> = Some("its first convolution is turned from BGR to RGB");

@@ -1,7 +1,7 @@
 //! Names in the repositories of the papers' authors, and of CLIP and SWAG.
 
 use super::super::rule::{Change, NAMING, Naming, READ, Rule, change, rename, transpose, zero};
-use super::registers;
+use super::shared::registers;
 
 pub(super) const NAMINGS: &[Naming] = &[
     Naming {

@@ -1,7 +1,7 @@
 //! Names of osmr's pytorchcv, which names the units of all its networks alike.
 
 use super::super::rule::{Change, Naming, READ, Rule, change, rename, zero};
-use super::COUNTED;
+use super::shared::COUNTED;
 
 const FROM: &str = "pytorchcv";
 const UNIT: &str = "features.stage{s+1}.unit{b+1}";

@@ -1,7 +1,7 @@
 //! Names of Hugging Face's transformers (`models/*/modeling_*.py`, 4.57), as its files have them.
 
 use super::super::rule::{Change, NAMING, Naming, READ, Rule, change, concatenated, rename, without, zero};
-use super::{COUNTED, registers, vit_block};
+use super::shared::{COUNTED, registers, vit_block};
 
 const FROM: &str = "transformers";
 /// Most of its layer norms have another epsilon than timm's 1e-6.
