@@ -345,7 +345,7 @@ pub fn recognise(spec: &ModelSpec, mut state: StateDict) -> Result<Recognised> {
     };
     let best = readings.iter().min_by_key(|reading| {
         let whole = reading.is_whole(&heads);
-        (!whole, reading.mismatches() + if whole { 0 } else { outside(reading) })
+        (!whole, reading.mismatches() + if whole { 0 } else { outside(reading) }, reading.path.len())
     });
     let best = best.context("a file without tensors")?;
     let at = state.path.display().to_string();
