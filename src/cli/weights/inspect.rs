@@ -3,6 +3,7 @@
 use crate::cli::{print, print_json, table};
 use anyhow::Result;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tchvision::Usage;
 use tchvision::report::format::count;

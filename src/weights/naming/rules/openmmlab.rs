@@ -122,7 +122,8 @@ pub(super) const NAMINGS: &[Naming] = &[
 
 const FC: &[Rule] = &[rename("head.fc", "fc")];
 
-const D: &[&str] = &["timm/resnet18d", "timm/resnet34d", "timm/resnet50d", "timm/resnet101d", "timm/resnet152d"];
+const D: &[&str] =
+    &["timm/resnet18d", "timm/resnet34d", "timm/resnet50d", "timm/resnet101d", "timm/resnet152d"];
 
 /// The first stage has no pooling before its convolution; timm keeps the place of one.
 const D_SHORTCUT: &[Rule] = &[
