@@ -56,6 +56,7 @@ pub(in crate::weights) fn is_plain(name: &str) -> bool {
     };
     PLAIN.contains(&name)
         || name.starts_with("__torch__.")
+        || name.starts_with("torch.nn.modules.")
         || name.strip_prefix("torch.").is_some_and(of_torch)
 }
 
