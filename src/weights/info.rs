@@ -67,6 +67,25 @@ pub(super) const MAX_DIMENSIONS: usize = 64;
 const MAX_EXPANSION: usize = 32;
 const SMALL_EXPANSION: usize = 1 << 28;
 
+/// Words in the keys under which checkpoints keep what optimizers keep.
+const OPTIMIZERS: [&str; 2] = ["optim", "scheduler"];
+/// What torch.optim's optimizers keep of each parameter.
+const SLOTS: [&str; 13] = [
+    "step",
+    "exp_avg",
+    "exp_avg_sq",
+    "max_exp_avg_sq",
+    "exp_inf",
+    "momentum_buffer",
+    "square_avg",
+    "grad_avg",
+    "acc_delta",
+    "sum",
+    "prev",
+    "step_size",
+    "mu_product",
+];
+
 impl TensorInfo {
     /// A tensor whose elements follow each other in `bytes`, the last dimension fastest, or (`fortran`) the first.
     ///
@@ -175,11 +194,14 @@ impl Group {
         self.tensors.len() >= 2 && parameters && !self.is_optimizer()
     }
 
-    /// Whether they lie where checkpoints keep the state of an optimizer.
+    /// Whether they are the state of an optimizer, by their keys or their names.
     pub fn is_optimizer(&self) -> bool {
-        let keys = self.key.split('.').map(str::to_ascii_lowercase);
-        keys.into_iter()
-            .any(|key| key == "opt" || ["optim", "scheduler"].iter().any(|word| key.contains(word)))
+        let lies = self
+            .key
+            .split('.')
+            .map(str::to_ascii_lowercase)
+            .any(|key| key == "opt" || OPTIMIZERS.iter().any(|word| key.contains(word)));
+        lies || self.tensors.iter().all(|tensor| SLOTS.contains(&tensor.name.as_str()))
     }
 
     /// Refuses tensors that would take far more memory than a file of `bytes` can mean.

@@ -116,7 +116,7 @@ impl<'a> Finder<'a> {
             for (i, value) in self.values.list(id).iter().enumerate() {
                 self.add(&i.to_string(), *value, &mut tensors)?;
             }
-            for (key, value) in self.items(id) {
+            for (key, value) in self.entries(id) {
                 self.named("", key, value, &mut tensors)?;
             }
         }
@@ -279,18 +279,26 @@ impl<'a> Finder<'a> {
             if known || matches!(self.module(id), Ok(Some(_))) {
                 return inside;
             }
-            if name != "collections.OrderedDict" {
-                let attributes = self.attributes(id).into_iter().map(|(key, id)| (Step::Key(key), id));
-                inside.extend(attributes.filter(|(_, id)| held(id)));
-            }
         }
-        let items = self.items(id).into_iter().map(|(key, id)| (Step::Key(key), id));
-        inside.extend(items.filter(|(_, id)| held(id)));
+        let entries = self.entries(id).into_iter().map(|(key, id)| (Step::Key(key), id));
+        inside.extend(entries.filter(|(_, id)| held(id)));
         inside.retain(|(step, _)| match step {
             Step::Key(key) => self.key(*key).is_some(),
             Step::Index(_) => true,
         });
         inside
+    }
+
+    /// Items and attributes; an OrderedDict's attributes are PyTorch's versions of modules.
+    fn entries(&self, id: Id) -> Vec<(Id, Id)> {
+        let mut entries = self.items(id);
+        match self.values.node(id) {
+            Node::Call { callee, .. } if self.values.name_of(*callee) != "collections.OrderedDict" => {
+                entries.extend(self.attributes(id))
+            }
+            _ => {}
+        }
+        entries
     }
 
     /// The attributes of an object.

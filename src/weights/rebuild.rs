@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use std::ops::Range;
 use tch::Kind;
 
+/// The function that Python's own `pickle` calls for a storage.
+const LOADED: &str = "torch.storage._load_from_bytes";
 /// Maximum depth of wrapped tensors; a parameter of a Python subclass of Tensor is wrapped twice.
 const MAX_WRAPPER_DEPTH: usize = 4;
 
@@ -26,6 +28,8 @@ pub(super) struct Storage<'a> {
 pub(super) struct Values<'a> {
     pub pickle: &'a Pickle,
     pub storages: &'a dyn Fn(&str) -> Option<Range<usize>>,
+    /// The dtype and the place of a storage in bytes of the pickle, as Python's own `pickle` keeps it.
+    pub nested: &'a dyn Fn(Range<usize>) -> Result<(Kind, Range<usize>)>,
 }
 
 impl<'a> Values<'a> {
@@ -113,16 +117,16 @@ impl<'a> Values<'a> {
         match (callee.strip_prefix("torch.").unwrap_or_default(), args) {
             ("_utils._rebuild_tensor", [storage, offset, shape, strides])
             | ("_utils._rebuild_tensor_v2", [storage, offset, shape, strides, ..]) => {
-                let storage = self.stored(*storage)?;
-                let tensor = self.strided(name, &storage, storage.kind, [*offset, *shape, *strides])?;
+                let (kind, range, skip) = self.stored(*storage)?;
+                let tensor = self.strided(name, kind, range, skip, [*offset, *shape, *strides])?;
                 Ok(Some(self.with_bits(tensor, args.get(6))))
             }
             ("_utils._rebuild_tensor_v3", [storage, offset, shape, strides, _, _, dtype, ..]) => {
                 let dtype_name = self.name_of(*dtype).strip_prefix("torch.").unwrap_or_default();
                 let dtype =
                     dtype::of_torch(dtype_name).with_context(|| format!("unknown dtype `{dtype_name}`"))?;
-                let storage = self.stored(*storage)?;
-                let tensor = self.strided(name, &storage, dtype.kind, [*offset, *shape, *strides])?;
+                let (_, range, skip) = self.stored(*storage)?;
+                let tensor = self.strided(name, dtype.kind, range, skip, [*offset, *shape, *strides])?;
                 Ok(Some(self.with_bits(tensor, args.get(7))))
             }
             ("_utils._rebuild_parameter" | "_utils._rebuild_parameter_with_state", [data, ..]) => {
@@ -153,19 +157,33 @@ impl<'a> Values<'a> {
     fn strided(
         &self,
         name: &str,
-        storage: &Storage,
         kind: Kind,
+        storage: Range<usize>,
+        skip: i64,
         [offset, shape, strides]: [Id; 3],
     ) -> Result<TensorInfo> {
-        let range = (self.storages)(storage.key);
-        let range = range.with_context(|| format!("storage `{}` is not in the file", storage.key))?;
-        let offset = self.int(offset)?.checked_add(storage.skip).context("an offset overflows")?;
-        TensorInfo::strided(name, kind, self.ints(shape)?, self.ints(strides)?, range, offset)
+        let offset = self.int(offset)?.checked_add(skip).context("an offset overflows")?;
+        TensorInfo::strided(name, kind, self.ints(shape)?, self.ints(strides)?, storage, offset)
     }
 
-    fn stored(&self, id: Id) -> Result<Storage<'a>> {
+    /// The dtype of a storage, its bytes, and the elements before its first.
+    fn stored(&self, id: Id) -> Result<(Kind, Range<usize>, i64)> {
         match self.node(id) {
-            Node::Persistent(storage) => self.storage(*storage),
+            Node::Persistent(reference) => {
+                let Storage { kind, key, skip } = self.storage(*reference)?;
+                let range = (self.storages)(key);
+                Ok((kind, range.with_context(|| format!("storage `{key}` is not in the file"))?, skip))
+            }
+            Node::Call { callee, args, .. } if self.name_of(*callee) == LOADED => {
+                let bytes = self.list(*args).first().and_then(|bytes| self.payload(*bytes));
+                match bytes {
+                    Some(Raw { range, coding: Coding::Plain }) => {
+                        let (kind, range) = (self.nested)(range)?;
+                        Ok((kind, range, 0))
+                    }
+                    _ => bail!("a storage written as text; save with torch.save, or pickle's protocol 4"),
+                }
+            }
             _ => bail!("expected a storage"),
         }
     }

@@ -11,6 +11,7 @@ use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
+use tch::Kind;
 
 /// The magic number in the first pickle of a legacy file, in protocols 2 to 5, and 0 and 1.
 const LEGACY_MAGIC: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
@@ -19,7 +20,9 @@ const LEGACY_TEXT: &[u8] = b"L119547037146038801333356L\n.";
 /// Whether a file with these first bytes begins with a pickle of the magic number, in any protocol.
 pub(super) fn is_legacy(start: &[u8]) -> bool {
     let binary = start.first() == Some(&0x80);
-    binary && start.windows(LEGACY_MAGIC.len()).any(|bytes| bytes == LEGACY_MAGIC)
+    // After the protocol and, since 4, the length of a frame; further on it is that of a storage in another pickle.
+    let first = &start[..start.len().min(32)];
+    binary && first.windows(LEGACY_MAGIC.len()).any(|bytes| bytes == LEGACY_MAGIC)
         || start.starts_with(LEGACY_TEXT)
 }
 
@@ -30,8 +33,14 @@ pub(super) struct Contents {
     pub opaque: BTreeSet<String>,
 }
 
-fn contents(pickle: &Pickle, storages: &dyn Fn(&str) -> Option<Range<usize>>) -> Result<Contents> {
-    let groups = objects::groups(&Values { pickle, storages })?;
+/// What the values of a pickle in a file are, its storages being there.
+fn contents(
+    file: &Mapped,
+    pickle: &Pickle,
+    storages: &dyn Fn(&str) -> Option<Range<usize>>,
+) -> Result<Contents> {
+    let nested = |range: Range<usize>| storage(file, range);
+    let groups = objects::groups(&Values { pickle, storages, nested: &nested })?;
     let name = |node: &Node| match node {
         Node::Global(name) if !pickle::is_plain(name) => Some(name.clone()),
         _ => None,
@@ -41,7 +50,7 @@ fn contents(pickle: &Pickle, storages: &dyn Fn(&str) -> Option<Range<usize>>) ->
 
 /// What a pickle holds that `torch.save` did not write.
 pub(super) fn read_plain(file: &Mapped) -> Result<Contents> {
-    contents(&pickle::read(file, 0..file.len())?, &|_| None)
+    contents(file, &pickle::read(file, 0..file.len())?, &|_| None)
 }
 
 /// The folder of `data.pkl` in the zip, with its slash.
@@ -73,7 +82,7 @@ pub(super) fn read_zip(file: &Mapped, members: &[Member], prefix: &str) -> Resul
         let Some(range) = ranges.get(pickle) else { return Ok(None) };
         let pickle = pickle::read(file, range.clone()).with_context(|| format!("`{prefix}{pickle}`"))?;
         let storages = |key: &str| ranges.get(format!("{folder}/{key}").as_str()).cloned();
-        contents(&pickle, &storages).map(Some)
+        contents(file, &pickle, &storages).map(Some)
     };
     let data = read("data.pkl", "data")?.context("it has no `data.pkl`")?;
     if !ranges.contains_key("constants.pkl") {
@@ -84,11 +93,30 @@ pub(super) fn read_zip(file: &Mapped, members: &[Member], prefix: &str) -> Resul
     Ok((Format::Torchscript, constants.unwrap_or(data)))
 }
 
-/// The state_dicts of a legacy file: five pickles in a row, then the storages in the order of the last.
+/// The state_dicts of a legacy file.
 pub(super) fn read_legacy(file: &Mapped) -> Result<Contents> {
-    let mut at = 0;
+    let (data, ranges) = legacy(file, 0..file.len())?;
+    contents(file, &data, &|key: &str| ranges.get(key).cloned())
+}
+
+/// A storage that is a legacy file of its own, within a file.
+fn storage(file: &Mapped, range: Range<usize>) -> Result<(Kind, Range<usize>)> {
+    let (data, ranges) = legacy(file, range).context("a storage")?;
+    let Node::Persistent(reference) = data.nodes[data.root] else { bail!("expected a storage") };
+    let storage = values(&data).storage(reference)?;
+    Ok((storage.kind, ranges.get(storage.key).cloned().context("a storage without its bytes")?))
+}
+
+/// Values without their storages.
+fn values(pickle: &Pickle) -> Values<'_> {
+    Values { pickle, storages: &|_| None, nested: &|_| bail!("a storage within a storage") }
+}
+
+/// A legacy file: five pickles in a row, then the storages in the order of the last. The fourth is the data.
+fn legacy(file: &Mapped, range: Range<usize>) -> Result<(Pickle, HashMap<String, Range<usize>>)> {
+    let mut at = range.start;
     let mut next = |what: &'static str| -> Result<Pickle> {
-        let pickle = pickle::read(file, at..file.len()).context(what)?;
+        let pickle = pickle::read(file, at..range.end).context(what)?;
         at = pickle.end;
         Ok(pickle)
     };
@@ -105,8 +133,7 @@ pub(super) fn read_legacy(file: &Mapped) -> Result<Contents> {
     if let Node::Dict(items) = &system.nodes[system.root] {
         ensure!(items.iter().all(little), "written big-endian; save it again on a little-endian machine");
     }
-    let nothing = |_: &str| None;
-    let values = Values { pickle: &data, storages: &nothing };
+    let values = values(&data);
     let mut kinds = HashMap::new();
     for (id, node) in data.nodes.iter().enumerate() {
         // A reference to a class has a name.
@@ -127,12 +154,11 @@ pub(super) fn read_legacy(file: &Mapped) -> Result<Contents> {
         let count = file.read(at..at + 8).with_context(|| format!("storage `{key}`"))?;
         let count = usize::try_from(i64::from_le_bytes(count.as_slice().try_into()?));
         let length = count.ok().and_then(|count| count.checked_mul(kind.elt_size_in_bytes()));
-        let end = length.and_then(|length| (at + 8).checked_add(length)).filter(|&end| end <= file.len());
+        let end = length.and_then(|length| (at + 8).checked_add(length)).filter(|&end| end <= range.end);
         let end =
             end.with_context(|| format!("storage `{key}`: the file is truncated, or the length is wrong"))?;
-        ranges.insert(key.as_str(), at + 8..end);
+        ranges.insert(key.clone(), at + 8..end);
         at = end;
     }
-    let storages = |key: &str| ranges.get(key).cloned();
-    contents(&data, &storages)
+    Ok((data, ranges))
 }

@@ -89,6 +89,18 @@ fn inspect_shows_what_a_file_holds() {
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains("state_dict `outer.teacher`: 1 tensors") && !text.contains("model_ema"), "{text}");
     assert_eq!(run(&["inspect", &fixture("several.pth"), "--key", "student"]).status.code(), Some(2));
+    let opaque = json(&run(&["inspect", &fixture("containers/opaque.pth"), "--json"]));
+    assert_eq!(opaque["keys"][0]["key"], "state_dict");
+    assert_eq!((&opaque["keys"][0]["network"], &opaque["keys"][1]["network"]), (&true.into(), &false.into()));
+    assert!(opaque["opaque"].as_array().unwrap().contains(&"posix.system".into()));
+    let text = run(&["inspect", &fixture("containers/modules.pth")]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("`model`: 11 tensors") && text.contains("the module `__main__.Block`"), "{text}");
+    let text = run(&["inspect", &fixture("containers/tuple.pth")]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("`0`: 11 tensors") && text.contains("2 dicts of optimizers: 6 tensors, see `--key 1.state.0`"), "{text}");
+    let shards = json(&run(&["inspect", &fixture("containers"), "--json"]));
+    assert_eq!((&shards["format"], &shards["keys"][0]["tensors"]), (&"safetensors".into(), &11.into()));
     let missing = run(&["inspect", &fixture("none.pth")]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(stderr(&missing).contains("none.pth: cannot be opened"));

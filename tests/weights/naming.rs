@@ -127,7 +127,10 @@ fn a_network_is_found_in_its_wrappers() {
     let mut beside = wrap("model.");
     beside.push(("criterion.pos_weight".into(), Tensor::from(1f32)));
     assert_eq!(recognised(vgg, &beside, &own), "torchvision");
-    assert_eq!(notes(vgg, &beside), ["memory: the network is under `model`", "memory: left over: criterion (1 tensor)"]);
+    assert_eq!(
+        notes(vgg, &beside),
+        ["memory: the network is under `model`", "memory: left over: criterion (1 tensor)"]
+    );
     // Two that fit are a question; MoCo's slow copy is none.
     let both = |one: &str, other: &str| wrap(one).into_iter().chain(wrap(other)).collect::<Vec<_>>();
     let error = weights::recognise(&ModelSpec::new(vgg), state(&both("student.", "teacher."))).err().unwrap();
@@ -135,7 +138,10 @@ fn a_network_is_found_in_its_wrappers() {
     assert!(error.to_string().contains("--prefix: `student`, `teacher`"), "{error}");
     assert_eq!(recognised(vgg, &both("module.encoder_q.", "module.encoder_k."), &own), "torchvision");
     // One key outside the wrapper is missing within it, and a module more in the network is no wrapper's.
-    for odd in [("model.features.0.weight", "features.0.weight"), ("model.features.0.bias", "model.features.0.se.weight")] {
+    for odd in [
+        ("model.features.0.weight", "features.0.weight"),
+        ("model.features.0.bias", "model.features.0.se.weight"),
+    ] {
         let mut wrapped = wrap("model.");
         let at = wrapped.iter().position(|(name, _)| name == odd.0).unwrap();
         wrapped[at].0 = odd.1.to_owned();

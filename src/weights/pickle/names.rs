@@ -47,12 +47,16 @@ pub(in crate::weights) fn is_plain(name: &str) -> bool {
         let function = |prefix| name.strip_prefix(prefix).is_some_and(|rest: &str| !rest.contains('.'));
         dtype::of_torch(name).is_some()
             || storage(name).is_some()
-            || matches!(name, "serialization._get_layout" | "storage.TypedStorage")
+            || matches!(
+                name,
+                "serialization._get_layout" | "storage.TypedStorage" | "storage._load_from_bytes"
+            )
             || function("_utils._rebuild_")
             || function("jit._pickle.")
     };
     PLAIN.contains(&name)
         || name.starts_with("__torch__.")
+        || name.starts_with("torch.nn.modules.")
         || name.strip_prefix("torch.").is_some_and(of_torch)
 }
 
