@@ -9,3 +9,4 @@ mod files;
 mod hostile;
 mod naming;
 mod original;
+mod structure;
