@@ -391,8 +391,15 @@ impl Unit {
 type Relation = (usize, Option<Ordering>);
 
 fn relations(units: &[Unit]) -> Vec<Vec<Relation>> {
-    let row = |a: &Unit| units.iter().map(|b| relation(&a.path, &b.path)).collect();
-    units.iter().map(row).collect()
+    let mut all = vec![vec![(usize::MAX, None); units.len()]; units.len()];
+    for (i, a) in units.iter().enumerate() {
+        for (j, b) in units.iter().enumerate().skip(i + 1) {
+            let (shared, order) = relation(&a.path, &b.path);
+            (all[i][j], all[j][i]) = ((shared, order), (shared, order.map(Ordering::reverse)));
+        }
+        all[i][i].0 = a.path.len();
+    }
+    all
 }
 
 /// Takes places away that units of the file cannot have.
@@ -402,7 +409,7 @@ struct Solver<'a> {
     classes: &'a [Class],
     /// Of each unit of the file the units of the model that it may be.
     domains: Vec<Vec<usize>>,
-    /// Units of the file whose places may be told by more than their shape.
+    /// Units of the file whose places may be told by more than their shape, in order.
     told: Vec<usize>,
 }
 
@@ -429,7 +436,9 @@ impl<'a> Solver<'a> {
             let blind = class.file.iter().any(|&f| file[f].blind);
             class.fits() && (!blind || words(model, &class.model) == 1 && words(file, &class.file) == 1)
         };
-        let told = classes.iter().filter(told).flat_map(|class| class.file.iter().copied()).collect();
+        let mut told: Vec<usize> =
+            classes.iter().filter(told).flat_map(|class| class.file.iter().copied()).collect();
+        told.sort_unstable();
         Self { model: relations(model), file: relations(file), classes, domains, told }
     }
 
@@ -466,20 +475,22 @@ impl<'a> Solver<'a> {
 
     /// As many of a class must find room before and after a unit as the numbers put there.
     fn rank(&mut self) {
-        let count = |relations: &[Relation], among: &[usize], which: &dyn Fn(Option<Ordering>) -> bool| {
-            among.iter().filter(|&&i| which(relations[i].1)).count()
+        // How many certainly stand after a unit, then before it, and how many may, itself among these.
+        let room = |relations: &[Relation], among: &[usize]| {
+            [Ordering::Less, Ordering::Greater].map(|side| {
+                let certain = among.iter().filter(|&&i| relations[i].1 == Some(side)).count();
+                let against = among.iter().filter(|&&i| relations[i].1 == Some(side.reverse())).count();
+                (certain, among.len() - against)
+            })
         };
         for Class { model, file } in self.classes.iter().filter(|class| class.fits()) {
-            for &f in file.iter().filter(|f| self.told.contains(f)) {
-                let (own, relations) = (&self.file[f], &self.model);
-                // The relation of a unit to those after it is Less; the unit itself counts on both sides.
-                let room = |m: usize, side: Ordering| {
-                    let (certain, possible) =
-                        (|o| o == Some(side), |o: Option<Ordering>| o != Some(side.reverse()));
-                    count(own, file, &certain) <= count(&relations[m], model, &possible)
-                        && count(&relations[m], model, &certain) <= count(own, file, &possible)
+            let rooms: HashMap<usize, _> = model.iter().map(|&m| (m, room(&self.model[m], model))).collect();
+            for &f in file.iter().filter(|f| self.told.binary_search(f).is_ok()) {
+                let own = room(&self.file[f], file);
+                let suits = |m: &usize| {
+                    own.iter().zip(&rooms[m]).all(|(own, theirs)| own.0 < theirs.1 && theirs.0 < own.1)
                 };
-                self.domains[f].retain(|&m| room(m, Ordering::Less) && room(m, Ordering::Greater));
+                self.domains[f].retain(suits);
             }
         }
     }
