@@ -124,10 +124,9 @@ impl std::error::Error for Mismatch {}
 /// Names folded by what they begin with, the largest groups first, each with its count.
 fn fold(names: &[String], kind: &str) -> Vec<(String, usize)> {
     let paths: Vec<Vec<&str>> = names.iter().map(|name| name.split('.').collect()).collect();
-    let depth = shared(&paths.iter().collect::<Vec<_>>());
-    let mut groups: BTreeMap<Option<&str>, Vec<&Vec<&str>>> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, Vec<&Vec<&str>>> = BTreeMap::new();
     for path in &paths {
-        groups.entry(path.get(depth).copied()).or_default().push(path);
+        groups.entry(path[0]).or_default().push(path);
     }
     let told = |group: Vec<&Vec<&str>>| match group.as_slice() {
         [path] => (format!("{kind} `{}`", path.join(".")), 1),

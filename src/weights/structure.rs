@@ -76,9 +76,9 @@ impl Pairing {
 /// Pairs the tensors of a file with those of a model. `authors_order` says whether the file's tensors stand as the author's
 /// modules have them, as in pickles.
 pub fn pair(file: &[Named], authors_order: bool, model: &[Named]) -> Pairing {
-    let contradiction = if authors_order { misplaced(file) } else { None };
     let mut parts = Parts::default();
-    let (mut model, mut file) = (units(model, &mut parts), units(file, &mut parts));
+    let (mut model, named, mut file) = (units(model, &mut parts), file, units(file, &mut parts));
+    let contradiction = if authors_order { misplaced(named, &file) } else { None };
     find_blind(&mut model, &mut file);
     let classes = classes(&model, &file);
     let mut solver = Solver::new(&model, &file, &classes);
@@ -391,8 +391,15 @@ impl Unit {
 type Relation = (usize, Option<Ordering>);
 
 fn relations(units: &[Unit]) -> Vec<Vec<Relation>> {
-    let row = |a: &Unit| units.iter().map(|b| relation(&a.path, &b.path)).collect();
-    units.iter().map(row).collect()
+    let mut all = vec![vec![(usize::MAX, None); units.len()]; units.len()];
+    for (i, a) in units.iter().enumerate() {
+        for (j, b) in units.iter().enumerate().skip(i + 1) {
+            let (shared, order) = relation(&a.path, &b.path);
+            (all[i][j], all[j][i]) = ((shared, order), (shared, order.map(Ordering::reverse)));
+        }
+        all[i][i].0 = a.path.len();
+    }
+    all
 }
 
 /// Takes places away that units of the file cannot have.
@@ -402,7 +409,7 @@ struct Solver<'a> {
     classes: &'a [Class],
     /// Of each unit of the file the units of the model that it may be.
     domains: Vec<Vec<usize>>,
-    /// Units of the file whose places may be told by more than their shape.
+    /// Units of the file whose places may be told by more than their shape, in order.
     told: Vec<usize>,
 }
 
@@ -429,7 +436,9 @@ impl<'a> Solver<'a> {
             let blind = class.file.iter().any(|&f| file[f].blind);
             class.fits() && (!blind || words(model, &class.model) == 1 && words(file, &class.file) == 1)
         };
-        let told = classes.iter().filter(told).flat_map(|class| class.file.iter().copied()).collect();
+        let mut told: Vec<usize> =
+            classes.iter().filter(told).flat_map(|class| class.file.iter().copied()).collect();
+        told.sort_unstable();
         Self { model: relations(model), file: relations(file), classes, domains, told }
     }
 
@@ -466,20 +475,22 @@ impl<'a> Solver<'a> {
 
     /// As many of a class must find room before and after a unit as the numbers put there.
     fn rank(&mut self) {
-        let count = |relations: &[Relation], among: &[usize], which: &dyn Fn(Option<Ordering>) -> bool| {
-            among.iter().filter(|&&i| which(relations[i].1)).count()
+        // How many certainly stand after a unit, then before it, and how many may, itself among these.
+        let room = |relations: &[Relation], among: &[usize]| {
+            [Ordering::Less, Ordering::Greater].map(|side| {
+                let certain = among.iter().filter(|&&i| relations[i].1 == Some(side)).count();
+                let against = among.iter().filter(|&&i| relations[i].1 == Some(side.reverse())).count();
+                (certain, among.len() - against)
+            })
         };
         for Class { model, file } in self.classes.iter().filter(|class| class.fits()) {
-            for &f in file.iter().filter(|f| self.told.contains(f)) {
-                let (own, relations) = (&self.file[f], &self.model);
-                // The relation of a unit to those after it is Less; the unit itself counts on both sides.
-                let room = |m: usize, side: Ordering| {
-                    let (certain, possible) =
-                        (|o| o == Some(side), |o: Option<Ordering>| o != Some(side.reverse()));
-                    count(own, file, &certain) <= count(&relations[m], model, &possible)
-                        && count(&relations[m], model, &certain) <= count(own, file, &possible)
+            let rooms: HashMap<usize, _> = model.iter().map(|&m| (m, room(&self.model[m], model))).collect();
+            for &f in file.iter().filter(|f| self.told.binary_search(f).is_ok()) {
+                let own = room(&self.file[f], file);
+                let suits = |m: &usize| {
+                    own.iter().zip(&rooms[m]).all(|(own, theirs)| own.0 < theirs.1 && theirs.0 < own.1)
                 };
-                self.domains[f].retain(|&m| room(m, Ordering::Less) && room(m, Ordering::Greater));
+                self.domains[f].retain(suits);
             }
         }
     }
@@ -527,7 +538,8 @@ impl<'a> Solver<'a> {
     /// What is near a unit whose place is known in one tree is not far from it in the other: of the units that begin as it
     /// does for so many parts in the file, and those in the model, the fewer are among the more.
     fn keep_near(&mut self, f: usize) {
-        let (own, theirs) = (&self.file[f], &self.model[self.domains[f][0]]);
+        let [place] = *self.domains[f].as_slice() else { return };
+        let (own, theirs) = (&self.file[f], &self.model[place]);
         let count = |relations: &[Relation], depth: usize| relations.iter().filter(|r| r.0 >= depth).count();
         let deepest = |relations: &[Relation]| relations.iter().map(|r| r.0).max().unwrap_or(0);
         let near: Vec<usize> = (0..=deepest(own) + 1).map(|depth| count(own, depth)).collect();
@@ -548,34 +560,34 @@ impl<'a> Solver<'a> {
 
 /// What in a pickle stands where its author's modules cannot have put it: each writes its own tensors, then those of its
 /// children one after the other. Sorted names have no order of an author.
-fn misplaced(file: &[Named]) -> Option<String> {
+fn misplaced(file: &[Named], units: &[Unit]) -> Option<String> {
     if file.is_sorted_by(|(a, _), (b, _)| a <= b) {
         return None;
     }
-    let mut parts = Parts::default();
-    let mut closed: HashSet<&str> = HashSet::new();
-    let mut before: Option<(&str, Vec<Part>)> = None;
-    for (name, _) in file {
-        let path: Vec<Part> = name.split(['.', '/']).map(|part| parts.part(part)).collect();
-        let begins =
-            |name: &'_ str| -> Vec<usize> { name.match_indices(['.', '/']).map(|(i, _)| i).collect() };
-        if let Some((last, last_path)) = &before {
-            let (shared, order) = relation(last_path, &path);
-            closed.extend(begins(last).into_iter().skip(shared).map(|i| &last[..i]));
-            if order == Some(Ordering::Greater) {
-                return Some(format!("`{name}` stands after `{last}`"));
-            }
-            let (layer, role) = split(name);
-            let (other, last_role) = split(last);
-            let place = |role: Option<&str>| ROLES.iter().position(|(known, _)| Some(*known) == role);
-            if layer == other && place(role) < place(last_role) {
-                return Some(format!("`{name}` stands after `{last}`"));
-            }
-        }
-        if let Some(i) = begins(name).into_iter().find(|&i| closed.contains(&name[..i])) {
+    let mut left: HashSet<&str> = HashSet::new();
+    for ((last, _), (name, _)) in file.iter().zip(&file[1..]) {
+        let begins = |name: &str| -> Vec<usize> { name.match_indices(['.', '/']).map(|(i, _)| i).collect() };
+        let goes_on = |i: &usize| name.starts_with(&last[..*i]) && name[*i..].starts_with(['.', '/']);
+        left.extend(begins(last).into_iter().filter(|i| !goes_on(i)).map(|i| &last[..i]));
+        if let Some(i) = begins(name).into_iter().find(|&i| left.contains(&name[..i])) {
             return Some(format!("`{name}` stands apart from the rest of `{}`", &name[..i]));
         }
-        before = Some((name, path));
+        let ((layer, role), (other, other_role)) = (split(last), split(name));
+        let place = |role: Option<&str>| ROLES.iter().position(|(known, _)| Some(*known) == role);
+        if layer == other && place(other_role) < place(role) {
+            return Some(format!("`{name}` stands after `{last}`"));
+        }
+    }
+    let mut before: HashMap<(Vec<usize>, usize), &Unit> = HashMap::new();
+    for unit in units {
+        for (depth, part) in unit.path.iter().enumerate() {
+            let parents = unit.path[..depth].iter().map(|part| part.id).collect();
+            if let Some(last) = before.insert((parents, part.letters), unit)
+                && relation(&last.path, &unit.path) == (depth, Some(Ordering::Greater))
+            {
+                return Some(format!("`{}` stands after `{}`", unit.name, last.name));
+            }
+        }
     }
     None
 }

@@ -351,7 +351,7 @@ $ trian run.yaml
 
       tip: a similar subcommand exists: 'train'
 
-    Usage: tchvision <COMMAND>
+    Usage: tchvision [OPTIONS] <COMMAND>
 
     For more information, try '--help'.
 $ experiment pln exp.yaml
@@ -359,7 +359,7 @@ $ experiment pln exp.yaml
 
       tip: a similar subcommand exists: 'plan'
 
-    Usage: tchvision experiment <COMMAND>
+    Usage: tchvision experiment [OPTIONS] <COMMAND>
 
     For more information, try '--help'.
 "##;

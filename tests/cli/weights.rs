@@ -203,9 +203,15 @@ fn convert_writes_what_verifies_and_adapts() {
     assert_eq!(convert(&["--naming", "timm"]).status.code(), Some(2));
     let onto = run(&["convert", &files.weights, "--model", "paper/resnet20", "--to", &files.weights]);
     assert_eq!(onto.status.code(), Some(2));
-    let other = run(&["convert", &fixture("net.pth"), "--model", "paper/resnet20", "--to", &to]);
-    assert_eq!(other.status.code(), Some(1));
-    assert!(stderr(&other).contains("unexpected `steps`"), "{}", stderr(&other));
+    let net = fixture("net.pth");
+    let other = ["convert", &net, "--model", "paper/resnet20", "--to", &to];
+    let (brief, whole) = (run(&other), run(&[&other[..], &["--verbose"]].concat()));
+    assert_eq!(brief.status.code(), Some(1));
+    let brief = stderr(&brief);
+    assert!(brief.contains("97 tensors expected: 97 missing, 8 unexpected\n"), "{brief}");
+    assert!(brief.contains("\n  layer1.*: 30 tensors missing\n") && brief.lines().count() <= 11, "{brief}");
+    let whole = stderr(&whole);
+    assert!(whole.contains("\nunexpected `steps`\n") && whole.ends_with(&brief), "{whole}");
 }
 
 /// `make test` provides the Python; the numbers themselves depend on the machine.

@@ -7,6 +7,7 @@ mod classify;
 mod ensemble;
 mod experiment;
 mod goes_on;
+mod names;
 mod studies;
 mod tells;
 mod used_after;

@@ -10,3 +10,4 @@ mod files;
 mod hostile;
 mod naming;
 mod original;
+mod structure;
