@@ -6,10 +6,10 @@ use crate::nn::Store;
 use crate::torch::device;
 use crate::train::RunWeights;
 use crate::weights::catalogue::{self, Entry};
-use crate::weights::{self, About, Archive, Classes, Mapping, StateFile, checkpoint_weights};
+use crate::weights::{self, About, Origin, Archive, Classes, Mapping, StateFile, checkpoint_weights};
 use crate::{Remedy, Usage};
 use anyhow::{Context, Error, Result, ensure};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tch::{Device, Kind};
 
 /// What a [`crate::Classifier`] is made of.
@@ -127,7 +127,8 @@ impl Builder {
             let RunWeights { state, about, note } = RunWeights::open(path, self.key.as_deref())?;
             // A name with a tag, or of public weights, tells how their pictures are prepared.
             let entry = self.name.as_ref().and_then(|name| catalogue::find(name).ok());
-            return self.read(state, Known { entry, about, notes: note.into_iter().collect() });
+            let origin = if about.is_none() { Origin::of(&state)? } else { None };
+            return self.read(state, Known { entry, about, origin, notes: note.into_iter().collect() });
         }
         let name = self.name.as_ref().context("a builder without model and file")?;
         if !self.fields.is_empty() || self.key.is_some() || self.map.is_some() || self.averaged.is_some() {
@@ -136,12 +137,12 @@ impl Builder {
         }
         let entry = catalogue::find(name).map_err(usage)?;
         let state = Archive::open(&weights::fetch(entry, progress)?)?.choose(None)?;
-        Self { data: None, ..self }.read(state, Known { entry: Some(entry), about: None, notes: Vec::new() })
+        Self { data: None, ..self }.read(state, Known { entry: Some(entry), about: None, origin: None, notes: Vec::new() })
     }
 
     fn read(self, state: StateFile, mut known: Known) -> Result<Parts> {
         let path = state.path().to_owned();
-        let spec = self.spec(&mut known, &path)?;
+        let spec = self.spec(&mut known, &state)?;
         let averaged = self.averaged.unwrap_or_else(|| weights::has_averages(&state));
         let state = checkpoint_weights(state, averaged)?;
         let map = self.map.as_deref().map(Mapping::read).transpose()?;
@@ -188,6 +189,9 @@ impl Builder {
         }
         let labels = match (&known.about, known.entry) {
             (Some(about), _) if about.classes.len() == classes as usize => Some(about.classes.clone()),
+            (None, _) if known.labels().is_some_and(|labels| labels.len() == classes as usize) => {
+                known.labels().cloned()
+            }
             (None, Some(entry)) if entry.classes == classes as i64 => entry.labels().map(owned),
             _ => catalogue::imagenet_labels(classes as i64).map(owned),
         };
@@ -217,6 +221,7 @@ impl Builder {
                 Usage(format!("{}: its weights have no test settings of their own", architecture.name))
             })?,
             (Some(about), _) => about.input.clone(),
+            (None, _) if let Some(input) = known.input() => input.into(),
             (None, Some(entry)) => entry.preprocess.clone().into(),
             (None, None) => {
                 let input = self.settings.apply(Preprocess::imagenet(architecture.input()[1]).into())?;
@@ -237,7 +242,7 @@ impl Builder {
     }
 
     /// The model with all fields that are told.
-    fn spec(&self, known: &mut Known, path: &Path) -> Result<ModelSpec> {
+    fn spec(&self, known: &mut Known, state: &StateFile) -> Result<ModelSpec> {
         let named = self.name.as_ref().map(|name| match (known.entry, self.data) {
             // For a data set's classes and channels the model is the one that a run builds.
             (Some(entry), None) => entry.spec(),
@@ -253,15 +258,22 @@ impl Builder {
             let there = &about.model.name;
             known
                 .notes
-                .push(format!("{}: says that it is {there}; another model is asked for", path.display()));
+                .push(format!("{}: says that it is {there}; another model is asked for", state.path().display()));
         }
         let (mut spec, from_data) = match (&known.about, named) {
             (Some(about), _) => (about.model.clone(), None),
-            (None, Some(spec)) => (spec, self.data),
-            (None, None) => {
-                let text = format!("{}: it does not say which model it is of", path.display());
-                return Err(Error::new(Remedy::Model).context(Usage(text)));
-            }
+            // The same network with the fields of its own, such as an epsilon.
+            (None, Some(spec)) => match &known.origin {
+                Some(origin) if origin.is_of(&spec) => (origin.spec.clone(), self.data),
+                _ => (spec, self.data),
+            },
+            (None, None) => match &known.origin {
+                Some(origin) => {
+                    known.notes.push(format!("{}: {}", origin.source, origin.spec.name));
+                    (origin.spec.clone(), None)
+                }
+                None => return Err(weights::unnamed(state)),
+            },
         };
         let fields = spec.resolve().and_then(|model| model.fields()).map_err(usage)?;
         let size = self.settings.size.map(|side| ("image_size", side));
@@ -301,7 +313,19 @@ pub(super) struct Parts {
 struct Known {
     entry: Option<&'static Entry>,
     about: Option<About>,
+    /// What else lies beside the weights and says whose they are.
+    origin: Option<Origin>,
     notes: Vec<String>,
+}
+
+impl Known {
+    fn labels(&self) -> Option<&Vec<String>> {
+        self.origin.as_ref().and_then(|origin| origin.labels.as_ref())
+    }
+
+    fn input(&self) -> Option<Preprocess> {
+        self.origin.as_ref().and_then(|origin| origin.input.clone())
+    }
 }
 
 fn owned(labels: Vec<&str>) -> Vec<String> {

@@ -44,7 +44,9 @@ impl Archive {
         let at = || path.display().to_string();
         let file = Mapped::open(&path).with_context(at)?;
         let mut metadata = HashMap::new();
-        let (format, Contents { mut groups, opaque }) = read(&path, &file, &mut metadata).with_context(at)?;
+        let (format, Contents { mut groups, opaque, arch }) =
+            read(&path, &file, &mut metadata).with_context(at)?;
+        metadata.extend(arch.map(|arch| (torch::ARCH.to_owned(), arch)));
         for group in &groups {
             group.check(file.len()).with_context(|| format!("{}: state_dict `{}`", at(), group.key))?;
         }
@@ -189,7 +191,7 @@ impl Archive {
 /// What a file holds, by its first bytes.
 fn read(path: &Path, file: &Mapped, metadata: &mut HashMap<String, String>) -> Result<(Format, Contents)> {
     let start = file.head(foreign::START)?;
-    let whole = |tensors| Contents { groups: vec![Group::whole(tensors)], opaque: BTreeSet::new() };
+    let whole = |tensors| Contents { groups: vec![Group::whole(tensors)], opaque: BTreeSet::new(), arch: None };
     let pickled = path.extension().is_some_and(|end| end == "pkl" || end == "pickle");
     if start.starts_with(zip::MAGIC) {
         let members = zip::members(file)?;

@@ -7,6 +7,7 @@
 
 mod about;
 mod adapt;
+mod candidates;
 pub mod catalogue;
 pub(crate) mod checkpoint;
 mod cursor;
@@ -24,6 +25,7 @@ mod mapping;
 mod naming;
 mod npy;
 mod objects;
+mod origin;
 mod pickle;
 mod pretrained;
 mod rebuild;
@@ -35,6 +37,7 @@ mod zip;
 
 pub use about::{About, Parent};
 pub use adapt::{Classes, adapt, classifier, input_conv, select_classes};
+pub use candidates::{Candidate, candidates};
 pub use checkpoint::{checkpoint_weights, has_averages};
 pub use differences::{Differences, Mismatch};
 pub use dtype::dtype_name;
@@ -45,6 +48,7 @@ pub use info::{Format, Group, TensorInfo};
 pub use load::{StateDict, compare, load, take_over};
 pub use mapping::{Draft, Mapping, draft};
 pub use naming::{Recognised, export, recognise};
+pub use origin::{Origin, unnamed};
 pub use pretrained::{Named, Pretrained, fetch, fetch_repository, named, pretrained, pretrained_by};
 #[cfg(feature = "hub")]
 pub use pretrained::{Public, from_pretrained};

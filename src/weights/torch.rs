@@ -26,11 +26,16 @@ pub(super) fn is_legacy(start: &[u8]) -> bool {
         || start.starts_with(LEGACY_TEXT)
 }
 
+/// Where checkpoints say their architecture.
+pub(super) const ARCH: &str = "arch";
+
 /// What a pickle holds.
 pub(super) struct Contents {
     pub groups: Vec<Group>,
     /// Classes and functions of somebody's program that it names.
     pub opaque: BTreeSet<String>,
+    /// The name of the architecture that it says beside the state_dicts, as timm's checkpoints do.
+    pub arch: Option<String>,
 }
 
 /// What the values of a pickle in a file are, its storages being there.
@@ -45,7 +50,16 @@ fn contents(
         Node::Global(name) if !pickle::is_plain(name) => Some(name.clone()),
         _ => None,
     };
-    Ok(Contents { groups, opaque: pickle.nodes.iter().filter_map(name).collect() })
+    let is_arch = |id: pickle::Id| matches!(&pickle.nodes[id], Node::Str(key, _) if key == ARCH);
+    let arch = match &pickle.nodes[pickle.root] {
+        Node::Dict(items) => items.iter().find(|(key, _)| is_arch(*key)).map(|(_, value)| &pickle.nodes[*value]),
+        _ => None,
+    };
+    let arch = match arch {
+        Some(Node::Str(name, _)) => Some(name.clone()),
+        _ => None,
+    };
+    Ok(Contents { groups, opaque: pickle.nodes.iter().filter_map(name).collect(), arch })
 }
 
 /// What a pickle holds that `torch.save` did not write.

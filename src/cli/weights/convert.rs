@@ -2,7 +2,7 @@
 
 use super::arguments::{model, names_of, with};
 use crate::cli::{print, print_json};
-use anyhow::{Error, Result};
+use anyhow::Result;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use tchvision::data::InputSettings;
 use tchvision::models::ModelSpec;
 use tchvision::train::RunWeights;
 use tchvision::weights::{
-    self, About, Classes, Format, Mapping, Pretrained, checkpoint_weights, has_averages,
+    self, About, Origin, Classes, Format, Mapping, Pretrained, checkpoint_weights, has_averages,
 };
-use tchvision::{Remedy, Usage};
+use tchvision::Usage;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -82,10 +82,10 @@ pub fn run(args: &Args) -> Result<()> {
     let spec = match (&args.model, &about) {
         (Some(name), _) => model(name, &fields, &args.set)?,
         (None, Some(about)) => with(about.model.clone(), &fields, &args.set)?,
-        (None, None) => {
-            let text = format!("{}: it does not say which model it is of", path.display());
-            return Err(Error::new(Remedy::Model).context(Usage(text)));
-        }
+        (None, None) => match Origin::of(&file)? {
+            Some(origin) => with(origin.spec, &fields, &args.set)?,
+            None => return Err(weights::unnamed(&file)),
+        },
     };
     let name = spec.resolve()?.name;
     let own = name.split('/').next().unwrap_or_default();

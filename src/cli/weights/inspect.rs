@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tchvision::Usage;
 use tchvision::report::format::count;
-use tchvision::weights::{Archive, Format, Group};
+use tchvision::weights::{self, Archive, Candidate, Format, Group};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -29,6 +29,8 @@ struct Inspected<'a> {
     tensors: Vec<Row<'a>>,
     /// Classes and functions that the file names; they stay names.
     opaque: &'a BTreeSet<String>,
+    /// The registered models that the first state_dict may be of, and how much of each is there.
+    candidates: Vec<Candidate>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,7 @@ pub fn run(args: &Args) -> Result<()> {
         keys: keys.collect(),
         tensors: tensors.collect(),
         opaque: archive.opaque(),
+        candidates: groups.first().map(|group| weights::candidates(&group.tensors, &[])).unwrap_or_default(),
     };
     if args.json {
         return print_json(&inspected);
@@ -105,6 +108,9 @@ pub fn run(args: &Args) -> Result<()> {
         let names: Vec<&str> = inspected.opaque.iter().map(String::as_str).collect();
         print(format_args!("opaque, nothing of it is executed: {}", names.join(", ")))?;
     }
+    for line in lines(&inspected.candidates) {
+        print(line)?;
+    }
     let several = inspected.keys.len() > 1;
     let mut out = table(&["tensor", "shape", "dtype"]);
     for Row { key, name, shape, dtype } in inspected.tensors {
@@ -112,4 +118,33 @@ pub fn run(args: &Args) -> Result<()> {
         out.add_row([name, format!("{shape:?}"), dtype.to_owned()]);
     }
     print(out)
+}
+
+/// What the tensors may be of, most likely first.
+fn lines(candidates: &[Candidate]) -> Vec<String> {
+    /// Models that fit alike and are named.
+    const SHOWN: usize = 6;
+    let whole: Vec<&Candidate> = candidates.iter().filter(|one| one.whole).collect();
+    let Some(first) = whole.first() else {
+        let part = |one: &Candidate| format!("{} of {} tensors of {}", one.fits, one.of, one.model);
+        let parts: Vec<String> = candidates.iter().filter(|one| one.fits > 0).map(part).collect();
+        let text = format!("no registered model fits whole; nearest: {}", parts.join(", "));
+        return if parts.is_empty() { Vec::new() } else { vec![text] };
+    };
+    let names: Vec<&str> = whole.iter().take(SHOWN).map(|one| one.model).collect();
+    let more = whole.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let classes = match first.classes {
+        Some(0) => ", without a classifier".to_owned(),
+        Some(classes) => format!(", with {classes} classes"),
+        None => String::new(),
+    };
+    let alike = if whole.len() > 1 { "; names and shapes do not tell these apart" } else { "" };
+    vec![format!(
+        "fits {}{more}: {} of {} tensors by {}'s names{classes}{alike}",
+        names.join(", "),
+        first.fits,
+        first.of,
+        first.naming
+    )]
 }
