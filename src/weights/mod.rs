@@ -13,6 +13,7 @@ mod cursor;
 mod dtype;
 mod file;
 mod google;
+mod growing;
 #[cfg(feature = "hub")]
 mod hub;
 mod info;
@@ -35,6 +36,7 @@ pub use adapt::{Classes, adapt, classifier, input_conv, select_classes};
 pub use checkpoint::{checkpoint_weights, has_averages};
 pub use dtype::dtype_name;
 pub use file::{Archive, StateFile, TensorView};
+pub use growing::Growing;
 #[cfg(feature = "hub")]
 pub use hub::{Fetched, Hub};
 pub use info::{Format, Group, TensorInfo};
