@@ -54,3 +54,49 @@ fn normalised(rows: &Tensor) -> Result<Tensor> {
     let length = rows.f_norm_scalaropt_dim(2.0, &[1i64][..], true)?.f_clamp_min(1e-12)?;
     Ok(rows.f_div(&length)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use std::fs;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        k: usize,
+        temperature: f64,
+        votes: Vec<f64>,
+    }
+
+    /// One number in [0, 1) an index, as `uniform` of tests/goldens/make.py.
+    fn uniform(name: &str, shape: [i64; 2]) -> Tensor {
+        let hash = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
+        let number = |index: u64| {
+            let mut z = seed.wrapping_add(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)) as f32
+        };
+        let numbers: Vec<f32> = (0..(shape[0] * shape[1]) as u64).map(number).collect();
+        Tensor::from_slice(&numbers).view(shape)
+    }
+
+    #[test]
+    fn votes_are_those_of_dino() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/knn.json");
+        let goldens: Vec<Golden> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let [train, test] =
+            [("train", 60), ("test", 12)].map(|(name, count)| uniform(name, [count, 8]) - 0.5);
+        let labels = Tensor::from_slice(&(0..60).map(|i| i * 7 % 5).collect::<Vec<i64>>());
+        for Golden { k, temperature, votes } in goldens {
+            let knn = Knn::new(&train, &labels, 5, k, temperature).unwrap();
+            let found =
+                Vec::<f64>::try_from(knn.votes(&test).unwrap().view(-1).to_kind(Kind::Double)).unwrap();
+            for (got, want) in found.iter().zip(votes) {
+                assert!((got - want).abs() < 1e-6, "k {k}: {got} {want}");
+            }
+        }
+        assert!(Knn::new(&train, &labels, 5, 61, 0.07).is_err());
+    }
+}
