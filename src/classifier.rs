@@ -16,6 +16,7 @@
 //! ```
 
 mod builder;
+mod cut;
 mod ensemble;
 mod features;
 

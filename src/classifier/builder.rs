@@ -1,6 +1,6 @@
 //! Which model and weights a classifier is made of, and what is known of them.
 
-use super::features::{self, Cut};
+use super::cut::{self, Cut};
 use crate::data::{InputSettings, ModelInput, Preprocess, TestSet};
 use crate::models::{Architecture, Model, ModelSpec};
 use crate::nn::Store;
@@ -144,7 +144,7 @@ impl Builder {
     fn read(self, state: StateFile, mut known: Known) -> Result<Parts> {
         let path = state.path().to_owned();
         let mut spec = self.spec(&mut known, &path)?;
-        let width = if self.features.is_some() { features::width(&spec)? } else { None };
+        let width = if self.features.is_some() { cut::width(&spec)? } else { None };
         if let Some(width) = width {
             spec.set("num_classes", &width.to_string())?;
         }
@@ -153,7 +153,7 @@ impl Builder {
         let classes = if width.is_some() { Classes::Anew } else { Classes::New };
         let pretrained = weights::pretrained(&spec, &state, classes, self.device)?;
         if width.is_some() {
-            features::hand_on(&pretrained.store, &pretrained.fresh)?;
+            cut::hand_on(&pretrained.store, &pretrained.fresh)?;
         } else if !pretrained.fresh.is_empty() {
             let fresh = pretrained.fresh.join(", ");
             let text = format!("{}: no classifier ({fresh}) of the model's classes", path.display());
