@@ -16,7 +16,9 @@
 //! ```
 
 mod builder;
+mod cut;
 mod ensemble;
+mod features;
 
 pub use builder::Builder;
 use builder::Parts;
@@ -82,6 +84,14 @@ impl Classifier {
     /// Outputs of the head.
     pub fn classes(&self) -> usize {
         self.0.classes
+    }
+
+    /// The width of the outputs for one picture.
+    ///
+    /// # Errors
+    /// A model that does not take its input.
+    pub fn width(&self) -> Result<usize> {
+        self.0.width()
     }
 
     /// The names of the outputs, where they are known.

@@ -29,6 +29,8 @@ enum Verb {
     Classify(cli::classify::Args),
     /// The input that a picture becomes, as safetensors
     Preprocess(cli::preprocess::Args),
+    /// Write what a network knows of pictures before it names their classes
+    Features(cli::features::Args),
     /// Accuracy on a folder of pictures or a data set
     Eval(cli::eval::Args),
     /// What a network looks at
@@ -56,6 +58,7 @@ fn main() {
         Verb::Weights(verb) => cli::weights::run(verb),
         Verb::Classify(args) => cli::classify::run(&args),
         Verb::Preprocess(args) => cli::preprocess::run(&args),
+        Verb::Features(args) => cli::features::run(args),
         Verb::Eval(args) => cli::eval::run(&args),
         Verb::Explain(verb) => cli::explain::run(&verb),
         Verb::Train(args) => cli::train::run(args),

@@ -1,5 +1,6 @@
 //! Which model and weights a classifier is made of, and what is known of them.
 
+use super::cut::{self, Cut};
 use crate::data::{InputSettings, ModelInput, Preprocess, TestSet};
 use crate::models::{Architecture, Model, ModelSpec};
 use crate::nn::Store;
@@ -20,6 +21,8 @@ pub struct Builder {
     key: Option<String>,
     map: Option<PathBuf>,
     averaged: Option<bool>,
+    /// Up to which stage, or to the classifier, where its outputs are features.
+    features: Option<Option<String>>,
     fields: Vec<(String, String)>,
     data: Option<[(&'static str, i64); 2]>,
     settings: InputSettings,
@@ -36,6 +39,7 @@ impl Default for Builder {
             key: None,
             map: None,
             averaged: None,
+            features: None,
             fields: Vec::new(),
             data: None,
             settings: InputSettings::default(),
@@ -75,6 +79,12 @@ impl Builder {
     /// such: these are what the run tests.
     pub fn averaged(mut self, averaged: bool) -> Self {
         self.averaged = Some(averaged);
+        self
+    }
+
+    /// With what the classifier takes as outputs, or the output of a stage, flattened.
+    pub fn features(mut self, layer: Option<&str>) -> Self {
+        self.features = Some(layer.map(str::to_owned));
         self
     }
 
@@ -142,13 +152,20 @@ impl Builder {
 
     fn read(self, state: StateFile, mut known: Known) -> Result<Parts> {
         let path = state.path().to_owned();
-        let spec = self.spec(&mut known, &state)?;
+        let mut spec = self.spec(&mut known, &state)?;
+        let width = if self.features.is_some() { cut::width(&spec)? } else { None };
+        if let Some(width) = width {
+            spec.set("num_classes", &width.to_string())?;
+        }
         let averaged = self.averaged.unwrap_or_else(|| weights::has_averages(&state));
         let state = checkpoint_weights(state, averaged)?;
+        let classes = if width.is_some() { Classes::Anew } else { Classes::New };
         let map = self.map.as_deref().map(Mapping::read).transpose()?;
-        let pretrained = weights::pretrained_by(map.as_ref(), &spec, &state, Classes::New, self.device)?;
+        let pretrained = weights::pretrained_by(map.as_ref(), &spec, &state, classes, self.device)?;
         let spec = pretrained.spec;
-        if !pretrained.fresh.is_empty() {
+        if width.is_some() {
+            cut::hand_on(&pretrained.store, &pretrained.fresh)?;
+        } else if !pretrained.fresh.is_empty() {
             let fresh = pretrained.fresh.join(", ");
             let text = format!("{}: no classifier ({fresh}) of the model's classes", path.display());
             return Err(Error::new(Remedy::Classes(None)).context(text));
@@ -157,7 +174,10 @@ impl Builder {
         let architecture = spec.resolve()?;
         let name = architecture.name;
         let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
-        ensure!(classes > 0, "{name} has no classifier: its outputs are no classes");
+        ensure!(
+            classes > 0 || self.features.is_some(),
+            "{name} has no classifier: its outputs are no classes"
+        );
         let input = self.model_input(&mut known, &architecture)?;
         let mut source = match known.entry {
             Some(entry) if self.file.is_none() => entry.name(),
@@ -195,10 +215,14 @@ impl Builder {
             (None, Some(entry)) if entry.classes == classes as i64 => entry.labels().map(owned),
             _ => catalogue::imagenet_labels(classes as i64).map(owned),
         };
+        let model: Box<dyn Model> = match &self.features {
+            Some(Some(layer)) => Box::new(Cut::new(pretrained.model, layer)?),
+            _ => pretrained.model,
+        };
         let autocast = self.dtype.is_none() && known.about.as_ref().is_some_and(|about| about.bfloat16);
         Ok(Parts {
             name,
-            model: pretrained.model,
+            model,
             store: pretrained.store,
             device: self.device,
             frozen: (!autocast).then(|| self.dtype.unwrap_or(Kind::Float)),

@@ -242,7 +242,7 @@ impl Parts {
 
     /// Makes the model ready for so many views: weights are folded and packed where that takes less time than it saves,
     /// and where they are to be of another dtype.
-    fn ready_for(&self, views: usize) {
+    pub(super) fn ready_for(&self, views: usize) {
         if let Some(dtype) = self.frozen
             && (views >= WORTH_FREEZING || dtype != Kind::Float)
         {
@@ -251,14 +251,14 @@ impl Parts {
     }
 
     /// The model as it is tested, with what makes its input.
-    fn evaluator<'a>(&'a self, input: &'a ModelInput) -> Evaluator<'a> {
+    pub(super) fn evaluator<'a>(&'a self, input: &'a ModelInput) -> Evaluator<'a> {
         let evaluator = Evaluator::new(self.model.as_ref(), self.device, input);
         if self.frozen.is_none() { evaluator.autocast(Kind::BFloat16) } else { evaluator }
     }
 
     /// The input of images of a data set. It is that of a run that trained on such; of other weights each image as it is,
     /// by the statistics of the data set.
-    fn input_of(&self, data: &Dataset, statistics: &Statistics) -> Result<ModelInput> {
+    pub(super) fn input_of(&self, data: &Dataset, statistics: &Statistics) -> Result<ModelInput> {
         let images = [data.images.channels, data.images.height, data.images.width].map(|n| n as i64);
         if self.about.is_some() && self.input.size.is_some() {
             return Ok(self.input.clone());

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use tch::Tensor;
 use tchvision::classifier::{Ensemble, Evaluated};
 use tchvision::data::{self, Skipped, TestSet};
-use tchvision::evaluate::{ClassMetrics, Outcome, Protocol, Score};
+use tchvision::evaluate::{Accuracy, ClassMetrics, Knn, Outcome, Protocol, Score, Scores};
 use tchvision::{Classifier, Interrupted, Usage};
 
 #[derive(clap::Args)]
@@ -41,9 +42,21 @@ pub struct Args {
     /// A row a picture to this file as it goes: its class, the likeliest one, their probabilities; run again to go on
     #[arg(long, value_name = "FILE.jsonl|FILE.csv")]
     predictions: Option<PathBuf>,
+    /// By the nearest training pictures in place of the classifier, weighted as DINO does: its features, no protocol
+    #[arg(long, conflicts_with_all = ["protocol", "per_class", "confusion", "predictions"])]
+    knn: bool,
+    /// Neighbours that vote
+    #[arg(long, value_name = "K", default_value_t = 20, requires = "knn")]
+    k: usize,
+    /// What the neighbours' similarity is divided by
+    #[arg(long, value_name = "T", default_value_t = 0.07, requires = "knn")]
+    temperature: f64,
     #[arg(long)]
     json: bool,
 }
+
+/// Pictures whose neighbours are looked for at once.
+const MAX_ASKED: usize = 256;
 
 /// Rows of the table of confusions; JSON has them all.
 const MAX_CONFUSED: usize = 25;
@@ -51,6 +64,9 @@ const MAX_CONFUSED: usize = 25;
 pub fn run(args: &Args) -> Result<()> {
     if args.batch_size == Some(0) {
         return Err(Usage("--batch-size is 1 or more".into()).into());
+    }
+    if args.knn {
+        return args.knn();
     }
     let (members, data) = args.open()?;
     let ensemble = Classifier::ensemble(&members)?;
@@ -83,6 +99,77 @@ impl Args {
         }
         let data = named.map_or_else(|| self.tested(&members), Ok)?;
         Ok((members, data))
+    }
+
+    /// Accuracy by the nearest training pictures.
+    fn knn(&self) -> Result<()> {
+        let root = self.root.clone().unwrap_or_else(data::root);
+        let [builder] = <[_; 1]>::try_from(self.network.builders()?)
+            .map_err(|_| Usage("--knn is of one network: name one model".into()))?;
+        let (config, seed) = match &self.data {
+            Some(name) => (serde_json::from_value(json!({"dataset": name, "root": root}))?, 0),
+            None => {
+                let classifier = network::open(self.network.builders()?.remove(0))?;
+                let about = classifier.about();
+                let about = about.ok_or_else(|| Usage("--knn: name the data by --data".into()))?;
+                (about.data.clone(), about.seed)
+            }
+        };
+        let halves = [TestSet::training(&config, seed)?, TestSet::of(&config, seed)?];
+        let classes = halves[0].classes().len();
+        let classifier = network::open(builder.trained_on(&halves[1]).features(None))?;
+        let name = halves[1].name().to_owned();
+        let bar = Counter::new(halves.iter().map(|half| half.labels().len()).sum());
+        let skipped = RefCell::new(0);
+        let mut left_out = |picture: Skipped| {
+            bar.suspend(|| eprintln!("left out: {}: {}", picture.name, picture.reason));
+            *skipped.borrow_mut() += 1;
+        };
+        let stop = signals()?;
+        let mut features = |half: TestSet| -> Result<(Tensor, Vec<i64>)> {
+            let (all, mut rows, mut labels) = (half.labels().to_vec(), Vec::new(), Vec::new());
+            classifier.features(
+                half,
+                self.batch_size.unwrap_or(32),
+                &mut left_out,
+                &mut |places, batch| {
+                    rows.push(batch.shallow_clone());
+                    labels.extend(places.iter().map(|&place| all[place]));
+                    places.iter().for_each(|_| bar.step());
+                    ensure!(
+                        !stop.load(Ordering::Relaxed),
+                        Interrupted("interrupted; run the same command again".into())
+                    );
+                    Ok(())
+                },
+            )?;
+            ensure!(!rows.is_empty(), "no picture could be read");
+            Ok((Tensor::f_cat(&rows, 0)?, labels))
+        };
+        let [train, test] = halves;
+        let ((known, known_labels), (asked, labels)) = (features(train)?, features(test)?);
+        bar.finish();
+        let known_labels = Tensor::f_from_slice(&known_labels)?.f_to_device(known.device())?;
+        let knn = Knn::new(&known, &known_labels, classes, self.k, self.temperature)?;
+        let mut accuracy = Accuracy::new(classes);
+        for (rows, labels) in asked.f_split(MAX_ASKED as i64, 0)?.iter().zip(labels.chunks(MAX_ASKED)) {
+            let outcomes = Accuracy::outcomes(&knn.votes(rows)?, Scores::Probabilities, labels)?;
+            outcomes.iter().try_for_each(|outcome| accuracy.count(outcome))?;
+        }
+        let (total, skipped) = (accuracy.total(), skipped.into_inner());
+        let (model, images) = (classifier.name(), total.images);
+        let [top1, top5] = [total.top1_percent(), total.top5_percent()];
+        if self.json {
+            return print_json(
+                &json!({"model": model, "data": name, "knn": {"k": self.k, "temperature": self.temperature},
+                "images": images, "skipped": skipped, "top1": top1, "top5": top5}),
+            );
+        }
+        let [top1, top5] = [top1, top5].map(|percent| percent.unwrap_or(f64::NAN));
+        print(format_args!(
+            "{model}: top-1 {top1:.2} %, top-5 {top5:.2} % on {images} pictures by their {} nearest neighbours",
+            self.k
+        ))
     }
 
     /// The test data of the runs that trained the members.

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod eval;
 pub mod experiment;
 pub mod explain;
+pub mod features;
 pub mod header;
 pub mod models;
 pub mod network;

@@ -20,10 +20,38 @@ impl TestSet {
     /// As [`DataConfig::load`].
     pub fn of(config: &DataConfig, seed: u64) -> Result<Self> {
         let Loaded { test, statistics, .. } = config.load(seed)?;
-        Ok(match test {
+        Ok(Self::half(test, statistics))
+    }
+
+    /// The training half.
+    ///
+    /// # Errors
+    /// As [`DataConfig::load`].
+    pub fn training(config: &DataConfig, seed: u64) -> Result<Self> {
+        let Loaded { train, statistics, .. } = config.load(seed)?;
+        Ok(Self::half(train, statistics))
+    }
+
+    fn half(pictures: Pictures, statistics: Statistics) -> Self {
+        match pictures {
             Pictures::Memory(images) => Self::Images(images, statistics),
             Pictures::Files(files) => Self::Files(files),
-        })
+        }
+    }
+
+    /// One a picture, below `classes().len()`.
+    pub fn labels(&self) -> &[i64] {
+        match self {
+            Self::Files(files) => &files.labels,
+            Self::Images(images, _) => &images.labels,
+        }
+    }
+
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Files(files) => &files.classes,
+            Self::Images(images, _) => &images.classes,
+        }
     }
 
     pub fn name(&self) -> &str {

@@ -2,10 +2,12 @@
 
 mod accuracy;
 mod evaluator;
+mod knn;
 mod protocol;
 mod source;
 
 pub use accuracy::{Accuracy, ClassMetrics, Outcome, Score, Scores};
 pub use evaluator::{Ensemble, Evaluator, Member};
+pub use knn::Knn;
 pub use protocol::{Protocol, Scales};
 pub use source::{Batch, Input, ReadPictures, Source, Views};

@@ -41,7 +41,8 @@ pub use optimizer_config::{AdamW, Lbfgs, LineSearch, OptimizerConfig, RmsProp, S
 pub use parts::{Treatment, groups};
 pub use parts_config::GroupConfig;
 pub use record::{EpochMetrics, Evaluation, RunResult, Start, TestMetrics, Validation};
-pub use run::{about, plan, run, run_until};
+pub use run::{plan, run, run_until};
 pub use run_dir::{RunDir, RunState};
 pub use run_weights::RunWeights;
 pub use schedule_config::{Cosine, MultiStep, Plateau, ScheduleConfig, Step, Threshold, Warmup, Watched};
+pub use trainer::about;

@@ -88,9 +88,11 @@ impl OptimizerConfig {
             }
             Self::Lbfgs(c) => {
                 let counts = [("max_iter", c.max_iter), ("history_size", c.history_size)];
-                for (key, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
-                    return Err(invalid(key, "0 is impossible; use 1 or more".to_owned()).into());
-                }
+                let possible = |(key, count): (&str, usize)| {
+                    ensure!(count > 0, invalid(key, "0 is impossible; use 1 or more".to_owned()));
+                    Ok(())
+                };
+                counts.into_iter().try_for_each(possible)?;
                 not_negative("tolerance_grad", c.tolerance_grad)?;
                 not_negative("tolerance_change", c.tolerance_change)
             }

@@ -6,8 +6,7 @@ use super::event::Event;
 use super::header::Header;
 use super::record::RunResult;
 use super::run_dir::RunDir;
-use super::trainer::{Loaders, Prepared, Trainer};
-use crate::weights::About;
+use super::trainer::{Prepared, Trainer};
 use crate::{Interrupted, Usage, brief};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -99,15 +98,4 @@ pub fn plan(config: &RunConfig, dir: &Path, begin: &Begin, observe: &mut dyn FnM
     let extended: &[String] = if let Begin::Extend(keys) = begin { keys } else { &[] };
     dir.check_config(config, Some(extended))?;
     Ok(Prepared::new(config, &dir, begin, observe)?.header)
-}
-
-/// What the weights of a run say of themselves, worked out from its configuration and data; for those that were written
-/// before files said it. Epoch and metrics stay unknown.
-///
-/// # Errors
-/// Data that cannot be read, or a model that does not fit it.
-pub fn about(config: &RunConfig) -> Result<About> {
-    let mut loaders = Loaders::new(config, None, false, &mut |_| {})?;
-    loaders.measure(config, None, &mut |_| {})?;
-    loaders.about(config)
 }

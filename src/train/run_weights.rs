@@ -1,8 +1,8 @@
 //! The weights that a path means, with what is known of them.
 
 use super::config::RunConfig;
-use super::run::about;
 use super::run_dir::RunDir;
+use super::trainer::about;
 use crate::Usage;
 use crate::weights::{About, Archive, StateFile, folder};
 use anyhow::{Context, Result};

@@ -16,6 +16,7 @@ mod dtype;
 mod file;
 pub(crate) mod folder;
 mod foreign;
+mod growing;
 #[cfg(feature = "hub")]
 mod hub;
 mod info;
@@ -42,6 +43,7 @@ pub use checkpoint::{checkpoint_weights, has_averages};
 pub use differences::{Differences, Mismatch};
 pub use dtype::dtype_name;
 pub use file::{Archive, StateFile, TensorView};
+pub use growing::Growing;
 #[cfg(feature = "hub")]
 pub use hub::{Fetched, Hub};
 pub use info::{Format, Group, TensorInfo};

@@ -49,6 +49,13 @@ fn checkout() -> tempfile::TempDir {
     for name in ["cat.jpg", "photos/n02123045/cat.jpg"] {
         fs::copy(&photo, at.join(name)).unwrap();
     }
+    for (split, class) in [("train", "cat"), ("train", "dog"), ("val", "cat"), ("val", "dog")] {
+        let class = at.join("pets").join(split).join(class);
+        fs::create_dir_all(&class).unwrap();
+        for name in ["a.jpg", "b.jpg"] {
+            fs::copy(&photo, class.join(name)).unwrap();
+        }
+    }
     let store = Store::new(Device::Cpu);
     ModelSpec::new("resnet18").resolve().unwrap().build(&store).unwrap();
     let weights = store.state_dict();

@@ -6,6 +6,7 @@ mod common;
 mod classify;
 mod ensemble;
 mod experiment;
+mod fine_tune;
 mod goes_on;
 mod names;
 mod studies;

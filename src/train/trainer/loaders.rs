@@ -143,6 +143,17 @@ impl Loaders {
     }
 }
 
+/// What the weights of a run say of themselves, worked out from its configuration and data; for those that were written
+/// before files said it. Epoch and metrics stay unknown.
+///
+/// # Errors
+/// Data that cannot be read, or a model that does not fit it.
+pub fn about(config: &RunConfig) -> Result<About> {
+    let mut loaders = Loaders::new(config, None, false, &mut |_| {})?;
+    loaders.measure(config, None, &mut |_| {})?;
+    loaders.about(config)
+}
+
 /// The shape of the images in the data set (C, H, W); height and width are 0 for files of many sizes.
 fn image_shape(pictures: &Pictures) -> [i64; 3] {
     match pictures {
