@@ -2,14 +2,15 @@
 
 use super::adapt::classifier;
 use super::info::{Format, TensorInfo};
-use super::naming::Recognised;
+use super::naming::{Recognised, coverage};
 use super::{StateDict, compare, recognise};
 use crate::models::{Entry, ModelSpec, entries};
 use crate::nn::Store;
 use crate::torch::empty_meta;
 use anyhow::Result;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::thread;
 
 /// A model that a file may be of.
@@ -29,7 +30,7 @@ pub struct Candidate {
     pub whole: bool,
 }
 
-/// Of a family, the rest is looked at where the first model gets this share of its tensors from the file.
+/// Of a family, the rest is looked at where the first model finds this share of its names in the file.
 const ALIKE: f64 = 0.3;
 /// Candidates that fit in part.
 const PARTIAL: usize = 3;
@@ -38,34 +39,71 @@ const PARTIAL: usize = 3;
 /// be: all that fit whole, in the order of the registry, or those that come nearest.
 pub fn candidates(tensors: &[TensorInfo], starts: &[&str]) -> Vec<Candidate> {
     let wanted = |entry: &&Entry| starts.is_empty() || starts.iter().any(|start| entry.name.starts_with(start));
-    let mut groups: Vec<Vec<&'static Entry>> = Vec::new();
+    let mut families: Vec<Vec<&'static Entry>> = Vec::new();
     for entry in entries().iter().filter(wanted) {
-        match groups.iter_mut().find(|group| kin(&group[0].name) == kin(&entry.name)) {
-            Some(group) => group.push(entry),
-            None => groups.push(vec![entry]),
+        match families.iter_mut().find(|family| kin(&family[0].name) == kin(&entry.name)) {
+            Some(family) => family.push(entry),
+            None => families.push(vec![entry]),
         }
     }
+    let numels = counted(tensors.iter().map(|tensor| tensor.shape.iter().product()));
+    let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let found: Vec<(usize, Candidate)> = thread::scope(|scope| {
-        let groups = &groups;
-        let work = |first: usize| {
-            let mine = groups.iter().enumerate().skip(first).step_by(threads);
-            let each = mine.flat_map(|(i, group)| of_group(tensors, group).into_iter().map(move |found| (i, found)));
-            each.collect::<Vec<_>>()
+    // The place in the registry, and the share of the sizes of convolutions that the file has.
+    let mut near: Vec<(usize, f64, &'static Entry)> = thread::scope(|scope| {
+        let (families, names, numels) = (&families, &names, &numels);
+        let work = move |first: usize| {
+            let mine = families.iter().enumerate().skip(first).step_by(threads);
+            mine.flat_map(|(i, family)| alike(names, numels, family).into_iter().map(move |(share, entry)| (i, share, entry)))
+                .collect::<Vec<_>>()
         };
         let running: Vec<_> = (0..threads).map(|first| scope.spawn(move || work(first))).collect();
         running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
     });
-    let mut found = found;
-    found.sort_by_key(|(group, _)| *group);
-    let (whole, mut partial): (Vec<Candidate>, Vec<Candidate>) =
-        found.into_iter().map(|(_, candidate)| candidate).partition(|candidate| candidate.whole);
+    near.sort_by_key(|(family, ..)| *family);
+    let read = |entry: &'static Entry| candidate(tensors, entry).ok();
+    let all = near.iter().filter(|(_, share, _)| *share >= 1.0);
+    let whole: Vec<Candidate> =
+        all.filter_map(|(.., entry)| read(entry)).filter(|candidate| candidate.whole).collect();
     if !whole.is_empty() {
         return whole;
     }
-    partial.sort_by_key(|candidate| candidate.of - candidate.fits);
-    partial.truncate(PARTIAL);
-    partial
+    near.sort_by(|(_, a, _), (_, b, _)| b.total_cmp(a));
+    near.iter().take(PARTIAL).filter_map(|(.., entry)| read(entry)).collect()
+}
+
+/// How many tensors there are of each size.
+fn counted(numels: impl Iterator<Item = i64>) -> HashMap<i64, usize> {
+    let mut counts = HashMap::new();
+    numels.for_each(|numel| *counts.entry(numel).or_default() += 1);
+    counts
+}
+
+/// The models of a family whose names are in the file, each with the share of its kernels that have one of their size
+/// there: naming rules rename and reshape them, and never split them.
+fn alike(
+    names: &[&str],
+    numels: &HashMap<i64, usize>,
+    family: &[&'static Entry],
+) -> Vec<(f64, &'static Entry)> {
+    let mut found = Vec::new();
+    for entry in family {
+        let meta = Store::meta();
+        let Ok(architecture) = entry.architecture() else { continue };
+        if architecture.build(&meta).is_err() {
+            continue;
+        }
+        let wanted = meta.state_dict();
+        if found.is_empty() && coverage(architecture.name, names, &wanted) < ALIKE {
+            break;
+        }
+        let kernels = counted(wanted.iter().filter(|(_, t)| t.dim() == 4).map(|(_, t)| t.numel() as i64));
+        let all: usize = kernels.values().sum();
+        let there = |(numel, count): (&i64, &usize)| numels.get(numel).map_or(0, |has| *has.min(count));
+        let share = kernels.iter().map(there).sum::<usize>() as f64 / all.max(1) as f64;
+        found.push((share, *entry));
+    }
+    found
 }
 
 /// What the names of a family begin with: all before the first number, and a version.
@@ -74,27 +112,14 @@ fn kin(name: &str) -> &str {
     &name[..if name[..digit].ends_with('v') { digit + 1 } else { digit }]
 }
 
-fn of_group(tensors: &[TensorInfo], group: &[&'static Entry]) -> Vec<Candidate> {
-    let mut found = Vec::new();
-    for (i, entry) in group.iter().enumerate() {
-        let candidate = candidate(tensors, entry).ok().flatten();
-        let alike = candidate.as_ref().is_some_and(|one| one.fits as f64 >= ALIKE * one.of as f64);
-        found.extend(candidate.filter(|one| alike || one.whole));
-        if i == 0 && found.is_empty() {
-            break;
-        }
-    }
-    found
-}
-
-fn candidate(tensors: &[TensorInfo], entry: &'static Entry) -> Result<Option<Candidate>> {
+fn candidate(tensors: &[TensorInfo], entry: &'static Entry) -> Result<Candidate> {
     let spec = ModelSpec::new(&entry.name);
     let mut named = Vec::with_capacity(tensors.len());
     for tensor in tensors {
         named.push((tensor.name.clone(), empty_meta(&tensor.shape, tensor.kind)?.into()));
     }
     // The format matters for resampling alone.
-    let state = StateDict { path: PathBuf::from(Path::new("")), format: Format::Safetensors, tensors: named };
+    let state = StateDict { path: PathBuf::new(), format: Format::Safetensors, tensors: named };
     let Recognised { state, naming, is_whole, .. } = recognise(&spec, state)?;
     let meta = Store::meta();
     spec.resolve()?.build(&meta)?;
@@ -107,12 +132,12 @@ fn candidate(tensors: &[TensorInfo], entry: &'static Entry) -> Result<Option<Can
     let head = heads.iter().map(|name| shape(name)).collect::<Vec<_>>();
     let wants = wanted.iter().find(|(name, _)| heads.contains(name)).map(|(_, t)| t.size()[0]);
     let classes = head.iter().flatten().find_map(|shape| shape.first().copied());
-    Ok(Some(Candidate {
+    Ok(Candidate {
         model: &entry.name,
         naming,
         fits: differences.expected.saturating_sub(differences.missing.len() + differences.unlike.len()),
         of: differences.expected,
         classes: Some(classes.unwrap_or(0)).filter(|classes| Some(*classes) != wants),
         whole: is_whole && !unlike_body && differences.unexpected.is_empty(),
-    }))
+    })
 }

@@ -419,6 +419,29 @@ pub fn recognise(spec: &ModelSpec, mut state: StateDict) -> Result<Recognised> {
     Ok(Recognised { state, spec, naming, notes, is_whole })
 }
 
+/// The share of a model's tensors whose names are in a file, in the nearest naming, by the first names of the model.
+pub(super) fn coverage(model: &str, names: &[&str], wanted: &[(String, Tensor)]) -> f64 {
+    /// Names of the model that are looked for.
+    const PROBED: usize = 24;
+    let bare: Vec<String> = names.iter().map(|name| wrapper::bare(name)).collect();
+    let bare: Vec<&str> = bare.iter().map(String::as_str).collect();
+    let known: Vec<&str> =
+        wanted.iter().map(|(name, _)| name.as_str()).filter(|name| !is_computed(name)).collect();
+    let least = (known.len() / 4).min(bare.len());
+    let paths = paths(model);
+    let mut best = 0;
+    for prefix in wrapper::prefixes(&bare, least) {
+        let inner: Vec<&str> = bare.iter().filter_map(|name| name.strip_prefix(prefix)).collect();
+        for path in &paths {
+            let mut path = path.clone();
+            settle(&mut path, &inner, &known);
+            let found: HashSet<String> = inner.iter().take(4 * PROBED).filter_map(|name| follow(&path, name)).collect();
+            best = best.max(known.iter().take(PROBED).filter(|name| found.contains(**name)).count());
+        }
+    }
+    best as f64 / PROBED.min(known.len()).max(1) as f64
+}
+
 /// Tensors by the module that they are under: `criterion (1), head (4 tensors)`.
 fn modules(names: &[&str]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
