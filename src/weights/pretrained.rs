@@ -6,11 +6,13 @@ use super::mapping::{Mapping, pair, renamed};
 use super::structure::{Open, Pairing};
 #[cfg(feature = "hub")]
 use super::{Archive, Hub, catalogue};
-use super::{Classes, Recognised, StateDict, StateFile, adapt, compare, load, recognise};
+use super::{
+    Classes, Differences, Recognised, StateDict, StateFile, adapt, classifier, compare, load, recognise,
+};
 use crate::Remedy;
 use crate::models::{Model, ModelSpec};
 use crate::nn::Store;
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, ensure};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tch::Device;
@@ -168,6 +170,15 @@ pub fn pretrained_by(
     let mut wanted = store.state_dict();
     let fresh = adapt(&mut state, &spec, &wanted, classes)?;
     wanted.retain(|(name, _)| !fresh.contains(name));
+    let heads = classifier(&spec)?;
+    let Differences { missing, unexpected, unlike, .. } = compare(&state, &wanted);
+    let headless = !missing.is_empty() && missing.iter().all(|name| heads.contains(name));
+    ensure!(
+        !headless || !unexpected.is_empty() || !unlike.is_empty(),
+        "{}: it has no classifier of {}: train one (`init` of a run), or take its features (`tchvision features`)",
+        file.path().display(),
+        architecture.name
+    );
     load(&state, &wanted)?;
     Ok(Pretrained { model, store, spec, naming, fresh, notes })
 }
