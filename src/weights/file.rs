@@ -166,7 +166,13 @@ impl Archive {
         if let Some(what) = foreign::tensors(&self.groups[group]) {
             bail!("{at}: {what}");
         }
-        let tensors = &self.groups[group].tensors;
+        let Group { key, tensors, unread, .. } = &self.groups[group];
+        if let [(name, maker), ..] = unread.as_slice() {
+            let count = unread.len();
+            bail!(
+                "{at}: state_dict `{key}`: {count} tensors are not dense, such as `{name}` (`{maker}`); save them dense"
+            );
+        }
         let names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
         let index = names.iter().cloned().zip(0..).collect();
         Ok(StateFile { archive: self, group, names, index })

@@ -178,11 +178,13 @@ pub struct Group {
     pub tensors: Vec<TensorInfo>,
     /// The class of the pickled module that they are the parts of.
     pub class: Option<String>,
+    /// Tensors that are not read, sparse, quantized or on the meta device, with PyTorch's functions for them.
+    pub unread: Vec<(String, String)>,
 }
 
 impl Group {
     pub(super) fn whole(tensors: Vec<TensorInfo>) -> Self {
-        Self { key: WHOLE.to_owned(), tensors, class: None }
+        Self { key: WHOLE.to_owned(), tensors, class: None, unread: Vec::new() }
     }
 
     /// Whether they can be the weights of a network, by their names: not what an optimizer keeps, nor lone values.
@@ -201,7 +203,8 @@ impl Group {
             .split('.')
             .map(str::to_ascii_lowercase)
             .any(|key| key == "opt" || OPTIMIZERS.iter().any(|word| key.contains(word)));
-        lies || self.tensors.iter().all(|tensor| SLOTS.contains(&tensor.name.as_str()))
+        let all = !self.tensors.is_empty() && self.unread.is_empty();
+        lies || all && self.tensors.iter().all(|tensor| SLOTS.contains(&tensor.name.as_str()))
     }
 
     /// Refuses tensors that would take far more memory than a file of `bytes` can mean.

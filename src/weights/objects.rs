@@ -65,10 +65,10 @@ impl<'a> Finder<'a> {
             for place in level.clone() {
                 let id = places[place].id;
                 let found = self.group(id);
-                let (tensors, class) =
+                let (Tensors { list: tensors, unread, .. }, class) =
                     found.with_context(|| format!("state_dict `{}`", self.path(&places, place)))?;
-                if !tensors.is_empty() {
-                    groups.push(Group { key: self.path(&places, place), tensors, class });
+                if !tensors.is_empty() || !unread.is_empty() {
+                    groups.push(Group { key: self.path(&places, place), tensors, class, unread });
                 }
                 for (step, id) in self.inside(id) {
                     if seen.insert(id) {
@@ -105,22 +105,22 @@ impl<'a> Finder<'a> {
     }
 
     /// The tensors directly in a mapping or a sequence, or in a module and its submodules, with the name of its class.
-    fn group(&mut self, id: Id) -> Result<(Vec<TensorInfo>, Option<String>)> {
+    fn group(&mut self, id: Id) -> Result<(Tensors, Option<String>)> {
         let mut tensors = Tensors::default();
         if self.is_script(id) {
             self.script(id, "", 0, &mut tensors)?;
         } else if let Some(module) = self.module(id)? {
             self.state_dict(&module, "", 0, &mut tensors)?;
-            return Ok((tensors.list, Some(self.class(id).to_owned())));
+            return Ok((tensors, Some(self.class(id).to_owned())));
         } else {
-            for (i, value) in self.values.list(id).iter().enumerate() {
+            for (i, value) in self.sequence(id).iter().enumerate() {
                 self.add(&i.to_string(), *value, &mut tensors)?;
             }
             for (key, value) in self.entries(id) {
                 self.named("", key, value, &mut tensors)?;
             }
         }
-        Ok((tensors.list, None))
+        Ok((tensors, None))
     }
 
     /// Adds a value under a key, if it is a tensor.
@@ -145,14 +145,16 @@ impl<'a> Finder<'a> {
         self.count(1)?;
         ensure!(name.len() <= MAX_KEY_LENGTH, "a name of {} bytes is too long", name.len());
         let tensor = self.values.tensor(name, value).with_context(|| format!("tensor `{name}`"))?;
-        if let Some(tensor) = tensor {
-            match tensors.index.get(name) {
+        match (tensor, self.values.maker(value)) {
+            (Some(tensor), _) => match tensors.index.get(name) {
                 Some(&i) => tensors.list[i] = tensor,
                 None => {
                     tensors.index.insert(name.to_owned(), tensors.list.len());
                     tensors.list.push(tensor);
                 }
-            }
+            },
+            (None, Some(maker)) => tensors.unread.push((name.to_owned(), maker.to_owned())),
+            (None, None) => {}
         }
         Ok(())
     }
@@ -271,14 +273,10 @@ impl<'a> Finder<'a> {
                 Node::Dict(_) | Node::List(_) | Node::Tuple(_) | Node::Call { .. }
             )
         };
-        let list = self.values.list(id).iter().enumerate().map(|(i, id)| (Step::Index(i), *id));
+        let list = self.sequence(id).iter().enumerate().map(|(i, id)| (Step::Index(i), *id));
         let mut inside: Vec<(Step, Id)> = list.filter(|(_, id)| held(id)).collect();
-        if let Node::Call { callee, .. } = self.values.node(id) {
-            let name = self.values.name_of(*callee);
-            let known = name.starts_with("torch._") || name.starts_with("numpy.") || self.is_script(id);
-            if known || matches!(self.module(id), Ok(Some(_))) {
-                return inside;
-            }
+        if self.is_script(id) || self.is_leaf(id) || matches!(self.module(id), Ok(Some(_))) {
+            return Vec::new();
         }
         let entries = self.entries(id).into_iter().map(|(key, id)| (Step::Key(key), id));
         inside.extend(entries.filter(|(_, id)| held(id)));
@@ -287,6 +285,23 @@ impl<'a> Finder<'a> {
             Step::Index(_) => true,
         });
         inside
+    }
+
+    /// Whether it is a tensor or a part of one.
+    fn is_leaf(&self, id: Id) -> bool {
+        const LEAVES: [&str; 3] = ["torch._utils.", "torch._tensor.", "numpy."];
+        let Node::Call { callee, .. } = self.values.node(id) else { return false };
+        LEAVES.iter().any(|leaf| self.values.name_of(*callee).starts_with(leaf))
+    }
+
+    /// The items of a list or a tuple, or what an object that has nothing else is made of: a named tuple's fields.
+    fn sequence(&self, id: Id) -> &'a [Id] {
+        match self.values.node(id) {
+            Node::Call { args, .. } if !self.is_leaf(id) && self.entries(id).is_empty() => {
+                self.values.list(*args)
+            }
+            _ => self.values.list(id),
+        }
     }
 
     /// Items and attributes; an OrderedDict's attributes are PyTorch's versions of modules.
@@ -342,4 +357,6 @@ impl<'a> Finder<'a> {
 struct Tensors {
     list: Vec<TensorInfo>,
     index: HashMap<String, usize>,
+    /// Of other kinds, with the functions that make them.
+    unread: Vec<(String, String)>,
 }

@@ -84,10 +84,19 @@ impl<'a> Values<'a> {
         items.iter().map(|id| self.int(*id)).collect()
     }
 
-    /// The tensor of a value; `None` if it is not a tensor.
+    /// The function that makes a tensor of any kind, also of those that [`Self::tensor`] does not read.
+    pub fn maker(&self, id: Id) -> Option<&'a str> {
+        let Node::Call { callee, .. } = self.node(id) else { return None };
+        let name = self.name_of(*callee);
+        let makes =
+            name.starts_with("torch._utils._rebuild_") || name == "torch._tensor._rebuild_from_type_v2";
+        makes.then_some(name)
+    }
+
+    /// The tensor of a value; `None` if it is not a tensor or of another kind: sparse, quantized, on the meta device.
     ///
     /// # Errors
-    /// A tensor that is damaged or of an unsupported kind: sparse, quantized, on the meta device.
+    /// A tensor that is damaged.
     pub fn tensor(&self, name: &str, id: Id) -> Result<Option<TensorInfo>> {
         self.wrapped(name, id, 0)
     }
@@ -135,9 +144,6 @@ impl<'a> Values<'a> {
             // (function, type, arguments, attributes): read as a plain tensor.
             ("_tensor._rebuild_from_type_v2", [function, _, args, ..]) => {
                 self.rebuilt(name, self.name_of(*function), self.list(*args), depth + 1)
-            }
-            (function, _) if function.starts_with("_utils._rebuild_") => {
-                bail!("tensors of `{callee}` are not supported")
             }
             _ => Ok(None),
         }

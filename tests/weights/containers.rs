@@ -70,6 +70,12 @@ fn the_only_network_is_chosen_whatever_lies_beside_it() {
     assert_eq!(key("tuple.pth"), "0");
     assert_eq!(key("deep.pth"), "a.b.1.student");
     assert_eq!(key("module.pth"), ".");
+    assert_eq!(key("sparse.pth"), "model");
+    let text = message(Archive::open(&fixture("sparse.pth")).unwrap().choose(Some(".")));
+    assert!(
+        text.contains("2 tensors are not dense, such as `graph`") && text.contains("_rebuild_sparse"),
+        "{text}"
+    );
     let text = message(StateFile::open(&fixture("modules.pth")));
     for part in ["several state_dicts", "--key", "`model` (11 tensors)", "`ema` (11 tensors)"] {
         assert!(text.contains(part), "{text}");

@@ -43,6 +43,9 @@ struct Key<'a> {
     /// The class of a pickled module.
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<&'a str>,
+    /// Names of tensors that are not dense, with PyTorch's functions that make them.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unread: &'a [(String, String)],
 }
 
 #[derive(Serialize)]
@@ -71,6 +74,7 @@ pub fn run(args: &Args) -> Result<()> {
         values: values(group),
         network: group.is_network(),
         class: group.class.as_deref(),
+        unread: &group.unread,
     });
     let tensors = groups.iter().flat_map(|group| {
         group.tensors.iter().map(|tensor| Row {
@@ -94,10 +98,13 @@ pub fn run(args: &Args) -> Result<()> {
     let format = serde_json::to_value(inspected.format)?;
     let format = format.as_str().unwrap_or_default();
     print(format_args!("{}: {format}, {} bytes", args.file.display(), inspected.bytes))?;
-    for Key { key, tensors, values, class, .. } in inspected.keys.iter() {
+    for Key { key, tensors, values, class, unread, .. } in inspected.keys.iter() {
         let class = class.map(|class| format!(", the module `{class}`")).unwrap_or_default();
         let values = format!("{} values ({values})", count(*values));
         print(format_args!("state_dict `{key}`: {tensors} tensors, {values}{class}"))?;
+        for (name, maker) in *unread {
+            print(format_args!("not dense, not read: `{name}` of `{maker}`"))?;
+        }
     }
     if let Some(first) = slots.first() {
         let tensors: usize = slots.iter().map(|group| group.tensors.len()).sum();

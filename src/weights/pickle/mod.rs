@@ -99,7 +99,9 @@ impl Machine<'_> {
         let opcode = self.input.u8()?;
         match opcode {
             0x80 => ensure!(self.input.u8()? <= 5, "pickle protocols above 5 are not supported"),
-            0x95 => drop(self.input.skip(8)?),
+            0x95 => {
+                self.input.skip(8)?;
+            }
             b'.' => return Ok(Some(self.pop()?)),
             b'(' => self.marks.push(self.stack.len()),
             b'0' if self.stack.len() == self.floor() => drop(self.pop_mark()?),
