@@ -69,7 +69,7 @@ pub fn named(spec: &ModelSpec, file: &StateFile, map: Option<&Mapping>) -> Resul
     }
     let original = file.state_dict()?;
     let pairing = pair(&original, wanted);
-    if !pairing.fits {
+    if !pairing.fits && pairing.pairs.len() * 2 < pairing.layers() {
         return Ok(Named { spec, naming, state, notes });
     }
     if let Some(why) = doubt(&pairing, &original)? {
@@ -99,7 +99,7 @@ pub fn named(spec: &ModelSpec, file: &StateFile, map: Option<&Mapping>) -> Resul
 }
 
 /// Groups that a message lists.
-const SHOWN: usize = 5;
+const SHOWN: usize = 4;
 
 /// Why a pairing by structure is not certain.
 fn doubt(pairing: &Pairing, state: &StateDict) -> Result<Option<String>> {
@@ -125,16 +125,23 @@ fn doubt(pairing: &Pairing, state: &StateDict) -> Result<Option<String>> {
     };
     let mut open: Vec<&Open> = pairing.open.iter().collect();
     open.sort_by_key(|open| open.model.len());
-    let lines = open
-        .iter()
-        .take(SHOWN)
-        .map(|open| format!("\n  {}: {}", some(&open.model, "and"), some(&open.file, "or")));
-    let lines: String = lines.collect();
-    let layers: usize = open.iter().map(|open| open.model.len()).sum();
-    let more = open.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!("\n  and {more} more groups") } else { String::new() };
-    let all = pairing.pairs.len() + layers;
-    Ok(Some(format!("order and shape leave {layers} of {all} layers open{lines}{more}")))
+    let told = |open: &&Open| format!("{}: {}", some(&open.model, "and"), some(&open.file, "or"));
+    let mut lines: Vec<String> = open.iter().take(SHOWN).map(told).collect();
+    if open.len() > SHOWN {
+        lines.push(format!("and {} more groups", open.len() - SHOWN));
+    }
+    let [missing, left] = [&pairing.missing, &pairing.left];
+    lines.extend(
+        (!missing.is_empty()).then(|| format!("nothing in the file is like {}", some(missing, "or"))),
+    );
+    lines.extend((!left.is_empty()).then(|| format!("nothing in the model is like {}", some(left, "or"))));
+    let (paired, layers) = (pairing.pairs.len(), pairing.layers());
+    let counts = if pairing.fits {
+        format!("order and shape leave {} of {layers} layers open", layers - paired)
+    } else {
+        format!("{paired} of the model's {layers} layers have their like by role and shape")
+    };
+    Ok(Some(format!("{counts}\n  {}", lines.join("\n  "))))
 }
 
 /// Builds the model of `spec` on `device` with the weights of a file, whose tensors [`named`] finds, adapted if `spec`

@@ -71,6 +71,11 @@ impl Pairing {
     pub fn is_certain(&self) -> bool {
         self.fits && self.open.is_empty() && self.contradiction.is_none()
     }
+
+    /// Units of the model.
+    pub fn layers(&self) -> usize {
+        self.pairs.len() + self.missing.len() + self.open.iter().map(|open| open.model.len()).sum::<usize>()
+    }
 }
 
 /// Pairs the tensors of a file with those of a model. `authors_order` says whether the file's tensors stand as the author's
@@ -83,7 +88,7 @@ pub fn pair(file: &[Named], authors_order: bool, model: &[Named]) -> Pairing {
     let classes = classes(&model, &file);
     let mut solver = Solver::new(&model, &file, &classes);
     let solved = solver.solve();
-    let unsolved = || "its names contradict the model's tree of names".to_owned();
+    let unsolved = || "no pairing agrees with their numbers and their tree".to_owned();
     let mut pairing = Pairing {
         pairs: Vec::new(),
         open: Vec::new(),

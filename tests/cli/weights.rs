@@ -214,6 +214,17 @@ fn convert_writes_what_verifies_and_adapts() {
     assert!(whole.contains("\nunexpected `steps`\n") && whole.ends_with(&brief), "{whole}");
 }
 
+/// `make test` provides the Python.
+#[test]
+fn what_convert_writes_loads_strictly_into_torchvision_and_timm() {
+    let program = env!("CARGO_BIN_EXE_tchvision");
+    let output = Command::new(".venv/bin/python").args(["tests/strict.py", program]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said.matches("order and shape").count(), 8, "{said}");
+    assert_eq!(said.matches("map").count(), 2, "{said}");
+}
+
 /// `make test` provides the Python; the numbers themselves depend on the machine.
 #[test]
 fn bench_times_every_reader_on_both_formats() {
