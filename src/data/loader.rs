@@ -60,7 +60,8 @@ impl LoaderConfig {
 }
 
 /// uint8 images (N, C, H, W) and int64 labels (N), on the CPU. Images that cannot be read are left out, so N
-/// may be smaller than the batch size, even 0.
+/// may be smaller than the batch size, even 0. In training it is not 1 for that reason: a lone image joins the next batch,
+/// which then has one more.
 pub struct Batch {
     pub images: Tensor,
     pub labels: Tensor,
@@ -223,8 +224,13 @@ impl Loader {
             } else {
                 (0..pictures.len()).collect()
             };
-            for chunk in order.chunks(config.batch_size).take(batches).skip(first) {
-                if sender.send(shared.make(&config.augment, epoch, chunk)).is_err() {
+            let chunks: Vec<&[usize]> = order.chunks(config.batch_size).take(batches).collect();
+            let mut lone = shared.lone_before(epoch, &chunks[..first.min(chunks.len())]);
+            for chunk in chunks.into_iter().skip(first) {
+                let chunk = &[lone.as_slice(), chunk].concat();
+                let mut made = shared.make(&config.augment, epoch, chunk);
+                lone = made.as_mut().ok().and_then(|made| shared.take_lone(made, chunk));
+                if sender.send(made).is_err() {
                     return;
                 }
             }
@@ -243,6 +249,32 @@ struct Made {
 }
 
 impl Shared {
+    /// Takes the picture out of a training batch of which it is all that can be read: it goes into the next one, since no
+    /// batch norm learns from one value a channel.
+    fn take_lone(&self, made: &mut Made, chunk: &[usize]) -> Option<usize> {
+        if !self.config.drop_last || made.labels.len() != 1 || chunk.len() == 1 {
+            return None;
+        }
+        made.labels.clear();
+        made.effects.clear();
+        made.images = made.images.narrow(0, 0, 0);
+        chunk.iter().copied().find(|index| made.skipped.iter().all(|(skipped, _)| skipped != index))
+    }
+
+    /// The picture that these batches of an epoch leave for the next one.
+    fn lone_before(&self, epoch: u64, chunks: &[&[usize]]) -> Option<usize> {
+        let (last, before) = chunks.split_last()?;
+        if matches!(self.pictures, Pictures::Memory(_)) {
+            return None;
+        }
+        let mut made = self.make(&self.config.augment, epoch, last).ok()?;
+        match made.labels.len() {
+            0 => self.lone_before(epoch, before),
+            1 => self.take_lone(&mut made, last).filter(|_| self.lone_before(epoch, before).is_none()),
+            _ => None,
+        }
+    }
+
     /// Channels, height and width of an image in a batch.
     fn shape(&self) -> [usize; 3] {
         match (&self.pictures, &self.config.preprocess) {
