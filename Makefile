@@ -23,7 +23,7 @@ LIBRARY := libtorch
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo cuda test parity verify bench gpubench lint goldens catalogue clean tools
+.PHONY: help build install demo cuda test parity damage verify bench gpubench lint goldens catalogue clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -43,6 +43,9 @@ test: tools $(LIBRARY) $(READY) ## all tests
 
 parity: tools $(LIBRARY) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
 	TCHVISION_PARITY=all cargo test --release --test models parity:: -- --test-threads=1 # the largest takes 15 GB
+
+damage: tools $(LIBRARY) $(READY) ## thousands of damaged pictures of each format against Pillow: minutes
+	TCHVISION_DAMAGED=20000 cargo test --release --test data damage:: -- --ignored --nocapture
 
 verify: build $(READY) ## every model's state_dict as torchvision and timm write it, in every format: hours, and goes on where it was
 	$(VENV)/bin/python tests/verify_all.py --program $(PROGRAM) --outcome target/verify.tsv

@@ -6,6 +6,7 @@ fn main() {
     for file in ["shim.h", "shim.cpp", "trace.cpp", "loops.h", "batch_norm.cpp", "squeeze_excite.cpp"] {
         println!("cargo:rerun-if-changed=src/torch/{file}");
     }
+    compile_libjpeg();
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     // torch-sys has `links = "tch"`: as a direct dependency it tells where it found libtorch.
@@ -42,4 +43,17 @@ fn main() {
     // so a CPU run does not load it.
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:rustc-env=TCHVISION_LIBTORCH={}", lib.display());
+}
+
+/// How libjpeg is driven; `mozjpeg-sys` has `links = "jpeg"` and tells where its headers are.
+fn compile_libjpeg() {
+    let file = "src/data/image/jpeg/libjpeg.c";
+    println!("cargo:rerun-if-changed={file}");
+    let include =
+        std::env::var_os("DEP_JPEG_INCLUDE").expect("mozjpeg-sys did not say where its headers are");
+    let mut shim = cc::Build::new();
+    for headers in std::env::split_paths(&include) {
+        shim.flag("-isystem").flag(headers);
+    }
+    shim.warnings(true).extra_warnings(true).file(file).compile("tchvision_jpeg");
 }

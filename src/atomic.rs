@@ -6,6 +6,9 @@ use std::io::Write;
 use std::path::Path;
 use tempfile::NamedTempFile;
 
+/// How the names of files begin that are being written, or were when their process was killed.
+pub(crate) const UNFINISHED: &str = ".tmp-";
+
 /// Writes a file atomically: readers see the old content or the new, even after a crash.
 ///
 /// # Errors
@@ -19,7 +22,7 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut NamedTempFile) -> R
     let folder = folder(path);
     let replace = || -> Result<()> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".tmp-");
+        builder.prefix(UNFINISHED);
         // The umask applies.
         #[cfg(unix)]
         builder.permissions(<std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));

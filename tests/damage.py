@@ -37,7 +37,8 @@ def sources(name, rng):
             options = {"quality": rng.choice([10, 50, 75, 92, 98]), "progressive": i % 3 == 1, "optimize": i % 2 == 0}
             if mode == "RGB":
                 options["subsampling"] = rng.choice(["4:4:4", "4:2:2", "4:2:0", "4:2:0"])
-                options["keep_rgb"] = i % 13 == 12
+                if i % 13 == 12:
+                    options |= {"keep_rgb": True, "subsampling": "4:4:4"}
             if i % 4 == 3:
                 options[rng.choice(["restart_marker_blocks", "restart_marker_rows"])] = rng.choice([1, 2, 5])
             if i % 7 == 5:

@@ -30,8 +30,8 @@ pub struct Args {
     set: Vec<String>,
     #[command(flatten)]
     input: Input,
-    /// The state_dict under this key, where the file has several
-    #[arg(long)]
+    /// The state_dict, or the module in one, under this key, where the file has several
+    #[arg(long, visible_alias = "prefix", value_name = "KEY")]
     key: Option<String>,
     /// Pairs of the model's names and the file's, as `weights map` writes them
     #[arg(long, value_name = "MAP.yaml")]

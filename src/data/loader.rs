@@ -60,7 +60,8 @@ impl LoaderConfig {
 }
 
 /// uint8 images (N, C, H, W) and int64 labels (N), on the CPU. Images that cannot be read are left out, so N
-/// may be smaller than the batch size, even 0.
+/// may be smaller than the batch size, even 0. In training it is not 1 for that reason: a lone image joins the next batch,
+/// which then has one more.
 pub struct Batch {
     pub images: Tensor,
     pub labels: Tensor,
@@ -216,13 +217,13 @@ impl Loader {
     /// The batches of an epoch, starting at batch `first`. Background threads prepare them and end when the
     /// iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
-        self.make(epoch, self.places(epoch).into_iter().skip(first).collect())
+        self.make(epoch, self.places(epoch), first)
     }
 
     /// The batches of all images, in their own order.
     pub fn in_order(&self) -> Batches {
         let all: Vec<usize> = (0..self.pictures().len()).collect();
-        self.make(0, all.chunks(self.shared.config.batch_size).map(<[usize]>::to_vec).collect())
+        self.make(0, all.chunks(self.shared.config.batch_size).map(<[usize]>::to_vec).collect(), 0)
     }
 
     /// The places of the images of each batch of an epoch.
@@ -233,12 +234,17 @@ impl Loader {
         order.chunks(config.batch_size).take(self.batches()).map(<[usize]>::to_vec).collect()
     }
 
-    fn make(&self, epoch: u64, places: Vec<Vec<usize>>) -> Batches {
+    /// The batches of these images, from batch `first` on.
+    fn make(&self, epoch: u64, places: Vec<Vec<usize>>, first: usize) -> Batches {
         let (sender, receiver) = sync_channel(PREFETCH);
-        let (shared, left) = (Arc::clone(&self.shared), places.len());
+        let (shared, left) = (Arc::clone(&self.shared), places.len().saturating_sub(first));
         thread::spawn(move || {
-            for chunk in places {
-                if sender.send(shared.make(&shared.config.augment, epoch, &chunk)).is_err() {
+            let mut lone = shared.lone_before(epoch, &places[..first.min(places.len())]);
+            for chunk in places.iter().skip(first) {
+                let chunk = &[lone.as_slice(), chunk].concat();
+                let mut made = shared.make(&shared.config.augment, epoch, chunk);
+                lone = made.as_mut().ok().and_then(|made| shared.take_lone(made, chunk));
+                if sender.send(made).is_err() {
                     return;
                 }
             }
@@ -258,6 +264,33 @@ struct Made {
 }
 
 impl Shared {
+    /// Takes the picture out of a training batch of which it is all that can be read: it goes into the next one, since no
+    /// batch norm learns from one value a channel.
+    fn take_lone(&self, made: &mut Made, chunk: &[usize]) -> Option<usize> {
+        if !self.config.drop_last || made.labels.len() != 1 || chunk.len() == 1 {
+            return None;
+        }
+        made.labels.clear();
+        made.effects.clear();
+        made.places.clear();
+        made.images = made.images.narrow(0, 0, 0);
+        chunk.iter().copied().find(|index| made.skipped.iter().all(|(skipped, _)| skipped != index))
+    }
+
+    /// The picture that these batches of an epoch leave for the next one.
+    fn lone_before(&self, epoch: u64, chunks: &[Vec<usize>]) -> Option<usize> {
+        let (last, before) = chunks.split_last()?;
+        if matches!(self.pictures, Pictures::Memory(_)) {
+            return None;
+        }
+        let mut made = self.make(&self.config.augment, epoch, last).ok()?;
+        match made.labels.len() {
+            0 => self.lone_before(epoch, before),
+            1 => self.take_lone(&mut made, last).filter(|_| self.lone_before(epoch, before).is_none()),
+            _ => None,
+        }
+    }
+
     /// Channels, height and width of an image in a batch.
     fn shape(&self) -> [usize; 3] {
         match (&self.pictures, &self.config.preprocess) {

@@ -76,6 +76,14 @@ impl<'a> Trials<'a> {
                 )?;
             }
         }
+        for (path, Values(values)) in &spec.axes.0 {
+            let again =
+                (1..values.len()).find(|&i| values[..i].iter().any(|value| is_same(value, &values[i])));
+            if let Some(i) = again {
+                let message = format!("`{}` is there twice; remove one", yaml::flow(&values[i]));
+                self.planner.ensure(false, &["axes", path, &i.to_string()], &message)?;
+            }
+        }
         if let Some((first, values)) = spec.zip.0.first() {
             for (path, others) in &spec.zip.0 {
                 let message = format!("{} values, and `{first}` has {}", others.0.len(), values.0.len());
@@ -255,4 +263,9 @@ impl<'a> Trials<'a> {
         self.planner.ensure(!kept.is_empty(), &["search", "within"], &message)?;
         Ok(kept)
     }
+}
+
+/// Whether two values of an axis are one: numbers by what they are, however they are spelled.
+fn is_same(a: &Value, b: &Value) -> bool {
+    a == b || a.as_f64().is_some_and(|a| b.as_f64() == Some(a))
 }

@@ -16,6 +16,18 @@ fn same_channels(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     Ok(x.shallow_clone())
 }
 
+/// As PyTorch, which trains no batch norm over one value a channel: it has no variance.
+fn ensure_variance(x: &Tensor) -> Result<()> {
+    let size = x.size();
+    let values: i64 = size.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, side)| side).product();
+    ensure!(
+        values != 1,
+        "batch norm over one value a channel, of a batch of 1 at 1×1 pixels, which has no variance; \
+         use `train.batch_size` of 2 or more, or larger images"
+    );
+    Ok(())
+}
+
 /// `torch.nn.BatchNorm2d`. Keys `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
 pub struct BatchNorm2d {
     weight: Tensor,
@@ -95,6 +107,9 @@ impl BatchNorm2d {
         }
         // A norm that is not trained keeps its statistics.
         let train = train && self.weight.requires_grad();
+        if train {
+            ensure_variance(x)?;
+        }
         let momentum = self.count(train)?;
         let y = match activation {
             Activation::Identity | Activation::Relu => {

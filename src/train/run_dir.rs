@@ -94,12 +94,15 @@ impl RunDir {
         Ok(new)
     }
 
-    /// Keeps other processes from working in the directory, for as long as the file is open.
+    /// Keeps other processes from working in the directory, for as long as the file is open; what an earlier one was
+    /// writing when it was killed is removed.
     ///
     /// # Errors
     /// Another process works there.
     pub(crate) fn lock(&self) -> Result<File> {
-        lock(&self.lock_file())
+        let file = lock(&self.lock_file())?;
+        self.remove_files(atomic::UNFINISHED)?;
+        Ok(file)
     }
 
     /// How far the run has come.
@@ -261,10 +264,15 @@ impl RunDir {
 
     /// Removes TensorBoard's files of earlier processes.
     pub(super) fn remove_events(&self) -> Result<()> {
+        self.remove_files(tensorboard::FILE_PREFIX)
+    }
+
+    /// Removes the files whose names begin with `prefix`.
+    fn remove_files(&self, prefix: &str) -> Result<()> {
         for entry in fs::read_dir(&self.0).with_context(|| format!("{}", self.0.display()))? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(tensorboard::FILE_PREFIX) {
+            if name.starts_with(prefix) {
                 remove(&path)?;
             }
         }

@@ -25,7 +25,7 @@ impl RunWeights {
     /// was written before weights said what they are.
     pub fn open(path: &Path, key: Option<&str>) -> Result<Self> {
         let file = file(path)?;
-        let state = Archive::open(&file)?.choose(key)?;
+        let state = Archive::open(&file)?.network(key)?;
         let (mut about, mut note) = (About::of(&state)?, None);
         if about.is_none()
             && let Some(config) = config(&file)?

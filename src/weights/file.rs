@@ -1,7 +1,7 @@
 //! Any file of tensors: recognised by its first bytes, mapped into memory and checked; nothing in it is executed.
 
 use super::folder::{self, Index};
-use super::info::{Bytes, Format, Group, Packing, TensorInfo};
+use super::info::{WHOLE, Bytes, Format, Group, Packing, TensorInfo};
 use super::mapped::{Mapped, Pages, own};
 use super::torch::Contents;
 use super::zip;
@@ -176,6 +176,41 @@ impl Archive {
         let names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
         let index = names.iter().cloned().zip(0..).collect();
         Ok(StateFile { archive: self, group, names, index })
+    }
+
+    /// As [`Self::choose`], where a model may tell which of several networks is meant: all of them are one state_dict
+    /// then, each under its key. A key may also lead to a module within a state_dict.
+    ///
+    /// # Errors
+    /// As [`Self::choose`], but for several networks.
+    pub fn network(mut self, key: Option<&str>) -> Result<StateFile> {
+        match key {
+            Some(key) if !self.groups.iter().any(|group| group.key == key) => {
+                if let Some((group, module)) = self.module(key) {
+                    return Ok(self.choose(Some(&group))?.renamed(|name| name.strip_prefix(&module)));
+                }
+                self.choose(Some(key))
+            }
+            Some(key) => self.choose(Some(key)),
+            None => {
+                let networks: Vec<&Group> = self.groups.iter().filter(|group| group.is_network()).collect();
+                if networks.len() > 1 && networks.iter().all(|group| group.unread.is_empty()) {
+                    let all = networks.iter().flat_map(|group| group.under_its_key()).collect();
+                    self.groups = vec![Group::whole(all)];
+                }
+                self.choose(None)
+            }
+        }
+    }
+
+    /// The state_dict, and the prefix of the names in it, of a key that leads to a module.
+    fn module(&self, key: &str) -> Option<(String, String)> {
+        self.groups.iter().find_map(|group| {
+            let inner = if group.key == WHOLE { key } else { key.strip_prefix(&group.key)?.strip_prefix('.')? };
+            let prefix = format!("{inner}.");
+            let holds = group.tensors.iter().any(|tensor| tensor.name.starts_with(&prefix));
+            holds.then(|| (group.key.clone(), prefix))
+        })
     }
 
     /// Some of the groups, with their sizes.

@@ -187,6 +187,13 @@ impl Group {
         Self { key: WHOLE.to_owned(), tensors, class: None, unread: Vec::new() }
     }
 
+    /// The tensors with the keys before their names.
+    pub(super) fn under_its_key(&self) -> Vec<TensorInfo> {
+        let name = |tensor: &TensorInfo| format!("{}.{}", self.key, tensor.name);
+        let named = |tensor: &TensorInfo| TensorInfo { name: name(tensor), ..tensor.clone() };
+        if self.key == WHOLE { self.tensors.clone() } else { self.tensors.iter().map(named).collect() }
+    }
+
     /// Whether they can be the weights of a network, by their names: not what an optimizer keeps, nor lone values.
     pub fn is_network(&self) -> bool {
         let named = |tensor: &TensorInfo| {

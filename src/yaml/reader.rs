@@ -27,7 +27,10 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             Value::Number(number) => match (number.as_u64(), number.as_i64()) {
                 (Some(value), _) => visitor.visit_u64(value),
                 (_, Some(value)) => visitor.visit_i64(value),
-                _ => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
+                _ => match number.as_f64().filter(|value| value.is_finite()) {
+                    Some(value) => visitor.visit_f64(value),
+                    None => Err(Fault::custom(format!("`{number}` is not a finite number; write one"))),
+                },
             },
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Sequence(items) => self::items(items, visitor),

@@ -65,10 +65,17 @@ pub(super) fn document(text: &str, name: &str) -> Result<Value, ConfigError> {
     if !text.lines().any(has_content) {
         return Err(empty());
     }
-    serde_yaml::from_str(text).map_err(|error| {
+    let mut value: Value = serde_yaml::from_str(text).map_err(|error| {
         let (place, Invalid { keys, message, .. }) = syntax::fault(text, &error);
         ConfigError { place: file(place), keys, message }
-    })
+    })?;
+    value.apply_merge().map_err(|_| {
+        let merge = |line: &str| Some(line[..line.find("<<")?].chars().count() + 1);
+        let place = (1..).zip(text.lines()).find_map(|(number, line)| Some((number, merge(line)?)));
+        let message = "`<<` merges a mapping or a list of mappings, such as `<<: *name`".to_owned();
+        ConfigError { place: file(place.unwrap_or((1, 1))), keys: vec!["<<".to_owned()], message }
+    })?;
+    Ok(value)
 }
 
 /// What is wrong in a file, at what `keys` lead to or at the nearest that is there.
@@ -81,5 +88,52 @@ pub(super) fn at(text: &str, name: &str, keys: &[impl AsRef<str>], invalid: &Inv
         place: Place::File { file: name.to_owned(), line, column },
         keys,
         message: invalid.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    type Nested = BTreeMap<String, BTreeMap<String, f64>>;
+
+    fn refused(text: &str) -> String {
+        parse::<Nested>(text, "a.yaml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn byte_order_marks_are_passed_over() {
+        assert_eq!(parse::<Nested>("\u{feff}a: {b: 1}\n", "a.yaml").unwrap()["a"]["b"], 1.0);
+    }
+
+    /// As PyYAML's `safe_load`: own keys win, then those of the first mapping.
+    #[test]
+    fn merge_keys_are_merged() {
+        let text = "a: &a {x: 1, y: 2}\nb: &b {x: 3, z: 4}\nc: {<<: *a, y: 5}\nd: {<<: [*b, *a], w: 6}\n";
+        let read: Nested = parse(text, "a.yaml").unwrap();
+        let pairs =
+            |name: &str| read[name].iter().map(|(key, value)| format!("{key}{value}")).collect::<String>();
+        assert_eq!((pairs("c").as_str(), pairs("d").as_str()), ("x1y5", "w6x3y2z4"));
+        let error = refused("a: {x: 1}\nb: {<<: 3, y: 1}\n");
+        assert!(error.starts_with("a.yaml:2:5: `<<` merges a mapping"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_placed_where_it_is_again() {
+        for (text, place) in
+            [("a: {x: 1}\nb: {x: 1}\na: {x: 2}\n", "3:1"), ("a: {x: 1, y: 2, x: 3}\n", "1:17")]
+        {
+            let error = refused(text);
+            assert!(error.starts_with(&format!("a.yaml:{place}: the key `a")), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_finite() {
+        for number in [".inf", "-.inf", ".nan"] {
+            let error = refused(&format!("a: {{x: {number}}}\n"));
+            assert_eq!(error, format!("a.yaml:1:8: `a.x`: `{number}` is not a finite number; write one"));
+        }
     }
 }

@@ -433,3 +433,30 @@ threads: 1
     let (two, ..) = run("two");
     assert_eq!((one.loss.to_bits(), one.top1), (two.loss.to_bits(), two.top1));
 }
+
+/// Batch norm learns nothing from one value a channel: a picture that is all of its batch that can be read is learned from
+/// in the next batch, also in an epoch that is taken up there.
+#[test]
+fn a_lone_picture_of_a_batch_joins_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let loader = train_loader(folder.path(), |config| {
+        (config.batch_size, config.drop_last) = (2, true);
+    });
+    let files = match loader.pictures() {
+        Pictures::Files(files) => files.clone(),
+        Pictures::Memory(_) => unreachable!("a folder"),
+    };
+    let order = files.order(7, 3);
+    fs::write(files.title(order[1]), "damaged").unwrap();
+    let sizes = |first: usize| -> Vec<i64> {
+        loader.epoch(3, first).map(|batch| batch.unwrap().labels.size()[0]).collect()
+    };
+    let all = sizes(0);
+    assert_eq!(all[..2], [0, 3]);
+    assert!(all[2..].iter().all(|&size| size == 2), "{all:?}");
+    assert_eq!(sizes(1), all[1..]);
+    let whole: Vec<_> = loader.epoch(3, 0).skip(1).map(|batch| pixels(&batch.unwrap().images)).collect();
+    let taken_up: Vec<_> = loader.epoch(3, 1).map(|batch| pixels(&batch.unwrap().images)).collect();
+    assert!(whole == taken_up);
+}

@@ -4,6 +4,7 @@
 mod common;
 
 mod augment;
+mod damage;
 mod files;
 mod images;
 mod loader;

@@ -183,6 +183,41 @@ def files():
     triples = table[:16, :].astype(np.uint8).tobytes()
     yield "os2.bmp", bmp(45, 31, 4, packed.tobytes(), palette=triples, os2=True)
 
+    for name, image in ("rgb.ppm", rgb), ("gray.pgm", gray), ("bit.pbm", gray.convert("1")):
+        yield pillow(name, image, "PPM")
+    yield pillow("gray_16.pgm", Image.fromarray(picture("p16", 45, 31, 1)[..., 0].astype(np.uint16) * 3), "PPM")
+    values = " ".join(str(v) for v in (uniform("plain", 9 * 5 * 3) * 1001).astype(int))
+    yield "plain.ppm", f"P3 # text\n9 5\n1000\n{values}\n".encode()
+    samples = (uniform("odd", 9 * 5 * 3) * 41).astype(np.uint8).tobytes()
+    yield "forty.ppm", b"P6\n9 5\n40\n" + samples
+
+    cmyk = Image.fromarray(picture("cmyk", 45, 31, 4), "CMYK")
+    wide = Image.fromarray(picture("t16", 45, 31, 1)[..., 0].astype(np.uint16) * 3)
+    yield pillow("rgb.tif", rgb, "TIFF")
+    yield pillow("gray.tif", gray, "TIFF", compression="packbits")
+    yield pillow("bit.tif", gray.convert("1"), "TIFF", compression="group4")
+    yield pillow("palette.tif", colors, "TIFF", compression="tiff_lzw")
+    yield pillow("alpha.tif", rgba, "TIFF", compression="tiff_adobe_deflate")
+    yield pillow("premultiplied.tif", rgba, "TIFF", tiffinfo={338: 1})
+    yield pillow("cmyk.tif", cmyk, "TIFF")
+    yield pillow("gray_16.tif", wide, "TIFF", compression="tiff_lzw")
+    yield pillow("float.tif", Image.fromarray(picture("float", 45, 31, 1)[..., 0].astype(np.float32) * 1.5 - 50), "TIFF")
+    for orientation in range(2, 9):
+        yield pillow(f"turned_{orientation}.tif", rgb, "TIFF", tiffinfo={274: orientation})
+
+    # Coefficients beyond 16 bits, where vectors saturate; restarts out of order, and an unusual end.
+    for name, file, change in (
+        ("overflow.jpg", "rgb.jpg", lambda data: data.replace(data[25:29], bytes([255, 250, 90, 255]), 1)),
+        ("overflow_progressive.jpg", "progressive.jpg", lambda data: data.replace(data[25:29], bytes([255, 250, 90, 255]), 1)),
+        ("flipped.jpg", "sampling_420.jpg", lambda data: data[:-300] + bytes([data[-300] ^ 16]) + data[-299:]),
+        ("endless.jpg", "rgb.jpg", lambda data: data[:-1] + b"\xd0"),
+    ):
+        yield name, change((FILES / file).read_bytes())
+    p = bytearray((FILES / "rgb.png").read_bytes())
+    at = p.index(b"IDAT")
+    p[at + 4 + struct.unpack(">I", p[at - 4 : at])[0]] ^= 1
+    yield "wrong_crc.png", bytes(p)
+
 
 def resized():
     """Resized images, named by the file, the size, the interpolation and, if cropped, the box."""

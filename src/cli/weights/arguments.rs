@@ -7,9 +7,9 @@ use tchvision::Usage;
 use tchvision::models::ModelSpec;
 use tchvision::weights::{Archive, StateFile, catalogue};
 
-/// The one state_dict of a file, or the one with this key.
+/// The network in a file, or the one under this key.
 pub fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
-    Archive::open(path)?.choose(key)
+    Archive::open(path)?.network(key)
 }
 
 /// A registered model, or with a tag the one that those public weights are of, with some fields set; a wrong name or

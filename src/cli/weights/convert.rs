@@ -48,8 +48,8 @@ pub struct Args {
     /// Set a field of the model's configuration, such as `window=12` of a Swin
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     set: Vec<String>,
-    /// The state_dict under this key, where the file has several
-    #[arg(long)]
+    /// The state_dict, or the module in one, under this key, where the file has several
+    #[arg(long, visible_alias = "prefix", value_name = "KEY")]
     key: Option<String>,
     /// Pairs of the model's names and the file's, as `weights map` writes them
     #[arg(long, value_name = "MAP.yaml")]

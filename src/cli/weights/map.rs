@@ -23,8 +23,8 @@ pub struct Args {
     /// Set a field of the model's configuration, such as `num_classes=10`
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     set: Vec<String>,
-    /// The state_dict under this key, where the file has several
-    #[arg(long)]
+    /// The state_dict, or the module in one, under this key, where the file has several
+    #[arg(long, visible_alias = "prefix", value_name = "KEY")]
     key: Option<String>,
     #[arg(long)]
     json: bool,

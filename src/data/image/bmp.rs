@@ -92,7 +92,8 @@ impl Header {
                 entry: 3,
                 end,
                 data,
-            });
+            }
+            .with_data());
         }
         ensure!([40, 52, 56, 64, 108, 124].contains(&size), "a header of {size} bytes is not supported");
         let [width, height] = [u32_at(bytes, 18)?, u32_at(bytes, 22)?].map(|side| side as i32);
@@ -107,15 +108,28 @@ impl Header {
             entry: 4,
             end,
             data,
-        })
+        }
+        .with_data())
+    }
+
+    /// Pixels without an offset follow the palette.
+    fn with_data(mut self) -> Self {
+        if self.data == 0 {
+            let colors = if self.bits > 8 { 0 } else { self.palette_size() };
+            self.data = self.end.saturating_add(colors.saturating_mul(self.entry));
+        }
+        self
+    }
+
+    fn palette_size(&self) -> usize {
+        if self.colors == 0 && self.bits <= 8 { 1 << self.bits } else { self.colors }
     }
 
     /// The colour of each index; black if the file's palette is shorter.
     fn palette(&self, bytes: &[u8]) -> [[u8; 3]; 256] {
         let mut palette = [[0; 3]; 256];
-        let colors = if self.colors == 0 { 1 << self.bits } else { self.colors };
         let entries = bytes.get(self.end..).unwrap_or_default().chunks_exact(self.entry);
-        for (color, entry) in palette.iter_mut().zip(entries.take(colors)) {
+        for (color, entry) in palette.iter_mut().zip(entries.take(self.palette_size())) {
             *color = [entry[2], entry[1], entry[0]];
         }
         palette
@@ -153,54 +167,53 @@ impl Channel {
     }
 }
 
-/// Decodes the palette indices of a run-length encoded image, rows in file order.
+/// Decodes the palette indices of a run-length encoded image, rows in file order, as Pillow does: one line after another,
+/// runs of codes clipped at the end of theirs.
 fn expand_runs(data: &[u8], header: &Header) -> Result<Vec<u8>> {
-    let (width, height) = (header.width, header.height);
-    let mut indices = vec![0; width * height];
-    let (mut x, mut y) = (0, 0);
-    let mut codes = data.iter().copied();
-    let mut next = || codes.next().context("the file is truncated");
-    let nibble = |byte: u8, i: usize| match header.compression {
-        RLE8 => byte,
-        _ if i.is_multiple_of(2) => byte >> 4,
-        _ => byte & 0x0f,
-    };
-    // Pixels outside the image are dropped.
-    let mut put = |x: usize, y: usize, index: u8| {
-        if x < width && y < height {
-            indices[y * width + x] = index;
-        }
-    };
-    loop {
-        match (next()?, next()?) {
-            (0, 0) => (x, y) = (0, y + 1),
-            (0, 1) => return Ok(indices),
-            (0, 2) => (x, y) = (x + usize::from(next()?), y + usize::from(next()?)),
-            (0, count) => {
-                let per_byte = if header.compression == RLE8 { 1 } else { 2 };
-                let count = usize::from(count);
-                let mut byte = 0;
-                for i in 0..count {
-                    if i.is_multiple_of(per_byte) {
-                        byte = next()?;
-                    }
-                    put(x + i, y, nibble(byte, i));
-                }
-                x += count;
-                if !count.div_ceil(per_byte).is_multiple_of(2) {
-                    next()?;
-                }
+    let (width, count) = (header.width, header.width * header.height);
+    let is_nibbles = header.compression == RLE4;
+    let nibbles = |byte: u8| if is_nibbles { [byte >> 4, byte & 0x0f] } else { [byte; 2] };
+    let mut indices = Vec::with_capacity(count);
+    let (mut x, mut rest) = (0, data);
+    while let [run, code, after @ ..] = rest
+        && indices.len() < count
+    {
+        rest = after;
+        match (*run, *code) {
+            (0, 0) => {
+                indices.resize(indices.len().next_multiple_of(width), 0);
+                x = 0;
             }
-            (count, byte) => {
-                let count = usize::from(count);
-                (0..count).for_each(|i| put(x + i, y, nibble(byte, i)));
-                x += count;
+            (0, 1) => break,
+            (0, 2) => {
+                let [right, up, after @ ..] = rest else { break };
+                let skipped = usize::from(*right) + usize::from(*up) * width;
+                indices.resize(count.min(indices.len() + skipped), 0);
+                (x, rest) = (indices.len() % width, after);
             }
-        }
-        if y >= height {
-            return Ok(indices);
+            (0, length) => {
+                let left = usize::from(length).min(count - indices.len());
+                let bytes = if is_nibbles { left.div_ceil(2) } else { left };
+                let Some((plain, after)) = rest.split_at_checked(bytes) else { break };
+                match is_nibbles {
+                    true => indices.extend(plain.iter().flat_map(|&byte| nibbles(byte)).take(left)),
+                    false => indices.extend(plain),
+                }
+                x += usize::from(length);
+                // Up to an even offset in the file.
+                let is_odd = !(header.data + data.len() - after.len()).is_multiple_of(2);
+                rest = if is_odd { after.get(1..).unwrap_or_default() } else { after };
+            }
+            (run, code) => {
+                let run = usize::from(run).min(width.saturating_sub(x));
+                indices.extend(nibbles(code).into_iter().cycle().take(run));
+                x += run;
+            }
         }
     }
+    ensure!(indices.len() >= count, "the file is truncated");
+    indices.truncate(count);
+    Ok(indices)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {

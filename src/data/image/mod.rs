@@ -182,7 +182,7 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// Runs a decoder and turns its panics into errors: mozjpeg reports libjpeg's errors by unwinding.
+/// Runs a decoder and turns its panics into errors.
 fn caught(format: ImageFormat, decode: impl FnOnce() -> Result<RgbImage>) -> Result<RgbImage> {
     let decoded = catch_unwind(AssertUnwindSafe(decode));
     let decoded = decoded.unwrap_or_else(|panic| {

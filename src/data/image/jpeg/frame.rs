@@ -48,12 +48,15 @@ impl Frame {
             let body = bytes.get(at + 4..at + 2 + length)?;
             at += 2 + length;
             match marker {
-                0xc0 | 0xc1 => (size, stated) = frame_header(body)?,
+                0xc0 | 0xc1 if stated.is_empty() => (size, stated) = frame_header(body)?,
                 0xc4 => tables.huffman(body)?,
                 0xda => break body,
                 0xdb => tables.quantization(body)?,
                 0xdd => restart = usize::from(u16::from_be_bytes(body.try_into().ok()?)),
-                0xe0 => is_jfif |= body.len() >= 14 && body.starts_with(b"JFIF\0"),
+                // Pillow refuses some that are cut short.
+                0xe0 if body.starts_with(b"JFIF") && body.len() < 14 => return None,
+                0xe2 if body.starts_with(b"ICC_PROFILE\0") && body.len() < 14 => return None,
+                0xe0 => is_jfif |= body.starts_with(b"JFIF\0"),
                 0xee if body.starts_with(b"Adobe") => adobe = Some(*body.get(11)?),
                 0xe1..=0xef | 0xfe => {}
                 _ => return None,
@@ -83,7 +86,7 @@ impl Frame {
         bounded(self.width, self.height).ok()?;
         match self.components.as_mut_slice() {
             // With one component, an MCU is one block.
-            [gray] => gray.blocks = [1; 2],
+            [gray] if gray.blocks.iter().all(|count| (1..=4).contains(count)) => gray.blocks = [1; 2],
             [luma, blue, red] => {
                 self.chroma = luma.blocks;
                 let known = matches!(luma.blocks, [1, 1] | [2, 1] | [2, 2]);
@@ -153,8 +156,8 @@ impl Tables {
     /// The components from the header of a scan; it must have all of them, with all coefficients.
     fn components(&self, scan: &[u8], stated: &[Stated]) -> Option<Vec<Component>> {
         let [count, selectors @ .., 0, 63, 0] = scan else { return None };
-        let (selectors, _) = selectors.as_chunks::<2>();
-        if usize::from(*count) != stated.len() || selectors.len() != stated.len() {
+        let (selectors, rest) = selectors.as_chunks::<2>();
+        if usize::from(*count) != stated.len() || selectors.len() != stated.len() || !rest.is_empty() {
             return None;
         }
         let component = |(stated, &[id, codes]): (&Stated, &[u8; 2])| {
@@ -162,7 +165,7 @@ impl Tables {
             (id == stated.id).then_some(Component {
                 blocks: stated.sampling,
                 quantization: (*self.quantization.get(stated.quantization)?)?,
-                dc: table(&self.dc, codes >> 4)?,
+                dc: table(&self.dc, codes >> 4).filter(Table::has_sizes_alone)?,
                 ac: table(&self.ac, codes & 15)?,
             })
         };

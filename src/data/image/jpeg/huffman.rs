@@ -11,6 +11,8 @@ const MAX_CODE_BITS: u32 = 16;
 const SIZE_MASK: u8 = 15;
 /// The zeros that an end-of-block symbol skips: more than a block has.
 const END_OF_BLOCK: u8 = 128;
+/// Coefficients up to this one overflow nowhere; sound files have none above.
+const LARGEST: i32 = 8191;
 /// Zero bytes after the data, so that whole words can be read.
 pub const PADDING: usize = 16;
 
@@ -64,12 +66,18 @@ struct Codes {
     short: [Symbol; 1 << LOOKUP_BITS],
     /// The longer codes, zero-padded to the maximum length, ascending, with their symbols.
     long: Vec<(u32, Symbol)>,
+    has_sizes_alone: bool,
 }
 
 impl Table {
-    /// From the number of codes of each length, and their symbols. `None` if they do not form a prefix code.
+    /// From the number of codes of each length, and their symbols. `None` if they do not form a prefix code, or one has only
+    /// ones, which JPEG forbids.
     pub fn new(counts: &[u8; MAX_CODE_BITS as usize], symbols: &[u8]) -> Option<Self> {
-        let mut codes = Codes { short: [Symbol::default(); 1 << LOOKUP_BITS], long: Vec::new() };
+        let mut codes = Codes {
+            short: [Symbol::default(); 1 << LOOKUP_BITS],
+            long: Vec::new(),
+            has_sizes_alone: symbols.iter().all(|&symbol| symbol <= SIZE_MASK),
+        };
         let (mut next, mut symbols) = (0, symbols.iter());
         for (length, &count) in (1..=MAX_CODE_BITS).zip(counts) {
             for symbol in symbols.by_ref().take(usize::from(count)) {
@@ -77,7 +85,7 @@ impl Table {
                 let zeros = if size == 0 && zeros < 15 { END_OF_BLOCK } else { zeros };
                 let symbol = Symbol { code: length as u8, bits: length as u8 + size, size, zeros };
                 let width = 1 << (MAX_CODE_BITS - length);
-                if next + width > 1 << MAX_CODE_BITS {
+                if next + width >= 1 << MAX_CODE_BITS {
                     return None;
                 }
                 match LOOKUP_BITS.checked_sub(length) {
@@ -94,6 +102,11 @@ impl Table {
         // The remaining bit patterns are not codes.
         codes.long.push((next, Symbol::default()));
         Some(Self(Arc::new(codes)))
+    }
+
+    /// Whether its symbols are sizes of coefficients alone, as those of first coefficients must be.
+    pub fn has_sizes_alone(&self) -> bool {
+        self.0.has_sizes_alone
     }
 
     /// The symbol of the code at the start of the 64 bits.
@@ -158,7 +171,7 @@ impl<'a> Bits<'a> {
 
     /// Decodes the next block and dequantizes its coefficients into `block`, which must be all zeros. The
     /// first coefficient is coded as the difference from `dc`, that of the previous block. `None` if the data
-    /// is damaged.
+    /// is damaged, or a coefficient so large that libjpeg's vector code overflows.
     #[inline(always)]
     pub fn block(
         &mut self,
@@ -170,10 +183,15 @@ impl<'a> Bits<'a> {
         self.refill()?;
         let (_, difference) = self.symbol(dc_code)?;
         *dc = dc.wrapping_add(difference);
-        block[0] = dc.wrapping_mul(i32::from(quantization[0])) as i16;
-        self.coefficients(ac_code, |i, value| {
-            block[usize::from(ZIGZAG[i])] = (value * i32::from(quantization[i])) as i16;
-        })
+        let mut fits = true;
+        let mut dequantized = |i: usize, value: i32| {
+            let product = value.wrapping_mul(i32::from(quantization[i]));
+            fits &= (-LARGEST..=LARGEST).contains(&product);
+            product as i16
+        };
+        block[0] = dequantized(0, *dc);
+        self.coefficients(ac_code, |i, value| block[usize::from(ZIGZAG[i])] = dequantized(i, value))?;
+        fits.then_some(())
     }
 
     /// Skips a block.

@@ -31,12 +31,10 @@ const F_2_053: i32 = fixed(2.053119869);
 const F_2_562: i32 = fixed(2.562915447);
 const F_3_072: i32 = fixed(3.072711026);
 
-/// Factors of the inputs (0, 4), (2, 6), (1, 7), (3, 5) and their sums: each result is a sum of two products.
+/// Factors of the inputs (2, 6), (1, 7), (3, 5) and of sums: each result is a sum of two products.
 struct Factors;
 
 impl Factors {
-    const SUM: [i32; 2] = [1 << CONST_BITS, 1 << CONST_BITS];
-    const DIFFERENCE: [i32; 2] = [1 << CONST_BITS, -(1 << CONST_BITS)];
     const INNER: [i32; 2] = [F_0_541, F_0_541 - F_1_847];
     const OUTER: [i32; 2] = [F_0_541 + F_0_765, F_0_541];
     const ODD_37: [i32; 2] = [F_1_175 - F_1_961, F_1_175];
@@ -103,20 +101,39 @@ fn full_rows(blocks: &[Block], samples: &mut [u8], width: usize) {
     }
 }
 
+/// The inverse DCT of one block of libjpeg's, with the overflows of libjpeg-turbo's vector code: products and sums of the
+/// inputs wrap, results saturate, and a block with nothing below its first row wraps there, too.
+pub fn block(coefficients: &Block, quantization: &[u16; BLOCK * BLOCK]) -> [[u8; BLOCK]; BLOCK] {
+    let values = std::array::from_fn(|i| coefficients[i].wrapping_mul(quantization[i] as i16));
+    if coefficients[BLOCK..].iter().all(|&value| value == 0) {
+        let row = std::array::from_fn(|x| values[x] << PASS1_BITS);
+        return [samples(row); BLOCK];
+    }
+    transformed(&values)
+}
+
 /// The inverse DCT of one block.
 fn transformed(block: &Block) -> [[u8; BLOCK]; BLOCK] {
     let mut between = [[0; BLOCK]; BLOCK];
     for x in 0..BLOCK {
-        let column = one_pass(std::array::from_fn(|y| i32::from(block[y * BLOCK + x])), SHIFTS[0]);
+        let column = one_pass(std::array::from_fn(|y| block[y * BLOCK + x]), SHIFTS[0]);
         (0..BLOCK).for_each(|y| between[y][x] = column[y]);
     }
-    between.map(|row| one_pass(row, SHIFTS[1]).map(|value| (value + 128).clamp(0, 255) as u8))
+    between.map(samples)
 }
 
-/// The one-dimensional inverse DCT.
-fn one_pass(x: [i32; BLOCK], shift: i32) -> [i32; BLOCK] {
-    let of = |a: i32, b: i32, [of_a, of_b]: [i32; 2]| a.wrapping_mul(of_a).wrapping_add(b.wrapping_mul(of_b));
-    let (sum, difference) = (of(x[0], x[4], Factors::SUM), of(x[0], x[4], Factors::DIFFERENCE));
+/// The samples of a row between the passes.
+fn samples(row: [i16; BLOCK]) -> [u8; BLOCK] {
+    one_pass(row, SHIFTS[1]).map(|value| (i32::from(value) + 128).clamp(0, 255) as u8)
+}
+
+/// The one-dimensional inverse DCT; sums of inputs wrap and results saturate, as in 16-bit vectors.
+fn one_pass(x: [i16; BLOCK], shift: i32) -> [i16; BLOCK] {
+    let of = |a: i16, b: i16, [of_a, of_b]: [i32; 2]| {
+        (i32::from(a).wrapping_mul(of_a)).wrapping_add(i32::from(b).wrapping_mul(of_b))
+    };
+    let shifted = |value: i16| i32::from(value) << CONST_BITS;
+    let (sum, difference) = (shifted(x[0].wrapping_add(x[4])), shifted(x[0].wrapping_sub(x[4])));
     let (inner, outer) = (of(x[2], x[6], Factors::INNER), of(x[2], x[6], Factors::OUTER));
     let even = [
         sum.wrapping_add(outer),
@@ -124,7 +141,7 @@ fn one_pass(x: [i32; BLOCK], shift: i32) -> [i32; BLOCK] {
         difference.wrapping_sub(inner),
         sum.wrapping_sub(outer),
     ];
-    let (z37, z15) = (x[3] + x[7], x[1] + x[5]);
+    let (z37, z15) = (x[3].wrapping_add(x[7]), x[1].wrapping_add(x[5]));
     let (odd_37, odd_15) = (of(z37, z15, Factors::ODD_37), of(z37, z15, Factors::ODD_15));
     let odd = [
         of(x[1], x[7], Factors::FROM_17[0]).wrapping_add(odd_15),
@@ -132,7 +149,10 @@ fn one_pass(x: [i32; BLOCK], shift: i32) -> [i32; BLOCK] {
         of(x[3], x[5], Factors::FROM_35[1]).wrapping_add(odd_15),
         of(x[1], x[7], Factors::FROM_17[1]).wrapping_add(odd_37),
     ];
-    let scaled = |value: i32| value.wrapping_add(1 << (shift - 1)) >> shift;
+    let scaled = |value: i32| {
+        let value = value.wrapping_add(1 << (shift - 1)) >> shift;
+        value.clamp(i16::MIN.into(), i16::MAX.into()) as i16
+    };
     std::array::from_fn(|i| match i {
         0..4 => scaled(even[i].wrapping_add(odd[i])),
         _ => scaled(even[7 - i].wrapping_sub(odd[7 - i])),
@@ -142,7 +162,7 @@ fn one_pass(x: [i32; BLOCK], shift: i32) -> [i32; BLOCK] {
 /// The same with AVX2, two blocks at once: one in each half of a register.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{BLOCK, Block, Factors, SHIFTS};
+    use super::{BLOCK, Block, CONST_BITS, Factors, SHIFTS};
     use std::arch::x86_64::*;
 
     #[target_feature(enable = "avx2")]
@@ -204,6 +224,16 @@ mod avx2 {
     struct Wide(__m256i, __m256i);
 
     impl Wide {
+        /// Values of 16 bits with as many fractional bits as the factors have.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn shifted(values: __m256i) -> Self {
+            let zero = _mm256_setzero_si256();
+            let low = _mm256_srai_epi32::<{ 16 - CONST_BITS }>(_mm256_unpacklo_epi16(zero, values));
+            let high = _mm256_srai_epi32::<{ 16 - CONST_BITS }>(_mm256_unpackhi_epi16(zero, values));
+            Self(low, high)
+        }
+
         #[inline]
         #[target_feature(enable = "avx2")]
         fn plus(self, other: Self) -> Self {
@@ -230,8 +260,9 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn one_pass<const SHIFT: i32>(x: [__m256i; BLOCK]) -> [__m256i; BLOCK] {
-        let (x04, x26) = (Interleaved::new(x[0], x[4]), Interleaved::new(x[2], x[6]));
-        let (sum, difference) = (x04.times(Factors::SUM), x04.times(Factors::DIFFERENCE));
+        let x26 = Interleaved::new(x[2], x[6]);
+        let (sum, difference) = (_mm256_add_epi16(x[0], x[4]), _mm256_sub_epi16(x[0], x[4]));
+        let (sum, difference) = (Wide::shifted(sum), Wide::shifted(difference));
         let (inner, outer) = (x26.times(Factors::INNER), x26.times(Factors::OUTER));
         let even = [sum.plus(outer), difference.plus(inner), difference.minus(inner), sum.minus(outer)];
         let z = Interleaved::new(_mm256_add_epi16(x[3], x[7]), _mm256_add_epi16(x[1], x[5]));
@@ -295,8 +326,9 @@ mod tests {
             .map(|i| {
                 let mut block = [0; BLOCK * BLOCK];
                 let mut draw = |range: u64| stream.below(range) as i16 - (range / 2) as i16;
-                block[0] = draw(2048);
-                block.iter_mut().skip(1).take(3 * i).for_each(|value| *value = draw(200));
+                let large = if i % 2 == 0 { 8191 } else { 512 };
+                block[0] = draw(2 * large);
+                block.iter_mut().skip(1).take(3 * i).for_each(|value| *value = draw(large));
                 block
             })
             .collect();
