@@ -144,7 +144,7 @@ impl Archive {
         let group = match key {
             _ if self.groups.is_empty() => bail!("{at}: holds no tensors under names{}", self.named()),
             Some(key) => {
-                let found = self.groups.iter().position(|group| group.key == key);
+                let found = self.groups.iter().position(|group| group.is_at(key));
                 let all = having(&|group| !group.is_optimizer());
                 found.ok_or_else(|| {
                     anyhow!("{at}: no state_dict under `{key}`; there are {}", self.keys(&all))

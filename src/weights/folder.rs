@@ -103,6 +103,12 @@ pub(crate) fn find(path: &Path) -> Result<PathBuf> {
     if found.iter().any(|name| name.ends_with(".safetensors")) {
         found.retain(|name| !name.ends_with(".bin"));
     }
+    if let Some(index) = found.first().and_then(|name| shard(name))
+        && found.iter().all(|name| shard(name).as_ref() == Some(&index))
+        && found.len() > 1
+    {
+        bail!("{} shards without their index; fetch `{index}` into the folder", found.len());
+    }
     let deepspeed = found.iter().any(|name| name.ends_with("_optim_states.pt"));
     match found.as_slice() {
         [one] if !deepspeed => Ok(path.join(one)),
@@ -111,13 +117,18 @@ pub(crate) fn find(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The index beside a file that is called one of several shards, `model-00001-of-00003.safetensors`, if it names it.
-fn index_of(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
+/// What the index of a file is called whose name is that of one of several shards, `model-00001-of-00003.safetensors`.
+fn shard(name: &str) -> Option<String> {
     let (stem, end) = name.rsplit_once('.')?;
     let (stem, _count) = stem.rsplit_once("-of-")?;
     let (stem, _number) = stem.rsplit_once('-')?;
-    let index = path.with_file_name(format!("{stem}.{end}{INDEX}"));
+    Some(format!("{stem}.{end}{INDEX}"))
+}
+
+/// The index beside a shard, if it names it.
+fn index_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let index = path.with_file_name(shard(name)?);
     let named = Index::read(&index).ok()?.weight_map.values().any(|shard| shard == name);
     named.then_some(index)
 }

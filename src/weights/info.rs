@@ -180,11 +180,18 @@ pub struct Group {
     pub class: Option<String>,
     /// Tensors that are not read, sparse, quantized or on the meta device, with PyTorch's functions for them.
     pub unread: Vec<(String, String)>,
+    /// Further keys that lead to the same.
+    pub aliases: Vec<String>,
 }
 
 impl Group {
     pub(super) fn whole(tensors: Vec<TensorInfo>) -> Self {
-        Self { key: WHOLE.to_owned(), tensors, class: None, unread: Vec::new() }
+        Self { key: WHOLE.to_owned(), tensors, class: None, unread: Vec::new(), aliases: Vec::new() }
+    }
+
+    /// Whether a key leads to them.
+    pub fn is_at(&self, key: &str) -> bool {
+        self.key == key || self.aliases.iter().any(|alias| alias == key)
     }
 
     /// The tensors with the keys before their names.

@@ -13,6 +13,8 @@ const MAX_KEY_DEPTH: usize = 8;
 /// Maximum depth of nested modules.
 const MAX_MODULE_DEPTH: usize = 64;
 const MAX_KEY_LENGTH: usize = 512;
+/// More keys for what other keys lead to are not kept.
+const MAX_ALIASES: usize = 1000;
 /// Far more values than checkpoints have. Shared values let a small file spell very many names; this bounds
 /// the memory and time that it can take.
 const MAX_VALUES: usize = 200_000;
@@ -58,7 +60,8 @@ impl<'a> Finder<'a> {
     fn groups(mut self) -> Result<Vec<Group>> {
         let root = self.values.pickle.root;
         let mut groups = Vec::new();
-        let mut seen = HashSet::from([root]);
+        let (mut seen, mut again) = (HashSet::from([root]), Vec::new());
+        let mut indices = HashMap::new();
         let mut places = vec![Place { above: 0, step: Step::Index(0), id: root }];
         let mut level = 0..1;
         for _ in 0..=MAX_KEY_DEPTH {
@@ -68,15 +71,31 @@ impl<'a> Finder<'a> {
                 let (Tensors { list: tensors, unread, .. }, class) =
                     found.with_context(|| format!("state_dict `{}`", self.path(&places, place)))?;
                 if !tensors.is_empty() || !unread.is_empty() {
-                    groups.push(Group { key: self.path(&places, place), tensors, class, unread });
+                    groups.push(Group {
+                        key: self.path(&places, place),
+                        tensors,
+                        class,
+                        unread,
+                        aliases: Vec::new(),
+                    });
+                    indices.insert(id, groups.len() - 1);
                 }
                 for (step, id) in self.inside(id) {
+                    let inner = Place { above: place, step, id };
                     if seen.insert(id) {
-                        places.push(Place { above: place, step, id });
+                        places.push(inner);
+                    } else if again.len() < MAX_ALIASES {
+                        again.push(inner);
                     }
                 }
             }
             level = level.end..places.len();
+        }
+        for alias in again {
+            if let Some(&group) = indices.get(&alias.id) {
+                places.push(alias);
+                groups[group].aliases.push(self.path(&places, places.len() - 1));
+            }
         }
         Ok(groups)
     }

@@ -98,7 +98,11 @@ fn inspect_shows_what_a_file_holds() {
     assert!(text.contains("`model`: 11 tensors") && text.contains("the module `__main__.Block`"), "{text}");
     let text = run(&["inspect", &fixture("containers/tuple.pth")]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    assert!(text.contains("`0`: 11 tensors") && text.contains("2 dicts of optimizers: 6 tensors, see `--key 1.state.0`"), "{text}");
+    assert!(
+        text.contains("`0`: 11 tensors")
+            && text.contains("2 dicts of optimizers: 6 tensors, see `--key 1.state.0`"),
+        "{text}"
+    );
     let shards = json(&run(&["inspect", &fixture("containers"), "--json"]));
     assert_eq!((&shards["format"], &shards["keys"][0]["tensors"]), (&"safetensors".into(), &11.into()));
     let missing = run(&["inspect", &fixture("none.pth")]);

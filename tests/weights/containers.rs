@@ -71,6 +71,7 @@ fn the_only_network_is_chosen_whatever_lies_beside_it() {
     assert_eq!(key("deep.pth"), "a.b.1.student");
     assert_eq!(key("module.pth"), ".");
     assert_eq!(key("sparse.pth"), "model");
+    assert_eq!(key("twice.pth"), "state_dict");
     let text = message(Archive::open(&fixture("sparse.pth")).unwrap().choose(Some(".")));
     assert!(
         text.contains("2 tensors are not dense, such as `graph`") && text.contains("_rebuild_sparse"),
@@ -152,6 +153,8 @@ fn shards_are_one_file() {
     // Without an index that names it, a shard is a file as any other.
     std::fs::remove_file(&index).unwrap();
     assert!(StateFile::open(&first).is_ok());
+    let text = message(StateFile::open(place.path()));
+    assert!(text.contains("3 shards without their index; fetch `model.safetensors.index.json`"), "{text}");
 }
 
 #[test]

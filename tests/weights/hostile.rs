@@ -70,7 +70,9 @@ impl Victim {
 }
 
 fn read(path: &Path) -> anyhow::Result<usize> {
-    let keys: Vec<String> = Archive::open(path)?.groups().iter().map(|group| group.key.clone()).collect();
+    let archive = Archive::open(path)?;
+    let dense = archive.groups().iter().filter(|group| group.unread.is_empty());
+    let keys: Vec<String> = dense.map(|group| group.key.clone()).collect();
     let mut tensors = 0;
     for key in &keys {
         let state = Archive::open(path)?.choose(Some(key))?;

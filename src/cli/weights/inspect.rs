@@ -46,6 +46,9 @@ struct Key<'a> {
     /// Names of tensors that are not dense, with PyTorch's functions that make them.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     unread: &'a [(String, String)],
+    /// Further keys that lead to the same.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    aliases: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -58,7 +61,7 @@ struct Row<'a> {
 
 pub fn run(args: &Args) -> Result<()> {
     let archive = Archive::open(&args.file)?;
-    let shown = |group: &&Group| args.key.as_ref().is_none_or(|key| *key == group.key);
+    let shown = |group: &&Group| args.key.as_ref().is_none_or(|key| group.is_at(key));
     let mut groups: Vec<&Group> = archive.groups().iter().filter(shown).collect();
     if args.key.is_some() && groups.is_empty() {
         let missing = archive.choose(args.key.as_deref()).err().map(|error| error.to_string());
@@ -75,6 +78,7 @@ pub fn run(args: &Args) -> Result<()> {
         network: group.is_network(),
         class: group.class.as_deref(),
         unread: &group.unread,
+        aliases: &group.aliases,
     });
     let tensors = groups.iter().flat_map(|group| {
         group.tensors.iter().map(|tensor| Row {
