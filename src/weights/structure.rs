@@ -190,7 +190,7 @@ impl Parts {
             within = c.is_ascii_digit();
         }
         let has = |word: &&str| letters.split(['_', '#']).any(|piece| piece.eq_ignore_ascii_case(word));
-        let words = WORDS.iter().enumerate().filter(|(_, words)| words.iter().any(|word| has(&word)));
+        let words = WORDS.iter().enumerate().filter(|(_, words)| words.iter().any(has));
         let words = words.fold(0, |all, (i, _)| all | (1 << i));
         Part { id: self.id(text), letters: self.id(&letters), numbers, counts: true, words }
     }
@@ -298,7 +298,7 @@ fn find_blind(model: &mut [Unit], file: &mut [Unit]) {
     let (ours, theirs) = (words(model), words(file));
     for unit in model.iter_mut().chain(file) {
         let (role, _) = &unit.tensors[0];
-        unit.blind = !known(role) && !(ours.contains(role) && theirs.contains(role));
+        unit.blind = !(known(role) || ours.contains(role) && theirs.contains(role));
     }
 }
 
@@ -381,6 +381,11 @@ impl Unit {
             (role, plain(word, shape))
         });
         all.collect()
+    }
+
+    /// Whether they have the same roles and shapes.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.signature() == other.signature()
     }
 
     /// Whether they differ in the number of rows alone.
