@@ -281,6 +281,19 @@ fn a_hash_is_no_count() {
     assert!(pair(&layers(["fc1", "fc0"]), true, &model).contradiction.is_some());
 }
 
+/// Neither many names nor long ones take more than their reading.
+#[test]
+fn hostile_names_are_bounded() {
+    let model = model("torchvision/resnet18", "");
+    let many: Vec<Named> = (0..200_000).map(|i| (format!("a.{i}.weight"), vec![64])).collect();
+    assert!(!pair(&many, true, &model).fits);
+    let mut long = model.clone();
+    for (name, _) in &mut long {
+        *name = format!("{}{name}", ".0".repeat(100_000));
+    }
+    assert!(!pair(&long[..60], false, &model).is_certain());
+}
+
 /// Whatever does not fit is told in ten lines, and every name by `all`.
 #[test]
 fn errors_have_at_most_ten_lines() {
