@@ -11,8 +11,9 @@ use strsim::osa_distance;
 const LINES: usize = 10;
 /// Lines on what differs; what is left is for names that are near each other.
 const GROUPS: usize = 6;
-/// Names whose nearest are looked for.
+/// Names whose nearest are looked for, and the length that they may have.
 const TRIED: usize = 100;
+const LONGEST: usize = 200;
 
 /// How a file's tensors differ from a model's. Its text has at most nine lines, a remedy follows as the tenth;
 /// [`Self::all`] has every name.
@@ -56,7 +57,7 @@ impl Differences {
     /// The pairs of the nearest names among `unexpected` and `missing`, each with its shape.
     pub(super) fn find_near(&mut self, unexpected: &[(&str, Vec<i64>)], missing: &[(&str, Vec<i64>)]) {
         let mut pairs = Vec::new();
-        for (name, shape) in unexpected.iter().take(TRIED) {
+        for (name, shape) in unexpected.iter().filter(|(name, _)| name.len() <= LONGEST).take(TRIED) {
             for (wanted, _) in missing.iter().filter(|(_, wanted)| wanted == shape).take(TRIED) {
                 let distance = osa_distance(name, wanted);
                 if distance * 2 <= name.len().max(wanted.len()) {

@@ -3,7 +3,7 @@
 use super::catalogue::Entry;
 use super::load::is_computed;
 use super::mapping::{Mapping, pair, renamed};
-use super::structure::{Open, Pairing};
+use super::structure::{Open, Pairing, Unit};
 #[cfg(feature = "hub")]
 use super::{Archive, Hub, catalogue};
 use super::{
@@ -106,7 +106,19 @@ fn doubt(pairing: &Pairing, state: &StateDict) -> Result<Option<String>> {
     if let Some(contradiction) = &pairing.contradiction {
         return Ok(Some(contradiction.clone()));
     }
-    for (_, file) in &pairing.pairs {
+    let own: HashMap<&str, &(Unit, Unit)> =
+        pairing.pairs.iter().map(|pair| (pair.0.name.as_str(), pair)).collect();
+    for (model, file) in &pairing.pairs {
+        // A layer of the same name and shapes that is another's by structure.
+        if let Some((same, other)) = own.get(file.name.as_str())
+            && other.name != file.name
+            && same.is_like(file)
+        {
+            let (name, other) = (&file.name, &other.name);
+            let text =
+                format!("by order and shape its `{name}` is `{}`, and `{other}` is `{name}`", model.name);
+            return Ok(Some(text));
+        }
         for (role, (name, _)) in file.tensors.iter().filter(|(role, _)| role == "running_var") {
             let tensor = state.tensors.iter().find(|(known, _)| known == name);
             if let Some((_, tensor)) = tensor

@@ -87,7 +87,7 @@ pub fn pair(file: &[Named], authors_order: bool, model: &[Named]) -> Pairing {
     find_blind(&mut model, &mut file);
     let classes = classes(&model, &file);
     let mut solver = Solver::new(&model, &file, &classes);
-    let solved = solver.solve();
+    let solved = contradiction.is_some() || solver.solve();
     let unsolved = || "no pairing agrees with their numbers and their tree".to_owned();
     let mut pairing = Pairing {
         pairs: Vec::new(),
@@ -176,7 +176,7 @@ impl Parts {
         let (mut letters, mut numbers) = (String::new(), Vec::new());
         let mut within = false;
         for c in text.chars() {
-            match c.to_digit(10) {
+            match c.to_digit(10).filter(|_| text.len() <= LONGEST) {
                 Some(digit) => {
                     if !within {
                         numbers.push(0);
@@ -190,7 +190,7 @@ impl Parts {
             within = c.is_ascii_digit();
         }
         let has = |word: &&str| letters.split(['_', '#']).any(|piece| piece.eq_ignore_ascii_case(word));
-        let words = WORDS.iter().enumerate().filter(|(_, words)| words.iter().any(|word| has(&word)));
+        let words = WORDS.iter().enumerate().filter(|(_, words)| words.iter().any(has));
         let words = words.fold(0, |all, (i, _)| all | (1 << i));
         Part { id: self.id(text), letters: self.id(&letters), numbers, counts: true, words }
     }
@@ -198,15 +198,16 @@ impl Parts {
 
 /// How many parts two names begin with, and which comes first where the names tell: by the one number in which siblings
 /// differ.
-fn relation(a: &[Part], b: &[Part]) -> (usize, Option<Ordering>) {
+fn relation(a: &[Part], b: &[Part]) -> Relation {
     let shared = a.iter().zip(b).take_while(|(a, b)| a.id == b.id).count();
-    let (Some(a), Some(b)) = (a.get(shared), b.get(shared)) else { return (shared, None) };
+    let depth = shared.min(DEEPEST) as u16;
+    let (Some(a), Some(b)) = (a.get(shared), b.get(shared)) else { return (depth, None) };
     let mut apart = a.numbers.iter().zip(&b.numbers).filter(|(a, b)| a != b);
     let first = match (apart.next(), apart.next()) {
         (Some((a, b)), None) => Some(a.cmp(b)),
         _ => None,
     };
-    (shared, first.filter(|_| a.letters == b.letters && a.counts && b.counts))
+    (depth, first.filter(|_| a.letters == b.letters && a.counts && b.counts))
 }
 
 /// The name of the layer and the role of a tensor; no role where its name does not end in one.
@@ -227,7 +228,7 @@ pub(super) fn split(name: &str) -> (&str, Option<&'static str>) {
 fn units(tensors: &[Named], parts: &mut Parts) -> Vec<Unit> {
     let dotted = tensors.iter().any(|(name, _)| name.contains(['.', '/']));
     let mut path = |name: &str| -> Vec<Part> {
-        let pieces = name.split(|c| matches!(c, '.' | '/') || (c == '_' && !dotted));
+        let pieces = name.splitn(DEEPEST, |c| matches!(c, '.' | '/') || (c == '_' && !dotted));
         pieces.map(|piece| parts.part(piece)).collect()
     };
     let mut units: Vec<Unit> = Vec::new();
@@ -281,10 +282,11 @@ fn find_counts(units: &mut [Unit]) {
         let near = numbers.iter().zip(numbers.iter().skip(1)).all(|(a, b)| b - a <= gap);
         numbers.len() < 2 || near && numbers.first().is_some_and(|&n| n <= first)
     };
+    let series: HashMap<_, bool> = series.into_iter().map(|(key, numbers)| (key, counts(&numbers))).collect();
     for Unit { path, .. } in units {
         for depth in 0..path.len() {
             let mut places = 0..path[depth].numbers.len();
-            path[depth].counts = places.all(|place| counts(&series[&key(path, depth, place)]));
+            path[depth].counts = places.all(|place| series[&key(path, depth, place)]);
         }
     }
 }
@@ -298,7 +300,7 @@ fn find_blind(model: &mut [Unit], file: &mut [Unit]) {
     let (ours, theirs) = (words(model), words(file));
     for unit in model.iter_mut().chain(file) {
         let (role, _) = &unit.tensors[0];
-        unit.blind = !known(role) && !(ours.contains(role) && theirs.contains(role));
+        unit.blind = !(known(role) || ours.contains(role) && theirs.contains(role));
     }
 }
 
@@ -383,6 +385,11 @@ impl Unit {
         all.collect()
     }
 
+    /// Whether they have the same roles and shapes.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.signature() == other.signature()
+    }
+
     /// Whether they differ in the number of rows alone.
     fn has_rows_of(&self, other: &Self) -> bool {
         let same = |((role, (_, a)), (other, (_, b))): (&(String, Named), &(String, Named))| {
@@ -393,16 +400,25 @@ impl Unit {
 }
 
 /// What the names say of two units: how many parts they begin with, and which comes first.
-type Relation = (usize, Option<Ordering>);
+type Relation = (u16, Option<Ordering>);
+
+/// A file of so many times the model's units is not compared unit by unit: it does not fit, and may be large to do harm.
+const MOST: usize = 2;
+
+/// Parts of a name that are told apart; a hostile file could have any number.
+const DEEPEST: usize = 64;
+
+/// A part that is longer has no numbers.
+const LONGEST: usize = 64;
 
 fn relations(units: &[Unit]) -> Vec<Vec<Relation>> {
-    let mut all = vec![vec![(usize::MAX, None); units.len()]; units.len()];
+    let mut all = vec![vec![(0, None); units.len()]; units.len()];
     for (i, a) in units.iter().enumerate() {
         for (j, b) in units.iter().enumerate().skip(i + 1) {
             let (shared, order) = relation(&a.path, &b.path);
             (all[i][j], all[j][i]) = ((shared, order), (shared, order.map(Ordering::reverse)));
         }
-        all[i][i].0 = a.path.len();
+        all[i][i] = relation(&a.path, &a.path);
     }
     all
 }
@@ -444,11 +460,15 @@ impl<'a> Solver<'a> {
         let mut told: Vec<usize> =
             classes.iter().filter(told).flat_map(|class| class.file.iter().copied()).collect();
         told.sort_unstable();
-        Self { model: relations(model), file: relations(file), classes, domains, told }
+        let bounded = if file.len() > MOST * model.len() { &[] } else { file };
+        Self { model: relations(model), file: relations(bounded), classes, domains, told }
     }
 
     /// Whether it ended without a unit that has no place.
     fn solve(&mut self) -> bool {
+        if self.file.len() < self.domains.len() {
+            return true;
+        }
         self.rank();
         let mut seen = HashSet::new();
         let bijective = self.classes.iter().all(Class::fits);
@@ -545,7 +565,7 @@ impl<'a> Solver<'a> {
     fn keep_near(&mut self, f: usize) {
         let [place] = *self.domains[f].as_slice() else { return };
         let (own, theirs) = (&self.file[f], &self.model[place]);
-        let count = |relations: &[Relation], depth: usize| relations.iter().filter(|r| r.0 >= depth).count();
+        let count = |relations: &[Relation], depth: u16| relations.iter().filter(|r| r.0 >= depth).count();
         let deepest = |relations: &[Relation]| relations.iter().map(|r| r.0).max().unwrap_or(0);
         let near: Vec<usize> = (0..=deepest(own) + 1).map(|depth| count(own, depth)).collect();
         let wanted: Vec<usize> = (0..=deepest(theirs) + 1).map(|depth| count(theirs, depth)).collect();
@@ -557,8 +577,8 @@ impl<'a> Solver<'a> {
             })
             .collect();
         for &g in self.told.iter().filter(|&&g| g != f) {
-            let (least, most) = bounds[own[g].0];
-            self.domains[g].retain(|&n| (least..most).contains(&theirs[n].0));
+            let (least, most) = bounds[usize::from(own[g].0)];
+            self.domains[g].retain(|&n| (least..most).contains(&usize::from(theirs[n].0)));
         }
     }
 }
@@ -588,7 +608,7 @@ fn misplaced(file: &[Named], units: &[Unit]) -> Option<String> {
         for (depth, part) in unit.path.iter().enumerate() {
             let parents = unit.path[..depth].iter().map(|part| part.id).collect();
             if let Some(last) = before.insert((parents, part.letters), unit)
-                && relation(&last.path, &unit.path) == (depth, Some(Ordering::Greater))
+                && relation(&last.path, &unit.path) == (depth as u16, Some(Ordering::Greater))
             {
                 return Some(format!("`{}` stands after `{}`", unit.name, last.name));
             }

@@ -60,6 +60,9 @@ fn checkout() -> tempfile::TempDir {
     ModelSpec::new("resnet18").resolve().unwrap().build(&store).unwrap();
     let weights = store.state_dict();
     weights::save(&at.join("resnet18.safetensors"), &weights, HashMap::new()).unwrap();
+    let theirs =
+        weights.iter().map(|(name, t)| (name.replace("conv", "fold").replace("1.", "a."), t.shallow_clone()));
+    weights::save(&at.join("theirs.safetensors"), &theirs.collect::<Vec<_>>(), HashMap::new()).unwrap();
     // The public weights of resnet18.a1_in1k, as an earlier fetch leaves them in the cache.
     let snapshot = at.join("hub/models--timm--resnet18.a1_in1k/snapshots/main");
     fs::create_dir_all(&snapshot).unwrap();

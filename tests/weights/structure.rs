@@ -1,9 +1,10 @@
 //! Unknown names: what is paired is paired right, whatever was renamed, dropped, reordered or swapped.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use tchvision::models::ModelSpec;
 use tchvision::nn::Store;
-use tchvision::weights::{Pairing, pair};
+use tchvision::weights::{self, Format, Mismatch, Pairing, StateDict, pair};
 
 type Named = (String, Vec<i64>);
 
@@ -278,4 +279,52 @@ fn a_hash_is_no_count() {
     assert!(pair(&layers(["x17", "x42"]), false, &model).open.len() == 1);
     // A pickle that has the second first.
     assert!(pair(&layers(["fc1", "fc0"]), true, &model).contradiction.is_some());
+}
+
+/// Neither many names nor long ones take more than their reading.
+#[test]
+fn hostile_names_are_bounded() {
+    let model = model("torchvision/resnet18", "");
+    let many: Vec<Named> = (0..200_000).map(|i| (format!("a.{i}.weight"), vec![64])).collect();
+    assert!(!pair(&many, true, &model).fits);
+    let mut long = model.clone();
+    for (name, _) in &mut long {
+        *name = format!("{}{name}", ".0".repeat(100_000));
+    }
+    assert!(!pair(&long[..60], false, &model).is_certain());
+}
+
+/// Whatever does not fit is told in ten lines, and every name by `all`.
+#[test]
+fn errors_have_at_most_ten_lines() {
+    let tensors = |name: &str| {
+        let store = Store::meta();
+        ModelSpec::new(name).resolve().unwrap().build(&store).unwrap();
+        store.state_dict()
+    };
+    let names = [
+        "torchvision/resnet50",
+        "timm/resnet50",
+        "torchvision/resnet34",
+        "timm/swin_tiny_patch4_window7_224",
+    ];
+    for (i, file) in names.iter().enumerate() {
+        for (j, model) in names.iter().enumerate() {
+            let (has, wanted) = (tensors(file), tensors(model));
+            let end = if i == j { "x" } else { "" };
+            let views =
+                has.iter().map(|(name, t)| (format!("{name}{end}"), t.shallow_clone().into())).collect();
+            let state = StateDict { path: PathBuf::from("memory"), format: Format::Torch, tensors: views };
+            let Err(error) = weights::load(&state, &wanted) else {
+                assert_eq!(has.len(), wanted.len(), "{file}, {model}");
+                continue;
+            };
+            let text = format!("{error:#}");
+            assert!(text.lines().count() <= 10 && text.len() < 1500, "{file}, {model}: {text}");
+            let Mismatch { differences, .. } = error.downcast_ref().unwrap();
+            let count = differences.missing.len() + differences.unexpected.len() + differences.unlike.len();
+            assert_eq!(differences.all().lines().count(), count);
+            assert!(text.contains(&format!("{} tensors expected: ", differences.expected)), "{text}");
+        }
+    }
 }
