@@ -12,6 +12,7 @@ use crate::weights::catalogue::{self, Entry, Location};
 use crate::weights::{self, Classes, Parent};
 use crate::{Invalid, Remedy, Usage};
 use anyhow::{Context, Error, Result, bail, ensure};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
@@ -83,6 +84,12 @@ impl<'a> Origin<'a> {
             bail!(Invalid::value("init.head", message));
         }
         Ok(Started { model, store, fresh })
+    }
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.init.fmt(f)
     }
 }
 

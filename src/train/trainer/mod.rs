@@ -108,9 +108,9 @@ impl<'a> Trainer<'a> {
         let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
         let (model, store) = match origin {
             Some(origin) => {
-                let mut parent = origin.parent.clone();
+                let (mut parent, source) = (origin.parent.clone(), origin.to_string());
                 let Started { model, store, fresh } = origin.start(&architecture, device)?;
-                header.weights = weights_of(&parent, &fresh);
+                header.weights = weights_of(&source, &parent.sha256, &fresh);
                 parent.new = fresh;
                 about.parents.push(parent);
                 (model, store)
@@ -608,14 +608,14 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// In the lines before a run: the file that its weights are of, and what is new.
-fn weights_of(Parent { file, sha256, .. }: &Parent, fresh: &[String]) -> String {
+/// In the lines before a run: where its weights are from, and what is new.
+fn weights_of(source: &str, sha256: &str, fresh: &[String]) -> String {
     let new = match fresh {
         [] => "nothing new".to_owned(),
         fresh if fresh.len() <= MAX_NEW => format!("new: {}", fresh.join(", ")),
         fresh => format!("new: {} and {} more", fresh[..MAX_NEW].join(", "), fresh.len() - MAX_NEW),
     };
-    format!("{file}, sha256 {sha256:.12}; {new}")
+    format!("{source}, sha256 {sha256:.12}; {new}")
 }
 
 /// Where a new run begins that goes on from another's checkpoint: with the epoch in which that stands, in its own count of
