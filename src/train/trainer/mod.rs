@@ -328,10 +328,12 @@ impl<'a> Trainer<'a> {
     /// What is left of an epoch to learn from.
     fn batches(&self, epoch: u64) -> Box<dyn Iterator<Item = Result<Work>>> {
         let first = self.progress.batch as usize;
-        match &self.features {
-            Some(_) => Box::new(self.train.places(epoch).into_iter().skip(first).map(Work::Features).map(Ok)),
-            None => Box::new(self.train.epoch(epoch, first).map(|batch| batch.map(Work::Images))),
-        }
+        let Some([features, _]) = &self.features else {
+            return Box::new(self.train.epoch(epoch, first).map(|batch| batch.map(Work::Images)));
+        };
+        let places = self.train.places(epoch).into_iter().skip(first);
+        let known = places.map(|places| Ok(Work::Features(features.readable(places))));
+        Box::new(known.collect::<Vec<_>>().into_iter())
     }
 
     /// Learns from one batch; returns the main head's mean loss, how many images were classified correctly, and of how many.
@@ -339,7 +341,7 @@ impl<'a> Trainer<'a> {
         let network = &self.learner.network;
         let (features, labels, targets) = match (batch, &self.features) {
             (Work::Features(places), Some([features, _])) => {
-                let (features, labels) = features.batch(places, network.device)?;
+                let (features, labels) = features.batch(&places, network.device)?;
                 let targets = labels.shallow_clone();
                 (features, labels, targets)
             }
