@@ -28,6 +28,8 @@ pub enum Remedy {
     Model,
     /// So many classes of the model, or as many as the file of weights has.
     Classes(Option<usize>),
+    /// Names of a file of weights paired with the model's by hand.
+    Map,
 }
 
 /// An invalid setting; reads "`train.epochs`: 0 trains nothing".
@@ -119,6 +121,7 @@ impl fmt::Display for Remedy {
             Remedy::WeightsFile => f.write_str("name a file of weights"),
             Remedy::Model => f.write_str("name the model"),
             Remedy::Classes(Some(classes)) => write!(f, "use weights for {classes} classes"),
+            Remedy::Map => f.write_str("pair the names by hand"),
             Remedy::Classes(None) => f.write_str("build the model with as many classes as the file has"),
         }
     }

@@ -8,6 +8,9 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(version, about, max_term_width = 110)]
 struct Args {
+    /// All of what an error of weights that do not fit cuts short
+    #[arg(long, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -48,7 +51,8 @@ enum Verb {
 
 fn main() {
     tchvision::torch::keep_allocations();
-    let outcome = match Args::parse().verb {
+    let Args { verbose, verb } = Args::parse();
+    let outcome = match verb {
         Verb::Doctor(args) => cli::doctor::run(args),
         Verb::Models(verb) => cli::models::run(verb),
         Verb::Weights(verb) => cli::weights::run(verb),
@@ -62,5 +66,5 @@ fn main() {
         Verb::Bench(verb) => cli::bench::run(verb),
         Verb::Data(verb) => cli::data::run(verb),
     };
-    cli::exit(outcome)
+    cli::exit(outcome, verbose)
 }

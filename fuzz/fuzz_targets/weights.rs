@@ -5,7 +5,7 @@
 //!
 //! ```console
 //! $ cargo install cargo-fuzz
-//! $ mkdir -p fuzz/corpus/weights && cp tests/fixtures/weights/*.{pth,pt,npz,npy,safetensors} fuzz/corpus/weights
+//! $ mkdir -p fuzz/corpus/weights && cp tests/fixtures/weights/{,containers/}*.{pth,pt,npz,npy,safetensors} fuzz/corpus/weights
 //! $ LD_LIBRARY_PATH=libtorch/lib cargo fuzz run -s none weights -- -max_len=65536 -rss_limit_mb=4096 -timeout=20
 //! ```
 

@@ -7,10 +7,10 @@ use crate::nn::Store;
 use crate::torch::device;
 use crate::train::RunWeights;
 use crate::weights::catalogue::{self, Entry};
-use crate::weights::{self, About, Archive, Classes, StateFile, checkpoint_weights};
+use crate::weights::{self, About, Origin, Archive, Classes, Mapping, StateFile, checkpoint_weights};
 use crate::{Remedy, Usage};
 use anyhow::{Context, Error, Result, ensure};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tch::{Device, Kind};
 
 /// What a [`crate::Classifier`] is made of.
@@ -19,6 +19,7 @@ pub struct Builder {
     name: Option<String>,
     file: Option<PathBuf>,
     key: Option<String>,
+    map: Option<PathBuf>,
     averaged: Option<bool>,
     /// Up to which stage, or to the classifier, where its outputs are features.
     features: Option<Option<String>>,
@@ -36,6 +37,7 @@ impl Default for Builder {
             name: None,
             file: None,
             key: None,
+            map: None,
             averaged: None,
             features: None,
             fields: Vec::new(),
@@ -64,6 +66,12 @@ impl Builder {
     /// The state_dict under this key, where the file has several.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// A YAML file that pairs the model's names with the file's; see [`Mapping`].
+    pub fn map(mut self, path: impl Into<PathBuf>) -> Self {
+        self.map = Some(path.into());
         self
     }
 
@@ -129,21 +137,22 @@ impl Builder {
             let RunWeights { state, about, note } = RunWeights::open(path, self.key.as_deref())?;
             // A name with a tag, or of public weights, tells how their pictures are prepared.
             let entry = self.name.as_ref().and_then(|name| catalogue::find(name).ok());
-            return self.read(state, Known { entry, about, notes: note.into_iter().collect() });
+            let origin = if about.is_none() { Origin::of(&state)? } else { None };
+            return self.read(state, Known { entry, about, origin, notes: note.into_iter().collect() });
         }
         let name = self.name.as_ref().context("a builder without model and file")?;
-        if !self.fields.is_empty() || self.key.is_some() || self.averaged.is_some() {
-            let text = "fields to set, a state_dict's key and averaged weights are of a file";
+        if !self.fields.is_empty() || self.key.is_some() || self.map.is_some() || self.averaged.is_some() {
+            let text = "fields to set, a state_dict's key, a map of names and averaged weights are of a file";
             return Err(Error::new(Remedy::WeightsFile).context(Usage(format!("{name}: {text}"))));
         }
         let entry = catalogue::find(name).map_err(usage)?;
         let state = Archive::open(&weights::fetch(entry, progress)?)?.choose(None)?;
-        Self { data: None, ..self }.read(state, Known { entry: Some(entry), about: None, notes: Vec::new() })
+        Self { data: None, ..self }.read(state, Known { entry: Some(entry), about: None, origin: None, notes: Vec::new() })
     }
 
     fn read(self, state: StateFile, mut known: Known) -> Result<Parts> {
         let path = state.path().to_owned();
-        let mut spec = self.spec(&mut known, &path)?;
+        let mut spec = self.spec(&mut known, &state)?;
         let width = if self.features.is_some() { cut::width(&spec)? } else { None };
         if let Some(width) = width {
             spec.set("num_classes", &width.to_string())?;
@@ -151,7 +160,9 @@ impl Builder {
         let averaged = self.averaged.unwrap_or_else(|| weights::has_averages(&state));
         let state = checkpoint_weights(state, averaged)?;
         let classes = if width.is_some() { Classes::Anew } else { Classes::New };
-        let pretrained = weights::pretrained(&spec, &state, classes, self.device)?;
+        let map = self.map.as_deref().map(Mapping::read).transpose()?;
+        let pretrained = weights::pretrained_by(map.as_ref(), &spec, &state, classes, self.device)?;
+        let spec = pretrained.spec;
         if width.is_some() {
             cut::hand_on(&pretrained.store, &pretrained.fresh)?;
         } else if !pretrained.fresh.is_empty() {
@@ -159,6 +170,7 @@ impl Builder {
             let text = format!("{}: no classifier ({fresh}) of the model's classes", path.display());
             return Err(Error::new(Remedy::Classes(None)).context(text));
         }
+        known.notes.extend(pretrained.notes);
         let architecture = spec.resolve()?;
         let name = architecture.name;
         let classes = architecture.fields()?.get("num_classes").and_then(|value| value.as_u64()).unwrap_or(0);
@@ -183,6 +195,9 @@ impl Builder {
         if let Some(key) = &self.key {
             source = format!("{source}, key {key}");
         }
+        if let Some(map) = &self.map {
+            source = format!("{source}, map {}", map.display());
+        }
         if let Some(dtype) = self.dtype {
             source = format!("{source}, {dtype:?}");
         }
@@ -194,6 +209,9 @@ impl Builder {
         }
         let labels = match (&known.about, known.entry) {
             (Some(about), _) if about.classes.len() == classes as usize => Some(about.classes.clone()),
+            (None, _) if known.labels().is_some_and(|labels| labels.len() == classes as usize) => {
+                known.labels().cloned()
+            }
             (None, Some(entry)) if entry.classes == classes as i64 => entry.labels().map(owned),
             _ => catalogue::imagenet_labels(classes as i64).map(owned),
         };
@@ -227,6 +245,7 @@ impl Builder {
                 Usage(format!("{}: its weights have no test settings of their own", architecture.name))
             })?,
             (Some(about), _) => about.input.clone(),
+            (None, _) if let Some(input) = known.input() => input.into(),
             (None, Some(entry)) => entry.preprocess.clone().into(),
             (None, None) => {
                 let input = self.settings.apply(Preprocess::imagenet(architecture.input()[1]).into())?;
@@ -247,7 +266,7 @@ impl Builder {
     }
 
     /// The model with all fields that are told.
-    fn spec(&self, known: &mut Known, path: &Path) -> Result<ModelSpec> {
+    fn spec(&self, known: &mut Known, state: &StateFile) -> Result<ModelSpec> {
         let named = self.name.as_ref().map(|name| match (known.entry, self.data) {
             // For a data set's classes and channels the model is the one that a run builds.
             (Some(entry), None) => entry.spec(),
@@ -263,15 +282,22 @@ impl Builder {
             let there = &about.model.name;
             known
                 .notes
-                .push(format!("{}: says that it is {there}; another model is asked for", path.display()));
+                .push(format!("{}: says that it is {there}; another model is asked for", state.path().display()));
         }
         let (mut spec, from_data) = match (&known.about, named) {
             (Some(about), _) => (about.model.clone(), None),
-            (None, Some(spec)) => (spec, self.data),
-            (None, None) => {
-                let text = format!("{}: it does not say which model it is of", path.display());
-                return Err(Error::new(Remedy::Model).context(Usage(text)));
-            }
+            // The same network with the fields of its own, such as an epsilon.
+            (None, Some(spec)) => match &known.origin {
+                Some(origin) if origin.is_of(&spec) => (origin.spec.clone(), self.data),
+                _ => (spec, self.data),
+            },
+            (None, None) => match &known.origin {
+                Some(origin) => {
+                    known.notes.push(format!("{}: {}", origin.source, origin.spec.name));
+                    (origin.spec.clone(), None)
+                }
+                None => return Err(weights::unnamed(state)),
+            },
         };
         let fields = spec.resolve().and_then(|model| model.fields()).map_err(usage)?;
         let size = self.settings.size.map(|side| ("image_size", side));
@@ -311,7 +337,19 @@ pub(super) struct Parts {
 struct Known {
     entry: Option<&'static Entry>,
     about: Option<About>,
+    /// What else lies beside the weights and says whose they are.
+    origin: Option<Origin>,
     notes: Vec<String>,
+}
+
+impl Known {
+    fn labels(&self) -> Option<&Vec<String>> {
+        self.origin.as_ref().and_then(|origin| origin.labels.as_ref())
+    }
+
+    fn input(&self) -> Option<Preprocess> {
+        self.origin.as_ref().and_then(|origin| origin.input.clone())
+    }
 }
 
 fn owned(labels: Vec<&str>) -> Vec<String> {

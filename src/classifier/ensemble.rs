@@ -6,7 +6,7 @@ use crate::data::{
     TestSet, imagenet,
 };
 use crate::evaluate::Views;
-use crate::evaluate::{self, Accuracy, Evaluator, Member, Outcome, Protocol, ReadPictures, Scores, Source};
+use crate::evaluate::{self, Accuracy, Evaluator, Member, Outcome, Protocol, ReadPictures, Scores, Source, probabilities};
 use crate::weights::Parent;
 use crate::{Remedy, Usage};
 use anyhow::{Context, Error, Result, bail, ensure};
@@ -104,7 +104,7 @@ impl<'a> Ensemble<'a> {
         let (topk, labels) = (topk.min(self.classes()), self.members[0].labels.as_ref());
         ensemble.run(&source, skipped, &mut |batch, scores, kind| {
             let probabilities = match kind {
-                Scores::Logits => scores.f_softmax(1, Kind::Float)?,
+                Scores::Logits => probabilities(&scores)?,
                 Scores::Probabilities => scores,
             };
             let (likely, best) = probabilities.f_topk(topk as i64, 1, true, true)?;
@@ -139,6 +139,11 @@ impl<'a> Ensemble<'a> {
         each: &mut dyn FnMut(usize, &Outcome) -> Result<()>,
     ) -> Result<Evaluated> {
         let first = self.members[0];
+        if let TestSet::Files(files) = &data
+            && let Some(others) = files.left_out()
+        {
+            skipped(others);
+        }
         let mut count = 0;
         let mut skipped = |picture| {
             count += 1;

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use comfy_table::ContentArrangement;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use tchvision::data::{self, Corpus, FileSplits, Splits};
+use tchvision::data::{self, Corpus, FileSplits, ImageFiles, Skipped, Splits};
 use tchvision::report::format::count;
 use tchvision::weights::catalogue;
 
@@ -146,11 +146,16 @@ fn inspect(name: &str, root: Option<PathBuf>, json: bool) -> Result<()> {
 
 /// Pictures of all sizes: their pixels are left alone.
 fn inspect_files(FileSplits { train, test }: &FileSplits, json: bool) -> Result<()> {
+    let left_out: Vec<Skipped> = [train, test].into_iter().filter_map(ImageFiles::left_out).collect();
     if json {
         return print_json(&json!({
             "name": train.name, "classes": train.classes, "train": train.len(), "test": test.len(),
             "train_labels": train.label_counts(), "test_labels": test.label_counts(),
+            "left_out": left_out,
         }));
+    }
+    for Skipped { name, reason } in left_out {
+        eprintln!("left out {name}: {reason}");
     }
     let (name, classes) = (&train.name, train.classes.len());
     print(format_args!(

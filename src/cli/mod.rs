@@ -18,7 +18,7 @@ pub mod rows;
 pub mod train;
 pub mod weights;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{self, Write};
@@ -26,17 +26,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind};
 use tchvision::torch::device;
+use tchvision::weights::Mismatch;
 use tchvision::yaml::ConfigError;
 use tchvision::{Interrupted, Remedy, Usage, brief};
 
 /// The exit code that asks to run the same command again to go on.
 const TRY_AGAIN: u8 = 75;
 
-/// Ends the process with the exit code of the contract, the error printed on stderr.
+/// Ends the process with the exit code of the contract, the error printed on stderr; `verbose` with all of what it cuts
+/// short.
 ///
 /// What libtorch would take down at its end, operator by operator, goes with the process: for a short command that is a
 /// tenth of the time.
-pub fn exit(outcome: Result<()>) -> ! {
+pub fn exit(outcome: Result<()>, verbose: bool) -> ! {
+    if verbose
+        && let Some(Mismatch { differences, .. }) = outcome.as_ref().err().and_then(Error::downcast_ref)
+    {
+        eprintln!("{}", differences.all());
+    }
     let code = code(outcome);
     // A reader that left is no error.
     let _ = io::stdout().flush();
@@ -67,6 +74,7 @@ fn flag(remedy: &Remedy) -> String {
         Remedy::Trial(_) => " (--only TRIAL)".to_owned(),
         Remedy::DataFolder => " (--from DIR)".to_owned(),
         Remedy::WeightsFile => " (--weights FILE)".to_owned(),
+        Remedy::Map => " (weights map FILE --model NAME --to MAP.yaml, then --map MAP.yaml)".to_owned(),
         Remedy::Model => " (--model NAME)".to_owned(),
         Remedy::Classes(Some(classes)) => format!(" (with --set num_classes={classes})"),
         Remedy::Classes(None) => " (--set num_classes=N)".to_owned(),

@@ -33,6 +33,9 @@ pub struct Args {
     /// The state_dict under this key, where the file has several
     #[arg(long)]
     key: Option<String>,
+    /// Pairs of the model's names and the file's, as `weights map` writes them
+    #[arg(long, value_name = "MAP.yaml")]
+    map: Option<PathBuf>,
     /// Of a run's `last.safetensors` the averaged weights, which are taken by themselves where there are such
     #[arg(long, conflicts_with = "raw")]
     ema: bool,
@@ -108,6 +111,9 @@ impl Args {
             }
             if let Some(key) = &self.key {
                 builder = builder.key(key);
+            }
+            if let Some(map) = &self.map {
+                builder = builder.map(map);
             }
             if self.ema || self.raw {
                 builder = builder.averaged(self.ema);

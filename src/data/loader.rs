@@ -2,12 +2,11 @@
 
 use super::augment::{self, Effects};
 use super::image::Encoded;
-use super::{Augment, Dataset, Images, Pictures, Preprocess, Statistics, Stream, normalise};
+use super::{Augment, Dataset, Images, Pictures, Preprocess, Skipped, Statistics, Stream, normalise};
 use crate::{locked, machine, torch};
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -71,13 +70,6 @@ pub struct Batch {
     pub effects: Vec<Effects>,
     /// Images left out of this batch and not reported before.
     pub skipped: Vec<Skipped>,
-}
-
-/// An image that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Skipped {
-    pub name: String,
-    pub reason: String,
 }
 
 impl Batch {

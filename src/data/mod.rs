@@ -18,6 +18,7 @@ mod prepare;
 mod preprocess;
 mod random;
 mod registry;
+mod skipped;
 mod statistics;
 mod test_set;
 
@@ -31,7 +32,7 @@ pub use files::{
     FileSplits, ImageFiles, ImageNet, imagenet, open as open_files, open_test as open_test_files,
     pictures_below,
 };
-pub use loader::{Batch, Batches, Loader, LoaderConfig, Skipped};
+pub use loader::{Batch, Batches, Loader, LoaderConfig};
 pub use model_input::{InputSettings, ModelInput};
 pub use pictures::Pictures;
 pub use portion::Portion;
@@ -39,6 +40,7 @@ pub use prepare::prepare;
 pub use preprocess::{CropMode, Preprocess};
 pub use random::Stream;
 pub use registry::{Known, known, load, root, shape};
+pub use skipped::Skipped;
 pub use statistics::{Statistics, normalise};
 pub use test_set::TestSet;
 

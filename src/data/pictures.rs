@@ -1,7 +1,7 @@
 //! The labelled images of a loader, in memory or in files.
 
 use super::dataset::label_counts;
-use super::{Dataset, ImageFiles, Stream};
+use super::{Dataset, ImageFiles, Skipped, Stream};
 
 /// The images of a loader.
 pub enum Pictures {
@@ -31,6 +31,14 @@ impl Pictures {
         match self {
             Self::Memory(dataset) => &dataset.classes,
             Self::Files(files) => &files.classes,
+        }
+    }
+
+    /// What is left out of folders of pictures; see [`ImageFiles::left_out`].
+    pub fn left_out(&self) -> Option<Skipped> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Files(files) => files.left_out(),
         }
     }
 

@@ -37,6 +37,17 @@ struct Bin {
     confidence: f64,
 }
 
+/// The probabilities (N, classes) of logits: their softmax, or of a single output its sigmoid.
+///
+/// # Errors
+/// As libtorch's.
+pub fn probabilities(logits: &Tensor) -> Result<Tensor> {
+    Ok(match logits.size().get(1) {
+        Some(1) => logits.f_to_kind(Kind::Float)?.f_sigmoid()?,
+        _ => logits.f_softmax(1, Kind::Float)?,
+    })
+}
+
 /// What scores are: their softmax are probabilities, or they are probabilities themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scores {

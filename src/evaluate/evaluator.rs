@@ -1,6 +1,6 @@
 //! The evaluation loop: pictures through a model, batch by batch.
 
-use super::{Batch, Input, Protocol, Scores, Source};
+use super::{Batch, Input, Protocol, Scores, Source, probabilities};
 use crate::data::image::RgbImage;
 use crate::data::{ModelInput, Skipped};
 use crate::models::Model;
@@ -99,7 +99,7 @@ impl<'a> Evaluator<'a> {
             let mean = |views: &Vec<RgbImage>| -> Result<Tensor> {
                 let each = views.iter().take(count).map(|view| {
                     let logits = self.dense(&self.input.of_views([view], self.device)?, window)?;
-                    Ok(logits.f_softmax(1, Kind::Float)?)
+                    probabilities(&logits)
                 });
                 let each = Tensor::f_cat(&each.collect::<Result<Vec<_>>>()?, 0)?;
                 Ok(each.f_mean_dim(&[0i64][..], true, Kind::Float)?)
@@ -110,7 +110,7 @@ impl<'a> Evaluator<'a> {
         if !crops.is_empty() {
             let softmax = |views: &[&RgbImage]| -> Result<Tensor> {
                 let input = self.input.of_views(views.iter().copied(), self.device)?;
-                Ok(self.logits(&input)?.f_softmax(-1, Kind::Float)?)
+                probabilities(&self.logits(&input)?)
             };
             let each = crops.chunks(MAX_VIEWS).map(softmax).collect::<Result<Vec<_>>>()?;
             let each = Tensor::f_cat(&each, 0)?;
@@ -172,16 +172,16 @@ impl Ensemble<'_> {
         if let [Member { evaluator, way, outputs: None }] = &self.0[..] {
             return evaluator.scores(input, *way);
         }
-        let probabilities = |member: &Member| -> Result<Tensor> {
+        let of_member = |member: &Member| -> Result<Tensor> {
             let probabilities = match member.evaluator.scores(input, member.way)? {
-                (logits, Scores::Logits) => logits.f_softmax(1, Kind::Float)?,
+                (logits, Scores::Logits) => probabilities(&logits)?,
                 (probabilities, Scores::Probabilities) => probabilities,
             };
             let Some(outputs) = &member.outputs else { return Ok(probabilities) };
             let outputs = Tensor::f_from_slice(outputs)?.f_to_device(probabilities.device())?;
             Ok(probabilities.f_index_select(1, &outputs)?)
         };
-        let each = self.0.iter().map(probabilities).collect::<Result<Vec<_>>>()?;
+        let each = self.0.iter().map(of_member).collect::<Result<Vec<_>>>()?;
         let mean = Tensor::f_stack(&each, 0)?.f_mean_dim(&[0i64][..], false, Kind::Float)?;
         Ok((mean, Scores::Probabilities))
     }

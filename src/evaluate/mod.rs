@@ -6,7 +6,7 @@ mod knn;
 mod protocol;
 mod source;
 
-pub use accuracy::{Accuracy, ClassMetrics, Outcome, Score, Scores};
+pub use accuracy::{Accuracy, ClassMetrics, Outcome, Score, Scores, probabilities};
 pub use evaluator::{Ensemble, Evaluator, Member};
 pub use knn::Knn;
 pub use protocol::{Protocol, Scales};

@@ -13,7 +13,7 @@ mod spec;
 pub use architecture::{Architecture, Entry};
 pub use complexity::{Complexity, StageComplexity};
 pub use model::{Config, Library, Model};
-pub use registry::{entries, find};
+pub use registry::{entries, find, is_registered};
 pub use spec::ModelSpec;
 
 /// Declares the modules of the families, and lists what they register.

@@ -23,6 +23,11 @@ pub fn find(name: &str) -> Result<&'static Entry> {
     known(name).ok_or_else(|| anyhow!("unknown model `{name}`; {}", meant(name)))
 }
 
+/// Whether there is a model of this name.
+pub fn is_registered(name: &str) -> bool {
+    known(name).is_some()
+}
+
 fn known(name: &str) -> Option<&'static Entry> {
     let exact = |name: &str| entries().iter().find(|entry| entry.name == name);
     match name.contains('/') {

@@ -4,7 +4,7 @@ use super::config::RunConfig;
 use super::run_dir::RunDir;
 use super::trainer::about;
 use crate::Usage;
-use crate::weights::{About, Archive, StateFile};
+use crate::weights::{About, Archive, StateFile, folder};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -40,17 +40,16 @@ impl RunWeights {
     }
 }
 
-/// The file itself, or the weights in a folder: of a run there, or of a copy of the hub's.
+/// The file itself, or the weights of a run's directory or of any other folder with one file of weights.
 pub(super) fn file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
     let run = RunDir::new(path);
-    let hub = ["model.safetensors", "pytorch_model.bin"].map(|name| path.join(name));
-    let found = [run.checkpoint(), run.best_weights()].into_iter().chain(hub).find(|file| file.exists());
-    let text =
-        "no run has left weights in this folder, and there is no model.safetensors or pytorch_model.bin";
-    found.ok_or_else(|| Usage(format!("{}: {text}", path.display())).into())
+    let found = [run.checkpoint(), run.best_weights()].into_iter().find(|file| file.exists());
+    let refused =
+        |error| Usage(format!("{}: no run has left weights in this folder; {error}", path.display())).into();
+    found.map_or_else(|| folder::find(path).map_err(refused), Ok)
 }
 
 /// The configuration of the run in whose directory a file of weights lies.

@@ -28,10 +28,6 @@ impl<'a> Cursor<'a> {
         Ok(self.take(N)?.try_into()?)
     }
 
-    pub fn u8(&mut self) -> Result<u8> {
-        Ok(self.array::<1>()?[0])
-    }
-
     pub fn u16(&mut self) -> Result<u16> {
         Ok(u16::from_le_bytes(self.array()?))
     }
@@ -44,21 +40,8 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A 32-bit length.
-    pub fn len32(&mut self) -> Result<usize> {
-        Ok(self.u32()? as usize)
-    }
-
     /// A 64-bit length.
     pub fn len64(&mut self) -> Result<usize> {
         usize::try_from(self.u64()?).context("a length overflows")
-    }
-
-    /// The rest of the line, without the newline.
-    pub fn line(&mut self) -> Result<&'a str> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let end = rest.iter().position(|&b| b == b'\n').context("the file ends inside a line")?;
-        self.at += end + 1;
-        std::str::from_utf8(&rest[..end]).context("a line is not UTF-8")
     }
 }

@@ -1,128 +1,232 @@
 //! Any file of tensors: recognised by its first bytes, mapped into memory and checked; nothing in it is executed.
 
-use super::info::{Bytes, Format, Group, TensorInfo, WHOLE};
+use super::folder::{self, Index};
+use super::info::{Bytes, Format, Group, Packing, TensorInfo};
 use super::mapped::{Mapped, Pages, own};
-use super::zip::{self, Member};
-use super::{npy, safetensors, torch};
+use super::torch::Contents;
+use super::zip;
+use super::{foreign, npy, safetensors, torch};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use tch::Tensor;
 
-/// How many bytes tell what a file is.
-const START: usize = 64;
+/// State_dicts that a message lists.
+const SHOWN: usize = 7;
 
-/// A file of tensors, with all the state_dicts that it holds.
+/// A file of tensors, with all the state_dicts that it holds; shards with an index are one.
 ///
 /// Tensors read the file where it lies, until they are copied: nobody should write into it or cut it meanwhile. Values
 /// may then be any, and where a part is missing the system ends the process. A new file in the place of the old one does
 /// no harm.
 pub struct Archive {
     path: PathBuf,
-    file: Mapped,
+    files: Vec<(PathBuf, Mapped)>,
     format: Format,
     metadata: HashMap<String, String>,
     groups: Vec<Group>,
+    opaque: BTreeSet<String>,
 }
 
 impl Archive {
-    /// Opens a file, recognises its format by the first bytes and checks where its tensors are; none is read.
+    /// Opens a file, the shards of an index, or what a folder holds of them; recognises the format by the first bytes and
+    /// checks where the tensors are; none is read.
     ///
     /// # Errors
-    /// A file that is missing, cut, of no known format, or names what no state_dict needs.
+    /// A file that is missing, cut or of no known format, and a folder without or with several.
     pub fn open(path: &Path) -> Result<Self> {
+        let path = folder::find(path).with_context(|| path.display().to_string())?;
+        if folder::is_index(&path) { Self::joined(path) } else { Self::single(path) }
+    }
+
+    fn single(path: PathBuf) -> Result<Self> {
         let at = || path.display().to_string();
-        let file = Mapped::open(path).with_context(at)?;
-        let start = file.head(START).with_context(at)?;
+        let file = Mapped::open(&path).with_context(at)?;
         let mut metadata = HashMap::new();
-        let whole = |tensors| vec![Group { key: WHOLE.to_owned(), tensors }];
-        let (format, groups) = if start.starts_with(zip::MAGIC) {
-            read_zip(&file).with_context(at)?
-        } else if torch::is_legacy(&start) {
-            (Format::TorchLegacy, torch::read_legacy(&file).with_context(at)?)
-        } else if start.starts_with(npy::MAGIC) {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            let tensor = npy::array(&file, &name, 0..file.len()).with_context(at)?;
-            (Format::Npy, whole(vec![tensor]))
-        } else if start.get(8) == Some(&b'{') {
-            let (tensors, texts) = safetensors::read(&file).with_context(at)?;
-            metadata = texts;
-            (Format::Safetensors, whole(tensors))
-        } else {
-            bail!("{}: {}", at(), unknown(&start));
-        };
+        let (format, Contents { mut groups, opaque, arch }) =
+            read(&path, &file, &mut metadata).with_context(at)?;
+        metadata.extend(arch.map(|arch| (torch::ARCH.to_owned(), arch)));
         for group in &groups {
             group.check(file.len()).with_context(|| format!("{}: state_dict `{}`", at(), group.key))?;
         }
-        Ok(Self { path: path.to_owned(), file, format, metadata, groups })
+        // The outermost first, but what may be a network before what lies beside it.
+        groups.sort_by_key(|group| !group.is_network());
+        Ok(Self { files: vec![(path.clone(), file)], path, format, metadata, groups, opaque })
+    }
+
+    /// All shards of an index, as one state_dict.
+    fn joined(path: PathBuf) -> Result<Self> {
+        let at = || path.display().to_string();
+        let index = Index::read(&path).with_context(at)?;
+        let shards = index.shards(&path).with_context(at)?;
+        let shards = shards.into_iter().map(Self::single).collect::<Result<Vec<_>>>()?;
+        let format = shards[0].format;
+        let mut all = Self {
+            path: path.clone(),
+            files: Vec::new(),
+            format,
+            metadata: HashMap::new(),
+            groups: Vec::new(),
+            opaque: BTreeSet::new(),
+        };
+        let (mut tensors, mut holders) = (Vec::new(), HashMap::new());
+        for (number, shard) in shards.into_iter().enumerate() {
+            let file = shard.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            for group in shard.groups {
+                for tensor in group.tensors {
+                    if let Some(other) = holders.insert(tensor.name.clone(), file.clone()) {
+                        bail!(
+                            "{}: `{other}` and `{file}` both hold `{}`; fetch them again",
+                            at(),
+                            tensor.name
+                        );
+                    }
+                    tensors.push(TensorInfo { file: number, ..tensor });
+                }
+            }
+            all.metadata.extend(shard.metadata);
+            all.opaque.extend(shard.opaque);
+            all.files.extend(shard.files);
+        }
+        let wrong: Vec<String> = index
+            .tensors()
+            .filter(|(name, shard)| holders.get(*name).is_none_or(|holder| holder != shard))
+            .map(|(name, shard)| format!("{name} in {shard}"))
+            .collect();
+        ensure!(
+            wrong.is_empty(),
+            "{}: {} tensors are not in the shards that it names: {}; fetch index and shards again, from one place",
+            at(),
+            wrong.len(),
+            folder::shown(&wrong)
+        );
+        all.groups.push(Group::whole(tensors));
+        Ok(all)
+    }
+
+    /// The file, or the index of the shards.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// The size of the file.
+    /// The size of the file, or of all shards.
     pub fn bytes(&self) -> usize {
-        self.file.len()
+        self.files.iter().map(|(_, file)| file.len()).sum()
     }
 
-    /// Every state_dict of the file.
+    /// Every state_dict of the file: what may be a network first, then what lies beside it.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
 
-    /// The state_dict with this key, or the only one.
+    /// Classes and functions that the file names beside those of tensors and plain values. They are names: nothing is
+    /// executed or looked for.
+    pub fn opaque(&self) -> &BTreeSet<String> {
+        &self.opaque
+    }
+
+    /// The state_dict with this key; without one, the only one that can be a network's weights. Lone values and the state
+    /// of an optimizer do not count, unless there is nothing else.
     ///
     /// # Errors
-    /// A key that the file does not have, or no key where there are several; the message has the keys.
+    /// A key that the file does not have, no key where there are several networks, and weights that are elsewhere; the
+    /// message has the keys.
     pub fn choose(self, key: Option<&str>) -> Result<StateFile> {
         let at = self.path.display();
-        let keys = || {
-            let each =
-                self.groups.iter().map(|group| format!("`{}` ({} tensors)", group.key, group.tensors.len()));
-            each.collect::<Vec<_>>().join(", ")
+        let having = |wanted: &dyn Fn(&Group) -> bool| -> Vec<usize> {
+            (0..self.groups.len()).filter(|&i| wanted(&self.groups[i])).collect()
         };
-        let group = match (key, self.groups.as_slice()) {
-            (_, []) => bail!("{at}: holds no tensors under names"),
-            (Some(key), groups) => {
-                let found = groups.iter().position(|group| group.key == key);
-                found.ok_or_else(|| anyhow!("{at}: no state_dict under `{key}`; there are {}", keys()))?
+        let group = match key {
+            _ if self.groups.is_empty() => bail!("{at}: holds no tensors under names{}", self.named()),
+            Some(key) => {
+                let found = self.groups.iter().position(|group| group.key == key);
+                let all = having(&|group| !group.is_optimizer());
+                found.ok_or_else(|| {
+                    anyhow!("{at}: no state_dict under `{key}`; there are {}", self.keys(&all))
+                })?
             }
-            (None, [_]) => 0,
-            (None, _) => bail!("{at}: several state_dicts; choose one by its key: {}", keys()),
+            None => {
+                let choices =
+                    [having(&Group::is_network), having(&|group| !group.is_optimizer()), having(&|_| true)];
+                let choices = choices.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
+                let [only] = choices.as_slice() else {
+                    bail!(
+                        "{at}: several state_dicts; choose one by its key (`--key`): {}",
+                        self.keys(&choices)
+                    )
+                };
+                *only
+            }
         };
-        let tensors = &self.groups[group].tensors;
+        if let Some(what) = foreign::tensors(&self.groups[group]) {
+            bail!("{at}: {what}");
+        }
+        let Group { key, tensors, unread, .. } = &self.groups[group];
+        if let [(name, maker), ..] = unread.as_slice() {
+            let count = unread.len();
+            bail!(
+                "{at}: state_dict `{key}`: {count} tensors are not dense, such as `{name}` (`{maker}`); save them dense"
+            );
+        }
         let names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
         let index = names.iter().cloned().zip(0..).collect();
         Ok(StateFile { archive: self, group, names, index })
     }
-}
 
-/// Zips are told apart by their members.
-fn read_zip(file: &Mapped) -> Result<(Format, Vec<Group>)> {
-    let members = zip::members(file)?;
-    if let Some(prefix) = torch::prefix(&members) {
-        return torch::read_zip(file, &members, prefix);
+    /// Some of the groups, with their sizes.
+    fn keys(&self, groups: &[usize]) -> String {
+        let each = groups.iter().take(SHOWN).map(|&i| &self.groups[i]);
+        let each = each.map(|group| format!("`{}` ({} tensors)", group.key, group.tensors.len()));
+        let more = groups.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more, see `weights inspect`") } else { String::new() };
+        each.collect::<Vec<_>>().join(", ") + &more
     }
-    let npy = |member: &Member| member.name.ends_with(".npy");
-    ensure!(members.iter().any(npy), "a zip, but neither of torch.save nor of numpy.savez");
-    let tensors = npy::arrays(file, &members)?;
-    Ok((Format::Npz, vec![Group { key: WHOLE.to_owned(), tensors }]))
+
+    /// Whose objects a file without tensors holds.
+    fn named(&self) -> String {
+        let names: Vec<&String> = self.opaque.iter().collect();
+        if names.is_empty() { String::new() } else { format!("; it names {}", folder::shown(&names)) }
+    }
 }
 
-/// What to say of a file that is none of ours.
-fn unknown(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [] => "empty; fetch or write it again",
-        [0x80, ..] => "a pickle, but not of torch.save; save `model.state_dict()` with it",
-        [b'<', ..] => "HTML or XML, not weights: most likely the error page of a server",
-        _ if bytes.starts_with(b"version https://git-lfs") => {
-            "a git-lfs pointer in place of the file; `git lfs pull`"
+/// What a file holds, by its first bytes.
+fn read(path: &Path, file: &Mapped, metadata: &mut HashMap<String, String>) -> Result<(Format, Contents)> {
+    let start = file.head(foreign::START)?;
+    let whole = |tensors| Contents { groups: vec![Group::whole(tensors)], opaque: BTreeSet::new(), arch: None };
+    let pickled = path.extension().is_some_and(|end| end == "pkl" || end == "pickle");
+    if start.starts_with(zip::MAGIC) {
+        let members = zip::members(file)?;
+        if let Some(prefix) = torch::prefix(&members) {
+            return torch::read_zip(file, &members, prefix);
         }
-        _ if bytes.starts_with(b"\x1f\x8b") => "packed by gzip; unpack it first",
-        _ if bytes.starts_with(b"\x89HDF") => "HDF5; export it as safetensors",
-        _ => "no weights of a known format: safetensors, torch.save, TorchScript, .npz or .npy",
+        ensure!(members.iter().any(|member| member.name.ends_with(".npy")), "{}", foreign::zip(&members));
+        Ok((Format::Npz, whole(npy::arrays(file, &members)?)))
+    } else if torch::is_legacy(&start) {
+        Ok((Format::TorchLegacy, torch::read_legacy(file)?))
+    } else if start.starts_with(npy::MAGIC) {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Ok((Format::Npy, whole(vec![npy::array(file, &name, 0..file.len())?])))
+    } else if start.get(8) == Some(&b'{') {
+        let (tensors, texts) = safetensors::read(file)?;
+        *metadata = texts;
+        Ok((Format::Safetensors, whole(tensors)))
+    } else if start.first() == Some(&0x80) || pickled {
+        let contents = torch::read_plain(file)?;
+        let names: Vec<&String> = contents.opaque.iter().collect();
+        ensure!(
+            !contents.groups.is_empty(),
+            "a pickle, but not of torch.save, and without arrays under names{}{}; save `model.state_dict()` with torch.save",
+            if names.is_empty() { "" } else { ": objects of " },
+            folder::shown(&names)
+        );
+        Ok((Format::Pickle, contents))
+    } else {
+        bail!("{}", foreign::file(path, &start))
     }
 }
 
@@ -180,20 +284,28 @@ impl StateFile {
     /// # Errors
     /// A name that the file does not have, packed bytes that are damaged, or a file that was cut since it was opened.
     pub fn get(&self, name: &str) -> Result<TensorView> {
-        let at = || format!("{}: tensor `{name}`", self.archive.path.display());
-        let &i = self.index.get(name).with_context(|| format!("{}: not in the file", at()))?;
+        let at = |path: &Path| format!("{}: tensor `{name}`", path.display());
+        let &i = self.index.get(name).with_context(|| format!("{}: not in the file", at(self.path())))?;
         let info = &self.tensors()[i];
         let TensorInfo { kind, shape, strides, bytes, .. } = info;
-        let file = &self.archive.file;
-        let tensor = match bytes {
-            Bytes::Stored(range) => file.tensor(range.clone(), shape, strides, *kind),
-            Bytes::Deflated { packed, skip, length } => {
-                let bytes = npy::inflate(file.stream(packed.clone()), *skip, *length);
-                bytes.and_then(|bytes| own(&bytes, shape, strides, *kind))
-            }
+        let (path, file) = &self.archive.files[info.file];
+        let read = || -> Result<Tensor> {
+            let tensor = match bytes {
+                Bytes::Stored(range) => file.tensor(range.clone(), shape, strides, *kind)?,
+                Bytes::Packed { packing, packed, skip, length } => {
+                    let bytes = match packing {
+                        Packing::Deflate => npy::inflate(file.stream(packed.clone()), *skip, *length)?,
+                        Packing::Text(coding) => coding.decode(&file.read(packed.clone())?)?,
+                    };
+                    ensure!(bytes.len() == *length, "{} bytes instead of {length}", bytes.len());
+                    own(&bytes, shape, strides, *kind)?
+                }
+            };
+            let tensor = if info.negative { tensor.f_neg()? } else { tensor };
+            Ok(if info.conjugate { tensor.f_conj_physical()? } else { tensor })
         };
-        let (Bytes::Stored(range) | Bytes::Deflated { packed: range, .. }) = bytes;
-        Ok(TensorView { tensor: tensor.with_context(at)?, pages: Some(file.pages(range.clone())) })
+        let (Bytes::Stored(range) | Bytes::Packed { packed: range, .. }) = bytes;
+        Ok(TensorView { tensor: read().with_context(|| at(path))?, pages: Some(file.pages(range.clone())) })
     }
 }
 

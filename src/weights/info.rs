@@ -1,6 +1,7 @@
 //! What a file says of its tensors before any is read: names, shapes, dtypes, and where the bytes are.
 
 use super::dtype_name;
+use super::pickle::Coding;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::ops::Range;
@@ -21,6 +22,8 @@ pub enum Format {
     Npz,
     /// One NumPy array.
     Npy,
+    /// A pickle of NumPy's arrays that `torch.save` did not write.
+    Pickle,
 }
 
 /// The bytes of a tensor.
@@ -29,7 +32,14 @@ pub(super) enum Bytes {
     /// As they are, here in the file.
     Stored(Range<usize>),
     /// Packed here in the file; unpacked, `length` bytes follow the first `skip`.
-    Deflated { packed: Range<usize>, skip: usize, length: usize },
+    Packed { packing: Packing, packed: Range<usize>, skip: usize, length: usize },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Packing {
+    Deflate,
+    /// Bytes as text, in a pickle.
+    Text(Coding),
 }
 
 /// A tensor of a file, not yet read.
@@ -41,6 +51,12 @@ pub struct TensorInfo {
     /// In elements, from the first byte of `bytes`.
     pub(super) strides: Vec<i64>,
     pub(super) bytes: Bytes,
+    /// The numbers are those in the file with the other sign.
+    pub(super) negative: bool,
+    /// The numbers are the conjugates of those in the file.
+    pub(super) conjugate: bool,
+    /// Which of the archive's files has the bytes.
+    pub(super) file: usize,
 }
 
 /// PyTorch has no more dimensions than this.
@@ -50,6 +66,25 @@ pub(super) const MAX_DIMENSIONS: usize = 64;
 /// by so many bytes for small files. More is a bomb.
 const MAX_EXPANSION: usize = 32;
 const SMALL_EXPANSION: usize = 1 << 28;
+
+/// Words in the keys under which checkpoints keep what optimizers keep.
+const OPTIMIZERS: [&str; 2] = ["optim", "scheduler"];
+/// What torch.optim's optimizers keep of each parameter.
+const SLOTS: [&str; 13] = [
+    "step",
+    "exp_avg",
+    "exp_avg_sq",
+    "max_exp_avg_sq",
+    "exp_inf",
+    "momentum_buffer",
+    "square_avg",
+    "grad_avg",
+    "acc_delta",
+    "sum",
+    "prev",
+    "step_size",
+    "mu_product",
+];
 
 impl TensorInfo {
     /// A tensor whose elements follow each other in `bytes`, the last dimension fastest, or (`fortran`) the first.
@@ -84,7 +119,7 @@ impl TensorInfo {
             "shape {shape:?} of {} does not fill {length} bytes",
             dtype_name(kind)
         );
-        Ok(Self { name: name.to_owned(), kind, shape, strides, bytes })
+        Ok(Self::new(name, kind, shape, strides, bytes))
     }
 
     /// A tensor that begins `offset` elements into a storage and walks through it by `strides`.
@@ -122,7 +157,12 @@ impl TensorInfo {
                 "shape {shape:?}, strides {strides:?}, offset {offset} leave the storage of {length} bytes"
             )
         })?;
-        Ok(Self { name: name.to_owned(), kind, shape, strides, bytes: Bytes::Stored(bytes) })
+        Ok(Self::new(name, kind, shape, strides, Bytes::Stored(bytes)))
+    }
+
+    fn new(name: &str, kind: Kind, shape: Vec<i64>, strides: Vec<i64>, bytes: Bytes) -> Self {
+        let name = name.to_owned();
+        Self { name, kind, shape, strides, bytes, negative: false, conjugate: false, file: 0 }
     }
 
     /// PyTorch's name of the dtype, such as `float32`.
@@ -136,9 +176,37 @@ pub struct Group {
     /// The keys that lead to it, joined by dots; `.` is the file as a whole.
     pub key: String,
     pub tensors: Vec<TensorInfo>,
+    /// The class of the pickled module that they are the parts of.
+    pub class: Option<String>,
+    /// Tensors that are not read, sparse, quantized or on the meta device, with PyTorch's functions for them.
+    pub unread: Vec<(String, String)>,
 }
 
 impl Group {
+    pub(super) fn whole(tensors: Vec<TensorInfo>) -> Self {
+        Self { key: WHOLE.to_owned(), tensors, class: None, unread: Vec::new() }
+    }
+
+    /// Whether they can be the weights of a network, by their names: not what an optimizer keeps, nor lone values.
+    pub fn is_network(&self) -> bool {
+        let named = |tensor: &TensorInfo| {
+            tensor.name.contains('.') || tensor.name.ends_with("weight") || tensor.name.ends_with("bias")
+        };
+        let parameters = self.tensors.iter().any(|tensor| named(tensor) && !tensor.shape.is_empty());
+        self.tensors.len() >= 2 && parameters && !self.is_optimizer()
+    }
+
+    /// Whether they are the state of an optimizer, by their keys or their names.
+    pub fn is_optimizer(&self) -> bool {
+        let lies = self
+            .key
+            .split('.')
+            .map(str::to_ascii_lowercase)
+            .any(|key| key == "opt" || OPTIMIZERS.iter().any(|word| key.contains(word)));
+        let all = !self.tensors.is_empty() && self.unread.is_empty();
+        lies || all && self.tensors.iter().all(|tensor| SLOTS.contains(&tensor.name.as_str()))
+    }
+
     /// Refuses tensors that would take far more memory than a file of `bytes` can mean.
     pub(super) fn check(&self, bytes: usize) -> Result<()> {
         let of = |tensor: &TensorInfo| {

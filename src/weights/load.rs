@@ -1,15 +1,15 @@
 //! Strict loading: exactly the tensors of the model, with their shapes.
 
+use super::differences::{Differences, Mismatch};
 use super::{Format, StateFile, TensorView, dtype_name};
-use anyhow::{Result, bail, ensure};
-use serde::Serialize;
-use std::collections::HashMap;
+use anyhow::{Error, Result, bail, ensure};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// Buffers that a model computes itself: counters, indices and constants (the filter of blur pooling, Swin
 /// v2's key bias). A file need not have them; TorchScript saves some that a state_dict leaves out.
-const COMPUTED: [&str; 7] = [
+const COMPUTED: [&str; 9] = [
     "num_batches_tracked",
     "relative_position_index",
     "relative_coords_table",
@@ -17,10 +17,19 @@ const COMPUTED: [&str; 7] = [
     "n_averaged",
     "filt",
     "k_bias",
+    // The counters of thop.
+    "total_ops",
+    "total_params",
 ];
 
-fn is_computed(name: &str) -> bool {
+pub(super) fn is_computed(name: &str) -> bool {
     COMPUTED.contains(&name.rsplit('.').next().unwrap_or(name))
+}
+
+/// Whether all numbers are integers: a model of one dtype has its counters in that, too.
+fn is_whole(tensor: &Tensor) -> bool {
+    let tensor = tensor.to_kind(Kind::Double);
+    tensor.equal(&tensor.trunc())
 }
 
 /// The named tensors of a file, which are renamed, reshaped and adapted before they are copied into a model.
@@ -43,72 +52,41 @@ impl StateFile {
     }
 }
 
-/// Differences of a kind that a message lists.
-const SHOWN: usize = 5;
-
-/// How a file's tensors differ from a model's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Differences {
-    /// Tensors of the model that the file does not have.
-    pub missing: Vec<String>,
-    /// Tensors of the file that the model does not have.
-    pub unexpected: Vec<String>,
-    /// Descriptions of the tensors whose shape or class of dtype differs.
-    pub unlike: Vec<String>,
-}
-
-impl Differences {
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.unlike.is_empty()
-    }
-}
-
-impl std::fmt::Display for Differences {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let missing = self.missing.iter().map(|name| format!("missing `{name}`")).collect();
-        let unexpected = self.unexpected.iter().map(|name| format!("unexpected `{name}`")).collect();
-        let kinds = [
-            ("missing", missing),
-            ("of another shape or type", self.unlike.clone()),
-            ("unexpected", unexpected),
-        ];
-        let shown = kinds.into_iter().flat_map(|(kind, mut all): (_, Vec<String>)| {
-            let more = all.len().saturating_sub(SHOWN);
-            all.truncate(SHOWN);
-            all.extend((more > 0).then(|| format!("{more} more {kind}")));
-            all
-        });
-        f.write_str(&shown.collect::<Vec<_>>().join("; "))
-    }
-}
-
 /// Compares names, shapes and dtypes. Buffers that a model computes itself may be missing or unexpected.
 pub fn compare(state: &StateDict, model: &[(String, Tensor)]) -> Differences {
     let has: HashMap<&str, &TensorView> = state.tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
-    let mut differences = Differences::default();
+    let mut differences = Differences { rows_only: true, ..Differences::default() };
+    let mut missing = Vec::new();
     for (name, wanted) in model {
+        differences.expected += usize::from(!is_computed(name));
         match has.get(name.as_str()) {
             None if is_computed(name) => {}
-            None => differences.missing.push(name.clone()),
+            None => missing.push((name.as_str(), wanted.size())),
             Some(tensor) => {
                 let (shape, wanted_shape) = (tensor.size(), wanted.size());
                 let (kind, wanted_kind) = (tensor.kind(), wanted.kind());
-                if shape != wanted_shape {
+                // Before PyTorch 0.4, a number was a tensor of one.
+                let number = wanted_shape.is_empty() && shape == [1];
+                if shape != wanted_shape && !number {
                     let text = format!("`{name}` has shape {shape:?}, the model's is {wanted_shape:?}");
+                    differences.rows_only &= !shape.is_empty() && shape.get(1..) == wanted_shape.get(1..);
                     differences.unlike.push(text);
                 } else if tensor.is_complex() != wanted.is_complex()
-                    || (tensor.is_floating_point() && !wanted.is_floating_point())
+                    || (tensor.is_floating_point() && !wanted.is_floating_point() && !is_whole(tensor))
                 {
                     let (kind, wanted) = (dtype_name(kind), dtype_name(wanted_kind));
+                    differences.rows_only = false;
                     differences.unlike.push(format!("`{name}` is {kind}, the model's is {wanted}"));
                 }
             }
         }
     }
-    let known: std::collections::HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
-    let unexpected = state.tensors.iter().map(|(name, _)| name);
-    let unexpected = unexpected.filter(|name| !known.contains(name.as_str()) && !is_computed(name));
-    differences.unexpected.extend(unexpected.cloned());
+    let known: HashSet<&str> = model.iter().map(|(name, _)| name.as_str()).collect();
+    let extra = state.tensors.iter().filter(|(name, _)| !known.contains(name.as_str()) && !is_computed(name));
+    let unexpected: Vec<_> = extra.map(|(name, tensor)| (name.as_str(), tensor.size())).collect();
+    let names = |tensors: &[(&str, Vec<i64>)]| tensors.iter().map(|(name, _)| (*name).to_owned()).collect();
+    (differences.missing, differences.unexpected) = (names(&missing), names(&unexpected));
+    differences.find_near(&unexpected, &missing);
     differences
 }
 
@@ -117,21 +95,20 @@ pub fn compare(state: &StateDict, model: &[(String, Tensor)]) -> Differences {
 /// values.
 ///
 /// # Errors
-/// Missing, unexpected or wrongly shaped tensors; the message has the first of each, and the model is then unchanged.
+/// Missing, unexpected or wrongly shaped tensors, a [`Mismatch`]; the model is then unchanged.
 pub fn load(state: &StateDict, model: &[(String, Tensor)]) -> Result<()> {
     let differences = compare(state, model);
-    ensure!(
-        differences.is_empty(),
-        "{}: the weights do not match the model: {differences}",
-        state.path.display()
-    );
+    if !differences.is_empty() {
+        let remedy = differences.remedy();
+        return Err(Error::new(remedy).context(Mismatch { path: state.path.clone(), differences }));
+    }
     let has: HashMap<&str, &TensorView> = state.tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
     let _no_grad = tch::no_grad_guard();
     for (name, tensor) in model {
         let mut tensor = tensor.shallow_clone();
         match has.get(name.as_str()) {
             Some(source) => {
-                tensor.f_copy_(source)?;
+                tensor.f_copy_(&source.f_view_as(&tensor)?)?;
                 source.release();
             }
             None if name.ends_with("num_batches_tracked") => drop(tensor.f_zero_()?),

@@ -1,7 +1,7 @@
 //! NumPy arrays: a single `.npy`, or several in a `.npz`, the format of the original ViT and BiT releases.
 
 use super::dtype;
-use super::info::{Bytes, TensorInfo};
+use super::info::{Bytes, Packing, TensorInfo};
 use super::mapped::Mapped;
 use super::zip::Member;
 use anyhow::{Context, Result, bail, ensure};
@@ -39,7 +39,8 @@ pub(super) fn arrays(file: &Mapped, members: &[Member]) -> Result<Vec<TensorInfo
 fn deflated(file: &Mapped, name: &str, member: &Member) -> Result<TensorInfo> {
     let (header, used) = Header::read(DeflateDecoder::new(file.stream(member.bytes.clone())))?;
     let length = member.length.checked_sub(used).context("the array is truncated")?;
-    header.tensor(name, Bytes::Deflated { packed: member.bytes.clone(), skip: used, length }, length)
+    let (packing, packed) = (Packing::Deflate, member.bytes.clone());
+    header.tensor(name, Bytes::Packed { packing, packed, skip: used, length }, length)
 }
 
 /// Decompresses the data after the header of a deflated array.

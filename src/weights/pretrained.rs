@@ -1,12 +1,19 @@
 //! Models with weights from a file.
 
 use super::catalogue::Entry;
+use super::load::is_computed;
+use super::mapping::{Mapping, pair, renamed};
+use super::structure::{Open, Pairing};
 #[cfg(feature = "hub")]
 use super::{Archive, Hub, catalogue};
-use super::{Classes, StateFile, adapt, load, recognise};
+use super::{
+    Classes, Differences, Recognised, StateDict, StateFile, adapt, classifier, compare, load, recognise,
+};
+use crate::Remedy;
 use crate::models::{Model, ModelSpec};
 use crate::nn::Store;
-use anyhow::Result;
+use anyhow::{Error, Result, ensure};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use tch::Device;
 
@@ -14,33 +21,173 @@ use tch::Device;
 pub struct Pretrained {
     pub model: Box<dyn Model>,
     pub store: Store,
+    /// With the fields that the library of the file has otherwise.
+    pub spec: ModelSpec,
     /// The library whose names the file has.
     pub naming: String,
     /// Classifier tensors that are newly initialised because the file has other classes or no classifier.
     pub fresh: Vec<String>,
+    /// What was done to the file's names and weights, taken for granted or left over, a line each.
+    pub notes: Vec<String>,
 }
 
-/// Builds the model of `spec` on `device` with the weights of a file in any known naming, adapted if `spec`
+/// A file's tensors under a model's names and in its shapes, not yet loaded.
+pub struct Named {
+    /// The model, with the fields that the library of the file has otherwise.
+    pub spec: ModelSpec,
+    /// The library whose names the file has; `structure` where they were paired by order and shape, `map` by hand.
+    pub naming: String,
+    pub state: StateDict,
+    /// What was done to names and weights, taken for granted or left over, a line each.
+    pub notes: Vec<String>,
+}
+
+/// Finds a model's tensors in a file: by `map` where there is one, else by a known naming, or, where less than half of the
+/// model's names are the file's in any, by structure. The best known naming is taken where nothing fits, and
+/// [`super::compare`] lists the differences.
+///
+/// # Errors
+/// A map that is wrong for the file or the model, and unknown names that can be paired in several ways.
+pub fn named(spec: &ModelSpec, file: &StateFile, map: Option<&Mapping>) -> Result<Named> {
+    let at = file.path().display();
+    let meta = Store::meta();
+    spec.resolve()?.build(&meta)?;
+    let wanted = &meta.state_dict();
+    if let Some(map) = map {
+        let (state, left) = map.apply(file.state_dict()?, wanted)?;
+        let mut notes = Vec::new();
+        if let [first, ..] = left.as_slice() {
+            notes.push(format!("{at}: {} tensors have no line in the map, such as `{first}`", left.len()));
+        }
+        return Ok(Named { spec: spec.clone(), naming: "map".to_owned(), state, notes });
+    }
+    let known = recognise(spec, file.state_dict()?)?;
+    let differences = compare(&known.state, wanted);
+    let Recognised { spec, naming, state, notes, is_whole } = known;
+    if is_whole || differences.missing.len() * 2 <= differences.expected {
+        return Ok(Named { spec, naming, state, notes });
+    }
+    let original = file.state_dict()?;
+    let pairing = pair(&original, wanted);
+    if !pairing.fits && pairing.pairs.len() * 2 < pairing.layers() {
+        return Ok(Named { spec, naming, state, notes });
+    }
+    if let Some(why) = doubt(&pairing, &original)? {
+        return Err(Error::new(Remedy::Map).context(format!("{at}: its names are unknown, and {why}\n  try")));
+    }
+    let counters = pairing.pairs.iter().map(|(model, file)| {
+        let counter = |layer: &str| format!("{layer}.num_batches_tracked");
+        (counter(&file.name), counter(&model.name))
+    });
+    let counters = counters.filter(|(_, name)| wanted.iter().any(|(known, _)| known == name));
+    let tensors = pairing.pairs.iter().flat_map(|(model, file)| {
+        model
+            .tensors
+            .iter()
+            .zip(&file.tensors)
+            .map(|((_, wanted), (_, has))| (has.0.clone(), wanted.0.clone()))
+    });
+    let names: HashMap<String, String> = counters.chain(tensors).collect();
+    let state = renamed(original, wanted, &|name| names.get(name).map(String::as_str))?;
+    let paired = state.tensors.iter().filter(|(name, _)| !is_computed(name)).count();
+    let note = format!(
+        "{at}: {paired} of {} tensors paired by order and shape; no other pairing fits. Taken for granted: padding, places of \
+         strides, activations, epsilons, the order of squeeze-excitation, the head; `weights verify` tells by logits",
+        differences.expected
+    );
+    Ok(Named { spec, naming: "structure".to_owned(), state, notes: vec![note] })
+}
+
+/// Groups that a message lists.
+const SHOWN: usize = 4;
+
+/// Why a pairing by structure is not certain.
+fn doubt(pairing: &Pairing, state: &StateDict) -> Result<Option<String>> {
+    if let Some(contradiction) = &pairing.contradiction {
+        return Ok(Some(contradiction.clone()));
+    }
+    for (_, file) in &pairing.pairs {
+        for (role, (name, _)) in file.tensors.iter().filter(|(role, _)| role == "running_var") {
+            let tensor = state.tensors.iter().find(|(known, _)| known == name);
+            if let Some((_, tensor)) = tensor
+                && tensor.f_lt(0.0)?.f_any()?.f_int64_value(&[])? != 0
+            {
+                return Ok(Some(format!("`{name}` has negative values, so it is no {role}")));
+            }
+        }
+    }
+    if pairing.is_certain() {
+        return Ok(None);
+    }
+    let some = |names: &[String], word: &str| match names {
+        [a, b, c, rest @ ..] if !rest.is_empty() => format!("{a}, {b}, {c} {word} {} more", rest.len()),
+        names => names.join(&format!(" {word} ")),
+    };
+    let mut open: Vec<&Open> = pairing.open.iter().collect();
+    open.sort_by_key(|open| open.model.len());
+    let told = |open: &&Open| format!("{}: {}", some(&open.model, "and"), some(&open.file, "or"));
+    let mut lines: Vec<String> = open.iter().take(SHOWN).map(told).collect();
+    if open.len() > SHOWN {
+        lines.push(format!("and {} more groups", open.len() - SHOWN));
+    }
+    let [missing, left] = [&pairing.missing, &pairing.left];
+    lines.extend(
+        (!missing.is_empty()).then(|| format!("nothing in the file is like {}", some(missing, "or"))),
+    );
+    lines.extend((!left.is_empty()).then(|| format!("nothing in the model is like {}", some(left, "or"))));
+    let (paired, layers) = (pairing.pairs.len(), pairing.layers());
+    let counts = if pairing.fits {
+        format!("order and shape leave {} of {layers} layers open", layers - paired)
+    } else {
+        format!("{paired} of the model's {layers} layers have their like by role and shape")
+    };
+    Ok(Some(format!("{counts}\n  {}", lines.join("\n  "))))
+}
+
+/// Builds the model of `spec` on `device` with the weights of a file, whose tensors [`named`] finds, adapted if `spec`
 /// differs from the pretrained model in classes, input channels, patch size or input size. A new classifier
 /// is initialised by its layer, from the global generator.
 ///
 /// # Errors
-/// An invalid `spec`, or weights that do not match the model; the message has the first differences.
+/// An invalid `spec`, those of [`named`], or weights that do not match the model.
 pub fn pretrained(
     spec: &ModelSpec,
     file: &StateFile,
     classes: Classes,
     device: Device,
 ) -> Result<Pretrained> {
+    pretrained_by(None, spec, file, classes, device)
+}
+
+/// As [`pretrained`], with the names that a map pairs.
+///
+/// # Errors
+/// As [`pretrained`].
+pub fn pretrained_by(
+    map: Option<&Mapping>,
+    spec: &ModelSpec,
+    file: &StateFile,
+    classes: Classes,
+    device: Device,
+) -> Result<Pretrained> {
+    let Named { spec, naming, mut state, notes } = named(spec, file, map)?;
     let architecture = spec.resolve()?;
     let store = if spec.set.is_empty() { Store::uninitialised(device) } else { Store::new(device) };
     let model = architecture.build(&store)?;
     let mut wanted = store.state_dict();
-    let (naming, mut state) = recognise(architecture.name, file.state_dict()?, &wanted)?;
-    let fresh = adapt(&mut state, spec, &wanted, classes)?;
+    let fresh = adapt(&mut state, &spec, &wanted, classes)?;
     wanted.retain(|(name, _)| !fresh.contains(name));
+    let heads = classifier(&spec)?;
+    let Differences { missing, unexpected, unlike, .. } = compare(&state, &wanted);
+    let headless = !missing.is_empty() && missing.iter().all(|name| heads.contains(name));
+    ensure!(
+        !headless || !unexpected.is_empty() || !unlike.is_empty(),
+        "{}: it has no classifier of {}: train one (`init` of a run), or take its features (`tchvision features`)",
+        file.path().display(),
+        architecture.name
+    );
     load(&state, &wanted)?;
-    Ok(Pretrained { model, store, naming, fresh })
+    Ok(Pretrained { model, store, spec, naming, fresh, notes })
 }
 
 /// A model with public weights and their catalogue entry: preprocessing, classes, data, licence.

@@ -12,8 +12,11 @@ use std::path::Path;
 /// Largest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// What some editors write before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// How files begin that people give in place of a configuration, and what they are.
-const OTHERS: [(&[u8], &str); 11] = [
+const OTHERS: [(&[u8], &str); 13] = [
     (b"PK\x03\x04", "a file of weights, or another archive"),
     (b"\x80\x02", "a file of weights"),
     (b"\x89HDF", "a file of weights in HDF5"),
@@ -25,6 +28,8 @@ const OTHERS: [(&[u8], &str); 11] = [
     (b"RIFF", "a picture"),
     (b"BM", "a picture"),
     (b"%PDF", "a PDF"),
+    (b"\xff\xfe", "a text in UTF-16"),
+    (b"\xfe\xff", "a text in UTF-16"),
 ];
 
 /// Reads a file into `T`.
@@ -57,6 +62,7 @@ pub(super) fn read(path: &Path) -> Result<String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(usage("larger than 1 MiB, which no configuration is".to_owned()));
     }
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(bytes);
     String::from_utf8(bytes).map_err(|e| {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
         usage(format!("line {line} is not UTF-8 text; save the file as UTF-8"))

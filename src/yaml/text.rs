@@ -11,11 +11,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
+/// What some editors write before a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Reads `text` into `T`; `name` stands for the file in errors.
 ///
 /// # Errors
 /// A [`ConfigError`] for a text that does not spell a `T`: file, line, column and what to write.
 pub fn parse<T: DeserializeOwned>(text: &str, name: &str) -> Result<T> {
+    let text = text.trim_start_matches(BYTE_ORDER_MARK);
     let value = document(text, name)?;
     Ok(spelled(&value, Spelling::File).map_err(|invalid| at(text, name, &invalid.keys, &invalid))?)
 }

@@ -351,7 +351,7 @@ $ trian run.yaml
 
       tip: a similar subcommand exists: 'train'
 
-    Usage: tchvision <COMMAND>
+    Usage: tchvision [OPTIONS] <COMMAND>
 
     For more information, try '--help'.
 $ experiment pln exp.yaml
@@ -359,7 +359,7 @@ $ experiment pln exp.yaml
 
       tip: a similar subcommand exists: 'plan'
 
-    Usage: tchvision experiment <COMMAND>
+    Usage: tchvision experiment [OPTIONS] <COMMAND>
 
     For more information, try '--help'.
 "##;
@@ -517,7 +517,7 @@ fn test_pictures_that_cannot_be_read_are_left_out_named_and_counted() {
     assert!(out.status.success(), "{}", text(&out.stderr));
     let result: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     assert!(result["loss"].as_f64().is_some_and(f64::is_finite) && result["skipped"] == 1, "{result}");
-    let named = "skipped photos/broken.png: neither JPEG, PNG, WebP, GIF nor BMP; convert it to one of them";
+    let named = "skipped photos/broken.png: neither JPEG, PNG, WebP, GIF, BMP, TIFF nor PPM; convert it to one of them";
     assert_eq!(text(&out.stderr).matches(named).count(), 1, "{}", text(&out.stderr));
 }
 
@@ -527,6 +527,6 @@ fn a_test_split_of_which_nothing_can_be_read_is_refused() {
     list(folder.path(), &["broken.png 0"]);
     let out = tchvision(folder.path(), &TRAIN);
     let expected = "error: run.yaml:2:17: `data.dataset`: none of the 1 test pictures can be read; the first: \
-                    photos/broken.png: neither JPEG, PNG, WebP, GIF nor BMP; convert it to one of them\n";
+                    photos/broken.png: neither JPEG, PNG, WebP, GIF, BMP, TIFF nor PPM; convert it to one of them\n";
     assert_eq!((text(&out.stderr).as_str(), out.status.code()), (expected, Some(2)));
 }

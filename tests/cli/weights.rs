@@ -89,6 +89,18 @@ fn inspect_shows_what_a_file_holds() {
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains("state_dict `outer.teacher`: 1 tensors") && !text.contains("model_ema"), "{text}");
     assert_eq!(run(&["inspect", &fixture("several.pth"), "--key", "student"]).status.code(), Some(2));
+    let opaque = json(&run(&["inspect", &fixture("containers/opaque.pth"), "--json"]));
+    assert_eq!(opaque["keys"][0]["key"], "state_dict");
+    assert_eq!((&opaque["keys"][0]["network"], &opaque["keys"][1]["network"]), (&true.into(), &false.into()));
+    assert!(opaque["opaque"].as_array().unwrap().contains(&"posix.system".into()));
+    let text = run(&["inspect", &fixture("containers/modules.pth")]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("`model`: 11 tensors") && text.contains("the module `__main__.Block`"), "{text}");
+    let text = run(&["inspect", &fixture("containers/tuple.pth")]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("`0`: 11 tensors") && text.contains("2 dicts of optimizers: 6 tensors, see `--key 1.state.0`"), "{text}");
+    let shards = json(&run(&["inspect", &fixture("containers"), "--json"]));
+    assert_eq!((&shards["format"], &shards["keys"][0]["tensors"]), (&"safetensors".into(), &11.into()));
     let missing = run(&["inspect", &fixture("none.pth")]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(stderr(&missing).contains("none.pth: cannot be opened"));
@@ -140,16 +152,24 @@ fn verify_lists_what_is_missing_and_unexpected() {
     let mut tensors: Vec<(String, Tensor)> =
         file.names().iter().map(|name| (name.clone(), file.get(name).unwrap().copy())).collect();
     let fc = tensors.iter_mut().find(|(name, _)| name == "fc.bias").unwrap();
-    fc.0 = "fc.offset".into();
+    fc.0 = "fc.biases".into();
     let path = files.path("other.safetensors");
     weights::save(Path::new(&path), &tensors, HashMap::new()).unwrap();
     let output = files.verify(&path, &["--json"]);
     assert_eq!(output.status.code(), Some(1));
     let verified = json(&output);
     assert_eq!(verified["missing"], serde_json::json!(["fc.bias"]));
-    assert_eq!(verified["unexpected"], serde_json::json!(["fc.offset"]));
+    assert_eq!(verified["unexpected"], serde_json::json!(["fc.biases"]));
     assert_eq!((&verified["passed"], &verified["max_abs_diff"]), (&false.into(), &serde_json::Value::Null));
-    assert!(stderr(&output).contains("missing `fc.bias`; unexpected `fc.offset`"));
+    let text = stderr(&output);
+    for line in [
+        "97 tensors expected: 1 missing, 1 unexpected\n",
+        "\n  missing `fc.bias`\n  unexpected `fc.biases`\n",
+        "\n  `fc.biases` of the file has the shape of the missing `fc.bias`\n",
+        "\n  try: pair the names by hand (weights map ",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
 }
 
 #[test]
@@ -183,9 +203,26 @@ fn convert_writes_what_verifies_and_adapts() {
     assert_eq!(convert(&["--naming", "timm"]).status.code(), Some(2));
     let onto = run(&["convert", &files.weights, "--model", "paper/resnet20", "--to", &files.weights]);
     assert_eq!(onto.status.code(), Some(2));
-    let other = run(&["convert", &fixture("net.pth"), "--model", "paper/resnet20", "--to", &to]);
-    assert_eq!(other.status.code(), Some(1));
-    assert!(stderr(&other).contains("unexpected `steps`"), "{}", stderr(&other));
+    let net = fixture("net.pth");
+    let other = ["convert", &net, "--model", "paper/resnet20", "--to", &to];
+    let (brief, whole) = (run(&other), run(&[&other[..], &["--verbose"]].concat()));
+    assert_eq!(brief.status.code(), Some(1));
+    let brief = stderr(&brief);
+    assert!(brief.contains("97 tensors expected: 97 missing, 8 unexpected\n"), "{brief}");
+    assert!(brief.contains("\n  layer1.*: 30 tensors missing\n") && brief.lines().count() <= 11, "{brief}");
+    let whole = stderr(&whole);
+    assert!(whole.contains("\nunexpected `steps`\n") && whole.ends_with(&brief), "{whole}");
+}
+
+/// `make test` provides the Python.
+#[test]
+fn what_convert_writes_loads_strictly_into_torchvision_and_timm() {
+    let program = env!("CARGO_BIN_EXE_tchvision");
+    let output = Command::new(".venv/bin/python").args(["tests/strict.py", program]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said.matches("order and shape").count(), 8, "{said}");
+    assert_eq!(said.matches("map").count(), 2, "{said}");
 }
 
 /// `make test` provides the Python; the numbers themselves depend on the machine.

@@ -446,3 +446,136 @@ fn imagenet_21k_takes_the_synsets_of_the_chosen_list() {
     write(dir.join("val/n01440764/1.jpg"), "v");
     assert_eq!(contents(&open("imagenet-21k", root).unwrap().test).len(), 1);
 }
+
+/// Right values: torchvision's ImageFolder, whose classes sort by characters, with a byte that is no UTF-8 as U+DC00 and more.
+#[test]
+fn names_that_are_not_utf_8_are_names() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &[u8]| folder.path().join(OsStr::from_bytes(path));
+    for half in [&b"train"[..], b"val"] {
+        for class in [&b"cat"[..], b"d\xf6g", b"d\xfcg", "\u{4e2d}".as_bytes(), b"\xd6"] {
+            for file in [&b"0.png"[..], b"\xe8.png", b"\xe9.png"] {
+                write(at(&[half, b"/", class, b"/", file].concat()), [class, file].concat());
+            }
+        }
+    }
+    let name = format!("folder:{}", folder.path().display());
+    let FileSplits { train, test } = open(&name, folder.path()).unwrap();
+    assert_eq!(train.classes, ["cat", r"d\xf6g", r"d\xfcg", "\u{4e2d}", r"\xd6"]);
+    assert_eq!((train.label_counts(), test.label_counts()), (vec![3; 5], vec![3; 5]));
+    assert_eq!(train.read(4).unwrap(), b"d\xf6g\xe8.png");
+    assert_eq!(data::pictures_below(&at(b"train")).unwrap().len(), 15);
+
+    write(folder.path().join("list/train.txt"), b"../train/d\xf6g/\xe9.png 1\n");
+    write(folder.path().join("list/val.txt"), b"../val/cat/0.png 0\n");
+    let list = open(&format!("list:{}", folder.path().join("list").display()), folder.path()).unwrap();
+    assert_eq!(list.train.read(0).unwrap(), b"d\xf6g\xe9.png");
+}
+
+#[test]
+fn files_of_classes_that_are_no_pictures_are_counted_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in
+        ["a/1.ppm", "a/2.TIFF", "a/3.heic", "a/.hidden", "b/1.pgm", "b/2.tif", "b/below/4.svg", "stray.jpg"]
+    {
+        write(folder.path().join("train").join(name), name);
+        write(folder.path().join("val/a/1.pbm"), "x");
+    }
+    let name = format!("folder:{}", folder.path().display());
+    let FileSplits { train, test } = open(&name, folder.path()).unwrap();
+    assert_eq!(train.label_counts(), [2, 2]);
+    let left_out = train.left_out().unwrap();
+    assert!(
+        left_out.name.ends_with("train/stray.jpg") && left_out.reason.contains("and 2 others"),
+        "{left_out:?}"
+    );
+    assert_eq!(test.left_out(), None);
+    for gone in ["b/1.pgm", "b/2.tif"] {
+        fs::remove_file(folder.path().join("train").join(gone)).unwrap();
+    }
+    fs::remove_file(folder.path().join("train/stray.jpg")).unwrap();
+    refused(&name, folder.path(), "class `b` has no images");
+    refused(&name, folder.path(), "3.heic: no picture by its name, and 1 others");
+}
+
+#[test]
+fn byte_order_marks_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in [("train.txt", "a.jpg 1\n"), ("val.txt", "a.jpg 0\n"), ("classes.txt", "x\ny\n")] {
+        write(folder.path().join(file), format!("\u{feff}{text}"));
+    }
+    write(folder.path().join("a.jpg"), "a");
+    let name = format!("list:{}", folder.path().display());
+    let FileSplits { train, .. } = open(&name, folder.path()).unwrap();
+    assert_eq!((contents(&train), train.classes[0].as_str()), (pairs(&[("a", 1)]), "x"));
+    write(folder.path().join("train.txt"), b"\xff\xfea\0.\0j\0p\0g\0 \x001\0");
+    refused(&name, folder.path(), "UTF-16");
+    for half in ["train", "val"] {
+        let json = "\u{feff}{\"label\": 1}".as_bytes();
+        let entries: [(&str, &[u8]); 4] =
+            [("0.jpg", b"a"), ("0.cls", "\u{feff}0".as_bytes()), ("1.jpg", b"b"), ("1.json", json)];
+        write(folder.path().join(half).join("0.tar"), tar(&entries));
+    }
+    let FileSplits { train, .. } =
+        open(&format!("webdataset:{}", folder.path().display()), folder.path()).unwrap();
+    assert_eq!(contents(&train), pairs(&[("a", 0), ("b", 1)]));
+}
+
+/// The fields are those of the Python package webdataset: what follows the first dot of the base name, in lower case.
+#[test]
+fn a_sample_has_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("webdataset:{}", folder.path().display());
+    let shard = |entries: &[(&str, &[u8])]| {
+        write(folder.path().join("train/0.tar"), tar(entries));
+        write(folder.path().join("val/0.tar"), tar(&[("0.jpg", b"v"), ("0.cls", b"1")]));
+    };
+    shard(&[
+        ("./._0.jpg", b"fork"),
+        ("./0.CLS", b"1"),
+        ("./0.depth.png", b"mask"),
+        ("./0.png", b"mask"),
+        ("./0.JPG", b"picture"),
+        ("readme", b"text"),
+        ("a.b/1.cls", b"0"),
+        ("a.b/1.seg.png", b"mask"),
+        ("a.b/1.jpg", b"other"),
+    ]);
+    assert_eq!(contents(&open(&name, folder.path()).unwrap().train), pairs(&[("picture", 1), ("other", 0)]));
+    for (entries, part) in [
+        (
+            &[("22.00.jpg", &b"a"[..]), ("22.00.cls", b"0"), ("22.01.jpg", b"b"), ("22.01.cls", b"1")][..],
+            ".00.jpg, .00.cls",
+        ),
+        (&[("0.jpg", b"a"), ("0.JPG", b"b"), ("0.cls", b"0")], "`jpg` is there twice"),
+        (
+            &[("0.jpg", b"a"), ("0.cls", b"0"), ("1.mask.png", b"b"), ("1.cls", b"0")],
+            "its picture is `mask.png`",
+        ),
+    ] {
+        shard(entries);
+        refused(&name, folder.path(), part);
+    }
+    write(folder.path().join("train/0.tar"), b"\x1f\x8b\x08\0\0\0\0\0");
+    refused(&name, folder.path(), "compressed with gzip");
+    fs::rename(folder.path().join("train/0.tar"), folder.path().join("train/0.tar.gz")).unwrap();
+    refused(&name, folder.path(), "compressed with gzip");
+}
+
+#[test]
+fn the_split_of_a_shard_is_a_word_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("webdataset:{}", folder.path().display());
+    for file in
+        ["medieval-train-000.tar", "medieval_Training0001.tar", "medieval-valid-0.tar", "trainable.tar"]
+    {
+        write(folder.path().join(file), tar(&[("0.jpg", file.as_bytes()), ("0.cls", b"0")]));
+    }
+    let FileSplits { train, test } = open(&name, folder.path()).unwrap();
+    assert_eq!(contents(&train), pairs(&[("medieval-train-000.tar", 0), ("medieval_Training0001.tar", 0)]));
+    assert_eq!(contents(&test), pairs(&[("medieval-valid-0.tar", 0)]));
+    write(folder.path().join("val-of-train.tar"), tar(&[]));
+    refused(&name, folder.path(), "names both splits");
+}

@@ -202,7 +202,7 @@ fn files_that_are_cut_off_are_refused() {
 fn what_is_no_image_is_named() {
     let error = |bytes: &[u8]| format!("{:#}", image::decode(bytes).unwrap_err());
     assert!(error(b"").contains("empty"));
-    assert!(error(b"label,path\n").contains("neither JPEG, PNG, WebP, GIF nor BMP"));
+    assert!(error(b"label,path\n").contains("neither JPEG, PNG, WebP, GIF, BMP, TIFF nor PPM"));
     assert!(error(b"\xff\xd8\xff").contains("JPEG"));
     let photo = &files()["sampling_420.jpg"];
     assert!(error(&photo[..photo.len() - 2]).contains("truncated"));

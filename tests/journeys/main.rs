@@ -8,6 +8,7 @@ mod ensemble;
 mod experiment;
 mod fine_tune;
 mod goes_on;
+mod names;
 mod studies;
 mod tells;
 mod used_after;

@@ -4,6 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tch::Device;
@@ -92,14 +93,15 @@ fn most_memory(run: impl FnOnce()) -> usize {
 /// The small files of every format, by name.
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights");
-    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let entries = [folder.join("containers"), folder].map(|folder| std::fs::read_dir(folder).unwrap());
+    let paths = entries.into_iter().flatten().map(|entry| entry.unwrap().path());
     let is_weights = |path: &PathBuf| path.extension().is_some_and(|e| e != "py" && e != "json");
     let mut files: Vec<(String, Vec<u8>)> = paths
         .filter(is_weights)
         .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap()))
         .collect();
     files.sort();
-    assert!(files.len() > 15);
+    assert!(files.len() > 40);
     files
 }
 
@@ -126,7 +128,7 @@ fn a_file_that_is_cut_is_an_error() {
     let victim = Victim::new();
     for (name, whole) in fixtures() {
         assert!(victim.read(&whole).is_ok(), "{name}");
-        let step = 1 + whole.len() / 1000;
+        let step = 1 + whole.len() / 500;
         let marks = (0..whole.len()).filter(|&at| whole[at..].starts_with(b"PK") || whole[at] == b'.');
         let mut cuts: Vec<usize> = (0..whole.len()).step_by(step).chain(marks).collect();
         cuts.dedup();
@@ -482,8 +484,147 @@ fn numbers_without_end_in_names_are_names() {
     }
 }
 
+/// Modules within each other, tensors of themselves, arrays that are not there: each is an error or no tensor.
 #[test]
-fn a_folder_is_no_file() {
-    let message = format!("{:#}", Archive::open(Victim::new().folder.path()).err().unwrap());
-    assert!(message.contains("no file, but a folder"), "{message}");
+fn objects_that_lie_are_refused() {
+    let victim = Victim::new();
+    let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    // An object with empty parts, up to the value of `_modules`, which is on the stack in the memo as well.
+    let module = |class: &[u8], modules: &[u8]| {
+        let parts = [text("_parameters"), b"}".to_vec(), text("_buffers"), b"}".to_vec(), text("_modules")];
+        [class, b"}(", &parts.concat(), modules, b"ub"].concat()
+    };
+    // A module that is its own child; by each way to make an object.
+    for class in [&b"(ca\nM\noq\x01"[..], b"(ia\nM\nq\x01", b"ca\nM\n)\x81q\x01", b"ca\nM\n)Rq\x01"] {
+        let own = module(class, &[b"}".as_slice(), &text("a"), b"h\x01s"].concat());
+        let message = victim.fails(&legacy(&own, &[]));
+        assert!(message.contains("64 deep"), "{message}");
+    }
+    // Sixty modules with the next one twice.
+    let mut twice = module(b"ca\nM\n)\x81", b"}");
+    for _ in 0..60 {
+        let inner = [b"}(".as_slice(), &text("a"), b"h\x02", &text("b"), b"h\x02u"].concat();
+        twice = [twice.as_slice(), b"q\x02", &module(b"ca\nM\n)\x81", &inner)].concat();
+    }
+    let message = victim.fails(&legacy(&twice, &[]));
+    assert!(message.contains("more than 200000 values"), "{message}");
+    // Objects that are their own state, arguments, class or items.
+    for own in [
+        &b"ca\nM\n)\x81q\x00h\x00b"[..],
+        b"(lq\x00h\x00a",
+        b"(dp0\nVa\ng0\ns",
+        b"ca\nM\n]q\x00R",
+        b"]q\x00h\x00h\x00R",
+        b"\x82\x01\x83\x01\x00\x84\x01\x00\x00\x00\x97\x98",
+        b"(0N",
+        b"L999999999999999999999999999999L\n",
+    ] {
+        assert_eq!(victim.read(&legacy(own, &[])), Ok(0), "{}", own.escape_ascii());
+    }
+    for wrong in [
+        &b"(io\n"[..],
+        b"]q\x00h\x00Q",
+        b"P(((, ,\n",
+        b"P\n",
+        b"(o",
+        b"i",
+        b"0",
+        b"1",
+        b"(ta",
+        b"Vx",
+        b"g0\n",
+        b"L\xff\n",
+        b"\xff",
+        b"\x8b\xff\xff\xff\xff",
+    ] {
+        assert!(victim.read(&legacy(wrong, &[])).is_err(), "{}", wrong.escape_ascii());
+    }
+    // A hundred thousand lists and dicts within each other are looked into as deep as any checkpoint is.
+    let deep = [b"(l".repeat(100_000), b"a".repeat(99_999)].concat();
+    assert_eq!(victim.read(&legacy(&deep, &[])), Ok(0));
+    let deep = [b"(dVa\n".repeat(100_000), b"N".to_vec(), b"s".repeat(100_000)].concat();
+    assert_eq!(victim.read(&legacy(&deep, &[])), Ok(0));
+}
+
+#[test]
+fn arrays_in_pickles_that_lie_are_refused() {
+    let victim = Victim::new();
+    let array = |shape: &str, dtype: &str, data: &str| {
+        let parts = format!(
+            "(dVa\ncnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR(I1\n{shape}\
+             cnumpy\ndtype\n(V{dtype}\nI00\nI01\ntR(I3\nV<\nNNNI-1\nI-1\nI0\ntbI00\n{data}tbs"
+        );
+        legacy(parts.as_bytes(), &[])
+    };
+    let encoded = |text: &str| format!("c_codecs\nencode\n(V{text}\nVlatin1\ntR");
+    assert_eq!(victim.read(&array("(I2\nt", "u1", &encoded("a\\u00ff"))), Ok(1));
+    assert_eq!(victim.read(&array("(I2\nt", "U1", &encoded("ab"))), Ok(0));
+    for (shape, data, why) in [
+        ("(I3\nt", encoded("ab"), "2 bytes instead of 3"),
+        ("(I2\nt", encoded("a\\u0100"), "text where bytes should be"),
+        ("(I2\nt", encoded("a\\u00"), "an escape is cut"),
+        ("(I-1\nt", encoded("ab"), "overflows"),
+        ("(I4611686018427387904\nI4\nI4\nt", encoded("ab"), "overflows"),
+        ("(I1099511627776\nt", encoded("ab"), "bytes of tensors"),
+        ("(I2\nt", "N".to_owned(), "an array without its bytes"),
+        ("(I2\nt", "S'a'\n".to_owned(), "1 bytes instead of 2"),
+        ("(I2\nt", "C\x03abc".to_owned(), "does not fill"),
+    ] {
+        let message = victim.fails(&array(shape, "u1", &data));
+        assert!(message.contains(why), "{shape} {data}: {message}");
+    }
+}
+
+/// Half a gigabyte of zeros, of which only what tells where they are is read.
+#[test]
+fn large_files_are_not_read_to_be_opened() {
+    let victim = Victim::new();
+    const SIZE: u64 = 1 << 29;
+    let sparse = |start: &[u8], end: &[u8]| {
+        std::fs::write(victim.path(), start).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(victim.path()).unwrap();
+        file.set_len(start.len() as u64 + SIZE).unwrap();
+        file.write_all_at(end, start.len() as u64 + SIZE).unwrap();
+        let started = Instant::now();
+        let most = most_memory(|| {
+            let archive = Archive::open(&victim.path()).unwrap();
+            assert_eq!(archive.groups()[0].tensors[0].shape, [1 << 27]);
+        });
+        assert!(most < 1 << 20, "{most}");
+        assert!(started.elapsed() < Duration::from_secs(1));
+    };
+    let header = format!(r#"{{"a":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{SIZE}]}}}}"#, SIZE / 4);
+    sparse(&safetensors(&header, &[]), &[]);
+    let storage = "(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04NtQ";
+    let tensor =
+        format!("}}Vw\nctorch._utils\n_rebuild_tensor_v2\n({storage}K\0(J\0\0\0\x08t(K\x01tI00\nNtRs");
+    let mut file = legacy(tensor.as_bytes(), &[0; 4]);
+    let place = file.len() - 12;
+    file.truncate(place);
+    file.extend((SIZE / 4).to_le_bytes());
+    sparse(&file, &[]);
+    let array = "}Vw\ncnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0tVb\ntR(K\x01(J\0\0\0\x08tcnumpy\n\
+                 dtype\n(Vf4\nI00\nI01\ntR(K\x03V<\nNNNK\0K\0K\0tbI00\nB";
+    let start = [b"\x80\x03", array.as_bytes(), &(SIZE as u32).to_le_bytes()].concat();
+    sparse(&start, b"tbs.");
+}
+
+/// What an index may say.
+#[test]
+fn an_index_that_lies_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors.index.json");
+    for (text, why) in [
+        ("", "not an index"),
+        ("[]", "not an index"),
+        (r#"{"weight_map": {}}"#, "an index of 0 shards"),
+        (r#"{"weight_map": {"a": "/etc/passwd"}}"#, "not a file beside it"),
+        (r#"{"weight_map": {"a": "../a.safetensors"}}"#, "not a file beside it"),
+        (r#"{"weight_map": {"a": ".."}}"#, "not a file beside it"),
+        (r#"{"weight_map": {"a": "model.safetensors.index.json"}}"#, "JSON, not weights"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let message = format!("{:#}", Archive::open(&path).err().unwrap());
+        assert!(message.contains(why) && message.contains("index.json"), "{text}: {message}");
+    }
 }

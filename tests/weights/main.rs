@@ -4,8 +4,10 @@
 mod common;
 
 mod catalogue;
+mod containers;
 mod fetch;
 mod files;
 mod hostile;
 mod naming;
 mod original;
+mod structure;

@@ -32,10 +32,10 @@ fn tensors(model: &str) -> Vec<(String, Tensor)> {
 
 /// What `recognise` takes the tensors for, when the model wants `wanted`; all must fit.
 fn recognised(model: &str, tensors: &[(String, Tensor)], wanted: &[(String, Tensor)]) -> String {
-    let (naming, state) = weights::recognise(model, state(tensors), wanted).unwrap();
-    let differences = weights::compare(&state, wanted);
+    let recognised = weights::recognise(&ModelSpec::new(model), state(tensors)).unwrap();
+    let differences = weights::compare(&recognised.state, wanted);
     assert!(differences.is_empty(), "{model}: {differences}");
-    naming
+    recognised.naming
 }
 
 #[test]
@@ -100,19 +100,59 @@ fn renamed_weights_compute_the_same() {
     }
 }
 
+/// What the program says it has done beside renaming.
+fn notes(model: &str, tensors: &[(String, Tensor)]) -> Vec<String> {
+    weights::recognise(&ModelSpec::new(model), state(tensors)).unwrap().notes
+}
+
 #[test]
-fn wrappers_before_the_keys_are_taken_away() {
-    let own = tensors("torchvision/vgg11");
-    for wrapper in ["module.", "_orig_mod.", "module._orig_mod.", "model."] {
-        let mut wrapped: Vec<_> =
-            own.iter().map(|(name, t)| (format!("{wrapper}{name}"), t.shallow_clone())).collect();
+fn a_network_is_found_in_its_wrappers() {
+    let vgg = "torchvision/vgg11";
+    let own = tensors(vgg);
+    let wrap = |wrapper: &str| -> Vec<_> {
+        own.iter().map(|(name, t)| (format!("{wrapper}{name}"), t.shallow_clone())).collect()
+    };
+    for wrapper in ["module.", "_orig_mod.", "module._orig_mod.", "model.", "net.backbone.", "a.b.c."] {
+        let mut wrapped = wrap(wrapper);
         wrapped.push(("n_averaged".into(), Tensor::from(3i64)));
-        assert_eq!(recognised("torchvision/vgg11", &wrapped, &own), "torchvision");
-        // One key without it: no wrapper, but part of the names.
-        wrapped[0].0 = own[0].0.clone();
-        let (_, state) = weights::recognise("torchvision/vgg11", state(&wrapped), &own).unwrap();
-        assert_eq!(weights::compare(&state, &own).missing.len(), own.len() - 1);
+        assert_eq!(recognised(vgg, &wrapped, &own), "torchvision", "{wrapper}");
     }
+    // Modules that only wrap, within the names.
+    let inner: Vec<_> = own
+        .iter()
+        .map(|(name, t)| (name.replace("features.", "features.module._orig_mod."), t.shallow_clone()))
+        .collect();
+    assert_eq!(recognised(vgg, &inner, &own), "torchvision");
+    // A loss beside it is said.
+    let mut beside = wrap("model.");
+    beside.push(("criterion.pos_weight".into(), Tensor::from(1f32)));
+    assert_eq!(recognised(vgg, &beside, &own), "torchvision");
+    assert_eq!(
+        notes(vgg, &beside),
+        ["memory: the network is under `model`", "memory: left over: criterion (1 tensor)"]
+    );
+    // Two that fit are a question; MoCo's slow copy is none.
+    let both = |one: &str, other: &str| wrap(one).into_iter().chain(wrap(other)).collect::<Vec<_>>();
+    let error = weights::recognise(&ModelSpec::new(vgg), state(&both("student.", "teacher."))).err().unwrap();
+    assert!(error.to_string().contains("several networks fit `torchvision/vgg11`"), "{error}");
+    assert!(error.to_string().contains("--prefix: `student`, `teacher`"), "{error}");
+    assert_eq!(recognised(vgg, &both("module.encoder_q.", "module.encoder_k."), &own), "torchvision");
+    // One key outside the wrapper is missing within it, and a module more in the network is no wrapper's.
+    for odd in [
+        ("model.features.0.weight", "features.0.weight"),
+        ("model.features.0.bias", "model.features.0.se.weight"),
+    ] {
+        let mut wrapped = wrap("model.");
+        let at = wrapped.iter().position(|(name, _)| name == odd.0).unwrap();
+        wrapped[at].0 = odd.1.to_owned();
+        let recognised = weights::recognise(&ModelSpec::new(vgg), state(&wrapped)).unwrap();
+        assert!(!recognised.is_whole);
+        assert_eq!(weights::compare(&recognised.state, &own).missing, [odd.0.trim_start_matches("model.")]);
+    }
+    let mut more = wrap("model.");
+    more.push(("model.features.0.se.weight".into(), Tensor::from(1f32)));
+    let recognised = weights::recognise(&ModelSpec::new(vgg), state(&more)).unwrap();
+    assert_eq!(weights::compare(&recognised.state, &own).unexpected, ["features.0.se.weight"]);
 }
 
 #[test]

@@ -37,6 +37,15 @@ pub fn with(mut spec: ModelSpec, fields: &[(&str, Option<i64>)], set: &[String])
     Ok(spec)
 }
 
+/// What a naming is called in a sentence.
+pub fn names_of(naming: &str) -> String {
+    match naming {
+        "structure" => "unknown names".to_owned(),
+        "map" => "the map's names".to_owned(),
+        library => format!("{library}'s names"),
+    }
+}
+
 fn usage(error: Error) -> Usage {
     ModelSpec::usage(&error)
 }

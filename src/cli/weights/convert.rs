@@ -1,8 +1,8 @@
 //! `tchvision weights convert`.
 
-use super::arguments::{model, with};
+use super::arguments::{model, names_of, with};
 use crate::cli::{print, print_json};
-use anyhow::{Error, Result};
+use anyhow::Result;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,10 @@ use tch::Device;
 use tchvision::data::InputSettings;
 use tchvision::models::ModelSpec;
 use tchvision::train::RunWeights;
-use tchvision::weights::{self, About, Classes, Format, Pretrained, checkpoint_weights, has_averages};
-use tchvision::{Remedy, Usage};
+use tchvision::weights::{
+    self, About, Origin, Classes, Format, Mapping, Pretrained, checkpoint_weights, has_averages,
+};
+use tchvision::Usage;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -49,6 +51,9 @@ pub struct Args {
     /// The state_dict under this key, where the file has several
     #[arg(long)]
     key: Option<String>,
+    /// Pairs of the model's names and the file's, as `weights map` writes them
+    #[arg(long, value_name = "MAP.yaml")]
+    map: Option<PathBuf>,
     #[arg(long)]
     json: bool,
 }
@@ -77,10 +82,10 @@ pub fn run(args: &Args) -> Result<()> {
     let spec = match (&args.model, &about) {
         (Some(name), _) => model(name, &fields, &args.set)?,
         (None, Some(about)) => with(about.model.clone(), &fields, &args.set)?,
-        (None, None) => {
-            let text = format!("{}: it does not say which model it is of", path.display());
-            return Err(Error::new(Remedy::Model).context(Usage(text)));
-        }
+        (None, None) => match Origin::of(&file)? {
+            Some(origin) => with(origin.spec, &fields, &args.set)?,
+            None => return Err(weights::unnamed(&file)),
+        },
     };
     let name = spec.resolve()?.name;
     let own = name.split('/').next().unwrap_or_default();
@@ -96,7 +101,10 @@ pub fn run(args: &Args) -> Result<()> {
     let file = checkpoint_weights(file, averaged)?;
     tch::manual_seed(SEED);
     let classes = selected.map_or(Classes::New, Classes::Selected);
-    let Pretrained { store, naming, fresh, .. } = weights::pretrained(&spec, &file, classes, Device::Cpu)?;
+    let map = args.map.as_deref().map(Mapping::read).transpose()?;
+    let Pretrained { store, spec, naming, notes, fresh, .. } =
+        weights::pretrained_by(map.as_ref(), &spec, &file, classes, Device::Cpu)?;
+    notes.iter().for_each(|note| eprintln!("{note}"));
     let tensors = weights::export(name, store.state_dict(), to)?;
     weights::save(&args.to, &tensors, args.metadata(about, &spec, num_classes)?)?;
 
@@ -105,8 +113,9 @@ pub fn run(args: &Args) -> Result<()> {
         return print_json(&Converted { model: name, format, naming, to, tensors, fresh });
     }
     print(format_args!(
-        "{}: {tensors} tensors of {name}, from {naming}'s names to {to}'s",
-        args.to.display()
+        "{}: {tensors} tensors of {name}, from {} to {to}'s",
+        args.to.display(),
+        names_of(&naming)
     ))?;
     match fresh.as_slice() {
         [] => Ok(()),

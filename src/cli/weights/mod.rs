@@ -5,6 +5,7 @@ mod convert;
 mod fetch;
 mod inspect;
 mod list;
+mod map;
 mod verify;
 
 use anyhow::Result;
@@ -16,6 +17,8 @@ pub enum Verb {
     Inspect(inspect::Args),
     /// Write a file's weights as safetensors, named and adapted for a model
     Convert(convert::Args),
+    /// Write which names of a file are the model's, to be edited and passed by `--map`
+    Map(map::Args),
     /// Whether a model with a file's weights gives the reference's logits
     Verify(verify::Args),
     /// The public weights: what they were trained on, their input, accuracy and licence
@@ -28,6 +31,7 @@ pub fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Convert(args) => convert::run(&args),
+        Verb::Map(args) => map::run(&args),
         Verb::Verify(args) => verify::run(&args),
         Verb::List(args) => list::run(args),
         Verb::Fetch(args) => fetch::run(args),

@@ -1,6 +1,6 @@
 //! `tchvision weights verify`.
 
-use super::arguments::{model, open};
+use super::arguments::{model, names_of, open};
 use crate::cli::{Dtype, print, print_json};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use tchvision::models::{Model, ModelSpec};
 use tchvision::nn::Store;
 use tchvision::torch::Autocast;
-use tchvision::weights::{self, Classes, Differences, Format, StateDict, StateFile};
+use tchvision::weights::{self, Classes, Differences, Format, Mapping, Named, StateFile};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -40,6 +40,9 @@ pub struct Args {
     /// The state_dict under this key, where the file has several
     #[arg(long)]
     key: Option<String>,
+    /// Pairs of the model's names and the file's, as `weights map` writes them
+    #[arg(long, value_name = "MAP.yaml")]
+    map: Option<PathBuf>,
     #[arg(long)]
     json: bool,
 }
@@ -72,16 +75,19 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let (input, logits) = (of("input")?, of("logits")?);
     let file = open(&args.weights, args.key.as_deref())?;
+    let map = args.map.as_deref().map(Mapping::read).transpose()?;
+    let fit = |classes: Option<i64>| Fitted::new(&spec(classes)?, &file, map.as_ref(), adapted);
     // The head has as many classes as the reference, whatever the model's name has; or there is none, and the reference
     // has the features.
-    let mut fitted = Fitted::new(&spec(logits.size().last().copied())?, &file, adapted)?;
+    let mut fitted = fit(logits.size().last().copied())?;
     if !fitted.differences().is_empty()
-        && let Ok(headless) = Fitted::new(&spec(Some(0))?, &file, adapted)
+        && let Ok(headless) = fit(Some(0))
         && headless.differences().is_empty()
     {
         fitted = headless;
     }
-    let Fitted { name, net, store, naming, state, wanted } = &fitted;
+    let Fitted { name, net, store, naming: Named { naming, state, notes, .. }, wanted } = &fitted;
+    notes.iter().for_each(|note| eprintln!("{note}"));
     let differences = fitted.differences();
     let mut verified = Verified {
         model: name,
@@ -116,7 +122,7 @@ pub fn run(args: &Args) -> Result<()> {
         print_json(&verified)?;
     } else if let Some(diff) = verified.max_abs_diff {
         let Verified { model, naming, params, max_abs_logit, .. } = &verified;
-        print(format_args!("{model}: {params} parameters by {naming}'s names"))?;
+        print(format_args!("{model}: {params} parameters by {}", names_of(naming)))?;
         print(format_args!("largest difference {diff:.3e}, largest logit {max_abs_logit:.3e}"))?;
     }
     loaded?;
@@ -132,26 +138,26 @@ struct Fitted {
     name: &'static str,
     net: Box<dyn Model>,
     store: Store,
-    naming: String,
-    state: StateDict,
+    naming: Named,
     wanted: Vec<(String, Tensor)>,
 }
 
 impl Fitted {
-    fn new(spec: &ModelSpec, file: &StateFile, adapted: bool) -> Result<Self> {
+    fn new(spec: &ModelSpec, file: &StateFile, map: Option<&Mapping>, adapted: bool) -> Result<Self> {
+        let mut naming = weights::named(spec, file, map)?;
+        let spec = naming.spec.clone();
         let architecture = spec.resolve()?;
         let store = Store::uninitialised(Device::Cpu);
         let net = architecture.build(&store)?;
         let wanted = store.state_dict();
-        let (naming, mut state) = weights::recognise(architecture.name, file.state_dict()?, &wanted)?;
         if adapted {
-            weights::adapt(&mut state, spec, &wanted, Classes::New)?;
+            weights::adapt(&mut naming.state, &spec, &wanted, Classes::New)?;
         }
-        Ok(Self { name: architecture.name, net, store, naming, state, wanted })
+        Ok(Self { name: architecture.name, net, store, naming, wanted })
     }
 
     fn differences(&self) -> Differences {
-        weights::compare(&self.state, &self.wanted)
+        weights::compare(&self.naming.state, &self.wanted)
     }
 }
 

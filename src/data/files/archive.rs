@@ -1,13 +1,22 @@
 //! Tar archives: the list of entries, and the bytes of each.
 
 use super::index::{Entry, Index};
-use anyhow::{Context, Result, ensure};
+use super::listing::spelled;
+use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const BLOCK: u64 = 512;
+
+/// How compressed files begin, and what unpacks them in place.
+const COMPRESSED: [(&[u8], &str); 4] = [
+    (b"\x1f\x8b", "gzip (`gunzip`)"),
+    (b"BZh", "bzip2 (`bunzip2`)"),
+    (b"\xfd7zXZ\0", "xz (`unxz`)"),
+    (b"\x28\xb5\x2f\xfd", "zstd (`unzstd`)"),
+];
 
 /// A tar archive, read in place.
 pub(super) struct Archive {
@@ -21,6 +30,13 @@ impl Archive {
         let at = || format!("{}: cannot be opened", path.display());
         let file = File::open(path).with_context(at)?;
         let length = file.metadata().with_context(at)?.len();
+        let mut start = [0; 6];
+        let read = file.read_at(&mut start, 0).with_context(at)?;
+        let packed = COMPRESSED.iter().find(|(magic, _)| start[..read].starts_with(magic));
+        if let Some((_, by)) = packed {
+            let path = path.display();
+            bail!("{path}: compressed with {by}, and archives are read in place; unpack it to a plain .tar");
+        }
         Ok(Self { path: path.to_owned(), file, length })
     }
 
@@ -65,11 +81,12 @@ impl Archive {
             for entry in archive.entries_with_seek()? {
                 let entry = entry?;
                 let (start, length) = (entry.raw_file_position(), entry.size());
-                let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                let path = spelled(&entry.path_bytes());
                 let last = start.checked_add(length).filter(|last| *last <= size);
                 ensure!(
                     last.is_some(),
-                    "truncated in `{path}`: its {length} bytes from {start} on are not all there"
+                    "truncated in `{}`: its {length} bytes from {start} on are not all there",
+                    path.escape_debug()
                 );
                 end = last.unwrap_or_default().next_multiple_of(BLOCK);
                 if entry.header().entry_type().is_file() {
@@ -102,6 +119,6 @@ impl Archive {
         let name =
             start.checked_sub(BLOCK).and_then(|header| self.bytes(header, 100).ok()).unwrap_or_default();
         let name: Vec<u8> = name.iter().copied().take_while(|&byte| byte != 0).collect();
-        format!("{}: {}", self.path.display(), String::from_utf8_lossy(&name))
+        format!("{}: {}", self.path.display(), spelled(&name))
     }
 }

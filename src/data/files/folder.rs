@@ -3,10 +3,13 @@
 use super::archive::Archive;
 use super::index::Entry;
 use super::labels::numbered;
-use super::listing::{MAX_DEPTH, base, either, is_image, listing, walk};
+use super::listing::{MAX_DEPTH, base, either, is_hidden, listing, sort, spelled, walk};
 use super::{FileSplits, ImageFiles};
+use crate::data::Skipped;
 use anyhow::{Result, bail, ensure};
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Which classes a folder may have.
@@ -44,66 +47,56 @@ impl ImageFiles {
 
 /// The names of the classes in a folder, sorted.
 pub(super) fn classes(dir: &Path) -> Result<Vec<String>> {
-    let mut names: Vec<String> =
-        listing(dir)?.into_iter().filter_map(class_of).map(|(name, _)| name).collect();
-    names.sort();
-    names.dedup();
-    Ok(names)
+    Ok(Found::in_folder(dir)?.names())
 }
 
 /// The images of a folder, or of a tar archive of tar archives, by class.
 pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
     let mut files = ImageFiles::default();
-    let found = if path.is_dir() {
-        Found::Folder(listing(path)?.into_iter().filter_map(class_of).collect())
-    } else {
-        let archive = Archive::open(path)?;
-        Found::Archive(archive.entries()?, archive)
-    };
+    let found = if path.is_dir() { Found::in_folder(path)? } else { Found::in_archive(path)? };
+    let names = found.names();
     files.classes = match classes {
         Classes::Exactly(classes) | Classes::Among(classes) => classes.to_vec(),
-        Classes::Found => {
-            let mut names = found.names();
-            names.sort();
-            names.dedup();
-            names
-        }
+        Classes::Found => names.clone(),
     };
-    let numbers: Vec<Option<i64>> = {
-        let numbers = numbered(&files.classes);
-        found.names().iter().map(|name| numbers.get(name.as_str()).copied()).collect()
-    };
-    if let (Classes::Exactly(_), Some(unknown)) = (&classes, numbers.iter().position(Option::is_none)) {
-        let name = &found.names()[unknown];
-        bail!("{}: `{name}` is not one of the {} classes", path.display(), files.classes.len());
+    let numbers: HashMap<String, i64> =
+        numbered(&files.classes).into_iter().map(|(name, number)| (name.to_owned(), number)).collect();
+    if let (Classes::Exactly(_), Some(unknown)) =
+        (&classes, names.iter().find(|name| !numbers.contains_key(*name)))
+    {
+        bail!("{}: `{unknown}` is not one of the {} classes", path.display(), files.classes.len());
     }
     match found {
-        Found::Folder(found) => {
-            for ((name, packed), number) in found.iter().zip(numbers) {
-                let Some(number) = number else { continue };
+        Found::Folder { classes, others } => {
+            others.iter().for_each(|name| files.leave_out(|| path.join(name).display().to_string()));
+            for (class, packed) in &classes {
+                let Some(&number) = numbers.get(&spelled(class.as_bytes())) else { continue };
                 if *packed {
-                    let archive = Archive::open(&path.join(format!("{name}.tar")))?;
+                    let mut name = class.clone();
+                    name.push(TAR);
+                    let archive = Archive::open(&path.join(name))?;
                     let entries = archive.entries()?;
                     let archive = files.archive(archive);
-                    for entry in entries.iter().filter(|entry| is_image(&entry.path)) {
-                        files.push_entry(archive, entry, number)?;
+                    for entry in &entries {
+                        files.push_picture(archive, entry, number)?;
                     }
                 } else {
-                    walk(&path.join(name), MAX_DEPTH, &mut |dir, images| {
+                    walk(&path.join(class), MAX_DEPTH, &mut |dir, images, others| {
                         let folder = files.folder(dir.to_owned());
                         images.iter().for_each(|name| files.push_file(folder, name, number));
+                        others
+                            .iter()
+                            .for_each(|name| files.leave_out(|| dir.join(name).display().to_string()));
                     })?;
                 }
             }
         }
         Found::Archive(entries, archive) => {
             let archive = files.archive(archive);
-            let names = Found::packed(&entries);
-            let numbers: HashMap<&str, Option<i64>> = names.iter().copied().zip(numbers).collect();
-            for entry in entries.iter().filter(|entry| is_image(&entry.path)) {
-                let class = entry.path.split_once(".tar/").and_then(|(class, _)| numbers.get(base(class)));
-                if let Some(&Some(number)) = class {
-                    files.push_entry(archive, entry, number)?;
+            for entry in &entries {
+                let class = entry.path.split_once(".tar/").map(|(class, _)| base(class));
+                if let Some(&number) = class.and_then(|class| numbers.get(class)) {
+                    files.push_picture(archive, entry, number)?;
                 }
             }
         }
@@ -111,43 +104,58 @@ pub(super) fn by_class(path: &Path, classes: Classes) -> Result<ImageFiles> {
     if let (Classes::Found, Some(empty)) =
         (&classes, files.label_counts().iter().position(|&count| count == 0))
     {
-        bail!("{}: class `{}` has no images; remove it", path.display(), files.classes[empty]);
+        let left_out =
+            files.left_out().map_or(String::new(), |Skipped { name, reason }| format!("; {name}: {reason}"));
+        bail!("{}: class `{}` has no images; remove it{left_out}", path.display(), files.classes[empty]);
     }
     ensure!(!files.is_empty(), "{}: no images in sub-folders or archives of classes", path.display());
     Ok(files)
 }
 
+const TAR: &str = ".tar";
+
 /// The classes in a folder or an archive.
 enum Found {
-    /// Names, and whether each is a tar archive.
-    Folder(Vec<(String, bool)>),
+    /// Their names, sorted, and whether each is a tar archive; and the files beside them.
+    Folder { classes: Vec<(OsString, bool)>, others: Vec<OsString> },
     /// The archive and its entries.
     Archive(Vec<Entry>, Archive),
 }
 
 impl Found {
-    fn names(&self) -> Vec<String> {
-        match self {
-            Self::Folder(found) => found.iter().map(|(name, _)| name.clone()).collect(),
-            Self::Archive(entries, _) => Self::packed(entries).into_iter().map(str::to_owned).collect(),
+    fn in_folder(dir: &Path) -> Result<Self> {
+        let (mut classes, mut others) = (Vec::new(), Vec::new());
+        for (name, is_folder) in listing(dir)?.into_iter().filter(|(name, _)| !is_hidden(name)) {
+            let packed = name.as_bytes().strip_suffix(TAR.as_bytes()).map(OsStr::from_bytes);
+            match (is_folder, packed) {
+                (true, _) => classes.push((name, false)),
+                (false, Some(class)) => classes.push((class.to_owned(), true)),
+                (false, None) => others.push(name),
+            }
         }
+        sort(&mut classes);
+        Ok(Self::Folder { classes, others })
     }
-}
 
-impl Found {
-    /// The classes that are tar archives in an archive.
-    fn packed(entries: &[Entry]) -> Vec<&str> {
-        entries.iter().filter_map(|entry| base(&entry.path).strip_suffix(".tar")).collect()
+    fn in_archive(path: &Path) -> Result<Self> {
+        let archive = Archive::open(path)?;
+        Ok(Self::Archive(archive.entries()?, archive))
     }
-}
 
-/// The class of a folder's item, and whether it is a tar archive; `None` for other files and hidden items.
-fn class_of((name, is_folder): (String, bool)) -> Option<(String, bool)> {
-    if name.starts_with('.') {
-        None
-    } else if is_folder {
-        Some((name, false))
-    } else {
-        Some((name.strip_suffix(".tar")?.to_owned(), true))
+    /// The names of the classes, sorted.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = match self {
+            Self::Folder { classes, .. } => {
+                classes.iter().map(|(name, _)| spelled(name.as_bytes())).collect()
+            }
+            Self::Archive(entries, _) => {
+                let packed = entries.iter().filter_map(|entry| base(&entry.path).strip_suffix(TAR));
+                let mut names: Vec<String> = packed.map(str::to_owned).collect();
+                names.sort();
+                names
+            }
+        };
+        names.dedup();
+        names
     }
 }

@@ -4,10 +4,11 @@
 
 use super::archive::Archive;
 use super::folder::{Classes, by_class};
-use super::listing::{either, first, is_image, listing};
+use super::listing::{either, first, is_image, listing, spelled};
 use super::{FileSplits, ImageFiles, devkit};
 use crate::data::Stream;
 use anyhow::{Context, Result, ensure};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// All synsets, sorted, with a letter for each list that contains them; written by `weights/make_synsets.py`.
@@ -123,8 +124,8 @@ fn numbered_images(val: &Path, synsets: &[String], labels: &[i64]) -> Result<Ima
     files.classes = synsets.to_vec();
     if val.is_dir() {
         let folder = files.folder(val.to_owned());
-        for (name, _) in listing(val)?.iter().filter(|(name, _)| is_image(name)) {
-            files.push_file(folder, name, label(name)?);
+        for (name, _) in listing(val)?.iter().filter(|(name, _)| is_image(name.as_bytes())) {
+            files.push_file(folder, name, label(&spelled(name.as_bytes()))?);
         }
     } else {
         let archive = Archive::open(val)?;

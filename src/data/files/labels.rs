@@ -1,6 +1,6 @@
 //! Labels as numbers, and the names of their classes.
 
-use super::listing::text;
+use super::listing::{BYTE_ORDER_MARK, text};
 use anyhow::{Result, ensure};
 use std::collections::HashMap;
 use std::path::Path;
@@ -33,5 +33,9 @@ pub(super) fn class_names<'a>(dir: &Path, labels: impl Iterator<Item = &'a i64>)
 
 /// Parses a label: a non-negative number, small enough for a classifier.
 pub(super) fn label(text: &str) -> Option<i64> {
-    text.trim().parse().ok().filter(|label| (0..10_000_000).contains(label))
+    text.trim_start_matches(BYTE_ORDER_MARK)
+        .trim()
+        .parse()
+        .ok()
+        .filter(|label| (0..10_000_000).contains(label))
 }

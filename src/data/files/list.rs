@@ -1,9 +1,11 @@
 //! Lists of images in Caffe's format: one line `path label` per image.
 
 use super::labels::{class_names, label};
-use super::listing::text;
+use super::listing::{spelled, text_bytes};
 use super::{FileSplits, ImageFiles};
 use anyhow::{Context, Result};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The list of the test split.
@@ -20,10 +22,10 @@ pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
 }
 
 /// The line of the test list that has this image, as `DIR/val.txt:7`.
-pub(super) fn test_line(dir: &Path, image: &str) -> Option<String> {
+pub(super) fn test_line(dir: &Path, image: &OsStr) -> Option<String> {
     let path = dir.join(TEST);
-    let text = text(&path, MAX_BYTES).ok()?;
-    let number = text.lines().position(|line| parts(line).is_some_and(|(name, _)| name == image))? + 1;
+    let text = text_bytes(&path, MAX_BYTES).ok()?;
+    let number = lines(&text).position(|line| parts(line).is_some_and(|(name, _)| name == image))? + 1;
     Some(format!("{}:{number}", path.display()))
 }
 
@@ -31,19 +33,26 @@ fn read(dir: &Path, name: &str) -> Result<ImageFiles> {
     let path = dir.join(name);
     let mut files = ImageFiles::default();
     let folder = files.folder(dir.to_owned());
-    for (number, line) in (1..).zip(text(&path, MAX_BYTES)?.lines()) {
-        if line.trim().is_empty() {
+    for (number, line) in (1..).zip(lines(&text_bytes(&path, MAX_BYTES)?)) {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let (image, label) = parts(line)
-            .with_context(|| format!("{}:{number}: `{line}` is not `path label`", path.display()))?;
+        let (image, label) = parts(line).with_context(|| {
+            format!("{}:{number}: `{}` is not `path label`", path.display(), spelled(line.trim_ascii()))
+        })?;
         files.push_file(folder, image, label);
     }
     Ok(files)
 }
 
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n')
+}
+
 /// The image and the label of a line.
-fn parts(line: &str) -> Option<(&str, i64)> {
-    let (image, last) = line.trim().rsplit_once(char::is_whitespace)?;
-    Some((image.trim_end(), label(last)?))
+fn parts(line: &[u8]) -> Option<(&OsStr, i64)> {
+    let line = line.trim_ascii();
+    let space = line.iter().rposition(u8::is_ascii_whitespace)?;
+    let (image, last) = line.split_at(space);
+    Some((OsStr::from_bytes(image.trim_ascii_end()), label(str::from_utf8(last).ok()?)?))
 }

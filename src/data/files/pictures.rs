@@ -3,11 +3,12 @@
 use super::archive::Archive;
 use super::index::Entry;
 use super::labels::numbered;
-use super::listing::NAMES;
-use crate::data::Stream;
+use super::listing::{EXTENSIONS, NAMES, base, is_image};
 use crate::data::dataset::label_counts;
 use crate::data::image::{self, RgbImage};
+use crate::data::{Skipped, Stream};
 use anyhow::{Context, Result, ensure};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,12 +27,14 @@ pub struct ImageFiles {
     archives: Vec<Arc<Archive>>,
     /// The end of each WebDataset shard as an index of images; empty for other data sets.
     shards: Vec<usize>,
+    /// How many files of classes are left out since their names are not those of pictures, and the first.
+    others: Option<(usize, String)>,
 }
 
 /// The location of the bytes of one image.
 #[derive(Clone)]
 enum Location {
-    File { folder: u32, name: Box<str> },
+    File { folder: u32, name: Box<OsStr> },
     Entry { archive: u32, size: u32, start: u64 },
 }
 
@@ -70,9 +73,7 @@ impl ImageFiles {
     /// A file that is missing, unreadable or too large for an image.
     pub fn read(&self, index: usize) -> Result<Vec<u8>> {
         match &self.locations[index] {
-            Location::File { folder, name } => {
-                image::read_file(&self.folders[*folder as usize].join(&**name))
-            }
+            Location::File { folder, name } => image::read_file(&self.folders[*folder as usize].join(&**name)),
             Location::Entry { archive, size, start } => {
                 self.archives[*archive as usize].bytes(*start, u64::from(*size))
             }
@@ -90,7 +91,7 @@ impl ImageFiles {
     }
 
     /// The name of an image that is a file of its own, as the folder or the list has it.
-    pub(super) fn file_name(&self, index: usize) -> Option<&str> {
+    pub(super) fn file_name(&self, index: usize) -> Option<&OsStr> {
         match &self.locations[index] {
             Location::File { name, .. } => Some(name),
             Location::Entry { .. } => None,
@@ -159,6 +160,21 @@ impl ImageFiles {
         self.locations = indices.iter().map(|&i| self.locations[i].clone()).collect();
     }
 
+    /// What is left out of the folders or archives of classes, since its names are not those of pictures: the first file,
+    /// and how many there are.
+    pub fn left_out(&self) -> Option<Skipped> {
+        let (count, first) = self.others.as_ref()?;
+        let others = if *count > 1 { format!(", and {} others", count - 1) } else { String::new() };
+        let reason =
+            format!("no picture by its name{others}; those of pictures end in {}", EXTENSIONS.join(", "));
+        Some(Skipped { name: first.clone(), reason })
+    }
+
+    /// Notes a file that is left out.
+    pub(super) fn leave_out(&mut self, name: impl FnOnce() -> String) {
+        self.others.get_or_insert_with(|| (0, name())).0 += 1;
+    }
+
     /// Adds a folder and returns its index, for [`Self::push_file`].
     pub(super) fn folder(&mut self, path: PathBuf) -> u32 {
         self.folders.push(path);
@@ -176,9 +192,20 @@ impl ImageFiles {
         self.shards.push(self.len());
     }
 
-    pub(super) fn push_file(&mut self, folder: u32, name: &str, label: i64) {
+    pub(super) fn push_file(&mut self, folder: u32, name: &OsStr, label: i64) {
         self.locations.push(Location::File { folder, name: name.into() });
         self.labels.push(label);
+    }
+
+    /// Adds an entry if its name is that of a picture, else leaves it out; archives and hidden files are passed over.
+    pub(super) fn push_picture(&mut self, archive: u32, entry: &Entry, label: i64) -> Result<()> {
+        if is_image(&entry.path) {
+            return self.push_entry(archive, entry, label);
+        }
+        if !base(&entry.path).starts_with('.') && !entry.path.ends_with(".tar") {
+            self.leave_out(|| entry.path.clone());
+        }
+        Ok(())
     }
 
     pub(super) fn push_entry(&mut self, archive: u32, entry: &Entry, label: i64) -> Result<()> {

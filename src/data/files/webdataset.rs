@@ -1,19 +1,25 @@
-//! WebDataset: tar shards in which files of one name with different extensions form a sample.
+//! WebDataset: tar shards in which files of one name form a sample. What follows the first dot of a file's name, in lower
+//! case, is its field in the sample; hidden files, and those without a field, belong to none.
 
 use super::archive::Archive;
 use super::index::Entry;
 use super::labels::{CLASSES, class_names, label};
-use super::listing::{is_image, listing};
+use super::listing::{BYTE_ORDER_MARK, EXTENSIONS, base, listing, spelled};
 use super::{FileSplits, ImageFiles};
 use anyhow::{Context, Result, bail, ensure};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Upper bound on the size of a label file.
 const MAX_LABEL_BYTES: u64 = 16 << 20;
 
-/// The shards `*.tar` in `DIR/train` and `DIR/val`, or those in DIR with `train` and `val` in their names.
+/// The splits, and the parts of shards' names that tell them apart.
+const TRAIN: &[&str] = &["train", "training"];
+const VAL: &[&str] = &["val", "valid", "validation"];
+
+/// The shards `*.tar` in `DIR/train` and `DIR/val`, or those in DIR with `train` and `val` among the parts of their names.
 pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
-    let (mut train, mut test) = (shards(dir, "train")?, shards(dir, "val")?);
+    let (mut train, mut test) = (shards(dir, TRAIN)?, shards(dir, VAL)?);
     train.classes = class_names(dir, train.labels.iter().chain(&test.labels))?;
     test.classes.clone_from(&train.classes);
     Ok(FileSplits { train, test })
@@ -24,22 +30,26 @@ pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
     if !dir.join(CLASSES).exists() {
         return Ok(splits(dir)?.test);
     }
-    let mut test = shards(dir, "val")?;
+    let mut test = shards(dir, VAL)?;
     test.classes = class_names(dir, test.labels.iter())?;
     Ok(test)
 }
 
-fn shards(dir: &Path, split: &str) -> Result<ImageFiles> {
-    let folder = dir.join(split);
-    let inside = folder.is_dir();
-    let folder = if inside { folder } else { dir.to_owned() };
-    let names = listing(&folder)?.into_iter().map(|(name, _)| name);
-    let wanted = |name: &String| name.ends_with(".tar") && (inside || name.contains(split));
-    let paths: Vec<PathBuf> = names.filter(wanted).map(|name| folder.join(name)).collect();
+fn shards(dir: &Path, split: &[&str]) -> Result<ImageFiles> {
+    let inside = Some(dir.join(split[0])).filter(|folder| folder.is_dir());
+    let folder = inside.as_deref().unwrap_or(dir);
+    let mut paths = Vec::new();
+    for (name, _) in listing(folder)? {
+        let text = spelled(name.as_bytes());
+        if is_shard(&text) && (inside.is_some() || is_of(split, &text, dir)?) {
+            paths.push(folder.join(name));
+        }
+    }
     ensure!(
         !paths.is_empty(),
-        "{}: no shards of the split `{split}`; name them {split}/*.tar or *{split}*.tar",
-        dir.display()
+        "{}: no shards of the split `{split}`; name them {split}/*.tar, or {split}-0000.tar and so on",
+        dir.display(),
+        split = split[0],
     );
     let mut files = ImageFiles::default();
     for path in paths {
@@ -48,16 +58,44 @@ fn shards(dir: &Path, split: &str) -> Result<ImageFiles> {
     Ok(files)
 }
 
+/// Whether a file is a shard, judging by its name; compressed ones are, and refused when they are opened.
+fn is_shard(name: &str) -> bool {
+    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"].iter().any(|end| name.ends_with(end))
+}
+
+/// Whether a shard belongs to a split: its name has the split among its words, `medieval-train-000.tar` to `train`.
+fn is_of(split: &[&str], name: &str, dir: &Path) -> Result<bool> {
+    let has = |split: &[&str]| {
+        let mut words = name.split(|c: char| !c.is_alphabetic());
+        words.any(|word| split.iter().any(|known| word.eq_ignore_ascii_case(known)))
+    };
+    ensure!(
+        !(has(TRAIN) && has(VAL)),
+        "{}: `{name}` names both splits; move it to train/ or val/ there",
+        dir.display()
+    );
+    Ok(has(split))
+}
+
 /// Adds the samples of one shard.
 fn shard(files: &mut ImageFiles, archive: Archive) -> Result<()> {
-    let entries = archive.entries()?;
+    let mut entries = archive.entries()?;
+    entries.retain(|entry| parts(&entry.path).is_some());
+    let key = |entry: &Entry| parts(&entry.path).map(|(key, _)| key.to_owned());
     let mut found = Vec::new();
-    for sample in entries.chunk_by(|a, b| parts(&a.path).0 == parts(&b.path).0) {
-        let (key, _) = parts(&sample[0].path);
-        let at = || format!("{}: sample `{key}`", archive.path().display());
-        let image = sample.iter().find(|entry| is_image(&entry.path));
-        let image = image.with_context(|| format!("{} has no image", at()))?;
-        found.push((image, sample_label(&archive, sample).with_context(at)?));
+    let mut first: Option<String> = None;
+    for sample in entries.chunk_by(|a, b| key(a) == key(b)) {
+        let at = || format!("{}: sample `{}`", archive.path().display(), key(&sample[0]).unwrap_or_default());
+        let sample = Sample::of(sample).with_context(at)?;
+        let (field, image) = sample.picture().with_context(at)?;
+        let kind = field.rsplit_once('.').map_or("", |(kind, _)| kind).to_owned();
+        if let Some(first) = first.as_ref().filter(|first| **first != kind) {
+            let plain =
+                if first.is_empty() { "jpg, png or the like".to_owned() } else { format!("{first}.*") };
+            bail!("{}: its picture is `{field}`, and those of the samples before it are {plain}", at());
+        }
+        first.get_or_insert(kind);
+        found.push((image, sample.label(&archive).with_context(at)?));
     }
     let number = files.archive(archive);
     for (image, label) in found {
@@ -67,30 +105,74 @@ fn shard(files: &mut ImageFiles, archive: Archive) -> Result<()> {
     Ok(())
 }
 
-/// The label of a sample: its `.cls`, else `label` or `cls` of its `.json`.
-fn sample_label(archive: &Archive, sample: &[Entry]) -> Result<i64> {
-    let read = |extension: &str| -> Result<Option<Vec<u8>>> {
-        let Some(entry) = sample.iter().find(|entry| parts(&entry.path).1 == extension) else {
-            return Ok(None);
+/// The fields of a sample, in lower case.
+struct Sample<'a>(Vec<(String, &'a Entry)>);
+
+impl<'a> Sample<'a> {
+    fn of(entries: &'a [Entry]) -> Result<Self> {
+        let mut fields: Vec<(String, &Entry)> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let field = parts(&entry.path).map_or(String::new(), |(_, field)| field.to_ascii_lowercase());
+            ensure!(fields.iter().all(|(known, _)| *known != field), "the field `{field}` is there twice");
+            fields.push((field, entry));
+        }
+        Ok(Self(fields))
+    }
+
+    fn get(&self, field: &str) -> Option<&'a Entry> {
+        self.0.iter().find(|(name, _)| name == field).map(|(_, entry)| *entry)
+    }
+
+    /// The picture and its field: `jpg`, `jpeg`, `png` and so on, the first of them that is there; in a sample without them
+    /// the only one such as `rgb.png`.
+    fn picture(&self) -> Result<(&str, &'a Entry)> {
+        if let Some((field, entry)) = EXTENSIONS.iter().find_map(|field| Some((*field, self.get(field)?))) {
+            return Ok((field, entry));
+        }
+        let is_picture = |field: &str| EXTENSIONS.iter().any(|known| field.ends_with(&format!(".{known}")));
+        let mut pictures = self.0.iter().filter(|(field, _)| is_picture(field));
+        match (pictures.next(), pictures.next()) {
+            (Some((field, entry)), None) => Ok((field, entry)),
+            (None, _) => bail!("it has no image; {}", self.fields()),
+            _ => bail!(
+                "which of its images is the picture is not clear; name that `KEY.jpg`; {}",
+                self.fields()
+            ),
+        }
+    }
+
+    /// What follows the first dots of the names, for messages.
+    fn fields(&self) -> String {
+        let names: Vec<String> = self.0.iter().take(8).map(|(field, _)| format!(".{field}")).collect();
+        let more = if self.0.len() > 8 { " and others" } else { "" };
+        format!("what follows the first dot of its files' names: {}{more}", names.join(", "))
+    }
+
+    /// The label: the `cls`, else `label` or `cls` of the `json`.
+    fn label(&self, archive: &Archive) -> Result<i64> {
+        let read = |field: &str| -> Result<Option<Vec<u8>>> {
+            let Some(entry) = self.get(field) else { return Ok(None) };
+            ensure!(entry.size <= MAX_LABEL_BYTES, "`{}`: {} bytes are too many", entry.path, entry.size);
+            archive.bytes(entry.start, entry.size).map(Some)
         };
-        ensure!(entry.size <= MAX_LABEL_BYTES, "`{}`: {} bytes are too many", entry.path, entry.size);
-        archive.bytes(entry.start, entry.size).map(Some)
-    };
-    let text = if let Some(bytes) = read("cls")? {
-        String::from_utf8_lossy(&bytes).into_owned()
-    } else if let Some(bytes) = read("json")? {
-        let json: serde_json::Value =
-            serde_json::from_slice(&bytes).context("its .json is not valid JSON")?;
-        let value = json.get("label").or_else(|| json.get("cls"));
-        value.context("its .json has neither `label` nor `cls`")?.to_string()
-    } else {
-        bail!("it has neither a .cls nor a .json with a label");
-    };
-    label(&text).with_context(|| format!("its label {text:.50} is not a class number"))
+        let text = if let Some(bytes) = read("cls")? {
+            String::from_utf8_lossy(&bytes).into_owned()
+        } else if let Some(bytes) = read("json")? {
+            let bytes = bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(&bytes);
+            let json: serde_json::Value =
+                serde_json::from_slice(bytes).context("its .json is not valid JSON")?;
+            let value = json.get("label").or_else(|| json.get("cls"));
+            value.context("its .json has neither `label` nor `cls`")?.to_string()
+        } else {
+            bail!("it has neither a .cls nor a .json with a label; {}", self.fields());
+        };
+        label(&text).with_context(|| format!("its label {text:.50} is not a class number"))
+    }
 }
 
-/// Splits a path at the first dot of its last component: the sample's key and the extension.
-fn parts(path: &str) -> (&str, &str) {
-    let base = path.rfind('/').map_or(0, |slash| slash + 1);
-    path[base..].find('.').map_or((path, ""), |dot| (&path[..base + dot], &path[base + dot + 1..]))
+/// Splits a path at the first dot of its last component: the sample's key and the field. `None` if either is empty.
+fn parts(path: &str) -> Option<(&str, &str)> {
+    let name = path.len() - base(path).len();
+    let dot = name + path[name..].find('.')?;
+    (dot > name && dot + 1 < path.len()).then_some((&path[..dot], &path[dot + 1..]))
 }

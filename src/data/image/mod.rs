@@ -5,8 +5,10 @@ mod convolve;
 mod gif;
 mod jpeg;
 mod png;
+mod pnm;
 mod resample;
 mod rgb;
+mod tiff;
 mod tiles;
 mod webp;
 
@@ -37,6 +39,9 @@ pub enum ImageFormat {
     WebP,
     Gif,
     Bmp,
+    Tiff,
+    /// PBM, PGM and PPM.
+    Netpbm,
 }
 
 impl ImageFormat {
@@ -48,6 +53,8 @@ impl ImageFormat {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
             [b'B', b'M', ..] => Some(Self::Bmp),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
+            [b'P', b'1'..=b'6', b' ' | b'\t'..=b'\r', ..] => Some(Self::Netpbm),
             _ => None,
         }
     }
@@ -60,15 +67,17 @@ impl ImageFormat {
             Self::WebP => "WebP",
             Self::Gif => "GIF",
             Self::Bmp => "BMP",
+            Self::Tiff => "TIFF",
+            Self::Netpbm => "PBM, PGM or PPM",
         }
     }
 }
 
 /// Decodes an image file, or its first frame, bit-exactly like Pillow's `Image.open(file).convert("RGB")`:
-/// transparency is dropped and the EXIF orientation ignored.
+/// transparency is dropped, and the orientation is applied to TIFF and ignored elsewhere.
 ///
 /// # Errors
-/// Bytes that are not JPEG, PNG, WebP, GIF or BMP, are damaged or truncated, or state more than
+/// Bytes that are not JPEG, PNG, WebP, GIF, BMP, TIFF or PPM, are damaged or truncated, or state more than
 /// [`MAX_PIXELS`] pixels.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     Encoded::open(bytes)?.into_whole()
@@ -90,7 +99,7 @@ impl<'a> Encoded<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self> {
         let Some(format) = ImageFormat::of(bytes) else {
             ensure!(!bytes.is_empty(), "the file is empty");
-            bail!("neither JPEG, PNG, WebP, GIF nor BMP; convert it to one of them");
+            bail!("neither JPEG, PNG, WebP, GIF, BMP, TIFF nor PPM; convert it to one of them");
         };
         let decode = match format {
             ImageFormat::Jpeg => match jpeg::Frame::parse(bytes) {
@@ -101,6 +110,8 @@ impl<'a> Encoded<'a> {
             ImageFormat::WebP => webp::decode,
             ImageFormat::Gif => gif::decode,
             ImageFormat::Bmp => bmp::decode,
+            ImageFormat::Tiff => tiff::decode,
+            ImageFormat::Netpbm => pnm::decode,
         };
         Ok(Self(Kind::Decoded(caught(format, || decode(bytes))?)))
     }

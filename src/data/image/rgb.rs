@@ -74,6 +74,26 @@ impl RgbImage {
         Self { width: self.width, height: self.height, pixels }
     }
 
+    /// The image turned and mirrored as an orientation of EXIF or TIFF says.
+    pub(super) fn oriented(self, orientation: u16) -> Self {
+        let (w, h) = (self.width, self.height);
+        // Where the pixel of a column and row comes from.
+        let from: fn([usize; 2], [usize; 2]) -> [usize; 2] = match orientation {
+            2 => |[x, y], [w, _]| [w - 1 - x, y],
+            3 => |[x, y], [w, h]| [w - 1 - x, h - 1 - y],
+            4 => |[x, y], [_, h]| [x, h - 1 - y],
+            5 => |[x, y], _| [y, x],
+            6 => |[x, y], [_, h]| [y, h - 1 - x],
+            7 => |[x, y], [w, h]| [w - 1 - y, h - 1 - x],
+            8 => |[x, y], [w, _]| [w - 1 - y, x],
+            _ => return self,
+        };
+        let (width, height) = if orientation < 5 { (w, h) } else { (h, w) };
+        let places = (0..height).flat_map(|y| (0..width).map(move |x| from([x, y], [w, h])));
+        let pixels = places.flat_map(|[x, y]| self.pixels[(y * w + x) * 3..][..3].to_vec()).collect();
+        Self { width, height, pixels }
+    }
+
     /// Flips the image vertically, in place.
     pub(super) fn flip(&mut self) {
         let (row, height) = (self.width * 3, self.height);
@@ -88,6 +108,15 @@ impl RgbImage {
 pub(crate) fn luma(pixel: &[u8]) -> u8 {
     let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
     ((19_595 * r + 38_470 * g + 7_471 * b + 0x8000) >> 16) as u8
+}
+
+/// Pillow's conversion from inks that are stored inverted, as Adobe's programs do.
+pub(super) fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    // k and the inks are inverted: 255 is no ink.
+    [c, m, y].map(|ink| {
+        let product = u32::from(255 - ink) * u32::from(k) + 128;
+        k.saturating_sub(((product + (product >> 8)) >> 8) as u8)
+    })
 }
 
 /// The number of pixels of a size stated by a file, checked against [`MAX_PIXELS`].

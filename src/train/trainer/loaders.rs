@@ -42,6 +42,8 @@ impl Loaders {
         let mut preparing = |what: &str| observe(Event::Preparing(what.to_owned()));
         preparing(&format!("reading {}", asked.dataset));
         let Loaded { train, validation, test, statistics } = asked.load(*seed)?;
+        let left_out = [&train, &test].into_iter().filter_map(Pictures::left_out);
+        left_out.for_each(|files| observe(Event::Skipped(files)));
         let mut data = asked.clone();
         match adopted {
             Some(Adopted::Input(input)) => data.adopt(&input, &train, &statistics),

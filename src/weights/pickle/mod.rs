@@ -1,15 +1,20 @@
 //! Reads a pickle as data: the values become inert nodes, and nothing is ever executed.
 //!
-//! Only the names that tensors and plain settings need are allowed (`names.rs`); any other name is refused.
+//! Classes and functions are no more than their names (`names.rs`), whatever they are.
 //! Supports protocols 0 to 5 (the opcodes of Python's `pickletools`).
 
+mod input;
 mod names;
+mod text;
 
-use super::cursor::Cursor;
+use super::mapped::Mapped;
 use anyhow::{Context, Result, bail, ensure};
+use input::Input;
 use names::full_name;
-pub(super) use names::storage;
+pub(super) use names::{is_plain, storage};
 use std::collections::HashMap;
+use std::ops::Range;
+pub(super) use text::Coding;
 
 /// The index of a node.
 pub(super) type Id = usize;
@@ -19,8 +24,10 @@ pub(super) enum Node {
     None,
     Bool(bool),
     Int(i64),
-    Str(String),
-    /// A float or bytes, whose value is not needed.
+    Str(String, Raw),
+    /// Bytes, and text that is longer than any name.
+    Bytes(Raw),
+    /// A value that is not needed, such as a float.
     Other,
     List(Vec<Id>),
     Tuple(Vec<Id>),
@@ -39,37 +46,47 @@ pub(super) enum Node {
     },
 }
 
+/// Where text or bytes are in the file, and how they are written there.
+#[derive(Clone)]
+pub(super) struct Raw {
+    pub range: Range<usize>,
+    pub coding: Coding,
+}
+
 /// A whole pickle.
 pub(super) struct Pickle {
     pub nodes: Vec<Node>,
     pub root: Id,
-    /// Its length in bytes: legacy files have several consecutive pickles.
-    pub length: usize,
+    /// Where it ends in the file: legacy files have several consecutive pickles.
+    pub end: usize,
 }
 
 /// More opcodes than any checkpoint has (a tensor takes about forty). Every opcode takes a bounded amount of
 /// memory besides its text, so this bounds the memory that a hostile file can take.
 const MAX_OPCODES: usize = 5_000_000;
+/// Names and keys are shorter.
+const MAX_TEXT: usize = 4096;
 
-/// Reads one pickle from the beginning of `bytes`.
+/// Reads the pickle at the beginning of a part of a file.
 ///
 /// # Errors
-/// A name that is not allowed, an opcode out of place, or a truncated pickle; the message has the byte
-/// offset.
-pub(super) fn read(bytes: &[u8]) -> Result<Pickle> {
-    let mut machine = Machine { input: Cursor::new(bytes, 0), ..Machine::default() };
+/// An opcode out of place, or a truncated pickle; the message has the byte offset.
+pub(super) fn read(file: &Mapped, range: Range<usize>) -> Result<Pickle> {
+    let start = range.start;
+    let input = Input::new(file, range);
+    let mut machine =
+        Machine { input, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     for _ in 0..MAX_OPCODES {
-        let at = machine.input.at;
+        let at = machine.input.at - start;
         if let Some(root) = machine.step().with_context(|| format!("pickle, byte {at}"))? {
-            return Ok(Pickle { nodes: machine.nodes, root, length: machine.input.at });
+            return Ok(Pickle { nodes: machine.nodes, root, end: machine.input.at });
         }
     }
     bail!("a pickle of more than {MAX_OPCODES} opcodes is not a state_dict")
 }
 
-#[derive(Default)]
 struct Machine<'a> {
-    input: Cursor<'a>,
+    input: Input<'a>,
     nodes: Vec<Node>,
     stack: Vec<Id>,
     marks: Vec<usize>,
@@ -82,9 +99,12 @@ impl Machine<'_> {
         let opcode = self.input.u8()?;
         match opcode {
             0x80 => ensure!(self.input.u8()? <= 5, "pickle protocols above 5 are not supported"),
-            0x95 => drop(self.input.take(8)?),
+            0x95 => {
+                self.input.skip(8)?;
+            }
             b'.' => return Ok(Some(self.pop()?)),
             b'(' => self.marks.push(self.stack.len()),
+            b'0' if self.stack.len() == self.floor() => drop(self.pop_mark()?),
             b'0' => drop(self.pop()?),
             b'1' => drop(self.pop_mark()?),
             b'2' => {
@@ -107,14 +127,14 @@ impl Machine<'_> {
                 self.push(Node::Int(n.into()))
             }
             0x8a => {
-                let n = self.input.u8()?.into();
+                let n = self.input.len8()?;
                 self.long(n)?
             }
             0x8b => {
                 let n = self.input.len32()?;
                 self.long(n)?
             }
-            b'I' => match self.input.line()? {
+            b'I' => match self.word()?.as_str() {
                 "00" => self.push(Node::Bool(false)),
                 "01" => self.push(Node::Bool(true)),
                 text => {
@@ -122,59 +142,60 @@ impl Machine<'_> {
                     self.push(Node::Int(n))
                 }
             },
+            // Integers of any length, most of them short.
             b'L' => {
-                let n = self.input.line()?.trim_end_matches('L').parse().context("not an integer")?;
-                self.push(Node::Int(n))
+                let n = self.word()?.trim_end_matches('L').parse().map_or(Node::Other, Node::Int);
+                self.push(n)
             }
             b'F' => {
                 self.input.line()?;
                 self.push(Node::Other)
             }
             b'G' => {
-                self.input.take(8)?;
+                self.input.skip(8)?;
                 self.push(Node::Other)
             }
             // Text and bytes.
             0x8c => {
-                let n = self.input.u8()?.into();
-                self.text(n)?
+                let n = self.input.len8()?;
+                self.text(n, Coding::Utf8)?
             }
             b'X' => {
                 let n = self.input.len32()?;
-                self.text(n)?
+                self.text(n, Coding::Utf8)?
             }
             0x8d => {
                 let n = self.input.len64()?;
-                self.text(n)?
+                self.text(n, Coding::Utf8)?
             }
             b'V' => {
-                let text = self.input.line()?.to_owned();
-                self.push(Node::Str(text))
+                let range = self.input.line()?;
+                self.push_text(range, Coding::Unicode)?
             }
             b'S' => {
-                let text = self.input.line()?.trim_matches(['\'', '"']).to_owned();
-                self.push(Node::Str(text))
+                let range = self.input.line()?;
+                self.push_text(range, Coding::Quoted)?
             }
-            // Python 2's byte strings, which hold text in these files.
+            // Python 2's byte strings, which hold text or bytes.
             b'U' => {
-                let n = self.input.u8()?.into();
-                self.text(n)?
+                let n = self.input.len8()?;
+                self.text(n, Coding::Plain)?
             }
             b'T' => {
                 let n = self.input.len32()?;
-                self.text(n)?
+                self.text(n, Coding::Plain)?
             }
             b'C' => {
-                let n = self.input.u8()?.into();
-                self.skip_bytes(n)?
+                let n = self.input.len8()?;
+                self.bytes(n)?
             }
             b'B' => {
                 let n = self.input.len32()?;
-                self.skip_bytes(n)?
+                self.bytes(n)?
             }
             0x8e | 0x96 => {
                 let n = self.input.len64()?;
-                self.skip_bytes(n)?
+                self.bytes(n)?
             }
             // Containers.
             b'}' => self.push(Node::Dict(Vec::new())),
@@ -216,7 +237,7 @@ impl Machine<'_> {
             }
             // The memo.
             b'q' => {
-                let key = self.input.u8()?.into();
+                let key = self.input.len8()? as u64;
                 self.remember(key)?
             }
             b'r' => {
@@ -224,12 +245,12 @@ impl Machine<'_> {
                 self.remember(key)?
             }
             b'p' => {
-                let key = self.input.line()?.parse().context("not a memo key")?;
+                let key = self.word()?.parse().context("not a memo key")?;
                 self.remember(key)?
             }
             0x94 => self.remember(self.memo.len() as u64)?,
             b'h' => {
-                let key = self.input.u8()?.into();
+                let key = self.input.len8()? as u64;
                 self.recall(key)?
             }
             b'j' => {
@@ -237,29 +258,41 @@ impl Machine<'_> {
                 self.recall(key)?
             }
             b'g' => {
-                let key = self.input.line()?.parse().context("not a memo key")?;
+                let key = self.word()?.parse().context("not a memo key")?;
                 self.recall(key)?
             }
             // Names and calls.
-            b'c' => {
-                let full = full_name(self.input.line()?, self.input.line()?)?;
-                self.push(Node::Global(full))
-            }
+            b'c' => self.global()?,
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let (Node::Str(module), Node::Str(name)) = (&self.nodes[module], &self.nodes[name]) else {
-                    bail!("a name is not text");
+                let full = match (&self.nodes[module], &self.nodes[name]) {
+                    (Node::Str(module, _), Node::Str(name, _)) => full_name(module, name)?,
+                    (Node::Bytes(raw), _) | (_, Node::Bytes(raw)) => {
+                        bail!("a name of {} bytes is too long", raw.range.len())
+                    }
+                    _ => bail!("a name is not text"),
                 };
-                let full = full_name(module, name)?;
                 self.push(Node::Global(full))
             }
             b'R' | 0x81 => {
                 let (args, callee) = (self.pop()?, self.pop()?);
-                self.call(callee, args)?
+                self.call(callee, args)
             }
             0x92 => {
                 let (_keywords, args, callee) = (self.pop()?, self.pop()?, self.pop()?);
-                self.call(callee, args)?
+                self.call(callee, args)
+            }
+            b'i' => {
+                self.global()?;
+                let callee = self.pop()?;
+                let items = self.pop_mark()?;
+                self.instance(callee, items)
+            }
+            b'o' => {
+                let mut items = self.pop_mark()?;
+                ensure!(!items.is_empty(), "an instance without its class");
+                let callee = items.remove(0);
+                self.instance(callee, items)
             }
             b'b' => {
                 let state = self.pop()?;
@@ -273,39 +306,87 @@ impl Machine<'_> {
                 self.push(Node::Persistent(id))
             }
             b'P' => {
-                let text = self.input.line()?.to_owned();
-                self.push(Node::Str(text));
+                let text = self.word()?;
+                self.printed(&text);
                 let id = self.pop()?;
                 self.push(Node::Persistent(id))
             }
-            other => bail!("opcode 0x{other:02x} is not supported"),
+            // Numbers of classes that both sides agreed on; buffers that are elsewhere.
+            0x82..=0x84 => {
+                self.input.skip(1 << (opcode - 0x82))?;
+                self.push(Node::Other)
+            }
+            0x97 => self.push(Node::Other),
+            0x98 => {}
+            other => bail!("opcode 0x{other:02x} is not known"),
         }
         Ok(None)
     }
 
-    fn text(&mut self, n: usize) -> Result<()> {
-        let text = String::from_utf8_lossy(self.input.take(n)?).into_owned();
-        self.push(Node::Str(text));
+    /// A line of a number or a name.
+    fn word(&mut self) -> Result<String> {
+        let range = self.input.line()?;
+        ensure!(range.len() <= MAX_TEXT, "a line of {} bytes is too long", range.len());
+        String::from_utf8(self.input.copy(range)?).context("a line is not UTF-8")
+    }
+
+    fn global(&mut self) -> Result<()> {
+        let full = full_name(&self.word()?, &self.word()?)?;
+        self.push(Node::Global(full));
         Ok(())
     }
 
-    fn skip_bytes(&mut self, n: usize) -> Result<()> {
-        self.input.take(n)?;
-        self.push(Node::Other);
+    fn text(&mut self, n: usize, coding: Coding) -> Result<()> {
+        let range = self.input.skip(n)?;
+        self.push_text(range, coding)
+    }
+
+    fn push_text(&mut self, range: Range<usize>, coding: Coding) -> Result<()> {
+        let raw = Raw { range: range.clone(), coding };
+        let node = if range.len() <= MAX_TEXT {
+            Node::Str(coding.text(&self.input.copy(range)?)?, raw)
+        } else {
+            Node::Bytes(raw)
+        };
+        self.push(node);
         Ok(())
     }
 
-    /// An integer of `n` little-endian bytes; above 8 bytes (`torch.save`'s magic number) it becomes text.
+    fn bytes(&mut self, n: usize) -> Result<()> {
+        let range = self.input.skip(n)?;
+        self.push(Node::Bytes(Raw { range, coding: Coding::Plain }));
+        Ok(())
+    }
+
+    /// What protocol 0 makes of a reference to a storage: `('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 4)`.
+    fn printed(&mut self, text: &str) {
+        let items = text.trim_start_matches('(').trim_end_matches([')', ',']).split(", ");
+        let nothing = Raw { range: 0..0, coding: Coding::Plain };
+        let items = items.map(|item| {
+            let class = item.strip_prefix("<class '").and_then(|rest| rest.strip_suffix("'>"));
+            self.nodes.push(match (class, item.parse()) {
+                (Some(class), _) => Node::Global(class.to_owned()),
+                (_, Ok(n)) => Node::Int(n),
+                _ if item == "None" => Node::None,
+                _ => Node::Str(item.trim_matches('\'').to_owned(), nothing.clone()),
+            });
+            self.nodes.len() - 1
+        });
+        let items = items.collect();
+        self.push(Node::Tuple(items));
+    }
+
+    /// An integer of `n` little-endian bytes; above 8 bytes (`torch.save`'s magic number) it is not needed.
     fn long(&mut self, n: usize) -> Result<()> {
-        let bytes = self.input.take(n)?;
-        let node = match n {
-            0..=8 => {
-                let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
-                let mut wide = [fill; 8];
-                wide[..n].copy_from_slice(bytes);
-                Node::Int(i64::from_le_bytes(wide))
-            }
-            _ => Node::Str(bytes.iter().rev().map(|b| format!("{b:02x}")).collect()),
+        let bytes = self.input.skip(n)?;
+        let node = if n <= 8 {
+            let bytes = self.input.copy(bytes)?;
+            let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
+            let mut wide = [fill; 8];
+            wide[..n].copy_from_slice(&bytes);
+            Node::Int(i64::from_le_bytes(wide))
+        } else {
+            Node::Other
         };
         self.push(node);
         Ok(())
@@ -348,10 +429,13 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn call(&mut self, callee: Id, args: Id) -> Result<()> {
-        ensure!(matches!(self.nodes[callee], Node::Global(_)), "a call of a value that is not a name");
+    fn call(&mut self, callee: Id, args: Id) {
         self.push(Node::Call { callee, args, items: Vec::new(), state: None });
-        Ok(())
+    }
+
+    fn instance(&mut self, callee: Id, args: Vec<Id>) {
+        self.nodes.push(Node::Tuple(args));
+        self.call(callee, self.nodes.len() - 1);
     }
 
     fn extend(&mut self, items: Vec<Id>) -> Result<()> {
@@ -359,7 +443,7 @@ impl Machine<'_> {
         match &mut self.nodes[target] {
             Node::List(list) => list.extend(items),
             // Items appended to an object, such as a deque, are not needed.
-            Node::Call { .. } => {}
+            Node::Call { .. } | Node::Other => {}
             _ => bail!("append to a value that is not a list"),
         }
         Ok(())
@@ -369,6 +453,7 @@ impl Machine<'_> {
         let target = self.top()?;
         match &mut self.nodes[target] {
             Node::Dict(items) | Node::Call { items, .. } => items.extend(new),
+            Node::Other => {}
             _ => bail!("set an item of a value that is not a dict"),
         }
         Ok(())

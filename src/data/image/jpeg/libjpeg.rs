@@ -1,6 +1,6 @@
 //! JPEG decoding by libjpeg, with the options that Pillow uses.
 
-use crate::data::image::rgb::{RgbImage, bounded};
+use crate::data::image::rgb::{RgbImage, bounded, cmyk_to_rgb};
 use anyhow::{Result, bail};
 use mozjpeg::{ColorSpace, Decompress};
 use std::io::{self, BufRead, Read};
@@ -29,15 +29,6 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
         other => bail!("colour space {other:?} is not supported; save it as RGB"),
     };
     RgbImage::from_samples(width, height, 3, pixels)
-}
-
-/// Pillow's conversion from inks that are stored inverted, as Adobe's programs do.
-fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
-    // k and the inks are inverted: 255 is no ink.
-    [c, m, y].map(|ink| {
-        let product = u32::from(255 - ink) * u32::from(k) + 128;
-        k.saturating_sub(((product + (product >> 8)) >> 8) as u8)
-    })
 }
 
 /// A file in memory; reading past its end is an error, whereas libjpeg would fill the image with grey.

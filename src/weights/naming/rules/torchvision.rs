@@ -1,7 +1,6 @@
-//! Naming rules between libraries and their older versions; see [`super::naming`].
+//! torchvision's names of the networks that timm has, too, and older versions of both.
 
-use super::google;
-use super::rule::{Naming, Rule, position_index, rename, unflatten, without};
+use super::super::rule::{NAMING, Naming, Rule, position_index, rename, unflatten, without};
 
 pub(super) const NAMINGS: &[Naming] = &[
     Naming {
@@ -28,41 +27,59 @@ pub(super) const NAMINGS: &[Naming] = &[
         from: "torchvision",
         to: "timm",
         rules: &[],
+        ..NAMING
     },
     Naming {
         models: &["torchvision/densenet", "timm/densenet"],
         from: "torchvision 0.1",
         to: "torchvision",
         rules: &[OLD_DENSENET],
+        ..NAMING
     },
-    Naming { models: &["torchvision/vgg", "timm/vgg"], from: "torchvision", to: "timm", rules: &[VGG] },
+    Naming {
+        models: &["torchvision/vgg", "timm/vgg"],
+        from: "torchvision",
+        to: "timm",
+        rules: &[VGG],
+        ..NAMING
+    },
     // The paper's and torchvision's networks, with either head.
-    Naming { models: &["paper/vgg"], from: "fully connected", to: "paper", rules: &[VGG] },
-    Naming { models: &["paper/vgg"], from: "paper", to: "fully convolutional", rules: &[VGG] },
-    Naming { models: &["torchvision/vgg"], from: "fully connected", to: "torchvision", rules: &[VGG] },
+    Naming { models: &["paper/vgg"], from: "fully connected", to: "paper", rules: &[VGG], ..NAMING },
+    Naming { models: &["paper/vgg"], from: "paper", to: "fully convolutional", rules: &[VGG], ..NAMING },
+    Naming {
+        models: &["torchvision/vgg"],
+        from: "fully connected",
+        to: "torchvision",
+        rules: &[VGG],
+        ..NAMING
+    },
     Naming {
         models: &["torchvision/googlenet", "torchvision/inception_v3", "timm/inception_v3"],
         from: "torchvision with auxiliary heads",
         to: "torchvision",
         rules: &[AUXILIARY],
+        ..NAMING
     },
     Naming {
         models: &["torchvision/inception_v3", "timm/inception_v3"],
         from: "torchvision",
         to: "timm",
         rules: &[],
+        ..NAMING
     },
     Naming {
         models: &["torchvision/efficientnet_b", "timm/efficientnet_b", "timm/tf_efficientnet_b"],
         from: "torchvision",
         to: "timm",
         rules: &[MOBILE_STEM, EFFICIENTNET_FIRST, MB_CONV, HEAD_8],
+        ..NAMING
     },
     Naming {
         models: &["torchvision/efficientnet_v2_s", "timm/efficientnetv2_s", "timm/tf_efficientnetv2_s"],
         from: "torchvision",
         to: "timm",
         rules: &[MOBILE_STEM, EFFICIENTNET_V2_FUSED, MB_CONV, HEAD_7],
+        ..NAMING
     },
     Naming {
         models: &[
@@ -76,12 +93,14 @@ pub(super) const NAMINGS: &[Naming] = &[
         from: "torchvision",
         to: "timm",
         rules: &[MOBILE_STEM, EFFICIENTNET_V2_FUSED, MB_CONV, HEAD_8],
+        ..NAMING
     },
     Naming {
         models: &["torchvision/mobilenet_v2", "timm/mobilenetv2_100"],
         from: "torchvision",
         to: "timm",
         rules: MOBILENET_V2,
+        ..NAMING
     },
     Naming {
         models: &[
@@ -92,6 +111,7 @@ pub(super) const NAMINGS: &[Naming] = &[
         from: "torchvision",
         to: "timm",
         rules: MOBILENET_V3_LARGE,
+        ..NAMING
     },
     Naming {
         models: &[
@@ -102,9 +122,10 @@ pub(super) const NAMINGS: &[Naming] = &[
         from: "torchvision",
         to: "timm",
         rules: MOBILENET_V3_SMALL,
+        ..NAMING
     },
-    Naming { models: VIT_MODELS, from: "torchvision", to: "timm", rules: &[VIT] },
-    Naming { models: VIT_MODELS, from: "torchvision 0.12", to: "torchvision", rules: &[OLD_VIT] },
+    Naming { models: VIT_MODELS, from: "torchvision", to: "timm", rules: &[VIT], ..NAMING },
+    Naming { models: VIT_MODELS, from: "torchvision 0.12", to: "torchvision", rules: &[OLD_VIT], ..NAMING },
     Naming {
         models: &[
             "torchvision/swin_t",
@@ -117,15 +138,8 @@ pub(super) const NAMINGS: &[Naming] = &[
         from: "torchvision",
         to: "timm",
         rules: &[SWIN],
+        ..NAMING
     },
-    Naming { models: &["timm/vit_", "torchvision/vit_"], from: "google", to: "timm", rules: google::VIT },
-    Naming {
-        models: &["timm/vit_", "torchvision/vit_"],
-        from: "google, blocks stacked",
-        to: "google",
-        rules: google::STACKED_VIT,
-    },
-    Naming { models: &["timm/resnetv2_"], from: "google", to: "timm", rules: google::BIT },
 ];
 
 const OLD_DENSENET: &[Rule] = &[

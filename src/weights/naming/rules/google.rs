@@ -1,7 +1,15 @@
-//! Naming rules for the `.npz` files of Google's releases; see [`super::naming`]. They correspond to timm's
+//! Naming rules for the `.npz` files of Google's releases; see [`super::super`]. They correspond to timm's
 //! loaders (`_load_weights` in `vision_transformer.py` and `resnetv2.py`).
 
-use super::rule::{Rule, flatten, join, rename, transpose, unstack, without};
+use super::super::rule::{NAMING, Naming, Rule, flatten, join, rename, transpose, unstack, without};
+
+pub(super) const NAMINGS: &[Naming] = &[
+    Naming { models: VITS, from: "google", to: "timm", rules: VIT, ..NAMING },
+    Naming { models: VITS, from: "google, blocks stacked", to: "google", rules: STACKED_VIT, ..NAMING },
+    Naming { models: &["timm/resnetv2_"], from: "google", to: "timm", rules: BIT, ..NAMING },
+];
+
+const VITS: &[&str] = &["timm/vit_", "torchvision/vit_"];
 
 macro_rules! block {
     ($attention:literal, $norm:literal, $mlp:literal) => {
@@ -63,7 +71,7 @@ macro_rules! unit {
 }
 
 /// Flax's names, as saved by vision_transformer and big_vision.
-pub(super) const VIT: &[&[Rule]] = &[
+const VIT: &[&[Rule]] = &[
     EMBEDDING,
     // One numbers the layers of a block consecutively, the other separately for each type.
     block!("MultiHeadDotProductAttention_1", "LayerNorm_2", "MlpBlock_3"),
@@ -74,8 +82,7 @@ pub(super) const VIT: &[&[Rule]] = &[
 ];
 
 /// big_vision may stack each tensor over all blocks.
-pub(super) const STACKED_VIT: &[&[Rule]] =
-    &[&[unstack("Transformer/encoderblock", "Transformer/encoderblock_{i}")]];
+const STACKED_VIT: &[&[Rule]] = &[&[unstack("Transformer/encoderblock", "Transformer/encoderblock_{i}")]];
 
 const EMBEDDING: &[Rule] = &[
     rename("cls", "cls_token"),
@@ -125,7 +132,7 @@ const HEAD: &[Rule] = &[
 ];
 
 /// BiT's names.
-pub(super) const BIT: &[&[Rule]] = &[
+const BIT: &[&[Rule]] = &[
     &[
         transpose("resnet/root_block/standardized_conv2d/kernel", "stem.conv.weight"),
         rename("resnet/group_norm/gamma", "norm.weight"),
