@@ -32,7 +32,7 @@ use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use crate::data::{Batch, Loader, Stream};
 use crate::machine::{self, unix_time};
-use crate::models::Complexity;
+use crate::models::{Complexity, ModelSpec};
 use crate::nn::Store;
 use crate::statistics::median;
 use crate::tensorboard::Histogram;
@@ -101,16 +101,23 @@ impl<'a> Trainer<'a> {
         loaders.measure(config, there.as_ref(), observe)?;
         let precision = config.train.precision;
         let mut about = loaders.about(config)?;
-        let Loaders { train, validation, test, input, test_input, classes, .. } = loaders;
+        let Loaders { train, validation, test, test_input, .. } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
-        let architecture = config.architecture(input, classes)?;
         let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
+        if let (Some(_), Some(model)) = (&config.init, begun_model(&own, parent.as_deref())?) {
+            // With the fields that the weights brought along.
+            about.model = model;
+        }
+        let mut architecture = about.model.resolve()?;
         let (model, store) = match origin {
             Some(origin) => {
                 let (mut parent, source) = (origin.parent.clone(), origin.to_string());
-                let Started { model, store, fresh } = origin.start(&architecture, device)?;
-                header.weights = weights_of(&source, &parent.sha256, &fresh);
+                let Started { model, store, spec, fresh, notes } = origin.start(&architecture, device)?;
+                header.weights =
+                    [vec![weights_of(&source, &parent.sha256, &fresh)], notes].concat().join("; ");
+                architecture = spec.resolve()?;
+                about.model = spec;
                 parent.new = fresh;
                 about.parents.push(parent);
                 (model, store)
@@ -608,6 +615,13 @@ impl<'a> Trainer<'a> {
             self.dir.checkpoint().display()
         ))
     }
+}
+
+/// The model of the checkpoint from which a run goes on, its own or its parent's.
+fn begun_model(own: &Path, parent: Option<&Path>) -> Result<Option<ModelSpec>> {
+    let from = if own.exists() { Some(own) } else { parent };
+    let about = from.map(|from| About::of(&StateFile::open(from)?)).transpose()?;
+    Ok(about.flatten().map(|about| about.model))
 }
 
 /// In the lines before a run: where its weights are from, and what is new.
