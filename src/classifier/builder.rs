@@ -7,7 +7,7 @@ use crate::nn::Store;
 use crate::torch::device;
 use crate::train::RunWeights;
 use crate::weights::catalogue::{self, Entry};
-use crate::weights::{self, About, Origin, Archive, Classes, Mapping, StateFile, checkpoint_weights};
+use crate::weights::{self, About, Archive, Classes, Mapping, Origin, StateFile, checkpoint_weights};
 use crate::{Remedy, Usage};
 use anyhow::{Context, Error, Result, ensure};
 use std::path::PathBuf;
@@ -147,7 +147,8 @@ impl Builder {
         }
         let entry = catalogue::find(name).map_err(usage)?;
         let state = Archive::open(&weights::fetch(entry, progress)?)?.choose(None)?;
-        Self { data: None, ..self }.read(state, Known { entry: Some(entry), about: None, origin: None, notes: Vec::new() })
+        Self { data: None, ..self }
+            .read(state, Known { entry: Some(entry), about: None, origin: None, notes: Vec::new() })
     }
 
     fn read(self, state: StateFile, mut known: Known) -> Result<Parts> {
@@ -280,9 +281,10 @@ impl Builder {
         };
         if let Some(about) = known.about.take_if(|about| !same(about)) {
             let there = &about.model.name;
-            known
-                .notes
-                .push(format!("{}: says that it is {there}; another model is asked for", state.path().display()));
+            known.notes.push(format!(
+                "{}: says that it is {there}; another model is asked for",
+                state.path().display()
+            ));
         }
         let (mut spec, from_data) = match (&known.about, named) {
             (Some(about), _) => (about.model.clone(), None),

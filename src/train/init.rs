@@ -9,9 +9,10 @@ use crate::data::{ModelInput, Preprocess};
 use crate::models::{Architecture, Model, ModelSpec};
 use crate::nn::Store;
 use crate::weights::catalogue::{self, Entry, Location};
-use crate::weights::{self, Classes, Parent};
+use crate::weights::{self, Classes, Mapping, Parent, Pretrained};
 use crate::{Invalid, Remedy, Usage};
 use anyhow::{Context, Error, Result, bail, ensure};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
@@ -28,8 +29,12 @@ pub(super) struct Origin<'a> {
 pub(super) struct Started {
     pub model: Box<dyn Model>,
     pub store: Store,
+    /// With all fields, also those that the library of the weights has otherwise.
+    pub spec: ModelSpec,
     /// The tensors that are new.
     pub fresh: Vec<String>,
+    /// What was done to names and weights that is not plain.
+    pub notes: Vec<String>,
 }
 
 impl<'a> Origin<'a> {
@@ -68,12 +73,13 @@ impl<'a> Origin<'a> {
             let taken = init.take_over(weights, &store.state_dict())?;
             let names = store.parameters().into_iter().map(|(name, _)| name);
             let fresh = names.filter(|name| !taken.contains(name)).collect();
-            return Ok(Started { model, store, fresh });
+            return Ok(Started { model, store, spec, fresh, notes: Vec::new() });
         }
         let classes = if init.head == Some(Head::New) { Classes::Anew } else { Classes::New };
         let state = init.state(weights)?;
-        let pretrained = weights::pretrained(&spec, &state, classes, device).context("`init`")?;
-        let weights::Pretrained { model, store, fresh, .. } = pretrained;
+        let map = init.map.as_deref().map(Mapping::read).transpose()?;
+        let pretrained = weights::pretrained_by(map.as_ref(), &spec, &state, classes, device);
+        let Pretrained { model, store, spec, fresh, notes, .. } = pretrained.context("`init`")?;
         if init.head == Some(Head::Keep) && !fresh.is_empty() {
             let classes = spec.set.get("num_classes").and_then(|classes| classes.as_i64()).unwrap_or(0);
             let message = format!(
@@ -82,7 +88,15 @@ impl<'a> Origin<'a> {
             );
             bail!(Invalid::value("init.head", message));
         }
-        Ok(Started { model, store, fresh })
+        let architecture = spec.resolve()?;
+        let spec = ModelSpec { name: architecture.name.to_owned(), set: architecture.fields()? };
+        Ok(Started { model, store, spec, fresh, notes })
+    }
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.init.fmt(f)
     }
 }
 

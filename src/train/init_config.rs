@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Weights that a run starts from: a bare text in YAML is its `from`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -23,6 +23,9 @@ pub struct InitConfig {
     /// The state_dict under this key, where the file has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// A file that pairs the weights' names with the model's, as of `tchvision weights map`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<PathBuf>,
     /// The averaged weights of a run, or the raw ones. Default: averaged, where there are such.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<bool>,
@@ -79,10 +82,14 @@ impl InitConfig {
     }
 
     fn check_layers(&self) -> Result<(), Invalid> {
-        if self.layers.is_empty() || self.head.is_none() {
-            return Ok(());
+        let others = [("head", self.head.is_some()), ("map", self.map.is_some())];
+        match others.into_iter().find(|(_, given)| *given && !self.layers.is_empty()) {
+            Some((key, _)) => {
+                let message = "is for all of the model, and `layers` takes over some; remove one";
+                Err(Invalid::value(&format!("init.{key}"), message))
+            }
+            None => Ok(()),
         }
-        Err(Invalid::value("init.head", "is for all of the model, and `layers` takes over some; remove one"))
     }
 
     /// Whether `from` names public weights, and no place on this machine or the hub.
@@ -111,8 +118,8 @@ impl<'de> Deserialize<'de> for InitConfig {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<InitConfig, A::Error> {
                 let fields = Fields::deserialize(MapAccessDeserializer::new(map))?;
-                let Fields { from, trial, key, ema, head, layers, sha256 } = fields;
-                Ok(InitConfig { from, trial, key, ema, head, layers, sha256 })
+                let Fields { from, trial, key, map, ema, head, layers, sha256 } = fields;
+                Ok(InitConfig { from, trial, key, map, ema, head, layers, sha256 })
             }
         }
         deserializer.deserialize_any(Spelling)
@@ -126,6 +133,7 @@ struct Fields {
     from: Option<String>,
     trial: Option<String>,
     key: Option<String>,
+    map: Option<PathBuf>,
     ema: Option<bool>,
     head: Option<Head>,
     layers: BTreeMap<String, String>,

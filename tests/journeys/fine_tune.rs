@@ -82,7 +82,7 @@ fn features_are_what_the_classifier_takes_and_feed_probes_and_neighbours() {
     assert!(names[0].ends_with("00.bmp"), "{names:?}");
     // The classifier's product with them is what classify says.
     let base = StateFile::open(&yard.path("runs/base/last.safetensors")).unwrap();
-    let logits = features.linear(&*base.get("fc.weight").unwrap(), Some(&*base.get("fc.bias").unwrap()));
+    let logits = features.linear(&base.get("fc.weight").unwrap(), Some(&*base.get("fc.bias").unwrap()));
     let best = Vec::<f64>::try_from(logits.softmax(1, tch::Kind::Double).max_dim(1, false).0).unwrap();
     let told = yard.json("classify two/val/blue/00.bmp two/val/red/10.bmp --run runs/base --json");
     for (row, place) in [(0, 0), (1, 21)] {

@@ -172,7 +172,7 @@ fn a_start_from_no_other_trial_is_refused_at_its_place() {
     let text = refused("variants:\n  a: {init: {trial: a}}\n");
     assert!(text.contains("`a` is no other variant"), "{text}");
     let text = refused("variants:\n  a: {}\n  b: {init: {trial: a, from: x.safetensors}}\n");
-    assert!(text.contains("either `from: FILE` or, in an experiment, `trial: VARIANT`"), "{text}");
+    assert!(text.contains("either `from: WEIGHTS` or, in an experiment, `trial: VARIANT`"), "{text}");
     // Of several it is the one with the same other settings.
     let axes = "axes: {model.width: [0.5, 1.0]}\nvariants:\n  a: {}\n  b: {init: {trial: a}}\n";
     experiment(&yard, "e", lab.folder.path(), "", axes);

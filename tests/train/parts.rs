@@ -208,6 +208,16 @@ fn cached_features_train_as_the_frozen_stages_do() {
     let [a, b] = [&cached, &computed].map(|result| result["loss"].as_f64().unwrap());
     assert!((a - b).abs() < 1e-3 * b, "{a} {b}");
 
+    // L-BFGS on all of them at once keeps its history.
+    let lbfgs = "train.optimizer={lbfgs: {line_search_fn: strong_wolfe, history_size: 5, max_iter: 4}}";
+    let probe =
+        ["train.batch_size=320", "train.save_every=1", "train.freeze=all", "train.schedule=constant", lbfgs];
+    assert!(run("probe", &probe).output().unwrap().status.success());
+    let killed = lab.dir("killed-probe");
+    let start = || run("killed-probe", &probe).spawn().unwrap();
+    assert!(kill_until_done(start, || written(&killed.join("last.safetensors"))) > 0);
+    assert!(bits(&killed.join("last.safetensors")) == bits(&lab.dir("probe").join("last.safetensors")));
+
     let killed = lab.dir("killed");
     let start = || run("killed", &[]).spawn().unwrap();
     assert!(kill_until_done(start, || written(&killed.join("last.safetensors"))) > 0);

@@ -94,6 +94,19 @@ fn a_run_starts_from_another_and_tells_what_is_new() {
     assert!(message.contains("4 classes") && message.contains("write `head: new`"), "{message}");
     assert!(!lab.dir("keep").exists());
 
+    // Names that nobody knows, paired by hand.
+    let strange = lab.folder.path().join("strange.safetensors");
+    let map = lab.folder.path().join("pairs.yaml");
+    let keys: Vec<String> =
+        source.names().iter().filter(|name| !name.ends_with("tracked")).cloned().collect();
+    let tensors = keys.iter().enumerate().map(|(i, key)| (format!("t{i}"), source.get(key).unwrap().copy()));
+    weights::save(&strange, &tensors.collect::<Vec<_>>(), HashMap::new()).unwrap();
+    let lines = keys.iter().enumerate().map(|(i, key)| format!("{key}: t{i}\n"));
+    fs::write(&map, lines.collect::<String>()).unwrap();
+    let by_map = format!("init={{from: {}, map: {}}}", strange.display(), map.display());
+    ok(&lab, "map", &[&by_map]);
+    assert_eq!(new(&lab, "map", &source), Vec::<String>::new());
+
     // Weights that have changed are not those that the run began with.
     weights::save(
         &three,

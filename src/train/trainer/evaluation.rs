@@ -65,15 +65,13 @@ pub fn evaluate_features(
 ) -> Result<Tested> {
     frozen(network, || {
         let mut tally = Tally::new(network)?;
-        let all: Vec<usize> = (0..features.len()).collect();
+        let all = features.readable((0..features.len()).collect());
         for places in all.chunks(config.eval_batch_size) {
-            let (features, labels) = features.batch(places.to_vec(), network.device)?;
-            if labels.numel() > 0 {
-                tally.count(&network.suffix(&features, false)?, &labels.f_to_device(Device::Cpu)?)?;
-                observe(Event::Testing { images: tally.images as usize, of: all.len() });
-            }
+            let (features, labels) = features.batch(places, network.device)?;
+            tally.count(&network.suffix(&features, false)?, &labels.f_to_device(Device::Cpu)?)?;
+            observe(Event::Testing { images: tally.images as usize, of: all.len() });
         }
-        tally.tested(all.len(), None)
+        tally.tested(features.len(), None)
     })
 }
 

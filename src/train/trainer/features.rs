@@ -55,11 +55,16 @@ impl Features {
         self.labels.len()
     }
 
-    /// Features and labels of the pictures at these places that can be read, on `device`.
-    pub fn batch(&self, mut of: Vec<usize>, device: Device) -> Result<(Tensor, Tensor)> {
-        of.retain(|&place| self.read[place]);
+    /// Those of the places whose pictures can be read.
+    pub fn readable(&self, mut places: Vec<usize>) -> Vec<usize> {
+        places.retain(|&place| self.read[place]);
+        places
+    }
+
+    /// Features and labels of the pictures at these places, on `device`.
+    pub fn batch(&self, of: &[usize], device: Device) -> Result<(Tensor, Tensor)> {
         let labels: Vec<i64> = of.iter().map(|&place| self.labels[place]).collect();
-        let features = self.values.f_index_select(0, &places(&of)?)?;
+        let features = self.values.f_index_select(0, &places(of)?)?;
         Ok((torch::upload(&features, device)?, torch::upload(&Tensor::f_from_slice(&labels)?, device)?))
     }
 }

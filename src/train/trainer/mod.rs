@@ -32,7 +32,7 @@ use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use crate::data::{Batch, Loader, Stream};
 use crate::machine::{self, unix_time};
-use crate::models::Complexity;
+use crate::models::{Complexity, ModelSpec};
 use crate::nn::Store;
 use crate::statistics::median;
 use crate::tensorboard::Histogram;
@@ -101,16 +101,23 @@ impl<'a> Trainer<'a> {
         loaders.measure(config, there.as_ref(), observe)?;
         let precision = config.train.precision;
         let mut about = loaders.about(config)?;
-        let Loaders { train, validation, test, input, test_input, classes, .. } = loaders;
+        let Loaders { train, validation, test, test_input, .. } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
-        let architecture = config.architecture(input, classes)?;
         let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
+        if let (Some(_), Some(model)) = (&config.init, begun_model(&own, parent.as_deref())?) {
+            // With the fields that the weights brought along.
+            about.model = model;
+        }
+        let mut architecture = about.model.resolve()?;
         let (model, store) = match origin {
             Some(origin) => {
-                let mut parent = origin.parent.clone();
-                let Started { model, store, fresh } = origin.start(&architecture, device)?;
-                header.weights = weights_of(&parent, &fresh);
+                let (mut parent, source) = (origin.parent.clone(), origin.to_string());
+                let Started { model, store, spec, fresh, notes } = origin.start(&architecture, device)?;
+                header.weights =
+                    [vec![weights_of(&source, &parent.sha256, &fresh)], notes].concat().join("; ");
+                architecture = spec.resolve()?;
+                about.model = spec;
                 parent.new = fresh;
                 about.parents.push(parent);
                 (model, store)
@@ -328,10 +335,12 @@ impl<'a> Trainer<'a> {
     /// What is left of an epoch to learn from.
     fn batches(&self, epoch: u64) -> Box<dyn Iterator<Item = Result<Work>>> {
         let first = self.progress.batch as usize;
-        match &self.features {
-            Some(_) => Box::new(self.train.places(epoch).into_iter().skip(first).map(Work::Features).map(Ok)),
-            None => Box::new(self.train.epoch(epoch, first).map(|batch| batch.map(Work::Images))),
-        }
+        let Some([features, _]) = &self.features else {
+            return Box::new(self.train.epoch(epoch, first).map(|batch| batch.map(Work::Images)));
+        };
+        let places = self.train.places(epoch).into_iter().skip(first);
+        let known = places.map(|places| Ok(Work::Features(features.readable(places))));
+        Box::new(known.collect::<Vec<_>>().into_iter())
     }
 
     /// Learns from one batch; returns the main head's mean loss, how many images were classified correctly, and of how many.
@@ -339,7 +348,7 @@ impl<'a> Trainer<'a> {
         let network = &self.learner.network;
         let (features, labels, targets) = match (batch, &self.features) {
             (Work::Features(places), Some([features, _])) => {
-                let (features, labels) = features.batch(places, network.device)?;
+                let (features, labels) = features.batch(&places, network.device)?;
                 let targets = labels.shallow_clone();
                 (features, labels, targets)
             }
@@ -608,14 +617,21 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// In the lines before a run: the file that its weights are of, and what is new.
-fn weights_of(Parent { file, sha256, .. }: &Parent, fresh: &[String]) -> String {
+/// The model of the checkpoint from which a run goes on, its own or its parent's.
+fn begun_model(own: &Path, parent: Option<&Path>) -> Result<Option<ModelSpec>> {
+    let from = if own.exists() { Some(own) } else { parent };
+    let about = from.map(|from| About::of(&StateFile::open(from)?)).transpose()?;
+    Ok(about.flatten().map(|about| about.model))
+}
+
+/// In the lines before a run: where its weights are from, and what is new.
+fn weights_of(source: &str, sha256: &str, fresh: &[String]) -> String {
     let new = match fresh {
         [] => "nothing new".to_owned(),
         fresh if fresh.len() <= MAX_NEW => format!("new: {}", fresh.join(", ")),
         fresh => format!("new: {} and {} more", fresh[..MAX_NEW].join(", "), fresh.len() - MAX_NEW),
     };
-    format!("{file}, sha256 {sha256:.12}; {new}")
+    format!("{source}, sha256 {sha256:.12}; {new}")
 }
 
 /// Where a new run begins that goes on from another's checkpoint: with the epoch in which that stands, in its own count of
