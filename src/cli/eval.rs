@@ -189,6 +189,11 @@ impl Args {
         batch_size: usize,
         mut data: TestSet,
     ) -> Result<Evaluated> {
+        if let TestSet::Files(files) = &data
+            && let Some(Skipped { name, reason }) = files.left_out()
+        {
+            eprintln!("left out: {name}: {reason}");
+        }
         let predictions = self.predictions.as_ref();
         let mut predictions =
             predictions.map(|path| Predictions::open(path, ensemble, protocol, &mut data)).transpose()?;

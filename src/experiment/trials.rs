@@ -76,12 +76,15 @@ impl<'a> Trials<'a> {
                 )?;
             }
         }
-        for (path, Values(values)) in &spec.axes.0 {
-            let again =
-                (1..values.len()).find(|&i| values[..i].iter().any(|value| is_same(value, &values[i])));
-            if let Some(i) = again {
+        let own = spec.variants.0.iter().map(|(name, named)| (vec!["variants", name, "axes"], &named.axes));
+        for (section, axes) in own.chain([(vec!["axes"], &spec.axes)]) {
+            for (path, Values(values)) in &axes.0 {
+                let is_again = |&i: &usize| values[..i].iter().any(|value| is_same(value, &values[i]));
+                let Some(i) = (1..values.len()).find(is_again) else { continue };
                 let message = format!("`{}` is there twice; remove one", yaml::flow(&values[i]));
-                self.planner.ensure(false, &["axes", path, &i.to_string()], &message)?;
+                let index = i.to_string();
+                let place = [section.as_slice(), &[path.as_str(), &index]].concat();
+                self.planner.ensure(false, &place, &message)?;
             }
         }
         if let Some((first, values)) = spec.zip.0.first() {

@@ -142,3 +142,22 @@ impl State<'_> {
 fn shared(tensors: &[(String, Tensor)], prefix: &str) -> Vec<(String, Tensor)> {
     tensors.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.shallow_clone())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Stream;
+
+    /// Else a resumed run adds to another sum.
+    #[test]
+    fn numbers_are_read_back_to_the_last_digit() {
+        let mut stream = Stream::new(0, "sums", 0, 0);
+        for _ in 0..2000 {
+            let mut draw = || stream.next_u64() as f64 / 1e16;
+            let sums = Sums { loss: draw(), correct: draw(), images: draw() };
+            let progress = Progress { sums, seconds: draw(), ..Progress::default() };
+            let text = serde_json::to_string(&progress).unwrap();
+            assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
+        }
+    }
+}

@@ -295,3 +295,22 @@ fn remove(path: &Path) -> Result<()> {
         removed => removed.with_context(|| format!("{}: cannot be removed", path.display())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_was_writing_is_removed_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = RunDir::new(folder.path());
+        for file in [".tmp-a1b2c3", ".tmp-d4", "last.safetensors", ".tmpfile"] {
+            fs::write(folder.path().join(file), "x").unwrap();
+        }
+        let _lock = dir.lock().unwrap();
+        let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = entries.collect();
+        names.sort();
+        assert_eq!(names, [".tmpfile", "last.safetensors", "run.lock"]);
+    }
+}

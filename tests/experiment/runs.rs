@@ -253,6 +253,11 @@ fn what_cannot_run_is_refused_with_its_place() {
         &[],
         "wrong.yaml:7:26: the key `axes.model.width` is there twice, first in line 7; remove one",
     );
+    refused(
+        "axes: {train.optimizer.sgd.lr: [0.1, 1e-1]}\n",
+        &[],
+        "wrong.yaml:7:38: `0.1` is there twice; remove one",
+    );
     refused("axes: {model.num_classes: [4, 5]}\n", &[], "set `model.num_classes: 4`");
     refused(
         "zip: {train.epochs: [1, 2], model.width: [1]}\n",
