@@ -352,7 +352,7 @@ impl Shared {
             (Pictures::Memory(Dataset { images, .. }), _) => {
                 let Images { height, width, .. } = *images;
                 let planes = images.get(index);
-                Ok(augment::augment_planes(augment, planes, (height, width), *fill, &mut stream, out))
+                augment::augment_planes(augment, planes, (height, width), *fill, &mut stream, out)
             }
             (Pictures::Files(files), preprocess) => {
                 let preprocess = preprocess.as_ref().context("no preprocessing")?;

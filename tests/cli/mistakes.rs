@@ -180,8 +180,8 @@ lr: 0.1 => lr: -0.1
     run.yaml:2:59: `data.augment[0].color_jitter.hue`: 0.7 is not between 0 and 0.5
 [pad_crop: 1, flip] => [color_jitter: {hues: 0.1}]
     run.yaml:2:54: unknown key `data.augment[0].color_jitter.hues`; did you mean `hue`?
-[pad_crop: 1, flip] => [random_resized_crop, flip]
-    run.yaml:2:39: `data.augment[0]`: `random_resized_crop` is for images of any size; for these write `pad_crop: 4`
+[pad_crop: 1, flip] => [scale_jitter: {min: 32, max: 40}, flip]
+    run.yaml:2:39: `data.augment[0]`: `scale_jitter` is for images of any size; for these write `pad_crop: 4`
 augment: => mix: {mixup: lots}, augment:
     run.yaml:2:42: `data.mix.mixup`: expected a number, not the text `lots`
 augment: => mix: {mixup: -1}, augment:

@@ -2,12 +2,13 @@
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use tchvision::data::{
-    self, Augment, Batch, DataConfig, Dataset, Images, Loaded, Loader, LoaderConfig, Pictures, Statistics,
+    self, Augment, Batch, DataConfig, Dataset, Images, Loaded, Loader, LoaderConfig, Pictures, Statistics, augment::RandomResizedCrop,
 };
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
@@ -279,6 +280,40 @@ fn reflect_crop_cuts_from_pytorchs_reflection() {
         }
     }
     assert_eq!(seen.len(), 50);
+}
+
+/// A quarter of each picture, as PyTorch enlarges it; grey ones go through the path of pictures from files.
+#[test]
+fn random_resized_crops_of_pictures_in_memory_are_windows_of_them() {
+    const SIDE: i64 = 12;
+    let count = 8;
+    let pixels: Vec<u8> =
+        (0..count * (SIDE * SIDE) as usize).map(|i| (i * i * 31 % 253) as u8).collect();
+    let side = SIDE as usize;
+    let images = Images { pixels, count, channels: 1, height: side, width: side };
+    let labels: Vec<i64> = (0..count as i64).collect();
+    let classes = labels.iter().map(i64::to_string).collect();
+    let dataset = Dataset { name: "test".into(), images: images.clone(), labels, classes };
+    let crop = RandomResizedCrop { scale: [0.25, 0.25], ratio: [1.0, 1.0] };
+    let all = Tensor::from_slice(&images.pixels).view([count as i64, 1, SIDE, SIDE]).to_kind(Kind::Float);
+    let mut windows = HashSet::new();
+    for (pixels, labels) in batches(&config(vec![Augment::RandomResizedCrop(crop)]), &dataset, 0, 0) {
+        for (out, label) in pixels.chunks_exact(side * side).zip(labels) {
+            let out = Tensor::from_slice(out).view([1, 1, SIDE, SIDE]).to_kind(Kind::Float);
+            let picture = all.narrow(0, label, 1);
+            let half = SIDE / 2;
+            let all = (0..=half).flat_map(|y| (0..=half).map(move |x| (y, x)));
+            let found = all.filter(|&(y, x)| {
+                let window = picture.narrow(2, y, half).narrow(3, x, half);
+                let large = window.upsample_bilinear2d([SIDE, SIDE], false, None, None);
+                (large - &out).abs().max().double_value(&[]) <= 1.0
+            });
+            let found: Vec<(i64, i64)> = found.collect();
+            assert_eq!(found.len(), 1, "label {label}");
+            windows.extend(found);
+        }
+    }
+    assert!(windows.len() > 3, "{windows:?}");
 }
 
 #[test]

@@ -158,13 +158,13 @@ impl RandomResizedCrop {
     pub(super) fn apply(
         &self,
         image: &Encoded,
-        side: usize,
+        (high, wide): (usize, usize),
         interpolation: Interpolation,
         stream: &mut Stream,
     ) -> Result<RgbImage> {
         let (width, height) = image.size();
         let Rectangle { left, top, width, height } = self.part(width, height, stream);
-        let to = Resize::to(side, side, interpolation);
+        let to = Resize::to(wide, high, interpolation);
         image.resized_part(left..left + width, top..top + height, &to)
     }
 }

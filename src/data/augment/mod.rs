@@ -25,7 +25,7 @@ pub use rand_augment::RandAugment;
 pub use step::Augment;
 pub(super) use step::{fits, validate};
 
-use super::image::{Encoded, RgbImage};
+use super::image::{Encoded, Interpolation, RgbImage};
 use super::{Preprocess, Stream};
 use anyhow::Result;
 
@@ -37,15 +37,22 @@ pub(super) fn augment_planes(
     fill: [u8; 3],
     stream: &mut Stream,
     out: &mut [u8],
-) -> Effects {
+) -> Result<Effects> {
+    let (cropped, steps) = match steps {
+        [Augment::RandomResizedCrop(crop), steps @ ..] => {
+            (Some(crop_planes(crop, planes, (height, width), stream)?), steps)
+        }
+        steps => (None, steps),
+    };
+    let planes = cropped.as_deref().unwrap_or(planes);
     let (placed, rest) = steps.split_at(steps.iter().take_while(|step| step.is_placement()).count());
     placement::place(placed, planes, (height, width), stream, out);
     if rest.is_empty() {
-        return Effects::default();
+        return Ok(Effects::default());
     }
     let on_bytes = |step: &Augment| !matches!(step, Augment::Lighting(_) | Augment::RandomErasing(_));
     if !rest.iter().any(on_bytes) {
-        return effects(rest, width, height, stream);
+        return Ok(effects(rest, width, height, stream));
     }
     let plane = height * width;
     let pixels = (0..plane).flat_map(|i| [out[i], out[plane + i], out[2 * plane + i]]).collect();
@@ -54,7 +61,22 @@ pub(super) fn augment_planes(
     for (i, pixel) in image.pixels.chunks_exact(3).enumerate() {
         (0..3).for_each(|channel| out[channel * plane + i] = pixel[channel]);
     }
-    effects(rest, width, height, stream)
+    Ok(effects(rest, width, height, stream))
+}
+
+/// A part of a planar image of 1 or 3 channels, resized to its size; a grey one goes through as three equal channels.
+fn crop_planes(
+    crop: &RandomResizedCrop,
+    planes: &[u8],
+    (height, width): (usize, usize),
+    stream: &mut Stream,
+) -> Result<Vec<u8>> {
+    let plane = height * width;
+    let channels = planes.len() / plane;
+    let pixels = (0..plane).flat_map(|i| [0, 1, 2].map(|channel| planes[channel % channels * plane + i])).collect();
+    let whole = RgbImage { width, height, pixels };
+    let part = crop.apply(&Encoded::decoded(whole), (height, width), Interpolation::Bilinear, stream)?;
+    Ok((0..channels).flat_map(|channel| part.pixels.iter().skip(channel).step_by(3).copied()).collect())
 }
 
 /// Crops an image for training and augments it with random numbers from `stream`.
@@ -71,7 +93,7 @@ pub(super) fn augment_image(
     let side = usize::try_from(preprocess.input[1])?;
     let interpolation = preprocess.interpolation;
     let mut image = match steps.first() {
-        Some(Augment::RandomResizedCrop(crop)) => crop.apply(&encoded, side, interpolation, stream)?,
+        Some(Augment::RandomResizedCrop(crop)) => crop.apply(&encoded, (side, side), interpolation, stream)?,
         Some(Augment::ScaleJitter(jitter)) => {
             jitter.apply(&encoded.into_whole()?, side, interpolation, stream)?
         }

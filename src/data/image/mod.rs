@@ -92,6 +92,11 @@ enum Kind<'a> {
 }
 
 impl<'a> Encoded<'a> {
+    /// An image that is decoded already.
+    pub fn decoded(image: RgbImage) -> Self {
+        Self(Kind::Decoded(image))
+    }
+
     /// Reads the header of a JPEG; decodes other formats completely.
     ///
     /// # Errors
