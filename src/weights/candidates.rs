@@ -38,7 +38,8 @@ const PARTIAL: usize = 3;
 /// The registered models whose `source/name` begins with one of `starts` (all of them without any) that these tensors may
 /// be: all that fit whole, in the order of the registry, or those that come nearest.
 pub fn candidates(tensors: &[TensorInfo], starts: &[&str]) -> Vec<Candidate> {
-    let wanted = |entry: &&Entry| starts.is_empty() || starts.iter().any(|start| entry.name.starts_with(start));
+    let wanted =
+        |entry: &&Entry| starts.is_empty() || starts.iter().any(|start| entry.name.starts_with(start));
     let mut families: Vec<Vec<&'static Entry>> = Vec::new();
     for entry in entries().iter().filter(wanted) {
         match families.iter_mut().find(|family| kin(&family[0].name) == kin(&entry.name)) {
@@ -54,8 +55,10 @@ pub fn candidates(tensors: &[TensorInfo], starts: &[&str]) -> Vec<Candidate> {
         let (families, names, numels) = (&families, &names, &numels);
         let work = move |first: usize| {
             let mine = families.iter().enumerate().skip(first).step_by(threads);
-            mine.flat_map(|(i, family)| alike(names, numels, family).into_iter().map(move |(share, entry)| (i, share, entry)))
-                .collect::<Vec<_>>()
+            mine.flat_map(|(i, family)| {
+                alike(names, numels, family).into_iter().map(move |(share, entry)| (i, share, entry))
+            })
+            .collect::<Vec<_>>()
         };
         let running: Vec<_> = (0..threads).map(|first| scope.spawn(move || work(first))).collect();
         running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()

@@ -1,7 +1,7 @@
 //! Any file of tensors: recognised by its first bytes, mapped into memory and checked; nothing in it is executed.
 
 use super::folder::{self, Index};
-use super::info::{WHOLE, Bytes, Format, Group, Packing, TensorInfo};
+use super::info::{Bytes, Format, Group, Packing, TensorInfo, WHOLE};
 use super::mapped::{Mapped, Pages, own};
 use super::torch::Contents;
 use super::zip;
@@ -206,7 +206,8 @@ impl Archive {
     /// The state_dict, and the prefix of the names in it, of a key that leads to a module.
     fn module(&self, key: &str) -> Option<(String, String)> {
         self.groups.iter().find_map(|group| {
-            let inner = if group.key == WHOLE { key } else { key.strip_prefix(&group.key)?.strip_prefix('.')? };
+            let inner =
+                if group.key == WHOLE { key } else { key.strip_prefix(&group.key)?.strip_prefix('.')? };
             let prefix = format!("{inner}.");
             let holds = group.tensors.iter().any(|tensor| tensor.name.starts_with(&prefix));
             holds.then(|| (group.key.clone(), prefix))
@@ -232,7 +233,8 @@ impl Archive {
 /// What a file holds, by its first bytes.
 fn read(path: &Path, file: &Mapped, metadata: &mut HashMap<String, String>) -> Result<(Format, Contents)> {
     let start = file.head(foreign::START)?;
-    let whole = |tensors| Contents { groups: vec![Group::whole(tensors)], opaque: BTreeSet::new(), arch: None };
+    let whole =
+        |tensors| Contents { groups: vec![Group::whole(tensors)], opaque: BTreeSet::new(), arch: None };
     let pickled = path.extension().is_some_and(|end| end == "pkl" || end == "pickle");
     if start.starts_with(zip::MAGIC) {
         let members = zip::members(file)?;

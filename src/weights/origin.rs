@@ -3,9 +3,9 @@
 
 use super::torch::ARCH;
 use super::{StateFile, candidates};
+use crate::data::CropMode;
 use crate::data::Preprocess;
 use crate::data::image::Interpolation;
-use crate::data::CropMode;
 use crate::models::{ModelSpec, is_registered};
 use crate::{Remedy, Usage};
 use anyhow::{Context, Error, Result, ensure};
@@ -94,7 +94,8 @@ impl Origin {
         at: &str,
     ) -> Result<Self> {
         let known = TYPES.iter().find(|(name, _)| *name == kind);
-        let (_, starts) = known.with_context(|| format!("{at}: transformers' `{kind}` is not registered here"))?;
+        let (_, starts) =
+            known.with_context(|| format!("{at}: transformers' `{kind}` is not registered here"))?;
         // A tower for images has its settings in its own part.
         let config = config.get("vision_config").unwrap_or(config);
         let mut fits = candidates(file.tensors(), starts);
@@ -110,7 +111,8 @@ impl Origin {
         let side = config["image_size"].as_i64();
         let input = |model: &str| ModelSpec::new(model).resolve().map(|model| model.input()[1]).ok();
         let best = fits.iter().find(|one| side.is_some() && input(one.model) == side).or(fits.first());
-        let best = best.with_context(|| format!("{at}: no registered `{kind}` has tensors of these shapes"))?;
+        let best =
+            best.with_context(|| format!("{at}: no registered `{kind}` has tensors of these shapes"))?;
         let mut spec = ModelSpec::new(best.model);
         let background = best.classes == Some(1001);
         if let Some(classes) = best.classes.filter(|classes| *classes > 0 && !background) {

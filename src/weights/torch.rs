@@ -52,7 +52,9 @@ fn contents(
     };
     let is_arch = |id: pickle::Id| matches!(&pickle.nodes[id], Node::Str(key, _) if key == ARCH);
     let arch = match &pickle.nodes[pickle.root] {
-        Node::Dict(items) => items.iter().find(|(key, _)| is_arch(*key)).map(|(_, value)| &pickle.nodes[*value]),
+        Node::Dict(items) => {
+            items.iter().find(|(key, _)| is_arch(*key)).map(|(_, value)| &pickle.nodes[*value])
+        }
         _ => None,
     };
     let arch = match arch {

@@ -435,7 +435,8 @@ pub(super) fn coverage(model: &str, names: &[&str], wanted: &[(String, Tensor)])
         for path in &paths {
             let mut path = path.clone();
             settle(&mut path, &inner, &known);
-            let found: HashSet<String> = inner.iter().take(4 * PROBED).filter_map(|name| follow(&path, name)).collect();
+            let found: HashSet<String> =
+                inner.iter().take(4 * PROBED).filter_map(|name| follow(&path, name)).collect();
             best = best.max(known.iter().take(PROBED).filter(|name| found.contains(**name)).count());
         }
     }

@@ -104,6 +104,8 @@ pub(super) enum Change {
     Unfold,
     /// A convolution of 1×1 in `from` is a linear layer in `to`.
     Matrix,
+    /// A kernel of 1×1 in `from` is the middle of one of 3×3, padded by a pixel, in `to`.
+    Ring,
     /// `from` has no such tensor, since it would be zero.
     Zero,
 }
@@ -175,6 +177,7 @@ impl Change {
                 | Change::Background
                 | Change::Unfold
                 | Change::Matrix
+                | Change::Ring
                 | Change::Zero
         )
     }
@@ -198,6 +201,9 @@ impl Change {
             Change::Trail(n) if !back => (0..n).try_fold(tensor.shallow_clone(), |t, _| t.f_unsqueeze(-1))?,
             Change::Trail(n) => (0..n).try_fold(tensor.shallow_clone(), |t, _| t.f_squeeze_dim(-1))?,
             Change::Matrix if !back && tensor.dim() == 4 => tensor.f_flatten(1, -1)?,
+            Change::Ring if tensor.size().get(2..) == Some(&[1, 1]) => {
+                tensor.f_constant_pad_nd([1, 1, 1, 1])?
+            }
             Change::Exchange => tensor.f_transpose(0, 1)?,
             Change::Flip => tensor.f_flip([1])?,
             Change::Background if tensor.size().first() == Some(&BACKGROUND_ROWS) => {

@@ -1,7 +1,7 @@
 //! Names in the repositories that people train on CIFAR with: akamaster's pytorch_resnet_cifar10, bearpaw's
 //! pytorch-classification, xternalz's and szagoruyko's Wide ResNets, kuangliu's pytorch-cifar.
 
-use super::super::rule::{Naming, READ, Rule, rename};
+use super::super::rule::{Change, Naming, READ, Rule, change, rename};
 use crate::weights::TensorView;
 use anyhow::{Context, Result};
 use tch::Tensor;
@@ -64,12 +64,16 @@ const RESNEXT: &[Rule] = &[
     rename("stage_{s}.stage_{s}_bottleneck_{b}.bn", "layer{s}.{b}.bn2"),
     rename("stage_{s}.stage_{s}_bottleneck_{b}.conv_expand", "layer{s}.{b}.conv3"),
     rename("stage_{s}.stage_{s}_bottleneck_{b}.bn_expand", "layer{s}.{b}.bn3"),
-    rename("stage_{s}.stage_{s}_bottleneck_{b}.downsample", "layer{s}.{b}.downsample"),
+    rename("stage_{s}.stage_{s}_bottleneck_{b}.shortcut.shortcut_conv", "layer{s}.{b}.downsample.0"),
+    rename("stage_{s}.stage_{s}_bottleneck_{b}.shortcut.shortcut_bn", "layer{s}.{b}.downsample.1"),
     rename("classifier", "fc"),
 ];
 
-const KUANGLIU: &[Rule] =
-    &[rename("layer{s}.{b}.shortcut", "layer{s}.{b}.downsample"), rename("linear", "fc")];
+const KUANGLIU: &[Rule] = &[
+    change("conv1", "conv1", Change::Ring),
+    rename("layer{s}.{b}.shortcut", "layer{s}.{b}.downsample"),
+    rename("linear", "fc"),
+];
 
 /// Where a stage has more channels than the one before, akamaster's shortcut pads half of the zeros before the others
 /// and ours all of them after, as the paper's first release: the same network with its channels in another order.
