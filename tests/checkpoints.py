@@ -1,6 +1,6 @@
 """Checkpoints in the names of other libraries, written by those libraries and read by `tchvision weights verify`.
 
-    tests/checkpoints.py [--program tchvision] [--to docs/checkpoints.md] [NAME...]
+    tests/checkpoints.py [--program tchvision] [--to docs/checkpoints.md] [--names checkpoints.json.gz] [NAME...]
 
 Each network is built by the library itself (`pip install -r requirements/checkpoints.txt`) with weights from a hash,
 its logits are computed, and its checkpoint is saved the way its users save it; the program must load it and give the
@@ -8,6 +8,7 @@ same logits. NAME selects cases by library or model. Exit code 0 only if all of 
 """
 
 import argparse
+import gzip
 import importlib
 import importlib.util
 import json
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 
+import safetensors.torch
 import torch
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -241,9 +243,26 @@ package("DINOv2", "ViT", "timm/vit_small_patch14_dinov2", "dinov2", "dinov2.hub.
 package("DINOv2", "ViT", "timm/vit_small_patch14_reg4_dinov2", "dinov2", "dinov2.hub.backbones", lambda m: m.dinov2_vits14_reg(pretrained=False), side=518)
 
 
-def verify(case, folder, program):
+def built(case):
     torch.manual_seed(0)
-    net = case.build().eval()
+    return case.build().eval()
+
+
+def names(case, folder):
+    """What tests/weights/foreign.rs holds the rules to: the names, shapes and dtypes of the file."""
+    case.save(built(case), folder / "checkpoint")
+    file = folder / "checkpoint"
+    if file.is_dir():
+        state = safetensors.torch.load_file(file / "model.safetensors")
+    else:
+        state = torch.load(file, map_location="cpu", weights_only=False)
+        state = next((state[key] for key in ("state_dict", "model", "net") if key in state), state)
+    tensors = [[name, list(t.shape), str(t.dtype).removeprefix("torch.")] for name, t in state.items() if hasattr(t, "shape")]
+    return {"library": case.library, "model": case.model, "flags": case.flags[1::2], "tensors": tensors}
+
+
+def verify(case, folder, program):
+    net = built(case)
     # What a network works out stays as it is.
     computed = {key: t.clone() for key, t in net.state_dict().items() if key.endswith(COMPUTED)}
     fill(net)
@@ -253,8 +272,6 @@ def verify(case, folder, program):
         logits = case.logits(net, x)
     path, reference = folder / "checkpoint", folder / "reference.safetensors"
     case.save(net, path)
-    import safetensors.torch
-
     safetensors.torch.save_file({"input": x, "logits": logits.contiguous()}, reference)
     command = [program, "weights", "verify", "--model", case.model, "--weights", path, "--reference", reference]
     run = subprocess.run([*command, "--json", *case.flags], capture_output=True, text=True)
@@ -282,9 +299,15 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", default=ROOT / "target/release/tchvision")
     parser.add_argument("--to", type=pathlib.Path)
-    parser.add_argument("names", nargs="*")
+    parser.add_argument("--names", type=pathlib.Path, help="write tests/goldens/checkpoints.json.gz instead")
+    parser.add_argument("chosen", nargs="*", metavar="NAME")
     args = parser.parse_args()
-    chosen = [c for c in CASES if not args.names or {c.library, c.model, c.family} & set(args.names)]
+    chosen = [c for c in CASES if not args.chosen or {c.library, c.model, c.family} & set(args.chosen)]
+    if args.names:
+        with tempfile.TemporaryDirectory() as folder:
+            held = [names(c, pathlib.Path(tempfile.mkdtemp(dir=folder))) for c in chosen]
+        args.names.write_bytes(gzip.compress(json.dumps(held, separators=(",", ":")).encode(), mtime=0))
+        return
     rows, failed = {}, 0
     for c in chosen:
         with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod checkpoints;
 mod classify;
 mod ensemble;
 mod experiment;

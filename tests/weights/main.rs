@@ -7,6 +7,7 @@ mod catalogue;
 mod containers;
 mod fetch;
 mod files;
+mod foreign;
 mod hostile;
 mod naming;
 mod original;
