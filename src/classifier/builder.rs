@@ -134,6 +134,7 @@ impl Builder {
     pub(super) fn parts(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Parts> {
         device::set_up(self.device, false)?;
         if let Some(path) = &self.file {
+            let path = &weights::local(path, progress)?;
             let RunWeights { state, about, note } = RunWeights::open(path, self.key.as_deref())?;
             // A name with a tag, or of public weights, tells how their pictures are prepared.
             let entry = self.name.as_ref().and_then(|name| catalogue::find(name).ok());

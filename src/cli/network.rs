@@ -9,6 +9,7 @@ use tchvision::data::image::Interpolation;
 use tchvision::data::{InputSettings, ModelInput};
 use tchvision::evaluate::Protocol;
 use tchvision::train::RunDir;
+use tchvision::weights::HUB;
 use tchvision::weights::catalogue::{self, Entry};
 use tchvision::{Classifier, Usage, brief};
 
@@ -22,8 +23,8 @@ pub struct Args {
     /// The run in this directory: its model, input, classes and weights as they are at its end; again for an ensemble
     #[arg(long, value_name = "DIR", conflicts_with = "weights")]
     run: Vec<PathBuf>,
-    /// A file, a run's directory, or the tag of public weights; without it, those of the model's name; again for an ensemble
-    #[arg(long, value_name = "FILE|DIR|TAG")]
+    /// A file, a folder, a run's directory, the tag of public weights, or a repository of the hub; without it, those of the model's name; again for an ensemble
+    #[arg(long, value_name = "FILE|DIR|TAG|hf:OWNER/NAME")]
     weights: Vec<String>,
     /// Override a field of the model's configuration, for weights from a file
     #[arg(long = "set", value_name = "FIELD=VALUE")]
@@ -165,7 +166,7 @@ impl Args {
             return Ok(named().file(run));
         }
         match (weights, model) {
-            (Some(file), _) if Path::new(file).exists() => Ok(named().file(file)),
+            (Some(file), _) if Path::new(file).exists() || file.starts_with(HUB) => Ok(named().file(file)),
             (Some(tag), Some(model)) => {
                 let name = format!("{model}.{tag}");
                 catalogue::find(&name).map_err(|error| {

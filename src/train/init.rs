@@ -106,10 +106,7 @@ impl InitConfig {
         let mut progress = |name: &str, _, _| observe(Event::Preparing(format!("fetching {name}")));
         match (&self.from, &self.trial) {
             (Some(from), _) if self.is_public() => weights::fetch(catalogue::find(from)?, &mut progress),
-            (Some(from), _) => match from.strip_prefix("hf:") {
-                Some(repository) => weights::fetch_repository(repository, &mut progress),
-                None => run_weights::file(Path::new(from)),
-            },
+            (Some(from), _) => run_weights::file(&weights::local(Path::new(from), &mut progress)?),
             (None, Some(trial)) => {
                 let run = RunDir::new(dir.path().with_file_name(trial));
                 if run.result()?.is_none() {
@@ -128,7 +125,7 @@ impl InitConfig {
         if self.is_public() {
             return catalogue::find(from).map(Some);
         }
-        let Some(name) = from.strip_prefix("hf:") else { return Ok(None) };
+        let Some(name) = from.strip_prefix(weights::HUB) else { return Ok(None) };
         let is_there = |entry: &&Entry| matches!(&entry.location, Location::Hub(there) if there == name);
         Ok(catalogue::entries()?.iter().find(is_there))
     }

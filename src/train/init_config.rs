@@ -1,7 +1,7 @@
 //! Weights that a run starts from, as written in YAML.
 
 use crate::Invalid;
-use crate::weights::catalogue;
+use crate::weights::{HUB, catalogue};
 use anyhow::Result;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -67,7 +67,7 @@ impl InitConfig {
         if self.is_public() {
             catalogue::find(from).map_err(|error| Invalid::value("init.from", crate::brief(&error)))?;
         }
-        if let Some(repository) = from.strip_prefix("hf:") {
+        if let Some(repository) = from.strip_prefix(HUB) {
             let parts: Vec<&str> = repository.split('/').collect();
             let plain = |part: &&str| {
                 let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -98,7 +98,7 @@ impl InitConfig {
             let path = Path::new(from);
             let has_ending = path.extension().is_some_and(|end| ENDINGS.iter().any(|known| end == *known));
             let library = ["torchvision/", "timm/", "paper/"].iter().any(|library| from.starts_with(library));
-            !from.starts_with("hf:") && !path.exists() && !has_ending && (library || !from.contains('/'))
+            !from.starts_with(HUB) && !path.exists() && !has_ending && (library || !from.contains('/'))
         })
     }
 }

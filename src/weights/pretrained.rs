@@ -14,7 +14,7 @@ use crate::models::{Model, ModelSpec};
 use crate::nn::Store;
 use anyhow::{Error, Result, ensure};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tch::Device;
 
 /// A model with weights from a file.
@@ -252,6 +252,20 @@ pub fn fetch_repository(repository: &str, progress: &mut dyn FnMut(&str, u64, u6
     #[cfg(not(feature = "hub"))]
     return without_hub(repository, progress);
 }
+
+/// A file or folder, fetched first where it is `hf:OWNER/NAME`.
+///
+/// # Errors
+/// As [`fetch_repository`].
+pub fn local(path: &Path, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+    match path.to_str().and_then(|path| path.strip_prefix(HUB)) {
+        Some(repository) => fetch_repository(repository, progress),
+        None => Ok(path.to_owned()),
+    }
+}
+
+/// What the name of a repository of the hub begins with, where a file may stand as well.
+pub const HUB: &str = "hf:";
 
 #[cfg(not(feature = "hub"))]
 fn without_hub(name: &str, _: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {

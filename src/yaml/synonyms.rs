@@ -42,7 +42,7 @@ pub(super) const KEYS: &[(&[&str], Meaning)] = &[
             "load_from",
             "load_weights",
         ],
-        Setting("init.from", "FILE"),
+        Setting("init", "FILE"),
     ),
     // The data.
     (

@@ -1,15 +1,24 @@
 //! What a file and a model on the command line mean.
 
 use crate::cli::assignments;
+use crate::cli::progress::FileBar;
 use anyhow::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tchvision::Usage;
 use tchvision::models::ModelSpec;
-use tchvision::weights::{Archive, StateFile, catalogue};
+use tchvision::weights::{self, Archive, StateFile, catalogue};
 
 /// The network in a file, or the one under this key.
 pub fn open(path: &Path, key: Option<&str>) -> Result<StateFile> {
-    Archive::open(path)?.network(key)
+    Archive::open(&local(path)?)?.network(key)
+}
+
+/// A file or folder, fetched first where it is `hf:OWNER/NAME`.
+pub fn local(path: &Path) -> Result<PathBuf> {
+    let progress = FileBar::new();
+    let path = weights::local(path, &mut |name, done, total| progress.set(name, done, total));
+    progress.finish();
+    path
 }
 
 /// A registered model, or with a tag the one that those public weights are of, with some fields set; a wrong name or

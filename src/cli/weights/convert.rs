@@ -1,6 +1,6 @@
 //! `tchvision weights convert`.
 
-use super::arguments::{model, names_of, with};
+use super::arguments::{local, model, names_of, with};
 use crate::cli::{print, print_json};
 use anyhow::Result;
 use serde::Serialize;
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<()> {
     let num_classes = selected.map(|classes| classes.len() as i64).or(args.num_classes);
     let fields = [("num_classes", num_classes), ("in_chans", args.in_chans), ("image_size", args.image_size)];
     let path = args.file.as_deref().or(args.run.as_deref()).unwrap_or(Path::new(""));
-    let RunWeights { state: file, about, note } = RunWeights::open(path, args.key.as_deref())?;
+    let RunWeights { state: file, about, note } = RunWeights::open(&local(path)?, args.key.as_deref())?;
     note.iter().for_each(|note| eprintln!("{note}"));
     let spec = match (&args.model, &about) {
         (Some(name), _) => model(name, &fields, &args.set)?,

@@ -1,5 +1,6 @@
 //! `tchvision weights inspect`.
 
+use super::arguments::local;
 use crate::cli::{print, print_json, table};
 use anyhow::Result;
 use serde::Serialize;
@@ -60,7 +61,7 @@ struct Row<'a> {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let archive = Archive::open(&args.file)?;
+    let archive = Archive::open(&local(&args.file)?)?;
     let shown = |group: &&Group| args.key.as_ref().is_none_or(|key| group.is_at(key));
     let mut groups: Vec<&Group> = archive.groups().iter().filter(shown).collect();
     if args.key.is_some() && groups.is_empty() {

@@ -16,6 +16,8 @@ use ureq::http::{HeaderMap, Uri};
 
 /// Names of weights files in a hub repository, in order of preference.
 const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// Files that say what the weights are, where a repository has them.
+const SETTINGS: [&str; 2] = ["config.json", "preprocessor_config.json"];
 /// The revision to fetch.
 const REVISION: &str = "main";
 /// Upper bound on the size of a weights file: what a server can make us write if it states no size.
@@ -69,7 +71,7 @@ impl Hub {
     pub fn fetch(&self, entry: &Entry, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Fetched> {
         let mut progress = |done, total| progress(&entry.short_name(), done, total);
         match &entry.location {
-            Location::Hub(repository) => self.fetch_repository(repository, &mut progress),
+            Location::Hub(repository) => self.fetch_weights(repository, &mut progress),
             Location::Url(url) => self.fetch_url(url, entry.location.sha256_prefix(), &mut progress),
         }
         .with_context(|| entry.name())
@@ -104,14 +106,29 @@ impl Hub {
         Ok(Fetched { path: to, source: Some(url.to_owned()), sha256, verified })
     }
 
-    /// Fetches the weights of a repository of the hub, `OWNER/NAME`, unless they are cached; `progress` receives the bytes
-    /// so far and the total.
+    /// Fetches the weights of a repository of the hub, `OWNER/NAME`, with the files that say what they are, unless they are
+    /// cached; `progress` receives the bytes so far and the total.
     ///
     /// # Errors
     /// As [`Self::fetch`].
     pub fn fetch_repository(&self, repository: &str, progress: &mut dyn FnMut(u64, u64)) -> Result<Fetched> {
-        let folder_name = format!("models--{}", repository.replace('/', "--"));
-        let folder = self.cache.join(&folder_name);
+        let fetched = self.fetch_weights(repository, progress)?;
+        for file in SETTINGS {
+            let here = fetched.path.with_file_name(file);
+            if self.offline || here.exists() {
+                continue;
+            }
+            match self.ask(self.address(repository, file)) {
+                Ok(remote) => drop(self.take(repository, file, &remote, &mut |_, _| ())?),
+                Err(Failure::Missing(_)) => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Ok(fetched)
+    }
+
+    fn fetch_weights(&self, repository: &str, progress: &mut dyn FnMut(u64, u64)) -> Result<Fetched> {
+        let folder = self.folder(repository);
         if let Some(fetched) = FILES.iter().find_map(|file| cached(&folder, file)) {
             return Ok(fetched);
         }
@@ -121,9 +138,25 @@ impl Hub {
         };
         ensure!(!self.offline, "not in the cache, and HF_HUB_OFFLINE is set; {}", by_hand());
         let (file, remote) = self.look_up(repository).map_err(|e| e.context(by_hand()))?;
+        self.take(repository, file, &remote, progress).map_err(|e| e.context(by_hand()))
+    }
 
-        let lock = self.cache.join(".locks").join(&folder_name).join(format!("{}.lock", remote.etag));
-        let _locked = lock_file(&lock)?;
+    /// Where the cache has a repository.
+    fn folder(&self, repository: &str) -> PathBuf {
+        self.cache.join(format!("models--{}", repository.replace('/', "--")))
+    }
+
+    /// Fetches a file of a repository that the hub has told of, unless its bytes are cached.
+    fn take(
+        &self,
+        repository: &str,
+        file: &str,
+        remote: &Remote,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Fetched> {
+        let folder = self.folder(repository);
+        let locks = self.cache.join(".locks").join(folder.file_name().unwrap_or_default());
+        let _locked = lock_file(&locks.join(format!("{}.lock", remote.etag)))?;
         let blobs = folder.join("blobs");
         fs::create_dir_all(&blobs).with_context(|| format!("{}: cannot be created", blobs.display()))?;
         let blob = blobs.join(&remote.etag);
@@ -138,9 +171,7 @@ impl Hub {
                     to: blob,
                     max_bytes: remote.size.unwrap_or(MAX_BYTES),
                 };
-                let sha256 =
-                    run(&download, published, progress).map_err(|e| Error::from(e).context(by_hand()))?;
-                (sha256, Some(remote.url.clone()))
+                (run(&download, published, progress)?, Some(remote.url.clone()))
             }
         };
         let path = folder.join("snapshots").join(&remote.commit).join(file);

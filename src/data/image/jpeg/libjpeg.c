@@ -56,7 +56,7 @@ static void inverse_dct(j_decompress_ptr file, jpeg_component_info *component, J
 // Reads the header. `about` receives the width, the height, the number of components and the file's colour space;
 // NULL and a message on failure.
 void *tchvision_jpeg_open(const uint8_t *bytes, size_t size, InverseDct inverse, uint32_t about[4], char *message) {
-  Picture *picture = calloc(1, sizeof *picture);
+  Picture *volatile picture = calloc(1, sizeof *picture); // read again after a longjmp
   if (!picture) return NULL;
   picture->inverse_dct = inverse;
   picture->file.err = jpeg_std_error(&picture->errors);
