@@ -148,11 +148,14 @@ fn inspect(name: &str, root: Option<PathBuf>, json: bool) -> Result<()> {
 fn inspect_files(FileSplits { train, test }: &FileSplits, json: bool) -> Result<()> {
     let left_out: Vec<Skipped> = [train, test].into_iter().filter_map(ImageFiles::left_out).collect();
     if json {
-        return print_json(&json!({
+        let mut inspected = json!({
             "name": train.name, "classes": train.classes, "train": train.len(), "test": test.len(),
             "train_labels": train.label_counts(), "test_labels": test.label_counts(),
-            "left_out": left_out,
-        }));
+        });
+        if !left_out.is_empty() {
+            inspected["left_out"] = json!(left_out);
+        }
+        return print_json(&inspected);
     }
     for Skipped { name, reason } in left_out {
         eprintln!("left out {name}: {reason}");

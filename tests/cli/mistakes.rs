@@ -47,7 +47,7 @@ batch_size: 32 => bs: 32
 lr: 0.1, => lr: 0.1, wd: 5e-4,
     run.yaml:6:30: unknown key `train.optimizer.sgd.wd`; did you mean `weight_decay`?
 model: => pretrained: true\nmodel:
-    run.yaml:1:1: unknown key `pretrained`; write `init.from: FILE`
+    run.yaml:1:1: unknown key `pretrained`; write `init: FILE`
 model: => epochs: 90\nmodel:
     run.yaml:1:1: unknown key `epochs`; did you mean `train.epochs`?
 model: => momentum: 0.9\nmodel:
@@ -69,7 +69,7 @@ model: => axis: x\nmodel:
 {dataset: => {imgsz: 224, dataset:
     run.yaml:2:8: unknown key `data.imgsz`; did you mean `image_size`?
 in_chans: 1 => in_chans: 1, pretrained: true
-    run.yaml:1:44: unknown field `pretrained` of paper/resnet20; in a run it is `init.from: FILE`
+    run.yaml:1:44: unknown field `pretrained` of paper/resnet20; in a run it is `init: FILE`
 in_chans: 1 => in_chans: 1, nc: 4
     run.yaml:1:44: unknown field `nc` of paper/resnet20; did you mean `num_classes`?
 in_chans: 1 => in_chans: 1, widht: 2

@@ -41,7 +41,8 @@ fn a_folder_of_timms_says_what_it_is() {
     let top = yard.json(&format!("classify {PICTURE} --weights net --json"))[0]["top"].clone();
     let told = format!("--model {MODEL} --set num_classes=3 --size 96 --crop 0.8 --interpolation bilinear");
     save(&yard, "alone/model.safetensors", &tensors(""));
-    let line = format!("classify {PICTURE} --weights alone {told} --mean 0.4,0.5,0.6 --std 0.2,0.3,0.4 --json");
+    let line =
+        format!("classify {PICTURE} --weights alone {told} --mean 0.4,0.5,0.6 --std 0.2,0.3,0.4 --json");
     let by_hand = yard.json(&line)[0]["top"].clone();
     let labels = ["leaf", "sky", "wine"];
     for (one, other) in top.as_array().unwrap().iter().zip(by_hand.as_array().unwrap()) {
@@ -75,6 +76,20 @@ fn wrappers_are_seen_and_said_and_two_networks_are_a_question() {
     let said = stderr(&out);
     assert!(said.contains("the network is under `model`"), "{said}");
     assert!(said.contains("left over: criterion (1 tensor)"), "{said}");
+    // The classifier may stand beside the network.
+    let mut apart = tensors("backbone.");
+    for (name, _) in &mut apart {
+        *name = name.replace("backbone.classifier.", "head.");
+    }
+    save(&yard, "apart.safetensors", &apart);
+    let out = yard.run(&format!("classify {PICTURE} --weights apart.safetensors {flags}"));
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&out.stdout).unwrap()[0]["top"], plain[0]["top"]);
+    assert!(stderr(&out).contains("its classifier is `head`, beside the network"), "{}", stderr(&out));
+    // A layer between them is no part of the model.
+    apart.push(("neck.weight".to_owned(), Tensor::eye(4, (tch::Kind::Float, Device::Cpu))));
+    save(&yard, "neck.safetensors", &apart);
+    let error = yard.fails(1, &format!("classify {PICTURE} --weights neck.safetensors {flags}"));
+    assert!(error.contains("no classifier"), "{error}");
     let both: Vec<_> = tensors("student.").into_iter().chain(tensors("teacher.")).collect();
     save(&yard, "dino.safetensors", &both);
     let line = format!("classify {PICTURE} --weights dino.safetensors {flags}");

@@ -405,16 +405,23 @@ fn any_repository_of_the_hub_can_be_fetched() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = weights(1000);
     let (served, told) = (bytes.clone(), bytes.clone());
-    let storage = Server::start(move |request| Reply::file(request, &served));
-    let to = format!("{}/bytes", storage.url);
+    let config = br#"{"architecture": "resnet18"}"#.to_vec();
+    let (settings, written) = (config.clone(), config.clone());
+    let storage = Server::start(move |request| match request.path.as_str() {
+        "/config" => Reply::file(request, &config),
+        _ => Reply::file(request, &served),
+    });
+    let [to, beside] = ["bytes", "config"].map(|name| format!("{}/{name}", storage.url));
     let server = Server::start(move |request| match request.path.as_str() {
         "/me/my.net/resolve/main/model.safetensors" => pointer(&told, &to),
+        "/me/my.net/resolve/main/config.json" => pointer(&settings, &beside),
         _ => Reply::status(404),
     });
     let fetched = hub(&server.url, folder.path()).fetch_repository("me/my.net", &mut |_, _| ()).unwrap();
     assert_eq!((fetched.sha256, fetched.verified), (sha256(&bytes), true));
     assert!(fetched.path.starts_with(folder.path().join("hub/models--me--my.net/snapshots")));
-    assert_eq!(std::fs::read(fetched.path).unwrap(), bytes);
+    assert_eq!(std::fs::read(&fetched.path).unwrap(), bytes);
+    assert_eq!(std::fs::read(fetched.path.with_file_name("config.json")).unwrap(), written);
 }
 
 #[test]

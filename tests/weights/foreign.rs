@@ -56,7 +56,9 @@ fn every_tensor_of_other_libraries_finds_its_place() {
         let lone = |tensor: &&Value| {
             let name = tensor[0].as_str().unwrap();
             let layer = ["conv", "proj", "fc", "Conv", "linear", "dense"];
-            name.ends_with("weight") && tensor[1].as_array().unwrap().len() == 4 && layer.iter().any(|word| name.contains(word))
+            name.ends_with("weight")
+                && tensor[1].as_array().unwrap().len() == 4
+                && layer.iter().any(|word| name.contains(word))
         };
         let gone = tensors.iter().find(lone).unwrap();
         let rest: Vec<Value> = tensors.iter().filter(|tensor| *tensor != gone).cloned().collect();

@@ -308,8 +308,11 @@ impl<'a> Reading<'a> {
         unknown.count() + self.missing.len()
     }
 
+    /// Whether all tensors are there, or all but the whole classifier.
     fn is_whole(&self, classifier: &HashSet<String>) -> bool {
-        self.missing.iter().all(|name| classifier.contains(*name))
+        let missing = |name: &String| self.missing.contains(&name.as_str());
+        self.missing.is_empty()
+            || self.missing.iter().all(|name| classifier.contains(*name)) && classifier.iter().all(missing)
     }
 }
 
@@ -369,14 +372,19 @@ pub fn recognise(spec: &ModelSpec, mut state: StateDict) -> Result<Recognised> {
     let lost = |name: &&str| {
         let head = heads.iter().filter(|head| best.missing.contains(&head.as_str()));
         let mut modules = head.filter_map(|head| head.rsplit_once('.'));
-        wrapper::is_beside(name)
-            || modules.any(|(module, _)| name.strip_prefix(module).is_some_and(|rest| rest.starts_with('.')))
+        wrapper::is_beside(name) || modules.any(|(module, _)| below(name, module).is_some())
     };
     let left: Vec<&str> = best.unknown.iter().copied().filter(|name| is_whole && lost(name)).collect();
-    let outside = names.iter().copied().filter(|name| !name.starts_with(best.prefix));
-    let over: Vec<&str> = left.iter().copied().chain(outside).collect();
+    let outside: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with(best.prefix)).collect();
+    let beside = classifier_beside(best, &outside, &state, &wanted).filter(|_| is_whole);
+    let is_used = |name: &str| beside.as_ref().is_some_and(|(theirs, _)| below(name, theirs).is_some());
+    let over: Vec<&str> =
+        left.iter().copied().chain(outside.iter().copied().filter(|name| !is_used(name))).collect();
     if !best.prefix.is_empty() {
         notes.push(format!("{at}: the network is under `{}`", best.prefix.trim_end_matches(['.', '/'])));
+    }
+    if let Some((theirs, _)) = &beside {
+        notes.push(format!("{at}: its classifier is `{theirs}`, beside the network"));
     }
     if !over.is_empty() {
         notes.push(format!("{at}: left over: {}", modules(&over)));
@@ -403,6 +411,9 @@ pub fn recognise(spec: &ModelSpec, mut state: StateDict) -> Result<Recognised> {
             spec.set.insert((*field).into(), value);
         }
     }
+    let (classifiers, others): (Vec<_>, Vec<_>) =
+        state.tensors.into_iter().partition(|(name, _)| is_used(name));
+    state.tensors = others;
     state
         .tensors
         .retain(|(name, _)| name.strip_prefix(best.prefix).is_some_and(|name| !left.contains(&name)));
@@ -411,12 +422,50 @@ pub fn recognise(spec: &ModelSpec, mut state: StateDict) -> Result<Recognised> {
     for step in &path {
         state.tensors = step.apply(state.tensors).with_context(|| at.clone())?;
     }
+    if let Some((theirs, ours)) = &beside {
+        let renamed = classifiers
+            .into_iter()
+            .filter_map(|(name, tensor)| Some((format!("{ours}.{}", below(&name, theirs)?), tensor)));
+        state.tensors.extend(renamed);
+    }
     let has: HashSet<String> = state.tensors.iter().map(|(name, _)| name.clone()).collect();
     for (name, tensor) in wanted.iter().filter(|(name, _)| !has.contains(name) && leaves_out(&path, name)) {
         let zeros = Tensor::f_zeros(tensor.size(), (tensor.f_kind()?, tch::Device::Cpu))?;
         state.tensors.push((name.clone(), zeros.into()));
     }
     Ok(Recognised { state, spec, naming, notes, is_whole })
+}
+
+/// The rest of a key below this module.
+fn below<'a>(key: &'a str, module: &str) -> Option<&'a str> {
+    key.strip_prefix(module)?.strip_prefix('.')
+}
+
+/// What people call the last layer.
+const CLASSIFIERS: [&str; 6] = ["fc", "head", "classifier", "linear", "last_linear", "cls_head"];
+
+/// The classifier that stands beside a network without one, and the model's: the only layer there, by its name and shape.
+fn classifier_beside(
+    network: &Reading,
+    outside: &[&str],
+    state: &StateDict,
+    wanted: &[(String, Tensor)],
+) -> Option<(String, String)> {
+    let (ours, _) = network.missing.first()?.rsplit_once('.')?;
+    let is_one_layer =
+        network.missing.len() <= 2 && network.missing.iter().all(|name| below(name, ours).is_some());
+    let layers: HashSet<&str> = outside
+        .iter()
+        .filter(|name| !wrapper::is_beside(name))
+        .map(|name| name.rsplit_once('.').map_or("", |(module, _)| module))
+        .collect();
+    let [theirs] = layers.into_iter().collect::<Vec<_>>()[..] else { return None };
+    let [has, wants] = [theirs, ours].map(|layer| format!("{layer}.weight"));
+    let has = state.tensors.iter().find(|(name, _)| *name == has).map(|(_, tensor)| tensor.size());
+    let wants = wanted.iter().find(|(name, _)| *name == wants).map(|(_, tensor)| tensor.size());
+    let alike = matches!((has, wants), (Some(has), Some(wants)) if has.get(1..) == wants.get(1..));
+    let named = theirs.split('.').any(|part| CLASSIFIERS.contains(&part));
+    (is_one_layer && alike && named).then(|| (theirs.to_owned(), ours.to_owned()))
 }
 
 /// The share of a model's tensors whose names are in a file, in the nearest naming, by the first names of the model.
