@@ -225,7 +225,7 @@ def under(key, prefix=""):
 DATA_PARALLEL = under("state_dict", "module.")
 clone("akamaster", "ResNet for CIFAR", "paper/resnet20", "pytorch_resnet_cifar10", "resnet.py", lambda m: m.resnet20(), save=DATA_PARALLEL, side=32)
 clone("akamaster", "ResNet for CIFAR", "paper/resnet56", "pytorch_resnet_cifar10", "resnet.py", lambda m: m.resnet56(), save=DATA_PARALLEL, side=32)
-clone("bearpaw", "ResNet for CIFAR", "paper/resnet20", "pytorch-classification", "models/cifar/resnet.py", lambda m: m.resnet(depth=20), save=DATA_PARALLEL, **B)
+clone("bearpaw", "ResNet for CIFAR", "paper/resnet20", "pytorch-classification", "models/cifar/resnet.py", lambda m: m.resnet(depth=20, num_classes=10), save=DATA_PARALLEL, **B)
 clone("bearpaw", "DenseNet for CIFAR", "paper/densenet_bc_100_12", "pytorch-classification", "models/cifar/densenet.py", lambda m: m.densenet(depth=100, growthRate=12, compressionRate=2, dropRate=0), save=DATA_PARALLEL, side=32)
 clone("bearpaw", "ResNeXt for CIFAR", "paper/resnext29_8x64d", "pytorch-classification", "models/cifar/resnext.py", lambda m: m.resnext(cardinality=8, num_classes=10, depth=29, widen_factor=4, dropRate=0), save=DATA_PARALLEL, side=32)
 clone("xternalz", "Wide ResNet", "paper/wrn_16_4", "WideResNet-pytorch", "wideresnet.py", lambda m: m.WideResNet(16, 10, 4), save=under("state_dict"), side=32)
