@@ -6,7 +6,9 @@ use crate::data::{
     TestSet, imagenet,
 };
 use crate::evaluate::Views;
-use crate::evaluate::{self, Accuracy, Evaluator, Member, Outcome, Protocol, ReadPictures, Scores, Source, probabilities};
+use crate::evaluate::{
+    self, Accuracy, Evaluator, Member, Outcome, Protocol, ReadPictures, Scores, Source, probabilities,
+};
 use crate::weights::Parent;
 use crate::{Remedy, Usage};
 use anyhow::{Context, Error, Result, bail, ensure};

@@ -51,7 +51,9 @@ pub use load::{StateDict, compare, load, take_over};
 pub use mapping::{Draft, Mapping, draft};
 pub use naming::{Recognised, export, recognise};
 pub use origin::{Origin, unnamed};
-pub use pretrained::{HUB, Named, Pretrained, fetch, fetch_repository, local, named, pretrained, pretrained_by};
+pub use pretrained::{
+    HUB, Named, Pretrained, fetch, fetch_repository, local, named, pretrained, pretrained_by,
+};
 #[cfg(feature = "hub")]
 pub use pretrained::{Public, from_pretrained};
 pub use resample::{Resampling, patch_kernel, position_embedding, relative_position_table};

@@ -8,7 +8,8 @@ use std::io::Write;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use tchvision::data::{
-    self, Augment, Batch, DataConfig, Dataset, Images, Loaded, Loader, LoaderConfig, Pictures, Statistics, augment::RandomResizedCrop,
+    self, Augment, Batch, DataConfig, Dataset, Images, Loaded, Loader, LoaderConfig, Pictures, Statistics,
+    augment::RandomResizedCrop,
 };
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
@@ -287,8 +288,7 @@ fn reflect_crop_cuts_from_pytorchs_reflection() {
 fn random_resized_crops_of_pictures_in_memory_are_windows_of_them() {
     const SIDE: i64 = 12;
     let count = 8;
-    let pixels: Vec<u8> =
-        (0..count * (SIDE * SIDE) as usize).map(|i| (i * i * 31 % 253) as u8).collect();
+    let pixels: Vec<u8> = (0..count * (SIDE * SIDE) as usize).map(|i| (i * i * 31 % 253) as u8).collect();
     let side = SIDE as usize;
     let images = Images { pixels, count, channels: 1, height: side, width: side };
     let labels: Vec<i64> = (0..count as i64).collect();

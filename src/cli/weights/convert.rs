@@ -7,13 +7,13 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tch::Device;
+use tchvision::Usage;
 use tchvision::data::InputSettings;
 use tchvision::models::ModelSpec;
 use tchvision::train::RunWeights;
 use tchvision::weights::{
-    self, About, Origin, Classes, Format, Mapping, Pretrained, checkpoint_weights, has_averages,
+    self, About, Classes, Format, Mapping, Origin, Pretrained, checkpoint_weights, has_averages,
 };
-use tchvision::Usage;
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -73,7 +73,8 @@ fn crop_planes(
 ) -> Result<Vec<u8>> {
     let plane = height * width;
     let channels = planes.len() / plane;
-    let pixels = (0..plane).flat_map(|i| [0, 1, 2].map(|channel| planes[channel % channels * plane + i])).collect();
+    let pixels =
+        (0..plane).flat_map(|i| [0, 1, 2].map(|channel| planes[channel % channels * plane + i])).collect();
     let whole = RgbImage { width, height, pixels };
     let part = crop.apply(&Encoded::decoded(whole), (height, width), Interpolation::Bilinear, stream)?;
     Ok((0..channels).flat_map(|channel| part.pixels.iter().skip(channel).step_by(3).copied()).collect())
@@ -93,7 +94,9 @@ pub(super) fn augment_image(
     let side = usize::try_from(preprocess.input[1])?;
     let interpolation = preprocess.interpolation;
     let mut image = match steps.first() {
-        Some(Augment::RandomResizedCrop(crop)) => crop.apply(&encoded, (side, side), interpolation, stream)?,
+        Some(Augment::RandomResizedCrop(crop)) => {
+            crop.apply(&encoded, (side, side), interpolation, stream)?
+        }
         Some(Augment::ScaleJitter(jitter)) => {
             jitter.apply(&encoded.into_whole()?, side, interpolation, stream)?
         }

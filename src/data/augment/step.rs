@@ -113,13 +113,17 @@ pub(in crate::data) fn fits(steps: &[Augment], channels: usize, side: Option<usi
             }
             None => {
                 let resized = matches!(step, Augment::RandomResizedCrop(_));
-                valid(!step.is_crop() || resized, "is for images of any size; for these write `pad_crop: 4`")?;
+                valid(
+                    !step.is_crop() || resized,
+                    "is for images of any size; for these write `pad_crop: 4`",
+                )?;
                 valid(!resized || i == 0, "must come first")?;
                 let message = format!("takes images of 1 or 3 channels, and these have {channels}");
                 valid(!resized || channels == 1 || channels == 3, &message)?;
                 let first = steps[..i].iter().all(Augment::is_placement);
                 valid(!pads || first, "must come before all other steps but `flip`")?;
-                let any_channels = step.is_placement() || resized || matches!(step, Augment::RandomErasing(_));
+                let any_channels =
+                    step.is_placement() || resized || matches!(step, Augment::RandomErasing(_));
                 let message = format!("takes images of 3 channels, and these have {channels}");
                 valid(any_channels || channels == 3, &message)?;
             }

@@ -73,7 +73,9 @@ impl ImageFiles {
     /// A file that is missing, unreadable or too large for an image.
     pub fn read(&self, index: usize) -> Result<Vec<u8>> {
         match &self.locations[index] {
-            Location::File { folder, name } => image::read_file(&self.folders[*folder as usize].join(&**name)),
+            Location::File { folder, name } => {
+                image::read_file(&self.folders[*folder as usize].join(&**name))
+            }
             Location::Entry { archive, size, start } => {
                 self.archives[*archive as usize].bytes(*start, u64::from(*size))
             }

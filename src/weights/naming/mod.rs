@@ -165,7 +165,7 @@ fn paths(model: &str) -> Vec<Vec<Step>> {
         let target = paths[done].first().map_or(own(model), |step| step.origin());
         for step in steps.iter().filter(|step| step.target() == target) {
             if reached.insert(step.origin()) {
-                paths.push([&[step.clone()], paths[done].as_slice()].concat());
+                paths.push([std::slice::from_ref(step), paths[done].as_slice()].concat());
             }
         }
         done += 1;
