@@ -3,6 +3,7 @@
 use super::folder::{self, Index};
 use super::info::{Bytes, Format, Group, Packing, TensorInfo, WHOLE};
 use super::mapped::{Mapped, Pages, own};
+use super::naming::under;
 use super::torch::Contents;
 use super::zip;
 use super::{foreign, npy, safetensors, torch};
@@ -187,7 +188,7 @@ impl Archive {
         match key {
             Some(key) if !self.groups.iter().any(|group| group.key == key) => {
                 if let Some((group, module)) = self.module(key) {
-                    return Ok(self.choose(Some(&group))?.renamed(|name| name.strip_prefix(&module)));
+                    return Ok(self.choose(Some(&group))?.renamed(|name| under(name, &module)));
                 }
                 self.choose(Some(key))
             }
@@ -203,14 +204,13 @@ impl Archive {
         }
     }
 
-    /// The state_dict, and the prefix of the names in it, of a key that leads to a module.
+    /// The state_dict, and the module in it, of a key that leads to a module.
     fn module(&self, key: &str) -> Option<(String, String)> {
         self.groups.iter().find_map(|group| {
             let inner =
                 if group.key == WHOLE { key } else { key.strip_prefix(&group.key)?.strip_prefix('.')? };
-            let prefix = format!("{inner}.");
-            let holds = group.tensors.iter().any(|tensor| tensor.name.starts_with(&prefix));
-            holds.then(|| (group.key.clone(), prefix))
+            let holds = group.tensors.iter().any(|tensor| under(&tensor.name, inner).is_some());
+            holds.then(|| (group.key.clone(), inner.to_owned()))
         })
     }
 

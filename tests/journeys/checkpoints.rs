@@ -90,7 +90,7 @@ fn wrappers_are_seen_and_said_and_two_networks_are_a_question() {
     save(&yard, "neck.safetensors", &apart);
     let error = yard.fails(1, &format!("classify {PICTURE} --weights neck.safetensors {flags}"));
     assert!(error.contains("no classifier"), "{error}");
-    let both: Vec<_> = tensors("student.").into_iter().chain(tensors("teacher.")).collect();
+    let both: Vec<_> = tensors("student.module.").into_iter().chain(tensors("teacher.module.")).collect();
     save(&yard, "dino.safetensors", &both);
     let line = format!("classify {PICTURE} --weights dino.safetensors {flags}");
     let error = yard.fails(1, &line);

@@ -16,6 +16,8 @@ mod rules;
 mod template;
 mod wrapper;
 
+pub(super) use self::wrapper::under;
+
 use self::rule::{BACKGROUND_ROWS, Change, Naming, Rule};
 use self::template::{Counts, Template};
 use super::adapt::classifier;

@@ -35,6 +35,24 @@ pub(super) fn bare(key: &str) -> String {
     parts.join(".")
 }
 
+/// The rest of a key under this module; modules that only wrap are passed over.
+pub(in crate::weights) fn under<'a>(key: &'a str, module: &str) -> Option<&'a str> {
+    let mut rest = key;
+    for wanted in module.split('.') {
+        loop {
+            let (part, inner) = rest.split_once('.')?;
+            rest = inner;
+            if part == wanted {
+                break;
+            }
+            if !TRANSPARENT.contains(&part) {
+                return None;
+            }
+        }
+    }
+    Some(rest)
+}
+
 /// Whether a tensor stands beside the network.
 pub(super) fn is_beside(key: &str) -> bool {
     let first = key.split('.').next().unwrap_or(key);
