@@ -123,10 +123,7 @@ fn candidate(tensors: &[TensorInfo], entry: &'static Entry) -> Result<Candidate>
     }
     // The format matters for resampling alone.
     let state = StateDict { path: PathBuf::new(), format: Format::Safetensors, tensors: named };
-    let Recognised { state, naming, is_whole, .. } = recognise(&spec, state)?;
-    let meta = Store::meta();
-    spec.resolve()?.build(&meta)?;
-    let wanted = meta.state_dict();
+    let Recognised { state, naming, is_whole, wanted, .. } = recognise(&spec, state)?;
     let heads = classifier(&spec)?;
     let mut body = wanted.iter().filter(|(name, _)| !heads.contains(name));
     let shape = |name: &str| state.tensors.iter().find(|(known, _)| known == name).map(|(_, t)| t.size());

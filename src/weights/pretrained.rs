@@ -1,6 +1,7 @@
 //! Models with weights from a file.
 
 use super::catalogue::Entry;
+use super::differences::Mismatch;
 use super::load::is_computed;
 use super::mapping::{Mapping, pair, renamed};
 use super::structure::{Open, Pairing, Unit};
@@ -50,25 +51,26 @@ pub struct Named {
 /// A map that is wrong for the file or the model, and unknown names that can be paired in several ways.
 pub fn named(spec: &ModelSpec, file: &StateFile, map: Option<&Mapping>) -> Result<Named> {
     let at = file.path().display();
-    let meta = Store::meta();
-    spec.resolve()?.build(&meta)?;
-    let wanted = &meta.state_dict();
     if let Some(map) = map {
-        let (state, left) = map.apply(file.state_dict()?, wanted)?;
+        let meta = Store::meta();
+        spec.resolve()?.build(&meta)?;
+        let (state, left) = map.apply(file.state_dict()?, &meta.state_dict())?;
         let mut notes = Vec::new();
         if let [first, ..] = left.as_slice() {
             notes.push(format!("{at}: {} tensors have no line in the map, such as `{first}`", left.len()));
         }
         return Ok(Named { spec: spec.clone(), naming: "map".to_owned(), state, notes });
     }
-    let known = recognise(spec, file.state_dict()?)?;
-    let differences = compare(&known.state, wanted);
-    let Recognised { spec, naming, state, notes, is_whole } = known;
-    if is_whole || differences.missing.len() * 2 <= differences.expected {
+    let Recognised { spec, naming, state, notes, is_whole, wanted } = recognise(spec, file.state_dict()?)?;
+    if is_whole {
+        return Ok(Named { spec, naming, state, notes });
+    }
+    let differences = compare(&state, &wanted);
+    if differences.missing.len() * 2 <= differences.expected {
         return Ok(Named { spec, naming, state, notes });
     }
     let original = file.state_dict()?;
-    let pairing = pair(&original, wanted);
+    let pairing = pair(&original, &wanted);
     if !pairing.fits && pairing.pairs.len() * 2 < pairing.layers() {
         return Ok(Named { spec, naming, state, notes });
     }
@@ -88,7 +90,7 @@ pub fn named(spec: &ModelSpec, file: &StateFile, map: Option<&Mapping>) -> Resul
             .map(|((_, wanted), (_, has))| (has.0.clone(), wanted.0.clone()))
     });
     let names: HashMap<String, String> = counters.chain(tensors).collect();
-    let state = renamed(original, wanted, &|name| names.get(name).map(String::as_str))?;
+    let state = renamed(original, &wanted, &|name| names.get(name).map(String::as_str))?;
     let paired = state.tensors.iter().filter(|(name, _)| !is_computed(name)).count();
     let note = format!(
         "{at}: {paired} of {} tensors paired by order and shape; no other pairing fits. Taken for granted: padding, places of \
@@ -189,16 +191,20 @@ pub fn pretrained_by(
     let mut wanted = store.state_dict();
     let fresh = adapt(&mut state, &spec, &wanted, classes)?;
     wanted.retain(|(name, _)| !fresh.contains(name));
-    let heads = classifier(&spec)?;
-    let Differences { missing, unexpected, unlike, .. } = compare(&state, &wanted);
-    let headless = !missing.is_empty() && missing.iter().all(|name| heads.contains(name));
-    ensure!(
-        !headless || !unexpected.is_empty() || !unlike.is_empty(),
-        "{}: it has no classifier of {}: train one (`init` of a run), or take its features (`tchvision features`)",
-        file.path().display(),
-        architecture.name
-    );
-    load(&state, &wanted)?;
+    if let Err(error) = load(&state, &wanted) {
+        let heads = classifier(&spec)?;
+        let headless = error.downcast_ref().is_some_and(|Mismatch { differences, .. }| {
+            let Differences { missing, unexpected, unlike, .. } = differences;
+            unexpected.is_empty() && unlike.is_empty() && missing.iter().all(|name| heads.contains(name))
+        });
+        ensure!(
+            !headless,
+            "{}: it has no classifier of {}: train one (`init` of a run), or take its features (`tchvision features`)",
+            file.path().display(),
+            architecture.name
+        );
+        return Err(error);
+    }
     Ok(Pretrained { model, store, spec, naming, fresh, notes })
 }
 

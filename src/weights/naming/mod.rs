@@ -106,8 +106,7 @@ impl Step {
 
     /// Like [`Self::translate`], with the name of this block for a stacked tensor.
     fn translate_in_block(&self, name: &str, block: u64) -> Option<(String, Change)> {
-        let based = name.strip_prefix(self.naming.base).and_then(|name| name.strip_prefix('.'));
-        let name = based.filter(|_| !self.back).unwrap_or(name);
+        let name = if self.back { name } else { self.naming.inner(name) };
         let [before, after] = self.counts();
         for rule in self.naming.rules() {
             let (source, target) =
@@ -237,8 +236,7 @@ fn settle(path: &mut [Step], file: &[&str], model: &[&str]) {
 fn ranks(step: &Step, side: usize, names: &[String]) -> Vec<u64> {
     let Some(templates) = step.naming.ranks else { return Vec::new() };
     let template = Template(templates[if step.back { 1 - side } else { side }]);
-    let base = format!("{}.", step.naming.base);
-    let inner = names.iter().map(|name| name.strip_prefix(&base).unwrap_or(name));
+    let inner = names.iter().map(|name| step.naming.inner(name));
     let numbers = inner.filter_map(|name| Some(template.matches(name, Counts::default())?.number("n")));
     numbers.collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -249,8 +247,7 @@ fn grid(naming: &Naming, names: &[String]) -> Vec<u64> {
     const MAX_STAGES: u64 = 64;
     let mut grid = Vec::new();
     let Some(template) = naming.grid else { return grid };
-    let base = format!("{}.", naming.base);
-    let inner = names.iter().map(|name| name.strip_prefix(&base).unwrap_or(name));
+    let inner = names.iter().map(|name| naming.inner(name));
     for block in inner.filter_map(|name| Template(template).matches(name, Counts::default())) {
         let (stage, block) = (block.number("s"), block.number("b"));
         if stage < MAX_STAGES {
@@ -272,6 +269,8 @@ pub struct Recognised {
     pub notes: Vec<String>,
     /// Whether all tensors but those of the classifier are there.
     pub is_whole: bool,
+    /// The names of the model's tensors, with their shapes: on the meta device, and as `spec` was given.
+    pub wanted: Vec<(String, Tensor)>,
 }
 
 /// One reading of a file: the tensors under a prefix, in one naming.
@@ -435,7 +434,7 @@ pub fn recognise(spec: &ModelSpec, mut state: StateDict) -> Result<Recognised> {
         let zeros = Tensor::f_zeros(tensor.size(), (tensor.f_kind()?, tch::Device::Cpu))?;
         state.tensors.push((name.clone(), zeros.into()));
     }
-    Ok(Recognised { state, spec, naming, notes, is_whole })
+    Ok(Recognised { state, spec, naming, notes, is_whole, wanted })
 }
 
 /// The rest of a key below this module.

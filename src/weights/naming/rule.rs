@@ -57,6 +57,11 @@ impl Naming {
         self.one_way || self.rules().any(|rule| rule.change.is_one_way())
     }
 
+    /// A key of `from` without the base.
+    pub fn inner<'a>(&self, key: &'a str) -> &'a str {
+        key.strip_prefix(self.base).and_then(|key| key.strip_prefix('.')).unwrap_or(key)
+    }
+
     pub fn rules(&self) -> impl Iterator<Item = &'static Rule> {
         self.rules.iter().copied().flatten()
     }

@@ -1,7 +1,7 @@
 //! Names of OpenMMLab's mmpretrain 1.2 (`mmpretrain/models/backbones`) and mmcls: `backbone.`, and `head.fc`.
 
 use super::super::rule::{Change, Naming, READ, Rule, change, rename, unflatten};
-use super::shared::COUNTED;
+use super::shared::{COUNTED, VGG_BN};
 
 const FROM: &str = "mmpretrain";
 const BGR: Option<&str> = Some("its first convolution is turned from BGR to RGB");
@@ -16,12 +16,7 @@ pub(super) const NAMINGS: &[Naming] = &[
         ..READ
     },
     Naming {
-        models: &[
-            "torchvision/vgg11_bn",
-            "torchvision/vgg13_bn",
-            "torchvision/vgg16_bn",
-            "torchvision/vgg19_bn",
-        ],
+        models: VGG_BN,
         from: FROM,
         to: "torchvision",
         base: "backbone",

@@ -1,7 +1,7 @@
 //! Names of osmr's pytorchcv, which names the units of all its networks alike.
 
 use super::super::rule::{Change, Naming, READ, Rule, change, rename, zero};
-use super::shared::COUNTED;
+use super::shared::{COUNTED, VGG_BN};
 
 const FROM: &str = "pytorchcv";
 const UNIT: &str = "features.stage{s+1}.unit{b+1}";
@@ -40,12 +40,7 @@ pub(super) const NAMINGS: &[Naming] = &[
     },
     Naming { models: &["paper/mobilenet_v1"], from: FROM, to: "paper", rules: &[MOBILENET_V1], ..READ },
     Naming {
-        models: &[
-            "torchvision/vgg11_bn",
-            "torchvision/vgg13_bn",
-            "torchvision/vgg16_bn",
-            "torchvision/vgg19_bn",
-        ],
+        models: VGG_BN,
         from: FROM,
         to: "torchvision",
         rules: &[VGG],

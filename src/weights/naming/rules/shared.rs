@@ -3,6 +3,10 @@
 use crate::weights::TensorView;
 use anyhow::{Context, Result};
 
+/// torchvision's VGGs with batch norms.
+pub(super) const VGG_BN: &[&str] =
+    &["torchvision/vgg11_bn", "torchvision/vgg13_bn", "torchvision/vgg16_bn", "torchvision/vgg19_bn"];
+
 /// timm's names of mobile networks, with blocks counted through all stages and named alike.
 pub(super) const COUNTED: &str = "timm, blocks counted through";
 
