@@ -2,9 +2,10 @@
 //!
 //! `source` (the file) holds a `spec` (its YAML; `space`: what varies) → `plan` (`variant`s become `trials`: drawn by
 //! `sampling`, turned by `scaling`, of equal cost by `matching`, over what the `planner` knows) → `run` (a `pool` of
-//! processes, one a trial) → `status`, `collect`.
+//! processes, one a trial) or [`launch`] (a cluster's queue) → `status`, `collect`.
 
 mod answer;
+mod begin;
 mod choices;
 mod clean;
 mod collect;
@@ -13,6 +14,7 @@ mod costs;
 mod formula;
 mod halving;
 mod latency;
+pub mod launch;
 mod matching;
 mod metric;
 mod nothing_said;
@@ -52,6 +54,6 @@ pub(crate) use setting::{label, last, shown, text};
 pub use source::Experiment;
 pub use space::{Between, Dimension, Draw, Named, Ordered, Sample, Scale, Search, Values, Within};
 pub use spec::{Knobs, Match, ReportSpec, Spec, X};
-pub use status::{State, TrialStatus, status};
+pub use status::{State, TrialStatus, join, status};
 pub use target::Target;
 pub use trial::Trial;

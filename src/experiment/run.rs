@@ -1,5 +1,6 @@
 //! Running the trials that are missing.
 
+use super::begin::{begin, write_trials};
 use super::choices::Choices;
 use super::halving::Halving;
 use super::order;
@@ -7,14 +8,10 @@ use super::pool::{Pool, RunOptions, TrialEvent};
 use super::source::Experiment;
 use super::spec::Spec;
 use super::trial::Trial;
-use crate::{Interrupted, atomic, train};
-use anyhow::{Context, Result, bail};
-use std::fs;
+use crate::Interrupted;
+use anyhow::{Result, bail};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Held by the process that runs the experiment.
-const LOCK: &str = "run.lock";
 
 /// A trial that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +48,7 @@ pub fn run(
     for step in 0.. {
         let plan = experiment.plan_in(dir)?;
         let wanted = plan.only(&options.only)?;
-        fs::create_dir_all(dir).with_context(|| format!("{}: cannot be created", dir.display()))?;
-        let _lock = train::lock(&dir.join(LOCK))?;
-        atomic::write(&dir.join("experiment.yaml"), experiment.text()?.as_bytes())?;
-        atomic::write(&dir.join("plan.json"), &serde_json::to_vec_pretty(&plan)?)?;
+        let _lock = begin(experiment, &plan, dir)?;
         let (mut done, mut missing) = (0, Vec::new());
         for trial in wanted {
             match trial.run_dir(dir).result()? {
@@ -124,11 +118,7 @@ impl Work<'_> {
     /// Runs these trials, to an epoch or to the end, and counts how they ended.
     fn run(&mut self, trials: Vec<&Trial>, until: Option<u64>) -> Result<()> {
         let Self { dir, options, stop, .. } = *self;
-        for trial in &trials {
-            let run = trial.run_dir(dir);
-            run.create()?;
-            run.write_config(&trial.config)?;
-        }
+        write_trials(&trials, dir)?;
         Pool::new(dir, options, stop, until, trials).run(&mut |trial, event| {
             match &event {
                 TrialEvent::Over(Some(Ok(_))) => self.outcome.ran += 1,

@@ -1,4 +1,6 @@
-//! `tchvision experiment`: plan, run, status, report.
+//! `tchvision experiment`: plan, run, launch, status, report.
+
+mod launch;
 
 use super::progress::{Counter, RunBar, log_line};
 use super::{network, print, print_json, signals, table};
@@ -7,7 +9,7 @@ use clap::Subcommand;
 use indicatif::MultiProgress;
 use serde_json::json;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use tch::Device;
 use tchvision::experiment::{
     self, Answer, Clean, Experiment, Plan, Removable, Row, RunOptions, State, Together, TrialEvent, X,
@@ -48,6 +50,11 @@ pub enum Verb {
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         jobs: Option<u16>,
     },
+    /// Hand the trials that are missing to Slurm, Kubernetes or processes apart from this one, and return; again submits
+    /// what is missing then
+    Launch(launch::Args),
+    /// Take the trials that were launched from the queue; those at work save first
+    Cancel(Which),
     /// How far each trial is, also while the experiment runs
     Status(Which),
     /// The report anew from what the trials have left
@@ -82,6 +89,8 @@ pub fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::Plan(which) => plan(&which),
         Verb::Run { which, only, jobs } => run_trials(&which, only, jobs),
+        Verb::Launch(args) => launch::launch(args),
+        Verb::Cancel(which) => launch::cancel(&which),
         Verb::Status(which) => status(&which),
         Verb::Clean { which, checkpoints, failed, stale, dry_run } => {
             clean(&which, Clean { checkpoints, failed, stale }, dry_run)
@@ -193,20 +202,35 @@ fn status(which: &Which) -> Result<()> {
         return run_status(which);
     }
     let experiment = which.experiment()?;
-    let trials = experiment::status(&which.plan(&experiment)?, &which.dir(&experiment))?;
+    let dir = which.dir(&experiment);
+    let mut trials = experiment::status(&which.plan(&experiment)?, &dir)?;
+    let queue = experiment::launch::queue(&absolute(&dir)?)?;
+    experiment::join(&mut trials, &queue);
+    if let Some(silent) = &queue.silent {
+        eprintln!("{silent}: what is queued is not known");
+    }
     if which.json {
         return print_json(&trials);
     }
-    let mut out = table(&["trial", "state", "epoch", "top-1 %", "size", "reason"]);
+    let is_queued = trials.iter().any(|trial| trial.queue.is_some());
+    let mut titles = vec!["trial", "state", "epoch", "top-1 %", "size", "reason"];
+    if is_queued {
+        titles.insert(2, "queue");
+    }
+    let mut out = table(&titles);
     for trial in &trials {
-        out.add_row([
+        let mut row = vec![
             trial.id.clone(),
             format!("{:?}", trial.state).to_lowercase(),
             format!("{}/{}", trial.epoch, trial.epochs),
             trial.top1.map_or("–".into(), |top1| format!("{top1:.2}")),
             megabytes(trial.bytes),
             trial.reason.clone().unwrap_or_default(),
-        ]);
+        ];
+        if is_queued {
+            row.insert(2, trial.queue.as_ref().map_or(String::new(), ToString::to_string));
+        }
+        out.add_row(row);
     }
     print(out)?;
     let done = trials.iter().filter(|trial| trial.state == State::Done).count();
