@@ -73,10 +73,16 @@ impl List {
         atomic::write(&self.file(), (self.trials.join("\n") + "\n").as_bytes())
     }
 
-    /// The name by which the engine knows the list: the experiment, which directory, which list.
+    /// The name by which the engine knows the list: which directory, which list, which trials (another experiment may
+    /// have been in the directory before).
     pub fn name(&self, dir: &Path) -> String {
-        format!("{}-{}", prefix(dir), self.number)
+        format!("{}-{}-{}", prefix(dir), self.number, digest(self.trials.join("\n").as_bytes(), 2))
     }
+}
+
+/// The first bytes of a digest, in hexadecimal.
+fn digest(bytes: &[u8], count: usize) -> String {
+    Sha256::digest(bytes).iter().take(count).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How all names of a directory's arrays begin: its own name as far as engines take it, and a digest of its path.
@@ -84,8 +90,7 @@ pub(super) fn prefix(dir: &Path) -> String {
     let name = dir.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let name: String = name.trim_matches('-').chars().take(32).collect();
-    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
-    let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest(dir.as_os_str().as_encoded_bytes(), 4);
     // A name of Kubernetes begins with a letter.
     format!("tv-{}-{digest}", name.trim_end_matches('-')).replace("--", "-")
 }
@@ -100,7 +105,9 @@ mod tests {
         assert!(a.starts_with("tv-my-run-2-") && a.len() == "tv-my-run-2-".len() + 8, "{a}");
         assert_ne!(a, b);
         assert!(prefix(Path::new("/")).len() < 15);
-        assert_eq!(List::new(Path::new("/a"), 12, Vec::new()).name(Path::new("/a")).split('-').count(), 4);
+        let name = |trial: &str| List::new(Path::new("/a"), 12, vec![trial.into()]).name(Path::new("/a"));
+        assert!(name("x").starts_with(&format!("{}-12-", prefix(Path::new("/a")))));
+        assert_ne!(name("x"), name("y"));
     }
 
     #[test]

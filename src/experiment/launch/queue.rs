@@ -83,8 +83,8 @@ pub fn queue(dir: &Path) -> Result<Queue> {
                     Some((list.number, list.trials.get(job.index?)?.clone(), job))
                 })
                 .collect();
-            // The newest list tells, and those that live before those that are over.
-            found.sort_by_key(|(number, _, job)| (job.is_live(), *number));
+            // The last one tells: of those that live, or of all where none does, the newest.
+            found.sort_by_key(|(number, _, job)| (job.is_live(), *number, job.array.parse::<u64>().ok()));
             queue.trials.extend(found.into_iter().map(|(_, trial, job)| {
                 let (id, is_live) = (job.id(), job.is_live());
                 (trial, Queued { job: id, state: job.state, reason: job.reason, node: job.node, is_live })

@@ -179,9 +179,10 @@ pub(super) fn script(dir: &Path, list: &List, grant: &Grant, options: &LaunchOpt
 fn handled(requeues: u32) -> String {
     format!(
         "child=$! signalled= cancelled=\n\
-         # Signals reach this shell alone: USR2 before the time limit, TERM where the job is cancelled or preempted.\n\
+         # USR2 before the time limit reaches this shell alone. TERM, where the job is cancelled or preempted, may have\n\
+         # reached the trial as well, which a second one would end before it has saved.\n\
          trap 'signalled=1; kill -USR2 $child 2> /dev/null' USR2\n\
-         trap 'signalled=1 cancelled=1; kill -TERM $child 2> /dev/null' TERM\n\
+         trap 'signalled=1 cancelled=1; kill -USR2 $child 2> /dev/null' TERM\n\
          # A signal ends the wait, not the trial.\n\
          while wait $child; code=$?; [ \"$signalled\" ]; do signalled=; done\n\
          # 75: saved, to go on. By the array's number and index: SLURM_JOB_ID of one element is that of the whole array.\n\
