@@ -28,6 +28,7 @@ mod run;
 mod sampling;
 mod scaling;
 mod setting;
+mod share;
 mod size;
 mod source;
 mod space;

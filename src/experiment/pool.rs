@@ -1,8 +1,9 @@
 //! Trials side by side, one process a trial.
 
+use super::share::Share;
 use super::trial::Trial;
 use crate::train::{Event, RunDir, RunResult, RunState};
-use crate::{brief, locked, machine};
+use crate::{brief, locked};
 use anyhow::{Context, Result};
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -22,8 +23,10 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct RunOptions {
     /// The program whose `train CONFIG --out DIR --events` runs one trial: this one.
     pub program: PathBuf,
-    /// Trials side by side; the cores are divided among them.
+    /// Trials side by side; the cores are divided among them, and they take turns on the GPUs.
     pub jobs: usize,
+    /// The GPUs of this machine.
+    pub gpus: usize,
     /// Trials to run (see [`super::Plan::only`]); all when empty.
     pub only: Vec<String>,
 }
@@ -45,6 +48,7 @@ pub(super) struct Pool<'a> {
     /// The epoch after which trials pause.
     until: Option<u64>,
     queue: Mutex<std::vec::IntoIter<&'a Trial>>,
+    share: Share,
     running: Mutex<HashSet<u32>>,
 }
 
@@ -59,16 +63,17 @@ impl<'a> Pool<'a> {
         trials: Vec<&'a Trial>,
     ) -> Self {
         let queue = Mutex::new(trials.into_iter());
-        Self { dir, options, stop, until, queue, running: Mutex::default() }
+        let share = Share::new(options.jobs, options.gpus);
+        Self { dir, options, stop, until, queue, share, running: Mutex::default() }
     }
 
     /// Runs all to their end, or to the epoch after which they pause.
     pub fn run(&self, observe: &mut dyn FnMut(&Trial, TrialEvent)) {
         let (sender, receiver) = channel::<Message>();
         thread::scope(|scope| {
-            for _ in 0..self.options.jobs.max(1) {
+            for place in 0..self.options.jobs.max(1) {
                 let sender = sender.clone();
-                scope.spawn(move || self.work(&sender));
+                scope.spawn(move || self.work(place, &sender));
             }
             drop(sender);
             let mut asked = HashSet::new();
@@ -87,11 +92,11 @@ impl<'a> Pool<'a> {
         });
     }
 
-    /// Takes trials until there are none.
-    fn work(&self, sender: &Sender<Message<'a>>) {
+    /// Takes trials until there are none, to run them in this place.
+    fn work(&self, place: usize, sender: &Sender<Message<'a>>) {
         while !self.stop.load(Ordering::Relaxed) {
             let Some(trial) = locked(&self.queue).next() else { return };
-            let over = match self.trial(trial, sender) {
+            let over = match self.trial(trial, place, sender) {
                 Ok(event) => event,
                 Err(error) => TrialEvent::Over(Some(Err(brief(&error)))),
             };
@@ -102,9 +107,9 @@ impl<'a> Pool<'a> {
     }
 
     /// Runs one trial to its end.
-    fn trial(&self, trial: &'a Trial, sender: &Sender<Message<'a>>) -> Result<TrialEvent> {
+    fn trial(&self, trial: &'a Trial, place: usize, sender: &Sender<Message<'a>>) -> Result<TrialEvent> {
         let dir = trial.run_dir(self.dir);
-        let mut child = self.start(trial, &dir)?;
+        let mut child = self.start(trial, place, &dir)?;
         locked(&self.running).insert(child.id());
         if let Some(stdout) = child.stdout.take() {
             for line in BufReader::new(stdout).lines() {
@@ -136,7 +141,7 @@ impl<'a> Pool<'a> {
         Ok(TrialEvent::Over(Some(Err(reason))))
     }
 
-    fn start(&self, trial: &Trial, dir: &RunDir) -> Result<Child> {
+    fn start(&self, trial: &Trial, place: usize, dir: &RunDir) -> Result<Child> {
         let program = &self.options.program;
         let mut command = Command::new(program);
         command.arg("train").arg(dir.config_file()).arg("--out").arg(dir.path()).arg("--events");
@@ -144,9 +149,7 @@ impl<'a> Pool<'a> {
             command.arg("--until").arg(until.to_string());
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(dir.stderr())?);
-        if trial.config.threads.is_none() && std::env::var_os("OMP_NUM_THREADS").is_none() {
-            command.env("OMP_NUM_THREADS", (machine::cores() / self.options.jobs.max(1)).max(1).to_string());
-        }
+        command.envs(self.share.environment(place, &trial.config));
         end_with_parent(&mut command);
         command.spawn().with_context(|| format!("{}: cannot be started", program.display()))
     }

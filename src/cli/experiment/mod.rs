@@ -46,7 +46,7 @@ pub enum Verb {
         /// Only these trials: an ID, or KEY=VALUE[,KEY=VALUE] of axes and seed
         #[arg(long, value_name = "TRIAL")]
         only: Vec<String>,
-        /// Trials side by side, the cores divided among them; one a core, or one on a GPU, when absent
+        /// Trials side by side, the cores divided among them; one a core, or one a GPU, when absent
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         jobs: Option<u16>,
     },
@@ -145,8 +145,9 @@ fn plan(which: &Which) -> Result<()> {
 fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()> {
     let experiment = which.experiment()?;
     let dir = which.dir(&experiment);
-    let jobs = jobs.map_or_else(|| default_jobs(&experiment), usize::from);
-    let options = RunOptions { program: std::env::current_exe()?, jobs, only };
+    let gpus = gpus(&experiment);
+    let jobs = jobs.map_or_else(|| default_jobs(gpus), usize::from);
+    let options = RunOptions { program: std::env::current_exe()?, jobs, gpus, only };
     let stop = signals()?;
     let bars = MultiProgress::new();
     let mut running: HashMap<String, RunBar> = HashMap::new();
@@ -190,11 +191,16 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
     }
 }
 
-/// One trial a core, a GPU one at a time: threads of one small net wait for each other. On two cores, two trials side by
-/// side took 0.76 (resnext.yaml), 0.65 (wrn.yaml) and 0.69 (vit.yaml) of the time of one after the other with two threads.
-fn default_jobs(experiment: &Experiment) -> usize {
+/// One trial a core, or one a GPU: threads of one small net wait for each other. On two cores, two trials side by side
+/// took 0.76 (resnext.yaml), 0.65 (wrn.yaml) and 0.69 (vit.yaml) of the time of one after the other with two threads.
+fn default_jobs(gpus: usize) -> usize {
+    if gpus > 0 { gpus } else { machine::cores() }
+}
+
+/// The GPUs that trials may use; none where the base trains on the CPU.
+fn gpus(experiment: &Experiment) -> usize {
     let on_gpu = experiment.spec.base.device != "cpu" && device::has_driver();
-    if on_gpu { 1 } else { machine::cores() }
+    if on_gpu { device::cuda_count().unwrap_or(0) } else { 0 }
 }
 
 fn status(which: &Which) -> Result<()> {

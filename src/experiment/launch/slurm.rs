@@ -169,7 +169,8 @@ pub(super) fn script(dir: &Path, list: &List, grant: &Grant, options: &LaunchOpt
         // Slurm's tasks are the ranks of one training.
         format!("srun --kill-on-bad-exit=1 {command} &\n")
     } else {
-        format!("export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-$SLURM_CPUS_ON_NODE}}\n{command} &\n")
+        let cores = "export TCHVISION_CORES=$SLURM_CPUS_ON_NODE OMP_NUM_THREADS=${OMP_NUM_THREADS:-$SLURM_CPUS_ON_NODE}";
+        format!("{cores}\n{command} &\n")
     };
     let _ = write!(text, "{choose}\n{start}{}", handled(options.requeues));
     text
