@@ -1,6 +1,7 @@
 //! How far the trials of an experiment are.
 
 use super::choices::Choices;
+use super::halving::Records;
 use super::launch::{Queue, Queued};
 use super::plan::Plan;
 use super::size::size;
@@ -60,12 +61,14 @@ pub fn join(trials: &mut [TrialStatus], queue: &Queue) {
 /// Records that cannot be read.
 pub fn status(plan: &Plan, dir: &Path) -> Result<Vec<TrialStatus>> {
     let choices = Choices::read(dir)?;
-    plan.trials.iter().map(|trial| trial_status(trial, dir, &choices)).collect()
+    let race = Records::of(plan, dir)?;
+    let dropped = |trial: &Trial| choices.dropped(trial).or_else(|| race.as_ref()?.dropped(trial));
+    plan.trials.iter().map(|trial| trial_status(trial, dir, dropped(trial))).collect()
 }
 
-fn trial_status(trial: &Trial, dir: &Path, choices: &Choices) -> Result<TrialStatus> {
+fn trial_status(trial: &Trial, dir: &Path, dropped: Option<u64>) -> Result<TrialStatus> {
     let run = trial.run_dir(dir);
-    let (state, reason) = match (run.state()?, choices.dropped(trial)) {
+    let (state, reason) = match (run.state()?, dropped) {
         (RunState::Done(_), _) => (State::Done, None),
         (_, Some(epoch)) => (State::Dropped, Some(format!("among the worse after epoch {epoch}"))),
         (RunState::Running, None) => (State::Running, None),

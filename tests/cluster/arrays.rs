@@ -1,6 +1,7 @@
 //! Slurm's job arrays: what is launched comes to its end, whatever happens to nodes and jobs.
 
 use super::cluster::{Cluster, Sweep, read};
+use crate::common::lab::text;
 use std::time::{Instant, UNIX_EPOCH};
 
 /// Three rates, seeds for the rest.
@@ -51,7 +52,6 @@ fn a_sweep_survives_nodes_that_crash() {
         // At once, not after the daemon's silence.
         cluster.says(&format!("scontrol update NodeName={node} State=DOWN Reason=crashed"));
         cluster.does("start-node", &node);
-        cluster.says(&format!("scontrol update NodeName={node} State=RESUME"));
     }
     sweep.until(3600, "all trials", || sweep.done() == trials);
     let report = sweep.dir.join("report.md");
@@ -139,9 +139,10 @@ fn what_is_cancelled_stays_so_until_it_is_launched_again() {
     sweep.launch("--time 4h");
     let begun = |trial: &str| sweep.log(trial).contains("step ");
     sweep.until(60, "two trials", || begun("lr=0.01_seed=0") && begun("lr=0.05_seed=0"));
-    let waits = &sweep.status()[2];
-    assert_eq!(waits["queue"]["state"], "PENDING", "{waits}");
-    assert!(["Resources", "Priority"].contains(&waits["queue"]["reason"].as_str().unwrap()), "{waits}");
+    let reason = || sweep.status()[2]["queue"]["reason"].as_str().map(str::to_owned);
+    sweep.until(60, "why the third waits", || reason().is_some());
+    assert!(["Resources", "Priority"].contains(&reason().unwrap().as_str()), "{:?}", reason());
+    assert_eq!(sweep.status()[2]["queue"]["state"], "PENDING");
     assert!(sweep.ok("cancel", "").starts_with("cancelled "));
     let queued = || cluster.says("squeue -h -o %i").lines().count();
     sweep.until(30, "an empty queue", || queued() == 0);
@@ -190,4 +191,42 @@ fn processes_of_this_machine_go_on_after_the_command() {
     assert_eq!(sweep.status()[0]["state"], "interrupted");
     sweep.ok("launch", "--on local");
     sweep.until(180, "all trials", || sweep.done() == 3 && sweep.dir.join("report.md").exists());
+}
+
+/// Asynchronous halving: workers take what the records allow, of which nobody is told by another.
+#[test]
+fn workers_halve_side_by_side_without_waiting_for_each_other() {
+    let cluster = Cluster::start(3, 1001);
+    let rates = "axes: {train.optimizer.sgd.lr: [0.0, 1.0e-6, 0.02, 1.0e-5, 0.05, 1.0e-4]}\n";
+    let halving = "halving: {first: 1, factor: 2, asynchronous: true}\n";
+    let waits = Sweep::new(&cluster, "epochs: 4", &format!("{rates}halving: {{first: 1, factor: 2}}\n"));
+    let refused = waits.run("launch", "--on slurm");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("write `asynchronous: true`"), "{}", text(&refused.stderr));
+    let sweep = Sweep::new(&cluster, "epochs: 4", &format!("{rates}{halving}"));
+    let launched = sweep.launch("--max-parallel 3");
+    assert_eq!(launched["submitted"], 3);
+    let again = sweep.launch("--max-parallel 3");
+    assert_eq!((&again["submitted"], &again["queued"]), (&0.into(), &3.into()), "{again}");
+    let node = std::cell::RefCell::new(None);
+    sweep.until(60, "a trial at work", || {
+        *node.borrow_mut() = sweep.node_at_work();
+        node.borrow().is_some()
+    });
+    let node = node.into_inner().unwrap();
+    cluster.does("kill-node", &node);
+    cluster.says(&format!("scontrol update NodeName={node} State=DOWN Reason=crashed"));
+    cluster.does("start-node", &node);
+    let report = sweep.dir.join("report.md");
+    sweep.until(180, "the report", || report.exists());
+    let status = sweep.status();
+    let of = |state: &str| status.iter().filter(|trial| trial["state"] == state).collect::<Vec<_>>();
+    let (done, dropped) = (of("done"), of("dropped"));
+    assert!(!done.is_empty() && done.len() + dropped.len() == 6, "{status:#?}");
+    assert!(dropped.len() >= 3, "{status:#?}");
+    // The rates that learn are not among those dropped first.
+    let epochs = |id: &str| status.iter().find(|trial| trial["id"] == id).unwrap()["epoch"].as_u64().unwrap();
+    assert!(epochs("lr=0.02_seed=0").max(epochs("lr=0.05_seed=0")) >= 2, "{status:#?}");
+    assert_eq!(sweep.launch("--max-parallel 3")["submitted"], 0);
+    assert_eq!(sweep.status().len(), 6);
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -22,7 +22,10 @@ impl Cluster {
         let missing: Vec<&str> = ["slurmctld", "slurmd", "munged", "sbatch"]
             .into_iter()
             .filter(|program| {
-                let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+                let found = Command::new("sh")
+                    .args(["-c", &format!("command -v {program}")])
+                    .stdout(Stdio::null())
+                    .status();
                 !found.unwrap().success()
             })
             .collect();
@@ -76,7 +79,10 @@ impl Drop for Cluster {
 fn free_ports(count: u16) -> u16 {
     let start = 20_000 + (std::process::id() % 400) as u16 * 100;
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    (0..).map(|i| 20_000 + (start - 20_000 + i * count) % 40_000).find(|&at| (at..at + count).all(is_free)).unwrap()
+    (0..)
+        .map(|i| 20_000 + (start - 20_000 + i * count) % 40_000)
+        .find(|&at| (at..at + count).all(is_free))
+        .unwrap()
 }
 
 /// An experiment and the program on a cluster.
@@ -104,11 +110,16 @@ impl<'a> Sweep<'a> {
         Self { dir, cluster, file, _lab: lab }
     }
 
-    /// What `experiment VERB FILE --out DIR …` prints.
-    pub fn ok(&self, verb: &str, more: &str) -> String {
+    /// `experiment VERB FILE --out DIR …`.
+    pub fn run(&self, verb: &str, more: &str) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tchvision"));
         command.args(["experiment", verb]).arg(&self.file).arg("--out").arg(&self.dir);
-        let out = command.args(more.split_whitespace()).env("SLURM_CONF", self.cluster.conf()).output().unwrap();
+        command.args(more.split_whitespace()).env("SLURM_CONF", self.cluster.conf()).output().unwrap()
+    }
+
+    /// What it prints.
+    pub fn ok(&self, verb: &str, more: &str) -> String {
+        let out = self.run(verb, more);
         assert!(out.status.success(), "{verb} {more}: {}", text(&out.stderr));
         text(&out.stdout)
     }
@@ -142,7 +153,9 @@ impl<'a> Sweep<'a> {
         let mut found: HashMap<String, Vec<u32>> = HashMap::new();
         let trials = self.dir.join("trials").display().to_string();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let words: Vec<&[u8]> = line.split(|&byte| byte == 0).collect();
             if words.get(1) == Some(&&b"train"[..]) {
@@ -170,20 +183,28 @@ impl<'a> Sweep<'a> {
     /// A node on which a trial has made its first steps.
     pub fn node_at_work(&self) -> Option<String> {
         let processes = self.processes();
-        let (trial, process) = processes.iter().find(|(trial, _)| self.log(trial).contains("step "))?;
+        let begun = |trial: &str| {
+            // Where a worker hears of the steps, the epochs tell.
+            let rows = self.dir.join("trials").join(trial).join("metrics.jsonl");
+            self.log(trial).contains("step ") || rows.exists()
+        };
+        let (trial, process) = processes.iter().find(|(trial, _)| begun(trial))?;
         let over = self.dir.join("trials").join(trial).join("result.json").exists();
         let environment = fs::read(format!("/proc/{}/environ", process[0])).unwrap_or_default();
-        let node = environment.split(|&byte| byte == 0).find_map(|pair| pair.strip_prefix(b"SLURMD_NODENAME="));
+        let node =
+            environment.split(|&byte| byte == 0).find_map(|pair| pair.strip_prefix(b"SLURMD_NODENAME="));
         node.filter(|_| !over).map(text)
     }
 
     /// The steps at which each process of a trial began, and the steps that all of them printed in turn.
     pub fn steps(&self, trial: &str) -> (Vec<u64>, Vec<Vec<u64>>) {
         let starts = fs::read_to_string(self.dir.join("trials").join(trial).join("starts.jsonl")).unwrap();
-        let begun = starts.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].as_u64().unwrap());
+        let begun =
+            starts.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].as_u64().unwrap());
         let log = self.log(trial);
         let turns = log.split("model      ").skip(1).map(|turn| {
-            let steps = turn.lines().filter_map(|line| line.strip_prefix("step ")?.split('/').next()?.parse().ok());
+            let steps =
+                turn.lines().filter_map(|line| line.strip_prefix("step ")?.split('/').next()?.parse().ok());
             steps.collect()
         });
         (begun.collect(), turns.collect())

@@ -28,7 +28,12 @@ impl Desk {
     /// `experiment launch --on kubernetes --dry-run` with the run directory `/runs/sweep`, which is not made.
     fn launch(&self, more: &str) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tchvision"));
-        command.args(["experiment", "launch"]).arg(&self.file).args(["--on", "kubernetes", "--dry-run", "--json"]);
+        command.args(["experiment", "launch"]).arg(&self.file).args([
+            "--on",
+            "kubernetes",
+            "--dry-run",
+            "--json",
+        ]);
         command.args(["--out", "/runs/sweep"]).args(more.split_whitespace()).output().unwrap()
     }
 
@@ -46,7 +51,9 @@ impl Desk {
         let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
         let mut command = Command::new(&python);
         command.args(["-c", VALIDATE, VERSION]).arg(&path);
-        let out = command.output().unwrap_or_else(|error| panic!("{}: {error}; `make test` makes it", python.display()));
+        let out = command
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}; `make test` makes it", python.display()));
         let said = text(&out.stderr);
         assert!(out.status.success(), "pip install -r requirements/cluster.txt: {said}");
         text(&out.stdout)
@@ -80,11 +87,20 @@ fn the_manifest_of_a_sweep_is_valid_and_complete() {
     assert_eq!((&spec["completions"], &spec["parallelism"]), (&4.into(), &3.into()));
     assert_eq!((&spec["completionMode"], &spec["backoffLimitPerIndex"]), (&"Indexed".into(), &50.into()));
     let rules = &spec["podFailurePolicy"]["rules"];
-    assert_eq!((&rules[0]["action"], &rules[0]["onPodConditions"][0]["type"]), (&"Ignore".into(), &"DisruptionTarget".into()));
-    assert_eq!((&rules[1]["action"], &rules[1]["onExitCodes"]["values"]), (&"FailIndex".into(), &serde_json::json!([1, 2])));
+    assert_eq!(
+        (&rules[0]["action"], &rules[0]["onPodConditions"][0]["type"]),
+        (&"Ignore".into(), &"DisruptionTarget".into())
+    );
+    assert_eq!(
+        (&rules[1]["action"], &rules[1]["onExitCodes"]["values"]),
+        (&"FailIndex".into(), &serde_json::json!([1, 2]))
+    );
     assert_eq!(pod["restartPolicy"], "Never");
     let container = &pod["containers"][0];
-    assert_eq!(container["resources"]["limits"], serde_json::json!({"nvidia.com/gpu": 1, "cpu": 8, "memory": "32Gi"}));
+    assert_eq!(
+        container["resources"]["limits"],
+        serde_json::json!({"nvidia.com/gpu": 1, "cpu": 8, "memory": "32Gi"})
+    );
     assert_eq!(container["volumeMounts"][1], serde_json::json!({"name": "volume-1", "mountPath": "/data"}));
     let command = container["command"][2].as_str().unwrap();
     assert!(command.ends_with("exec tchvision train /runs/sweep/trials/\"$trial\"/config.yaml --out /runs/sweep/trials/\"$trial\""), "{command}");
@@ -121,7 +137,10 @@ fn one_training_over_several_pods_has_a_service_and_ranks() {
     let pod = &job["spec"]["template"]["spec"];
     assert_eq!((&pod["subdomain"], &job["spec"]["completions"]), (&name.into(), &4.into()));
     let variables = &pod["containers"][0]["env"];
-    assert_eq!((&variables[0]["value"], &variables[1]["value"]), (&"4".into(), &format!("{name}-0.{name}").into()));
+    assert_eq!(
+        (&variables[0]["value"], &variables[1]["value"]),
+        (&"4".into(), &format!("{name}-0.{name}").into())
+    );
     assert_eq!(pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], 1);
 }
 
@@ -136,8 +155,14 @@ fn a_template_adds_what_a_site_needs() {
     assert_eq!(desk.faults(&manifest), "", "{manifest}");
     let job: serde_json::Value = yaml::parse(&manifest, "manifest").unwrap();
     let pod = &job["spec"]["template"]["spec"];
-    assert_eq!((&pod["containers"][0]["imagePullPolicy"], &pod["containers"][0]["name"]), (&"Always".into(), &"trial".into()));
-    assert_eq!((&pod["volumes"][0]["name"], &pod["volumes"][1]["name"]), (&"volume-0".into(), &"scratch".into()));
+    assert_eq!(
+        (&pod["containers"][0]["imagePullPolicy"], &pod["containers"][0]["name"]),
+        (&"Always".into(), &"trial".into())
+    );
+    assert_eq!(
+        (&pod["volumes"][0]["name"], &pod["volumes"][1]["name"]),
+        (&"volume-0".into(), &"scratch".into())
+    );
 }
 
 #[test]

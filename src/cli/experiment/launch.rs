@@ -91,7 +91,8 @@ impl Args {
             On::Local => Engine::Local,
             On::Slurm => Engine::Slurm,
             On::Kubernetes => {
-                let text = "--image: name the image that has this program, such as one built from `Dockerfile`";
+                let text =
+                    "--image: name the image that has this program, such as one built from `Dockerfile`";
                 let image = image.ok_or_else(|| Usage(text.to_owned()))?;
                 Engine::Kubernetes(Pods { image, volumes, namespace, template })
             }

@@ -49,6 +49,9 @@ pub enum Verb {
         /// Trials side by side, the cores divided among them; one a core, or one a GPU, when absent
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         jobs: Option<u16>,
+        /// Beside other processes that run it, as an asynchronous halving is launched
+        #[arg(long, hide = true)]
+        beside: bool,
     },
     /// Hand the trials that are missing to Slurm, Kubernetes or processes apart from this one, and return; again submits
     /// what is missing then
@@ -88,7 +91,7 @@ pub enum Verb {
 pub fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::Plan(which) => plan(&which),
-        Verb::Run { which, only, jobs } => run_trials(&which, only, jobs),
+        Verb::Run { which, only, jobs, beside } => run_trials(&which, only, jobs, beside),
         Verb::Launch(args) => launch::launch(args),
         Verb::Cancel(which) => launch::cancel(&which),
         Verb::Status(which) => status(&which),
@@ -142,12 +145,12 @@ fn plan(which: &Which) -> Result<()> {
     plan.next.map_or(Ok(()), |next| print(format_args!("then         {next}")))
 }
 
-fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()> {
+fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>, beside: bool) -> Result<()> {
     let experiment = which.experiment()?;
     let dir = which.dir(&experiment);
     let gpus = gpus(&experiment);
     let jobs = jobs.map_or_else(|| default_jobs(gpus), usize::from);
-    let options = RunOptions { program: std::env::current_exe()?, jobs, gpus, only };
+    let options = RunOptions { program: std::env::current_exe()?, jobs, gpus, only, beside };
     let stop = signals()?;
     let bars = MultiProgress::new();
     let mut running: HashMap<String, RunBar> = HashMap::new();
@@ -181,7 +184,9 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
             }
         }
     })?;
-    report(which, &experiment, &which.plan(&experiment)?, false)?;
+    if !beside {
+        report(which, &experiment, &which.plan(&experiment)?, false)?;
+    }
     match outcome.failures.as_slice() {
         [] => Ok(()),
         failures => {

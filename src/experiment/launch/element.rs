@@ -1,10 +1,15 @@
 //! What one element of an array runs.
 
+use super::list::{List, WORKER};
 use super::quote::quoted;
 use std::path::Path;
 
-/// The command of the trial whose ID is in the shell's `$trial`: what `experiment run` starts too.
-pub(super) fn command(program: &Path, dir: &Path) -> String {
+/// The command of an element whose line of the list is in the shell's `$trial`: of a trial what `experiment run` starts
+/// too, of a worker of an asynchronous halving `experiment run` itself.
+pub(super) fn command(program: &Path, dir: &Path, list: &List) -> String {
+    if list.trials.iter().any(|line| line == WORKER) {
+        return format!("{} experiment run {} --beside --jobs 1", quoted(program), quoted(dir));
+    }
     let trials = quoted(&dir.join("trials"));
     format!("{} train {trials}/\"$trial\"/config.yaml --out {trials}/\"$trial\"", quoted(program))
 }

@@ -1,18 +1,19 @@
 //! What is missing of an experiment, given to an engine.
 
 use super::super::begin::{begin, write_trials};
+use super::super::halving::Records;
 use super::super::order;
 use super::super::plan::Plan;
 use super::super::source::Experiment;
 use super::super::trial::Trial;
 use super::grant::{Grant, grants};
 use super::kubernetes::{self, Pods};
-use super::list::List;
+use super::list::{List, WORKER};
 use super::local;
 use super::options::{Engine, LaunchOptions};
 use super::queue::{Queue, queue};
 use super::slurm;
-use crate::Usage;
+use crate::{Usage, atomic};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::path::{Path, PathBuf, absolute};
@@ -46,13 +47,20 @@ pub fn launch(experiment: &Experiment, dir: &Path, options: &LaunchOptions) -> R
     if options.engine == Engine::Local {
         return launch_local(experiment, &plan, &wanted, dir, options);
     }
-    if experiment.spec.halving.is_some() && options.only.is_empty() {
-        bail!(Usage("halving: all trials wait for each other after each rung; `experiment run` does that".into()));
+    let halving = experiment.spec.halving.as_ref().filter(|_| options.only.is_empty());
+    if halving.is_some_and(|halving| !halving.asynchronous) {
+        let text = "halving: all trials wait for each other at each rung, which a queue cannot do; write `asynchronous: true`, or use `--on local`";
+        bail!(Usage(text.to_owned()));
+    }
+    if halving.is_some() && options.resources.processes() > 1 {
+        bail!(Usage("halving: goes with one process a trial".to_owned()));
     }
     // Before anything is written, the engine answers.
     let most = match &options.engine {
         Engine::Slurm => slurm::array_size(),
-        Engine::Kubernetes(pods) if !options.dry_run => kubernetes::reachable(pods).map(|()| kubernetes::MOST),
+        Engine::Kubernetes(pods) if !options.dry_run => {
+            kubernetes::reachable(pods).map(|()| kubernetes::MOST)
+        }
         _ => Ok(kubernetes::MOST),
     };
     // A dry run may be far from the cluster.
@@ -74,13 +82,46 @@ pub fn launch(experiment: &Experiment, dir: &Path, options: &LaunchOptions) -> R
     if !options.dry_run {
         write_trials(&missing, dir)?;
     }
+    let waves = match Records::of(&plan, dir)?.filter(|_| halving.is_some()) {
+        Some(records) => {
+            launched.queued = queue.workers;
+            vec![workers(&records, missing.len(), options, queue.workers)]
+        }
+        None => waves(missing, &queue),
+    };
     let number = List::all(dir)?.last().map_or(0, |list| list.number) + 1;
     let mut work = Work { dir, options, most, number, launched };
     match &options.engine {
-        Engine::Kubernetes(pods) => work.pods(&missing, pods)?,
-        _ => work.arrays(missing, &queue)?,
+        Engine::Kubernetes(pods) => work.pods(&waves, pods)?,
+        _ => work.arrays(&waves)?,
     }
     Ok(work.launched)
+}
+
+/// Elements that may run side by side.
+struct Wave {
+    /// Their lines in the list.
+    lines: Vec<String>,
+    /// Jobs of an earlier launch that have to be over before.
+    after: Vec<String>,
+}
+
+/// The trials, those that start from the weights of others after those.
+fn waves(missing: Vec<&Trial>, queue: &Queue) -> Vec<Wave> {
+    let wave = |trials: Vec<&Trial>| {
+        let sources = trials.iter().filter_map(|trial| queue.trials.get(trial.after.as_ref()?));
+        let after = sources.filter(|queued| queued.is_live).map(|queued| queued.job.clone()).collect();
+        Wave { lines: trials.iter().map(|trial| trial.id.clone()).collect(), after }
+    };
+    order::waves(missing).0.into_iter().map(wave).collect()
+}
+
+/// Workers that train what an asynchronous halving allows, beside those at work; none where it is over.
+fn workers(records: &Records, missing: usize, options: &LaunchOptions, at_work: usize) -> Wave {
+    let most = options.max_parallel.unwrap_or(missing).min(missing);
+    let is_over = records.next(&|_| false).is_none();
+    let count = if is_over { 0 } else { most.saturating_sub(at_work) };
+    Wave { lines: vec![WORKER.to_owned(); count], after: Vec::new() }
 }
 
 /// What can be said before anything is planned further.
@@ -148,30 +189,23 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The next list, of these trials.
-    fn list(&mut self, trials: &[&Trial]) -> List {
-        let ids = trials.iter().map(|trial| trial.id.clone()).collect();
-        let list = List::new(self.dir, self.number, ids);
+    /// The next list, of these lines.
+    fn list(&mut self, lines: &[String]) -> List {
+        let list = List::new(self.dir, self.number, lines.to_vec());
         self.number += 1;
         list
     }
 
-    /// Slurm's arrays: trials that start from the weights of others come after those, and a report after all.
-    fn arrays(&mut self, missing: Vec<&Trial>, queue: &Queue) -> Result<()> {
+    /// Slurm's arrays, each wave after the one before it, and a report after all.
+    fn arrays(&mut self, waves: &[Wave]) -> Result<()> {
         let mut all: Vec<String> = Vec::new();
         let mut last = None;
-        for (i, wave) in order::waves(missing).0.into_iter().enumerate() {
-            // Of the first wave, some may start from trials that are queued.
-            let sources = wave.iter().filter_map(|trial| queue.trials.get(trial.after.as_ref()?));
-            let mut before: Vec<String> =
-                sources.filter(|queued| queued.is_live).map(|queued| queued.job.clone()).collect();
-            if i > 0 {
-                before.extend(all.iter().cloned());
-            }
+        for wave in waves {
+            let before: Vec<String> = wave.after.iter().chain(&all).cloned().collect();
             let mut arrays: Vec<String> = Vec::new();
-            for grant in grants(wave.len(), self.most, self.options.max_parallel) {
-                let list = self.list(&wave[grant.trials.clone()]);
-                let after = grant.after.map(|i| arrays.get(i).cloned().unwrap_or_default());
+            for grant in grants(wave.lines.len(), self.most, self.options.max_parallel) {
+                let list = self.list(&wave.lines[grant.trials.clone()]);
+                let after = grant.after.map(|i| arrays[i].clone());
                 let after: Vec<String> = before.iter().cloned().chain(after).collect();
                 arrays.push(self.array(&list, &grant, &after)?);
                 last = Some(list);
@@ -181,7 +215,7 @@ impl Work<'_> {
         let Some(last) = last else { return Ok(()) };
         let (path, text) = (last.folder.join("report.sh"), slurm::collector(self.dir, &last, self.options));
         if !self.options.dry_run {
-            crate::atomic::write(&path, text.as_bytes())?;
+            atomic::write(&path, text.as_bytes())?;
             self.launched.jobs.push(slurm::submit(&path, &all)?);
         }
         self.launched.scripts.push((path, text));
@@ -205,23 +239,18 @@ impl Work<'_> {
         Ok(id)
     }
 
-    /// A manifest of the trials that are missing.
-    fn pods(&mut self, missing: &[&Trial], pods: &Pods) -> Result<()> {
-        if missing.is_empty() {
-            return Ok(());
+    /// A manifest of what is missing.
+    fn pods(&mut self, waves: &[Wave], pods: &Pods) -> Result<()> {
+        let Some(wave) = waves.first().filter(|wave| !wave.lines.is_empty()) else { return Ok(()) };
+        if waves.len() > 1 || !wave.after.is_empty() {
+            let text = "trials that start from the weights of others: pods do not wait for each other; launch those first \
+                        by --only, or use `--on slurm` or `local`";
+            bail!(Usage(text.to_owned()));
         }
-        let most = self.most;
-        ensure!(
-            missing.len() <= most,
-            Usage(format!("{} trials; a Job has {most} pods at most: launch parts by --only", missing.len()))
-        );
-        if let Some(trial) = missing.iter().find(|trial| trial.after.is_some()) {
-            bail!(Usage(format!(
-                "{}: starts from the weights of another trial, and pods do not wait for each other; use `--on slurm` or `local`",
-                trial.id
-            )));
-        }
-        let list = self.list(missing);
+        let (count, most) = (wave.lines.len(), self.most);
+        let text = || format!("{count} trials; a Job has {most} pods at most: launch parts by --only");
+        ensure!(count <= most, Usage(text()));
+        let list = self.list(&wave.lines);
         let text = match self.options.resources.processes() {
             1 => kubernetes::arrays(self.dir, &list, self.options, pods)?,
             _ => kubernetes::sets(self.dir, &list, self.options, pods)?,
@@ -230,7 +259,7 @@ impl Work<'_> {
             list.write("yaml", &text)?;
             self.launched.jobs.extend(kubernetes::submit(&list.script("yaml"))?);
         }
-        self.launched.submitted = list.trials.len();
+        self.launched.submitted = count;
         self.launched.scripts.push((list.script("yaml"), text));
         Ok(())
     }

@@ -6,13 +6,16 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The line of an element that trains what an asynchronous halving allows.
+pub(super) const WORKER: &str = "*";
+
 /// The elements of one array: `launch/N/trials.txt`, a trial a line, beside the script and what the elements print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct List {
     pub number: u32,
     /// Its folder.
     pub folder: PathBuf,
-    /// The IDs of trials, by the index of the element.
+    /// The IDs of trials, by the index of the element; [`WORKER`] for one that is of no trial.
     pub trials: Vec<String>,
 }
 

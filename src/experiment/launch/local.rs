@@ -47,7 +47,8 @@ pub(super) fn start(dir: &Path, options: &LaunchOptions) -> Result<String> {
             Ok(())
         });
     }
-    let child = command.spawn().with_context(|| format!("{}: cannot be started", options.program.display()))?;
+    let child =
+        command.spawn().with_context(|| format!("{}: cannot be started", options.program.display()))?;
     let process = Process { host: host(), process: child.id() };
     atomic::write(&record(dir), &serde_json::to_vec(&process)?)?;
     Ok(child.id().to_string())

@@ -1,7 +1,7 @@
 //! What the engines say of trials that were handed to them.
 
 use super::kubernetes;
-use super::list::List;
+use super::list::{List, WORKER};
 use super::local;
 use super::slurm;
 use crate::brief;
@@ -43,6 +43,8 @@ impl fmt::Display for Queued {
 pub struct Queue {
     /// By the trials' IDs.
     pub trials: HashMap<String, Queued>,
+    /// Elements that train what an asynchronous halving allows, and may still run.
+    pub workers: usize,
     /// Why an engine that has trials does not answer: they may be queued.
     pub silent: Option<String>,
     /// The last line that each trial's element printed, by the trials' IDs; of trials that no engine remembers too.
@@ -71,7 +73,8 @@ pub fn queue(dir: &Path) -> Result<Queue> {
             queue.last.insert(trial.clone(), (list.clone(), index));
         }
     }
-    let (pods, arrays): (Vec<&List>, Vec<&List>) = lists.iter().partition(|list| list.script("yaml").exists());
+    let (pods, arrays): (Vec<&List>, Vec<&List>) =
+        lists.iter().partition(|list| list.script("yaml").exists());
     let names: Vec<String> = arrays.iter().map(|list| list.name(dir)).collect();
     match slurm::jobs(&names) {
         Ok(jobs) => {
@@ -83,6 +86,8 @@ pub fn queue(dir: &Path) -> Result<Queue> {
                     Some((list.number, list.trials.get(job.index?)?.clone(), job))
                 })
                 .collect();
+            queue.workers += found.iter().filter(|(_, line, job)| line == WORKER && job.is_live()).count();
+            found.retain(|(_, line, _)| line != WORKER);
             // The last one tells: of those that live, or of all where none does, the newest.
             found.sort_by_key(|(number, _, job)| (job.is_live(), *number, job.array.parse::<u64>().ok()));
             queue.trials.extend(found.into_iter().map(|(_, trial, job)| {
@@ -93,7 +98,10 @@ pub fn queue(dir: &Path) -> Result<Queue> {
         Err(error) => queue.silent = Some(brief(&error)),
     }
     match kubernetes::pods(dir, &pods) {
-        Ok(found) => queue.trials.extend(found),
+        Ok((workers, found)) => {
+            queue.workers += workers;
+            queue.trials.extend(found);
+        }
         Err(error) => queue.silent = Some(brief(&error)),
     }
     Ok(queue)
@@ -113,7 +121,8 @@ pub struct Cancelled {
 /// An engine that does not answer.
 pub fn cancel(dir: &Path) -> Result<Cancelled> {
     let lists = List::all(dir)?;
-    let (pods, arrays): (Vec<&List>, Vec<&List>) = lists.iter().partition(|list| list.script("yaml").exists());
+    let (pods, arrays): (Vec<&List>, Vec<&List>) =
+        lists.iter().partition(|list| list.script("yaml").exists());
     let own = arrays.iter().map(|list| list.name(dir));
     let names: Vec<String> = own.flat_map(|name| [name.clone(), format!("{name}-report")]).collect();
     let mut jobs: Vec<String> =

@@ -62,7 +62,9 @@ impl Job {
 /// Slurm is not here, or does not answer.
 pub(super) fn array_size() -> Result<usize> {
     let text = said(Command::new("scontrol").args(["show", "config"]))?;
-    let size = text.lines().find_map(|line| line.strip_prefix("MaxArraySize")?.split_once('=')?.1.trim().parse().ok());
+    let size = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MaxArraySize")?.split_once('=')?.1.trim().parse().ok());
     Ok(size.unwrap_or(ARRAY_SIZE))
 }
 
@@ -75,8 +77,17 @@ pub(super) fn jobs(names: &[String]) -> Result<Vec<Job>> {
         return Ok(Vec::new());
     }
     let format = "%F|%K|%T|%r|%N|%j";
-    let text =
-        said(Command::new("squeue").args(["-h", "-a", "-r", "-t", "all", "-o", format, "-n", &names.join(",")]))?;
+    let text = said(Command::new("squeue").args([
+        "-h",
+        "-a",
+        "-r",
+        "-t",
+        "all",
+        "-o",
+        format,
+        "-n",
+        &names.join(","),
+    ]))?;
     Ok(text.lines().filter_map(job).collect())
 }
 
@@ -85,7 +96,8 @@ fn job(line: &str) -> Option<Job> {
     let mut fields = line.trim().splitn(6, '|');
     let mut next = || fields.next().map(str::to_owned);
     let (array, index, state, reason, node, name) = (next()?, next()?, next()?, next()?, next()?, next()?);
-    let some = |text: String| Some(text).filter(|text| !text.is_empty() && text != "None" && text != "(null)");
+    let some =
+        |text: String| Some(text).filter(|text| !text.is_empty() && text != "None" && text != "(null)");
     Some(Job { array, index: index.parse().ok(), state, reason: some(reason), node: some(node), name })
 }
 
@@ -117,7 +129,9 @@ fn said(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let out = match command.stdin(Stdio::null()).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let text = format!("`{name}` is not here: run this where Slurm's commands are, or choose another engine");
+            let text = format!(
+                "`{name}` is not here: run this where Slurm's commands are, or choose another engine"
+            );
             return Err(Usage(text).into());
         }
         out => out.with_context(|| format!("{name}: cannot be started"))?,
@@ -164,7 +178,7 @@ pub(super) fn script(dir: &Path, list: &List, grant: &Grant, options: &LaunchOpt
     common(&mut text, partition.as_deref(), memory.as_deref(), &options.resources.options);
     text += "#SBATCH --requeue\n\n# Written by `tchvision experiment launch`: launching again submits what is missing then.\n";
     let choose = element::choose(&list.file(), "SLURM_ARRAY_TASK_ID");
-    let command = element::command(&options.program, dir);
+    let command = element::command(&options.program, dir, list);
     let start = if several {
         // Slurm's tasks are the ranks of one training.
         format!("srun --kill-on-bad-exit=1 {command} &\n")

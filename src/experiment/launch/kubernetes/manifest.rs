@@ -23,9 +23,14 @@ pub(in super::super) const MOST: usize = 100_000;
 ///
 /// # Errors
 /// A run directory outside of the volumes, or a template that cannot be read.
-pub(in super::super) fn arrays(dir: &Path, list: &List, options: &LaunchOptions, pods: &Pods) -> Result<String> {
+pub(in super::super) fn arrays(
+    dir: &Path,
+    list: &List,
+    options: &LaunchOptions,
+    pods: &Pods,
+) -> Result<String> {
     let choose = element::choose(&list.file(), "JOB_COMPLETION_INDEX");
-    let command = format!("{choose}; exec {}", element::command(&options.program, dir));
+    let command = format!("{choose}; exec {}", element::command(&options.program, dir, list));
     let count = list.trials.len();
     let job = json!({
         "apiVersion": "batch/v1",
@@ -49,7 +54,12 @@ pub(in super::super) fn arrays(dir: &Path, list: &List, options: &LaunchOptions,
 ///
 /// # Errors
 /// As [`arrays`], and places for fewer than all: such Jobs do not wait for each other.
-pub(in super::super) fn sets(dir: &Path, list: &List, options: &LaunchOptions, pods: &Pods) -> Result<String> {
+pub(in super::super) fn sets(
+    dir: &Path,
+    list: &List,
+    options: &LaunchOptions,
+    pods: &Pods,
+) -> Result<String> {
     let text = "--max-parallel: Jobs of several pods each do not wait for each other; launch parts of them by --only";
     ensure!(options.max_parallel.is_none(), Usage(text.to_owned()));
     let world = options.resources.processes();
@@ -58,7 +68,8 @@ pub(in super::super) fn sets(dir: &Path, list: &List, options: &LaunchOptions, p
         let name = format!("{}-{index}", list.name(dir));
         let choose = format!("trial={}", super::super::quote::quote(trial));
         let ranks = "RANK=$JOB_COMPLETION_INDEX LOCAL_RANK=0";
-        let command = format!("{choose}; export {ranks}; exec {}", element::command(&options.program, dir));
+        let command =
+            format!("{choose}; export {ranks}; exec {}", element::command(&options.program, dir, list));
         let variables = [
             json!({"name": "WORLD_SIZE", "value": world.to_string()}),
             json!({"name": "MASTER_ADDR", "value": format!("{name}-0.{name}")}),
@@ -110,7 +121,13 @@ fn metadata(dir: &Path, name: &str, pods: &Pods) -> Value {
 }
 
 /// The pod of a trial.
-fn template(dir: &Path, command: &str, variables: &[Value], options: &LaunchOptions, pods: &Pods) -> Result<Value> {
+fn template(
+    dir: &Path,
+    command: &str,
+    variables: &[Value],
+    options: &LaunchOptions,
+    pods: &Pods,
+) -> Result<Value> {
     let Resources { gpus, cpus, memory, .. } = &options.resources;
     let several = options.resources.processes() > 1;
     let mut limits = json!({});
@@ -126,7 +143,8 @@ fn template(dir: &Path, command: &str, variables: &[Value], options: &LaunchOpti
     }
     let place = |path: &Path| pods.volumes.iter().any(|claim| path.starts_with(&claim.path));
     if pods.template.is_none() && !place(dir) {
-        let text = format!("{}: in none of the volumes; --volume CLAIM:/PATH mounts one above it", dir.display());
+        let text =
+            format!("{}: in none of the volumes; --volume CLAIM:/PATH mounts one above it", dir.display());
         return Err(Usage(text).into());
     }
     let names = (0..pods.volumes.len()).map(|i| format!("volume-{i}"));

@@ -15,7 +15,9 @@ pub(super) fn merge(value: &mut Value, over: Value) {
                 }
             }
         }
-        (Value::Array(value), Value::Array(over)) if value.iter().chain(&over).all(|item| item["name"].is_string()) => {
+        (Value::Array(value), Value::Array(over))
+            if value.iter().chain(&over).all(|item| item["name"].is_string()) =>
+        {
             for over in over {
                 match value.iter_mut().find(|item| item["name"] == over["name"]) {
                     Some(there) => merge(there, over),

@@ -1,6 +1,6 @@
 //! What the cluster says of the pods of trials.
 
-use super::super::list::{List, prefix};
+use super::super::list::{List, WORKER, prefix};
 use super::super::queue::Queued;
 use super::{LABEL, kubectl, namespaces, said};
 use anyhow::{Context, Result};
@@ -26,27 +26,30 @@ impl Indices {
     }
 }
 
-/// The trials of these lists, as the cluster has them.
+/// The live workers of these lists, and the trials as the cluster has them.
 ///
 /// # Errors
 /// `kubectl` is not here, or the cluster does not answer.
-pub(in super::super) fn pods(dir: &Path, lists: &[&List]) -> Result<HashMap<String, Queued>> {
-    let mut found = HashMap::new();
+pub(in super::super) fn pods(dir: &Path, lists: &[&List]) -> Result<(usize, HashMap<String, Queued>)> {
+    let (mut workers, mut found) = (0, HashMap::new());
     if lists.is_empty() {
-        return Ok(found);
+        return Ok((workers, found));
     }
     let label = format!("{LABEL}={}", prefix(dir));
     for namespace in namespaces(lists)? {
         let mut command = kubectl(namespace.as_deref());
         let text = said(command.args(["get", "jobs,pods", "-o", "json", "-l", &label]))?;
         let items = serde_json::from_str::<Value>(&text).context("kubectl: its answer is no JSON")?;
-        found.extend(trials(dir, lists, &items));
+        let (at_work, trials): (Vec<_>, Vec<_>) =
+            elements(dir, lists, &items).into_iter().partition(|(line, _)| line == WORKER);
+        workers += at_work.iter().filter(|(_, queued)| queued.is_live).count();
+        found.extend(trials);
     }
-    Ok(found)
+    Ok((workers, found))
 }
 
-/// The trials of the lists in an answer of `kubectl get jobs,pods -o json`.
-fn trials(dir: &Path, lists: &[&List], answer: &Value) -> HashMap<String, Queued> {
+/// The elements of the lists in an answer of `kubectl get jobs,pods -o json`, by their lines.
+fn elements(dir: &Path, lists: &[&List], answer: &Value) -> Vec<(String, Queued)> {
     let none = Vec::new();
     let items = answer["items"].as_array().unwrap_or(&none);
     let jobs: HashMap<&str, &Value> = items
@@ -60,20 +63,21 @@ fn trials(dir: &Path, lists: &[&List], answer: &Value) -> HashMap<String, Queued
         let job = metadata["labels"]["batch.kubernetes.io/job-name"].as_str();
         let index = metadata["annotations"]["batch.kubernetes.io/job-completion-index"].as_str();
         let Some((job, index)) = job.zip(index.and_then(|index| index.parse().ok())) else { continue };
-        let created = |pod: &Value| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
+        let created =
+            |pod: &Value| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
         let newer = pods.get(&(job, index)).is_none_or(|there| created(there) <= created(pod));
         if newer {
             pods.insert((job, index), pod);
         }
     }
-    let mut found = HashMap::new();
+    let mut found = Vec::new();
     for list in lists {
         for (index, trial) in list.trials.iter().enumerate() {
             let (array, set) = (list.name(dir), format!("{}-{index}", list.name(dir)));
             let (name, index) = if jobs.contains_key(set.as_str()) { (set, 0) } else { (array, index) };
             if let Some(job) = jobs.get(name.as_str()) {
                 let pod = pods.get(&(name.as_str(), index)).copied();
-                found.insert(trial.clone(), queued(job, &name, index, pod));
+                found.push((trial.clone(), queued(job, &name, index, pod)));
             }
         }
     }
@@ -97,8 +101,10 @@ fn queued(job: &Value, name: &str, index: usize, pod: Option<&Value>) -> Queued 
         return Queued { job: format!("{name}-{index}"), state: state.into(), reason, node: None, is_live };
     };
     let container = &pod["status"]["containerStatuses"][0]["state"];
-    let unscheduled = condition(pod, "PodScheduled", "False").and_then(|condition| text(&condition["message"]));
-    let disrupted = condition(pod, "DisruptionTarget", "True").and_then(|condition| text(&condition["message"]));
+    let unscheduled =
+        condition(pod, "PodScheduled", "False").and_then(|condition| text(&condition["message"]));
+    let disrupted =
+        condition(pod, "DisruptionTarget", "True").and_then(|condition| text(&condition["message"]));
     let ended = container["terminated"]["exitCode"].as_i64().filter(|&code| code != 0);
     let reason = unscheduled
         .or(disrupted)
@@ -140,7 +146,8 @@ mod tests {
                 "labels": {"batch.kubernetes.io/job-name": name},
                 "annotations": {"batch.kubernetes.io/job-completion-index": index.to_string()}}})
         };
-        let failed = json!({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 2}}}]});
+        let failed =
+            json!({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 2}}}]});
         let waits = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
             "reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."}]});
         let answer = json!({"items": [
@@ -149,7 +156,7 @@ mod tests {
             pod(2, "2026-01-01", failed),
             pod(2, "2026-01-02", waits),
         ]});
-        let found = super::trials(dir, &[&list], &answer);
+        let found = elements(dir, &[&list], &answer).into_iter().collect::<HashMap<_, _>>();
         assert!(!found["a"].is_live && !found["b"].is_live && found["c"].is_live && found["d"].is_live);
         assert_eq!(found["b"].reason.as_deref(), Some("exit code 2"));
         assert_eq!(found["c"].state, "Pending");
@@ -158,6 +165,6 @@ mod tests {
         // A Job that is over retries nothing.
         let over = json!({"items": [{"kind": "Job", "metadata": {"name": name}, "status": {"conditions": [
             {"type": "Failed", "status": "True", "message": "Job was active longer than specified deadline"}]}}]});
-        assert!(super::trials(dir, &[&list], &over).values().all(|queued| !queued.is_live));
+        assert!(elements(dir, &[&list], &over).iter().all(|(_, queued)| !queued.is_live));
     }
 }
