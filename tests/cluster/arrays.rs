@@ -2,7 +2,8 @@
 
 use super::cluster::{Cluster, Sweep, read};
 use crate::common::lab::text;
-use std::time::{Instant, UNIX_EPOCH};
+use std::thread::sleep;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// Three rates, seeds for the rest.
 fn rest(seeds: usize) -> String {
@@ -229,4 +230,33 @@ fn workers_halve_side_by_side_without_waiting_for_each_other() {
     assert!(epochs("lr=0.02_seed=0").max(epochs("lr=0.05_seed=0")) >= 2, "{status:#?}");
     assert_eq!(sweep.launch("--max-parallel 3")["submitted"], 0);
     assert_eq!(sweep.status().len(), 6);
+}
+
+/// A node that is out of reach, and taken for dead, may still train: its trial is not trained by another beside it.
+#[test]
+fn a_node_taken_for_dead_trains_on_alone() {
+    let cluster = Cluster::start(2, 1001);
+    let sweep = Sweep::new(&cluster, "epochs: 60", "");
+    sweep.launch("");
+    let mut node = None;
+    sweep.until(60, "its first step", || {
+        node = sweep.node_at_work();
+        node.is_some()
+    });
+    let node = node.unwrap();
+    let job = sweep.status()[0]["queue"]["job"].as_str().unwrap().to_owned();
+    let process = sweep.processes()["seed=0"][0];
+    cluster.does("kill-daemon", &node);
+    cluster.says(&format!("scontrol update NodeName={node} State=DOWN Reason=lost"));
+    // On the other node it is started again, finds its directory held and ends.
+    let start = Instant::now();
+    while !cluster.says(&format!("scontrol show job {job}")).contains("JobState=FAILED") {
+        assert!(start.elapsed().as_secs() < 60, "{}", sweep.log("seed=0"));
+        assert_eq!(sweep.steps("seed=0").0.len(), 1, "a second one has begun");
+        sleep(Duration::from_millis(100));
+    }
+    assert!(sweep.log("seed=0").contains("another process trains there"), "{}", sweep.log("seed=0"));
+    assert!(sweep.done() == 1 || sweep.processes()["seed=0"] == [process]);
+    sweep.until(120, "its end", || sweep.done() == 1);
+    assert_eq!(sweep.steps("seed=0").0.len(), 1);
 }

@@ -5,4 +5,5 @@ mod common;
 
 mod arrays;
 mod cluster;
+mod image;
 mod manifests;
