@@ -1,6 +1,8 @@
 //! `tchvision experiment`: plan, run, launch, status, report.
 
+mod grow;
 mod launch;
+mod watch;
 
 use super::progress::{Counter, RunBar, log_line};
 use super::{network, print, print_json, signals, table};
@@ -60,6 +62,12 @@ pub enum Verb {
     Cancel(Which),
     /// How far each trial is, also while the experiment runs
     Status(Which),
+    /// A line whenever a trial gets further, until none runs or is queued
+    Watch(watch::Args),
+    /// More seeds for each variant of the experiment in a run directory; what is done stays
+    AddSeeds(grow::AddSeeds),
+    /// The trials of several run directories of one experiment in one
+    Merge(grow::Merge),
     /// The report anew from what the trials have left
     Report {
         #[command(flatten)]
@@ -95,6 +103,9 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Launch(args) => launch::launch(args),
         Verb::Cancel(which) => launch::cancel(&which),
         Verb::Status(which) => status(&which),
+        Verb::Watch(args) => watch::watch(&args),
+        Verb::AddSeeds(args) => grow::add_seeds(&args),
+        Verb::Merge(args) => grow::merge(&args),
         Verb::Clean { which, checkpoints, failed, stale, dry_run } => {
             clean(&which, Clean { checkpoints, failed, stale }, dry_run)
         }
