@@ -3,7 +3,15 @@
 use std::path::PathBuf;
 
 fn main() {
-    for file in ["shim.h", "shim.cpp", "trace.cpp", "loops.h", "batch_norm.cpp", "squeeze_excite.cpp"] {
+    for file in [
+        "shim.h",
+        "shim.cpp",
+        "trace.cpp",
+        "loops.h",
+        "batch_norm.cpp",
+        "rectifier.cpp",
+        "squeeze_excite.cpp",
+    ] {
         println!("cargo:rerun-if-changed=src/torch/{file}");
     }
     compile_libjpeg();
@@ -27,7 +35,8 @@ fn main() {
     for headers in [include.clone(), include.join("torch/csrc/api/include")] {
         shim.flag("-isystem").flag(headers);
     }
-    shim.clone().file("src/torch/shim.cpp").file("src/torch/trace.cpp").compile("tchvision_shim");
+    let plain = ["shim", "trace", "rectifier"].map(|file| format!("src/torch/{file}.cpp"));
+    shim.clone().files(plain).compile("tchvision_shim");
     // Loops of our own: fast in every profile, and on libtorch's threads where these are GNU OpenMP's.
     shim.opt_level(3).file("src/torch/batch_norm.cpp").file("src/torch/squeeze_excite.cpp");
     let threads = lib.join("libgomp.so.1").exists() && shim.get_compiler().is_like_gnu();

@@ -72,8 +72,20 @@ impl Classifier {
         self.0.identity()
     }
 
+    /// The checksum of the file of weights, where it is one file.
+    ///
+    /// # Errors
+    /// A file that cannot be read any more.
+    pub fn weights_sha256(&self) -> Result<Option<String>> {
+        self.0.sha256()
+    }
+
     pub fn model(&self) -> &dyn Model {
         self.0.model.as_ref()
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
     }
 
     /// Where the model is.

@@ -30,6 +30,10 @@ pub enum Remedy {
     Classes(Option<usize>),
     /// Names of a file of weights paired with the model's by hand.
     Map,
+    /// One of the state_dicts in a file of weights, by its key.
+    Key,
+    /// One of the networks in a state_dict, by the prefix of its names.
+    Prefix,
 }
 
 /// An invalid setting; reads "`train.epochs`: 0 trains nothing".
@@ -122,6 +126,8 @@ impl fmt::Display for Remedy {
             Remedy::Model => f.write_str("name the model"),
             Remedy::Classes(Some(classes)) => write!(f, "use weights for {classes} classes"),
             Remedy::Map => f.write_str("pair the names by hand"),
+            Remedy::Key => f.write_str("choose one by its key"),
+            Remedy::Prefix => f.write_str("choose one by its prefix"),
             Remedy::Classes(None) => f.write_str("build the model with as many classes as the file has"),
         }
     }

@@ -242,6 +242,45 @@ clone("BiT", "BiT", "timm/resnetv2_50x1_bit", "big_transfer", "bit_pytorch/model
 package("DINOv2", "ViT", "timm/vit_small_patch14_dinov2", "dinov2", "dinov2.hub.backbones", lambda m: m.dinov2_vits14(pretrained=False), side=518)
 package("DINOv2", "ViT", "timm/vit_small_patch14_reg4_dinov2", "dinov2", "dinov2.hub.backbones", lambda m: m.dinov2_vits14_reg(pretrained=False), side=518)
 
+package("SWAG", "ViT", "torchvision/vit_b_16", "SWAG", "models", lambda m: m.vit_b16_in1k(pretrained=False), side=384, flags=["--image-size", "384"])
+package("SWAG", "RegNet", "torchvision/regnet_y_16gf", "SWAG", "models", lambda m: m.regnety_16gf_in1k(pretrained=False), side=64)
+
+
+def pycls(family, model, file):
+    """A network of pycls by its configuration; it was trained on pictures with blue first."""
+
+    def make(builders):
+        from pycls.core.config import cfg, reset_cfg
+
+        reset_cfg()
+        cfg.merge_from_file(str(CLONES / "pycls/configs/dds_baselines" / file))
+        return builders.build_model()
+
+    package("pycls", family, model, "pycls", "pycls.core.builders", make, logits=lambda net, x: net(x.flip(1)), save=under("model_state"))
+
+
+pycls("RegNet", "torchvision/regnet_x_800mf", "regnetx/RegNetX-800MF_dds_8gpu.yaml")
+pycls("RegNet", "torchvision/regnet_y_400mf", "regnety/RegNetY-400MF_dds_8gpu.yaml")
+pycls("ResNet", "torchvision/resnet50", "resnet/R-50-1x64d_dds_8gpu.yaml")
+pycls("EfficientNet", "timm/efficientnet_b0", "effnet/EN-B0_dds_8gpu.yaml")
+
+
+class Functional(torch.nn.Module):
+    """szagoruyko's networks: a function of a dictionary of tensors, which is the checkpoint."""
+
+    def __init__(self, function, params):
+        super().__init__()
+        self.function, self.params = function, params
+
+    def state_dict(self, *_, **__):
+        return {key: t.detach() for key, t in self.params.items()}
+
+    def forward(self, x):
+        return self.function(x, self.params, False)
+
+
+clone("szagoruyko", "Wide ResNet", "paper/wrn_16_4", "wide-residual-networks", "pytorch/resnet.py", lambda m: Functional(*m.resnet(16, 4, 10)), save=under("params"), side=32)
+
 
 def built(case):
     torch.manual_seed(0)
@@ -266,7 +305,9 @@ def verify(case, folder, program):
     # What a network works out stays as it is.
     computed = {key: t.clone() for key, t in net.state_dict().items() if key.endswith(COMPUTED)}
     fill(net)
-    net.load_state_dict(computed, strict=False)
+    state = net.state_dict()
+    for key, t in computed.items():
+        state[key].copy_(t)
     x = torch.randn(2, 3, case.side, case.side, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         logits = case.logits(net, x)

@@ -231,10 +231,16 @@ fn outputs(member: &Parts, first: &Parts) -> Result<Option<Vec<i64>>> {
 impl Parts {
     /// [`super::Classifier::identity`].
     pub fn identity(&self) -> Result<String> {
-        Ok(match self.file.as_ref().filter(|file| file.is_file()) {
-            Some(file) => format!("{}, sha256 {:.12}", self.source, Parent::of(file)?.sha256),
+        Ok(match self.sha256()? {
+            Some(sha256) => format!("{}, sha256 {sha256:.12}", self.source),
             None => self.source.clone(),
         })
+    }
+
+    /// Of the file of weights that are not public.
+    pub(super) fn sha256(&self) -> Result<Option<String>> {
+        let file = self.file.as_ref().filter(|file| file.is_file());
+        file.map(|file| Ok(Parent::of(file)?.sha256)).transpose()
     }
 
     /// Makes the model ready for so many views: weights are folded and packed where that takes less time than it saves,

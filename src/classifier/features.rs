@@ -6,7 +6,7 @@ use crate::data::{Loader, LoaderConfig, Pictures, Skipped, TestSet};
 use crate::evaluate::{Protocol, Source, Views};
 use anyhow::Result;
 use std::ops::ControlFlow;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 impl Classifier {
     /// The outputs (n, D) for pictures by their centre, about `batch_size` at once: of a network opened for
@@ -49,9 +49,7 @@ impl Classifier {
 impl Parts {
     /// The width of the outputs for one picture.
     pub(super) fn width(&self) -> Result<usize> {
-        let [channels, height, width] = self.input.shape();
         let _no_grad = tch::no_grad_guard();
-        let blank = Tensor::f_zeros([1, channels, height, width], (Kind::Float, self.device))?;
-        Ok(self.model.forward(&blank, false)?.numel())
+        Ok(self.model.forward(&self.input.blank(self.device)?, false)?.numel())
     }
 }

@@ -184,7 +184,7 @@ fn element(is_first: &mut bool, row: &Value) -> Result<()> {
 }
 
 /// The files that are named, and those in the folders that are.
-fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in named {
         if path.is_dir() {

@@ -34,8 +34,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     ensure!(args.batch_size > 0, Usage("--batch-size is 1 or more".into()));
     let mut data = TestSet::open(&args.data, &args.root.unwrap_or_else(data::root))?;
-    let [builder] = <[_; 1]>::try_from(args.network.builders()?)
-        .map_err(|_| Usage("features are of one network: name one model".into()))?;
+    let builder = args.network.builder()?;
     let classifier = network::open(builder.trained_on(&data).features(args.layer.as_deref()))?;
     network::show_notes(&classifier);
     let names = data.names();

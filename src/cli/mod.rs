@@ -75,6 +75,8 @@ fn flag(remedy: &Remedy) -> String {
         Remedy::DataFolder => " (--from DIR)".to_owned(),
         Remedy::WeightsFile => " (--weights FILE)".to_owned(),
         Remedy::Map => " (weights map FILE --model NAME --to MAP.yaml, then --map MAP.yaml)".to_owned(),
+        Remedy::Key => " (--key KEY)".to_owned(),
+        Remedy::Prefix => " (--prefix PREFIX)".to_owned(),
         Remedy::Model => " (--model NAME)".to_owned(),
         Remedy::Classes(Some(classes)) => format!(" (with --set num_classes={classes})"),
         Remedy::Classes(None) => " (--set num_classes=N)".to_owned(),

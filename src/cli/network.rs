@@ -124,6 +124,22 @@ impl Args {
         self.sources()?.into_iter().map(builder).collect()
     }
 
+    /// With what the flags say of device, dtype and input, for weights that are found otherwise.
+    pub fn set_on(&self, source: Builder) -> Result<Builder> {
+        let mut builder = source.device(resolve_device(&self.device)?);
+        if let Some(dtype) = self.dtype {
+            builder = builder.dtype(dtype.kind());
+        }
+        Ok(self.input.of(builder))
+    }
+
+    /// The one classifier that the flags describe.
+    pub fn builder(&self) -> Result<Builder> {
+        let several = |_| Usage("one network at a time: name one --model, --weights or --run".to_owned());
+        let [builder] = <[_; 1]>::try_from(self.builders()?).map_err(several)?;
+        Ok(builder)
+    }
+
     /// How the runs were tested at their ends.
     pub fn protocol(&self) -> Result<Protocol> {
         let mut protocols = Vec::new();

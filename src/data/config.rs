@@ -118,12 +118,16 @@ impl DataConfig {
     /// name does not determine them.
     ///
     /// # Errors
-    /// An unknown data set, or an image size that is missing or out of range.
+    /// An unknown data set, an image size that is missing or out of range, or an augmentation that does not fit the
+    /// images.
     pub fn shape(&self) -> Result<([i64; 3], i64)> {
         if let Some(classes) = files::classes(&self.dataset, &self.root()).map_err(Self::of_dataset)? {
-            return Ok((self.resized([3, self.side()?, self.side()?])?, classes));
+            let input = self.resized([3, self.side()?, self.side()?])?;
+            augment::fits(&self.augment, 3, Some(usize::try_from(input[1])?))?;
+            return Ok((input, classes));
         }
         let (images, classes) = shape(&self.dataset, &self.root()).map_err(Self::of_dataset)?;
+        augment::fits(&self.augment, usize::try_from(images[0])?, None)?;
         Ok((self.resized(images)?, classes))
     }
 

@@ -8,7 +8,7 @@ use crate::{Usage, torch};
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// The whole way from a picture of any size to the input of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,15 @@ impl ModelInput {
         let [channels, height, width] = self.preprocess.input;
         let [height, width] = self.size.unwrap_or([height, width]);
         [channels, height, width]
+    }
+
+    /// One picture of the mean colour, (1, C, H, W).
+    ///
+    /// # Errors
+    /// None but libtorch's.
+    pub fn blank(&self, device: Device) -> Result<Tensor> {
+        let [channels, height, width] = self.shape();
+        Ok(Tensor::f_zeros([1, channels, height, width], (Kind::Float, device))?)
     }
 
     /// For several views of a picture: images that are taken whole are resized at once to the size that the network sees,

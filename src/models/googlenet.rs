@@ -280,8 +280,9 @@ fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
     Ok(match config.head {
         HeadKind::Average => Box::new(Classifier::new(fc(channels)?, config.dropout)?),
         HeadKind::Flatten => {
-            // The net halves the resolution five times.
-            let side = (config.image_size / 32).max(1);
+            // Five times half: three poolings of 3 round down, the first convolution and the last pooling, of 2, up.
+            let stem = (config.image_size + 1) / 2;
+            let side = ((stem / 8).max(1) + 1) / 2;
             let dropout = Dropout::new(config.dropout)?;
             Box::new(FlatHead { side, dropout, fc: fc(side * side * channels)? })
         }

@@ -6,7 +6,7 @@ use super::conv_norm::ConvNorm;
 use super::init::Init;
 use super::linear::Linear;
 use super::store::Path;
-use super::{Layer, cost};
+use super::{Layer, cost, observe};
 use crate::torch;
 use anyhow::{Result, ensure};
 use tch::Tensor;
@@ -30,6 +30,15 @@ pub fn biased_attention(
     let out = if torch::is_meta(q)? {
         // Only the shape: not every kernel supports the meta device.
         q.f_matmul(&k.f_transpose(-2, -1)?)?.f_matmul(v)?
+    } else if observe::wants_attention() {
+        let scale = scale.unwrap_or_else(|| (q.size()[3] as f64).powf(-0.5));
+        let mut scores = q.f_matmul(&k.f_transpose(-2, -1)?)?.f_mul_scalar(scale)?;
+        if let Some(bias) = &bias {
+            scores = scores.f_add(bias)?;
+        }
+        let attention = scores.f_softmax(-1, q.kind())?;
+        observe::attention(&attention);
+        attention.f_matmul(v)?
     } else {
         Tensor::f_scaled_dot_product_attention(q, k, v, bias.as_ref(), 0.0, false, scale, false)?
     };

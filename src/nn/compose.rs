@@ -1,7 +1,7 @@
 //! Containers of layers.
 
-use super::Layer;
 use super::store::Path;
+use super::{Layer, observe};
 use anyhow::Result;
 use tch::Tensor;
 
@@ -79,7 +79,11 @@ impl Sequential {
 
 impl Layer for Sequential {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.layers.forward(x, train)
+        let mut y = x.shallow_clone();
+        for (i, layer) in self.layers.0.iter().enumerate() {
+            y = observe::element(|| format!("{}.{i}", self.path.name()), layer.forward(&y, train)?)?;
+        }
+        Ok(y)
     }
 }
 

@@ -4,9 +4,9 @@ use super::activation::Activation;
 use super::frozen::{Frozen, Kernel};
 use super::init::{Init, fan_in_bound};
 use super::norm::BatchNorm2d;
-use super::store::Path;
+use super::store::{Path, Store};
 use super::switch::On;
-use super::{Layer, cost};
+use super::{Layer, cost, observe};
 use crate::torch::{self, Window};
 use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
@@ -318,6 +318,7 @@ impl Conv2d {
             _ => self.spec.apply(x, &self.weight()?, self.bias.as_ref(), 1)?,
         };
         self.record(y.numel());
+        let y = observe::weighted(&self.weight, y, false)?;
         match after.norm {
             Some(norm) => norm.forward_act(&y, after.residual, after.activation, train),
             None => after.activation.forward_add(y, after.residual),
@@ -359,6 +360,26 @@ impl Conv2d {
         let weight = weight.f_to_kind(Kind::Double)?.f_mul(&scale.f_reshape([-1, 1, 1, 1])?)?;
         Kernel::convolution(&weight, Some(&shift), kind, window, input)
     }
+}
+
+/// The key and the filters (N, C, h, w) of a model's first convolution, on the CPU: of one tower after the other where
+/// there are two. `None` without a convolution.
+///
+/// # Errors
+/// None but libtorch's.
+pub fn first_filters(store: &Store) -> Result<Option<(String, Tensor)>> {
+    let within_tower = |key: &str| {
+        let rest = key.strip_prefix("towers.").and_then(|rest| rest.split_once('.'));
+        rest.map_or_else(|| key.to_owned(), |(_, rest)| rest.to_owned())
+    };
+    let parameters = store.parameters();
+    let Some((first, _)) = parameters.iter().find(|(_, parameter)| parameter.dim() == 4) else {
+        return Ok(None);
+    };
+    let towers = parameters.iter().filter(|(key, _)| within_tower(key) == within_tower(first));
+    let towers = towers.map(|(_, filters)| filters.f_detach()?.f_to_device(tch::Device::Cpu));
+    let filters = Tensor::f_cat(&towers.collect::<Result<Vec<_>, _>>()?, 0)?;
+    Ok(Some((first.clone(), filters)))
 }
 
 impl Layer for Conv2d {

@@ -3,7 +3,7 @@
 use super::frozen::{Frozen, Kernel};
 use super::init::{Init, fan_in_bound};
 use super::store::Path;
-use super::{Activation, Layer, cost};
+use super::{Activation, Layer, cost, observe};
 use anyhow::Result;
 use tch::Tensor;
 
@@ -119,7 +119,10 @@ impl Linear {
             }
             _ => None,
         };
-        let Some(kernel) = kernel else { return activation.forward(linear(x, &self.weight, bias)?) };
+        let Some(kernel) = kernel else {
+            let y = observe::weighted(&self.weight, linear(x, &self.weight, bias)?, true)?;
+            return activation.forward(y);
+        };
         let y = kernel.multiply(x, activation)?;
         record(&y, &self.weight);
         Ok(y)

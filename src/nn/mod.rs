@@ -20,6 +20,7 @@ pub mod layer_scale;
 pub mod linear;
 pub mod mlp;
 pub mod norm;
+mod observe;
 pub mod patch_embed;
 pub mod pool;
 pub mod relative_position;
@@ -37,7 +38,7 @@ pub use attention::{
 pub use classifier::Classifier;
 pub use compose::{Concat, Sequence, Sequential};
 pub use cond_conv::CondConv2d;
-pub use conv::{Conv, Conv2d, make_divisible};
+pub use conv::{Conv, Conv2d, first_filters, make_divisible};
 pub use conv_norm::{ConvAct, ConvNorm, ConvNormAct};
 pub use cost::Cost;
 pub use dropout::{DropPath, Dropout};
@@ -48,6 +49,7 @@ pub use layer_scale::{LayerScale, LayerScale2d};
 pub use linear::Linear;
 pub use mlp::{FeedForward, Mlp};
 pub use norm::{BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm, NormAct};
+pub use observe::{Backward, Observe, Output, Seen, observe};
 pub use patch_embed::PatchEmbed;
 pub use pool::{
     AntiAlias, AvgPool2d, BlurPool2d, MaxPool2d, adaptive_avg_pool, global_avg_pool, max_unpool,

@@ -4,6 +4,7 @@ use super::Layer;
 use super::activation::Activation;
 use super::frozen::{Cast, Frozen};
 use super::init::Init;
+use super::observe::{self, Backward};
 use super::store::Path;
 use crate::torch;
 use anyhow::{Result, ensure};
@@ -130,6 +131,7 @@ impl BatchNorm2d {
             self.eps,
             true,
         )?;
+        let y = observe::weighted(&self.weight, y, false)?;
         activation.forward_add(y, residual)
     }
 
@@ -315,7 +317,8 @@ impl Layer for LayerNorm {
             return Ok(x.shallow_clone());
         }
         let [weight, bias] = self.parameters.matching(x)?;
-        Ok(x.f_layer_norm(size, Some(&weight), Some(&bias), self.eps, true)?)
+        let y = x.f_layer_norm(size, Some(&weight), Some(&bias), self.eps, true)?;
+        observe::weighted(self.parameters.weight.parameter(), y, true)
     }
 }
 
@@ -354,7 +357,8 @@ impl Layer for GroupNorm {
             return same_channels(x, self.parameters.weight.parameter());
         }
         let [weight, bias] = self.parameters.matching(x)?;
-        Ok(x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true)?)
+        let y = x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true)?;
+        observe::weighted(self.parameters.weight.parameter(), y, false)
     }
 }
 
@@ -384,6 +388,11 @@ impl Layer for LocalResponseNorm {
         }
         let scale = sum.f_mul_scalar(self.alpha / self.size as f64)?.f_add_scalar(self.k)?;
         let scale = scale.f_pow_tensor_scalar(self.beta)?;
-        Ok(x.f_div(&scale)?.f_to_kind(x.kind())?)
+        let y = x.f_div(&scale)?.f_to_kind(x.kind())?;
+        if observe::backward() == Some(Backward::Deconvnet) {
+            // As y, and x on the way back.
+            return Ok(y.f_sub(x)?.f_detach()?.f_add(x)?);
+        }
+        Ok(y)
     }
 }

@@ -103,6 +103,12 @@ unsafe extern "C" {
         activation: *const c_char,
         gate: *const c_char,
     ) -> *mut c_char;
+    pub(super) fn tv_rectifier(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        most: c_double,
+        masked: c_int,
+    ) -> *mut c_char;
     pub(super) fn tv_has_mkldnn() -> c_int;
     pub(super) fn tv_pack_convolution(
         out: *mut *mut C_tensor,

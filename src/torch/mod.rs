@@ -9,6 +9,7 @@ mod ffi;
 mod foreach;
 mod fused;
 mod memory;
+mod rectifier;
 mod squeeze_excite;
 mod tensor;
 mod trace;
@@ -22,6 +23,7 @@ pub use fused::{
     pack_convolution, pack_linear,
 };
 pub use memory::{keep_allocations, peak_resident_bytes};
+pub use rectifier::rectifier;
 pub use squeeze_excite::{Product, squeeze_excite};
 pub use tensor::{channels_last, empty_meta, from_owner, is_meta, scaled, upload, written};
 pub use trace::{Operand, Operator, trace_operators};

@@ -204,6 +204,9 @@ pub struct TrainConfig {
     /// `epoch-N.safetensors` too.
     #[serde(skip_serializing_if = "is_one")]
     pub keep_best: usize,
+    /// Keep the weights of these epochs, counted from 1, as `epoch-N.safetensors`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<u64>,
     /// Keep the optimizer's state in `last.safetensors` after the run's end; without it the run cannot be extended.
     #[serde(skip_serializing_if = "is_true")]
     pub keep_optimizer: bool,
@@ -272,6 +275,7 @@ impl Default for TrainConfig {
             log_every: 50,
             histograms: false,
             keep_best: 1,
+            keep: Vec::new(),
             keep_optimizer: true,
             allow_memory: false,
             save_every: 0,
@@ -294,6 +298,7 @@ impl TrainConfig {
         positive("eval_batch_size", self.eval_batch_size as f64)?;
         positive("keep_best", self.keep_best as f64)?;
         positive("eval_every", self.eval_every as f64)?;
+        self.keep.iter().try_for_each(|&epoch| positive("keep", epoch as f64))?;
         self.clip_grad_norm.map_or(Ok(()), |norm| positive("clip_grad_norm", norm))?;
         let weight = self.auxiliary_weight;
         ensure!(

@@ -8,7 +8,7 @@ use serde_yaml::Value;
 use std::collections::BTreeMap;
 
 /// Settings that say how and where a run is carried out. All others are its identity: they decide its numbers.
-const CIRCUMSTANCES: [&str; 11] = [
+const CIRCUMSTANCES: [&str; 12] = [
     "threads",
     "device",
     "data.root",
@@ -17,6 +17,7 @@ const CIRCUMSTANCES: [&str; 11] = [
     "train.log_every",
     "train.save_every",
     "train.histograms",
+    "train.keep",
     "train.keep_best",
     "train.keep_optimizer",
     "train.allow_memory",

@@ -62,6 +62,24 @@ impl RunDir {
         self.0.join(format!("epoch-{epoch}.safetensors"))
     }
 
+    /// The epochs whose weights are kept, in order, and their files.
+    ///
+    /// # Errors
+    /// A directory that cannot be read.
+    pub fn kept(&self) -> Result<Vec<(u64, PathBuf)>> {
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&self.0).with_context(|| self.0.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let epoch = name.strip_prefix("epoch-").and_then(|rest| rest.strip_suffix(".safetensors"));
+            if let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) {
+                kept.push((epoch, path));
+            }
+        }
+        kept.sort();
+        Ok(kept)
+    }
+
     /// What the process of the run wrote to stderr, where an experiment started it.
     pub fn stderr(&self) -> PathBuf {
         self.0.join("stderr.txt")

@@ -7,7 +7,8 @@ use super::naming::under;
 use super::torch::Contents;
 use super::zip;
 use super::{foreign, npy, safetensors, torch};
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use crate::Remedy;
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -156,10 +157,8 @@ impl Archive {
                     [having(&Group::is_network), having(&|group| !group.is_optimizer()), having(&|_| true)];
                 let choices = choices.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
                 let [only] = choices.as_slice() else {
-                    bail!(
-                        "{at}: several state_dicts; choose one by its key (`--key`): {}",
-                        self.keys(&choices)
-                    )
+                    let text = format!("{at}: several state_dicts: {}", self.keys(&choices));
+                    return Err(Error::new(Remedy::Key).context(text));
                 };
                 *only
             }

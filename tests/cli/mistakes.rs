@@ -280,6 +280,8 @@ model.width: => width:
     exp.yaml:6:16: unknown key `width`; did you mean `model.width`?
 model.width: => train.optimizer.adamw.lr:
     exp.yaml:6:35: `train.optimizer`: takes one choice, and here are 2: sgd, adamw; keep one, or set `train.optimizer` as a whole
+'idx:data' => 'idx:data', augment: [scale_jitter: {min: 32, max: 40}]
+    exp.yaml:4:41: `data.augment[0]`: `scale_jitter` is for images of any size; for these write `pad_crop: 4`
 [1, 2] => []
     exp.yaml:6:21: an axis without values; write a list such as [1, 2]
 [1, 2] => 2

@@ -27,6 +27,21 @@ fn plain_nets_cost_as_much_as_residual_ones() {
 }
 
 #[test]
+fn a_fully_connected_head_takes_all_of_the_last_map() {
+    for size in [15, 28, 32, 33, 47, 48, 63, 64, 96, 100, 224] {
+        let store = Store::meta();
+        let set = [("head", "flatten"), ("aux_logits", "false"), ("image_size", &size.to_string())];
+        let model = spec("torchvision/googlenet", &set).resolve().unwrap().build(&store).unwrap();
+        let features = model
+            .features(&tchvision::torch::empty_meta(&[1, 3, size, size], tch::Kind::Float).unwrap(), false);
+        let map = features.unwrap().last().unwrap().1.numel() as i64;
+        let parameters = store.parameters();
+        let (_, weight) = parameters.iter().find(|(name, _)| name == "fc.weight").unwrap();
+        assert_eq!(weight.size()[1], map, "{size}");
+    }
+}
+
+#[test]
 fn logits_and_keys_equal_the_reference() {
     for case in golden("residual.json").as_array().unwrap() {
         let name = case["name"].as_str().unwrap();

@@ -3,6 +3,7 @@
 use crate::common::{assert_close, fill, golden, images, uniform, values};
 use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
+use tchvision::Remedy;
 use tchvision::models::ModelSpec;
 use tchvision::nn::Store;
 use tchvision::weights::{self, Classes, Format, Resampling, StateDict, TensorView};
@@ -134,8 +135,9 @@ fn a_network_is_found_in_its_wrappers() {
     // Two that fit are a question; MoCo's slow copy is none.
     let both = |one: &str, other: &str| wrap(one).into_iter().chain(wrap(other)).collect::<Vec<_>>();
     let error = weights::recognise(&ModelSpec::new(vgg), state(&both("student.", "teacher."))).err().unwrap();
-    assert!(error.to_string().contains("several networks fit `torchvision/vgg11`"), "{error}");
-    assert!(error.to_string().contains("--prefix: `student`, `teacher`"), "{error}");
+    assert_eq!(error.downcast_ref(), Some(&Remedy::Prefix));
+    let text = format!("{error:#}");
+    assert!(text.contains("several networks fit `torchvision/vgg11`: `student`, `teacher`"), "{text}");
     assert_eq!(recognised(vgg, &both("module.encoder_q.", "module.encoder_k."), &own), "torchvision");
     // One key outside the wrapper is missing within it, and a module more in the network is no wrapper's.
     for odd in [

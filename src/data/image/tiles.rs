@@ -1,5 +1,6 @@
 //! Tensors as pictures: tiles side by side in one PNG.
 
+use super::RgbImage;
 use anyhow::{Context, Result, bail, ensure};
 use png::{BitDepth, ColorType, Encoder};
 use tch::{Kind, Tensor};
@@ -11,6 +12,16 @@ pub struct Png {
     pub height: u32,
     pub channels: u32,
     pub bytes: Vec<u8>,
+}
+
+impl Png {
+    /// # Errors
+    /// A picture of no pixels.
+    pub fn of(image: &RgbImage) -> Result<Self> {
+        let (width, height) = (u32::try_from(image.width)?, u32::try_from(image.height)?);
+        let bytes = encode(&image.pixels, [width, height], 3).context("PNG")?;
+        Ok(Self { width, height, channels: 3, bytes })
+    }
 }
 
 /// Tiles narrower than this are enlarged, by whole pixels.

@@ -458,6 +458,14 @@ impl<'a> Trainer<'a> {
                 self.progress.test = metrics;
             }
         }
+        if self.config.train.keep.contains(&epoch) {
+            let tested = row.evaluation().map(|evaluation| (evaluation.loss, evaluation.top1));
+            let (loss, top1) = tested.unzip();
+            let about = About { epoch, step: self.progress.step, top1, loss, ..self.about.clone() };
+            let path = self.dir.epoch_weights(epoch);
+            self.learner
+                .averaged(|network| weights::save(&path, &network.store.state_dict(), about.metadata()?))?;
+        }
         // An epoch without evaluation is not the last: its time stays as it was when that was decided.
         if row.evaluation().is_some() {
             clock(&mut self.progress);
@@ -499,10 +507,10 @@ impl<'a> Trainer<'a> {
     /// Removes the weights of epochs that better ones have replaced.
     fn drop_weights(&self) -> Result<()> {
         let kept = self.kept();
-        let replaced =
-            self.progress.rows.iter().map(|row| row.epoch).filter(|epoch| {
-                self.config.train.keep_best > 1 && !kept.iter().any(|(kept, _)| kept == epoch)
-            });
+        let replaced = self.progress.rows.iter().map(|row| row.epoch).filter(|epoch| {
+            let is_chosen = self.config.train.keep.contains(epoch);
+            self.config.train.keep_best > 1 && !is_chosen && !kept.iter().any(|(kept, _)| kept == epoch)
+        });
         replaced.map(|epoch| self.dir.epoch_weights(epoch)).filter(|path| path.exists()).try_for_each(
             |path| fs::remove_file(&path).with_context(|| format!("{}: cannot be removed", path.display())),
         )

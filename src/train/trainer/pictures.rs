@@ -4,9 +4,9 @@ use super::network::Network;
 use crate::data::Loader;
 use crate::data::image::{Png, tiles};
 use crate::evaluate::Input;
+use crate::nn::first_filters;
 use anyhow::Result;
 use std::ops::ControlFlow;
-use tch::{Device, Tensor};
 
 /// Number of misclassified images shown.
 const MISTAKES: usize = 8;
@@ -17,30 +17,13 @@ pub type Titled = (String, Png);
 /// Pictures for the current weights.
 pub fn pictures(network: &Network, test: &Loader) -> Result<Vec<Titled>> {
     let mut pictures = Vec::new();
-    if let Some(filters) = first_filters(network)? {
+    // Of one colour, or of three.
+    let filters = first_filters(&network.store)?.filter(|(_, filters)| matches!(filters.size()[1], 1 | 3));
+    if let Some((_, filters)) = filters {
         pictures.push(("first filters".to_owned(), tiles(&filters)?));
     }
     pictures.extend(mistakes(network, test)?);
     Ok(pictures)
-}
-
-/// The filters of the first convolution (N, C, H, W), if it sees one colour or three: of one tower after the other where
-/// there are two.
-fn first_filters(network: &Network) -> Result<Option<Tensor>> {
-    let parameters = network.store.parameters();
-    let Some((first, _)) = parameters.iter().find(|(_, parameter)| parameter.dim() == 4) else {
-        return Ok(None);
-    };
-    let towers = parameters.iter().filter(|(key, _)| within_tower(key) == within_tower(first));
-    let towers =
-        towers.map(|(_, filters)| filters.f_to_device(Device::Cpu)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Some(Tensor::f_cat(&towers, 0)?).filter(|filters| matches!(filters.size()[1], 1 | 3)))
-}
-
-/// A key without the tower that it begins with.
-fn within_tower(key: &str) -> &str {
-    let rest = key.strip_prefix("towers.").and_then(|rest| rest.split_once('.'));
-    rest.map_or(key, |(_, rest)| rest)
 }
 
 /// The first misclassified test images.

@@ -46,6 +46,14 @@ pub(super) const NAMINGS: &[Naming] = &[
         note: BGR,
         ..READ
     },
+    Naming {
+        models: &["timm/efficientnet_b"],
+        from: "pycls",
+        to: "timm",
+        rules: &[PYCLS_EFFICIENTNET],
+        note: BGR,
+        ..READ
+    },
     Naming { models: &["timm/resnetv2_"], from: "BiT", to: "timm", rules: &[BIT], ..READ },
     Naming {
         models: &["torchvision/mobilenet_v2"],
@@ -131,6 +139,7 @@ const SWAG_REGNET: &[Rule] = &[
     rename("trunk_output.block{s+1}.block{s+1}-{b}.f.final_bn", block!("f.c.1")),
     rename("trunk_output.block{s+1}.block{s+1}-{b}.f.se.excitation.0", block!("f.se.fc1")),
     rename("trunk_output.block{s+1}.block{s+1}-{b}.f.se.excitation.2", block!("f.se.fc2")),
+    rename("head.fc", "fc"),
 ];
 
 const PYCLS: &[Rule] = &[
@@ -161,6 +170,27 @@ const PYCLS_RESNET: &[Rule] = &[
     rename("s{s}.b{b+1}.f.c", "layer{s}.{b}.conv3"),
     rename("s{s}.b{b+1}.f.c_bn", "layer{s}.{b}.bn3"),
     rename("head.fc", "fc"),
+];
+
+/// The blocks of the first stage do not expand.
+const PYCLS_EFFICIENTNET: &[Rule] = &[
+    change("stem.conv", "conv_stem", Change::Flip),
+    rename("stem.bn", "bn1"),
+    rename("s1.b{b+1}.dwise", "blocks.0.{b}.conv_dw"),
+    rename("s1.b{b+1}.dwise_bn", "blocks.0.{b}.bn1"),
+    rename("s1.b{b+1}.lin_proj", "blocks.0.{b}.conv_pw"),
+    rename("s1.b{b+1}.lin_proj_bn", "blocks.0.{b}.bn2"),
+    rename("s{s+1}.b{b+1}.exp", "blocks.{s}.{b}.conv_pw"),
+    rename("s{s+1}.b{b+1}.exp_bn", "blocks.{s}.{b}.bn1"),
+    rename("s{s+1}.b{b+1}.dwise", "blocks.{s}.{b}.conv_dw"),
+    rename("s{s+1}.b{b+1}.dwise_bn", "blocks.{s}.{b}.bn2"),
+    rename("s{s+1}.b{b+1}.lin_proj", "blocks.{s}.{b}.conv_pwl"),
+    rename("s{s+1}.b{b+1}.lin_proj_bn", "blocks.{s}.{b}.bn3"),
+    rename("s{s+1}.b{b+1}.se.f_ex.0", "blocks.{s}.{b}.se.conv_reduce"),
+    rename("s{s+1}.b{b+1}.se.f_ex.2", "blocks.{s}.{b}.se.conv_expand"),
+    rename("head.conv", "conv_head"),
+    rename("head.conv_bn", "bn2"),
+    rename("head.fc", "classifier"),
 ];
 
 const BIT: &[Rule] = &[

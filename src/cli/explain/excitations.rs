@@ -1,7 +1,7 @@
-//! `tchvision explain`: what a network looks at.
+//! `tchvision explain excitations`.
 
-use super::progress::Counter;
-use super::{network, print, print_json, signals, table};
+use crate::cli::progress::Counter;
+use crate::cli::{network, print, print_json, signals, table};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -9,12 +9,6 @@ use tchvision::data::{self, Skipped, TestSet};
 use tchvision::evaluate::Outcome;
 use tchvision::explain::Excitations;
 use tchvision::{Interrupted, Usage};
-
-#[derive(clap::Subcommand)]
-pub enum Verb {
-    /// Which channels squeeze-and-excitation lets through for which class, block by block (SENet, section 7.2)
-    Excitations(Args),
-}
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -37,18 +31,10 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(verb: &Verb) -> Result<()> {
-    let Verb::Excitations(args) = verb;
-    excitations(args)
-}
-
-fn excitations(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<()> {
     let root = args.root.clone().unwrap_or_else(data::root);
     let named = args.data.as_ref().map(|name| TestSet::open(name, &root)).transpose()?;
-    let builders = args.network.builders()?;
-    let Ok([mut builder]) = <[_; 1]>::try_from(builders) else {
-        bail!(Usage("one network at a time: name one --model, --weights or --run".to_owned()));
-    };
+    let mut builder = args.network.builder()?;
     if let Some(data) = &named {
         builder = builder.trained_on(data);
     }
