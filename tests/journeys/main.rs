@@ -5,6 +5,7 @@ mod common;
 
 mod checkpoints;
 mod classify;
+mod cluster;
 mod ensemble;
 mod experiment;
 mod fine_tune;
