@@ -7,6 +7,7 @@ mod checkpoints;
 mod classify;
 mod ensemble;
 mod experiment;
+mod explain;
 mod fine_tune;
 mod goes_on;
 mod names;
