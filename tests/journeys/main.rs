@@ -8,6 +8,7 @@ mod classify;
 mod cluster;
 mod ensemble;
 mod experiment;
+mod explain;
 mod fine_tune;
 mod goes_on;
 mod names;
