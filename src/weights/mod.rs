@@ -7,6 +7,7 @@
 
 mod about;
 mod adapt;
+mod average;
 mod candidates;
 pub mod catalogue;
 pub(crate) mod checkpoint;
@@ -38,6 +39,7 @@ mod zip;
 
 pub use about::{About, Parent};
 pub use adapt::{Classes, adapt, classifier, input_conv, select_classes};
+pub use average::average;
 pub use candidates::{Candidate, candidates};
 pub use checkpoint::{checkpoint_weights, has_averages};
 pub use differences::{Differences, Mismatch};

@@ -12,6 +12,7 @@ mod explain;
 mod fine_tune;
 mod goes_on;
 mod names;
+mod soup;
 mod studies;
 mod tells;
 mod used_after;

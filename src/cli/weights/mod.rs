@@ -1,6 +1,7 @@
 //! `tchvision weights`: the public ones, what is in files of weights, and whether it is right.
 
 mod arguments;
+mod average;
 mod convert;
 mod fetch;
 mod inspect;
@@ -21,6 +22,8 @@ pub enum Verb {
     Map(map::Args),
     /// Whether a model with a file's weights gives the reference's logits
     Verify(verify::Args),
+    /// Write the mean of several files of weights of one network: a model soup
+    Average(average::Args),
     /// The public weights: what they were trained on, their input, accuracy and licence
     List(list::Args),
     /// Get weights from the hub or their address; a download that broke off is taken up again
@@ -33,6 +36,7 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Convert(args) => convert::run(&args),
         Verb::Map(args) => map::run(&args),
         Verb::Verify(args) => verify::run(&args),
+        Verb::Average(args) => average::run(&args),
         Verb::List(args) => list::run(args),
         Verb::Fetch(args) => fetch::run(args),
     }
