@@ -234,7 +234,9 @@ fn strongest(args: &Args, name: &str) -> Result<()> {
         .collect();
     let maps: Vec<i64> = strong.iter().map(|map| map.map).collect();
     let tensors = [("maps".to_owned(), Tensor::from_slice(&maps))];
-    let path = folder.add(&format!("strongest_{layer}"), &figure, &tensors, json!({"maps": about}))?;
+    // What follows a dot would be taken for the ending of a file.
+    let name = format!("strongest_{}", layer.replace(['.', ':'], "_"));
+    let path = folder.add(&name, &figure, &tensors, json!({"maps": about}))?;
     args.common.say(path.display())?;
     args.common.finish(folder, 0)
 }
