@@ -201,7 +201,7 @@ fn every_figure_is_drawn_from_a_run() {
     assert_eq!(again, kept);
 
     for (line, code, said) in [
-        (format!("cam {one} {run} --class rde"), 2, "did you mean `red`"),
+        (format!("cam {one} {run} --class redd"), 2, "did you mean `red`"),
         (format!("cam {one} {run} --class 3"), 2, "from 0 to 2"),
         (format!("cam {one} {run} --layer layer4"), 2, "did you mean"),
         (format!("cam {one} {run} --method gradcm"), 2, "gradcam"),
@@ -210,7 +210,7 @@ fn every_figure_is_drawn_from_a_run() {
         (format!("occlusion {one} {run} --window 33"), 2, "does not fit an input of 32×32"),
         (format!("occlusion {one} {run} --window 4 --stride 5"), 2, "from 1 to the window"),
         (format!("rollout {one} {run}"), 2, "attention"),
-        ("deconvnet --evolution runs/none".to_owned(), 2, "train.keep"),
+        ("deconvnet --evolution pictures".to_owned(), 2, "train.keep"),
     ] {
         let refused = yard.fails(code, &format!("explain {line} --out refused"));
         assert!(refused.contains(said), "{line}: {refused}");

@@ -17,6 +17,7 @@ use tchvision::train::RunDir;
 use tchvision::{Classifier, Interrupted, Usage};
 
 #[derive(clap::Args)]
+#[command(mut_arg("model", |model| model.required_unless_present("evolution")))]
 pub struct Args {
     /// Pictures whose feature is projected; none with --data
     #[arg(value_name = "IMAGE", required_unless_present_any = ["data", "evolution"], conflicts_with = "data")]
@@ -46,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR|DATASET")]
     data: Option<String>,
     /// The run whose weights of chosen epochs (`train.keep`) are compared: the strongest picture of each map, epoch by epoch
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["images", "run", "weights"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["images", "model", "run", "weights"])]
     evolution: Option<PathBuf>,
     /// Only so many of the pictures
     #[arg(long, value_name = "N")]
@@ -233,7 +234,9 @@ fn strongest(args: &Args, name: &str) -> Result<()> {
         .collect();
     let maps: Vec<i64> = strong.iter().map(|map| map.map).collect();
     let tensors = [("maps".to_owned(), Tensor::from_slice(&maps))];
-    let path = folder.add(&format!("strongest_{layer}"), &figure, &tensors, json!({"maps": about}))?;
+    // What follows a dot would be taken for the ending of a file.
+    let name = format!("strongest_{}", layer.replace(['.', ':'], "_"));
+    let path = folder.add(&name, &figure, &tensors, json!({"maps": about}))?;
     args.common.say(path.display())?;
     args.common.finish(folder, 0)
 }
