@@ -5,6 +5,7 @@ mod common;
 
 mod checkpoints;
 mod classify;
+mod data;
 mod ensemble;
 mod experiment;
 mod fine_tune;
