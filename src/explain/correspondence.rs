@@ -40,7 +40,7 @@ pub fn correspondence(
     network.store().thaw();
     let look = |x: &Tensor| -> Result<Vec<Tensor>> {
         let pass = network.pass(x, layers, false, Backward::Gradient)?;
-        pass.features.into_iter().map(|feature| Ok(feature.tensor.f_view(-1)?)).collect()
+        pass.features.into_iter().map(|feature| Ok(feature.tensor.f_reshape([-1])?)).collect()
     };
     // Of each layer the signs of what covering a part changes.
     let change = |x: &Tensor, whole: &[Tensor], [left, top, width, height]: Box| -> Result<Vec<Tensor>> {

@@ -39,6 +39,9 @@ pub(super) struct Pass {
     pub seen: Seen,
 }
 
+/// What stands before the name of a stage that is also that of a layer in it.
+const STAGE: &str = "stage:";
+
 /// What the names of the tokens before those of the patches end in.
 const PREFIX: [&str; 4] = ["cls_token", "class_token", "dist_token", "reg_token"];
 
@@ -70,9 +73,32 @@ impl<'a> Network<'a> {
         self.model.stages().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Whether a layer is a stage, whose output a frozen pass has too.
-    pub(super) fn is_stage(&self, layer: &str) -> bool {
-        self.stages().contains(&layer)
+    /// The stage of this name, whose output a frozen pass has too. A layer with a weight of its own comes before a stage
+    /// that begins with it, unless `stage:` stands before the name; and a stage may have the modules around it before its
+    /// own name, as in `trunk_output.block4`.
+    pub(super) fn stage(&self, layer: &str) -> Option<&'a str> {
+        let stages = self.stages();
+        let named = |name: &str| stages.iter().copied().find(|stage| *stage == name);
+        if let Some(name) = layer.strip_prefix(STAGE) {
+            return named(name);
+        }
+        let state = self.store.state_dict();
+        if state.iter().any(|(key, _)| key.strip_suffix(".weight") == Some(layer)) {
+            return None;
+        }
+        let around = |stage: &&str| {
+            let is_end = layer.strip_suffix(*stage).is_some_and(|rest| rest.ends_with('.'));
+            is_end
+                && state
+                    .iter()
+                    .any(|(key, _)| key.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.')))
+        };
+        named(layer).or_else(|| stages.iter().copied().find(around))
+    }
+
+    /// The name by which [`Network::stage`] finds a stage.
+    fn name_of(&self, stage: &str) -> String {
+        if self.stage(stage).is_some() { stage.to_owned() } else { format!("{STAGE}{stage}") }
     }
 
     fn has_key(&self, ends: &[&str]) -> bool {
@@ -103,21 +129,21 @@ impl<'a> Network<'a> {
         attention: bool,
         backward: Backward,
     ) -> Result<Pass> {
-        let stages = self.stages();
-        let modules: Vec<String> =
-            layers.iter().filter(|layer| !stages.contains(&layer.as_str())).cloned().collect();
+        let stages: Vec<Option<&str>> = layers.iter().map(|layer| self.stage(layer)).collect();
+        let modules = layers.iter().zip(&stages).filter(|(_, stage)| stage.is_none());
+        let modules: Vec<String> = modules.map(|(layer, _)| layer.clone()).collect();
         let (is_swin, mut features) = (self.is_swin(), Vec::new());
         let (logits, mut seen) = observe(self.store, Observe { modules, attention, backward }, || {
             let mut x = x.shallow_clone();
             for (name, stage) in self.model.stages() {
                 let y = stage.forward(&x, false);
                 x = y.with_context(|| format!("stage `{name}`, input {:?}", x.size()))?;
-                if layers.iter().any(|layer| layer == name) {
+                if let Some(place) = stages.iter().position(|stage| *stage == Some(name)) {
                     // What follows may write into what it owns.
                     let copy = x.f_add_scalar(0.0)?;
                     let tensor = std::mem::replace(&mut x, copy);
                     let channels_last = tensor.dim() == 3 || is_swin;
-                    features.push(Feature { layer: name.to_owned(), tensor, channels_last });
+                    features.push(Feature { layer: layers[place].clone(), tensor, channels_last });
                 }
             }
             self.model.head().forward(&x, false).context("head")
@@ -156,7 +182,7 @@ impl<'a> Network<'a> {
         let wanted: &[&str] = match output.dim() {
             _ if self.is_swin() => &["norm2"],
             3 if self.prefix_tokens() > 0 => &["norm1", "ln_1"],
-            3 => return Ok(last.clone()),
+            3 => return Ok(self.name_of(last)),
             _ => &[],
         };
         if !wanted.is_empty() {
@@ -167,7 +193,7 @@ impl<'a> Network<'a> {
             });
             return norm.cloned().with_context(|| format!("no norm is in `{last}`; name a layer"));
         }
-        last_spatial(&features)
+        Ok(self.name_of(&last_spatial(&features)?))
     }
 
     /// The last stage whose output has more than one place.
@@ -176,7 +202,7 @@ impl<'a> Network<'a> {
     /// [`Usage`]: a model without such a stage.
     pub fn last_map_stage(&self, x: &Tensor) -> Result<String> {
         let features = tch::no_grad(|| self.model.features(&x.f_narrow(0, 0, 1)?, false))?;
-        last_spatial(&features)
+        Ok(self.name_of(&last_spatial(&features)?))
     }
 
     /// A layer's output as maps (N, C, h, w), for images of this height and width: tokens in the grid of their patches,
@@ -215,7 +241,7 @@ impl<'a> Network<'a> {
     /// The names of the last two stages.
     pub fn last_two(&self) -> Vec<String> {
         let stages = self.stages();
-        stages[stages.len().saturating_sub(2)..].iter().map(|stage| (*stage).to_owned()).collect()
+        stages[stages.len().saturating_sub(2)..].iter().map(|stage| self.name_of(stage)).collect()
     }
 
     /// The names of the first and the last stage.
@@ -226,7 +252,7 @@ impl<'a> Network<'a> {
         let stages = self.stages();
         let (first, last) = (stages.first(), stages.last());
         let none = "a model without stages";
-        Ok([first.context(none)?, last.context(none)?].map(|stage| (*stage).to_owned()))
+        Ok([first.context(none)?, last.context(none)?].map(|stage| self.name_of(stage)))
     }
 }
 

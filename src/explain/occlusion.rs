@@ -80,6 +80,10 @@ impl Occlusion {
         // No gradient is needed: the kernels of a frozen model.
         network.store().freeze(Kind::Float);
         let layers: Vec<String> = self.layer.iter().cloned().collect();
+        let is_stage = layers.iter().all(|layer| network.stage(layer).is_some());
+        if !is_stage {
+            network.store().thaw();
+        }
         let softmax = |logits: &Tensor| logits.f_softmax(1, Kind::Float);
         let pass = network.pass(x, &layers, false, Backward::Gradient)?;
         let whole = softmax(&pass.logits)?.f_double_value(&[0, class])?;

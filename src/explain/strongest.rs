@@ -100,7 +100,7 @@ impl Strongest {
                 Some(layer) => layer.clone(),
                 None => layer.insert(network.default_layer(&x)?).clone(),
             };
-            if best.is_empty() && !network.is_stage(&layer) {
+            if best.is_empty() && network.stage(&layer).is_none() {
                 network.store().thaw();
             }
             let pass = network.pass(&x, &[layer], false, Backward::Gradient)?;

@@ -5,9 +5,11 @@ mod common;
 
 mod checkpoints;
 mod classify;
+mod cluster;
 mod data;
 mod ensemble;
 mod experiment;
+mod explain;
 mod fine_tune;
 mod goes_on;
 mod names;

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod explain;
 mod fused;
 mod knobs;
 mod layers;

@@ -29,8 +29,9 @@ pub struct Args {
     /// The layer whose feature is projected, as PyTorch names the modules; without it, the last stage with maps
     #[arg(long, value_name = "NAME")]
     layer: Option<String>,
-    /// The map of the layer, again for more; without it, the strongest of each picture, or maps spread over the layer
-    #[arg(long = "map", value_name = "N")]
+    /// The map of the layer by its channel, again for more; without it, the strongest of each picture, or maps spread over the
+    /// layer
+    #[arg(long = "channel", value_name = "N")]
     maps: Vec<i64>,
     /// A class's logit in place of a map: a label, a number or `top`
     #[arg(long, value_name = "top|NAME|ID", conflicts_with_all = ["layer", "maps", "data", "evolution"])]
