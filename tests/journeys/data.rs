@@ -47,7 +47,7 @@ fn parquet_of_the_hub_is_trained_on_and_gone_on_with() {
     yard.ok("train hub.yaml");
     let result = json(&yard.path("runs/hub/result.json"));
     // By another number of threads, stopped between: the same.
-    yard.ok("train hub.yaml --out halves data.workers=3 --until 1");
+    yard.ok("train hub.yaml --out halves data.workers=3 --events --until 1");
     yard.ok("train hub.yaml --out halves data.workers=1");
     let halves = json(&yard.path("halves/result.json"));
     assert_eq!((&result["loss"], &result["top1"]), (&halves["loss"], &halves["top1"]));

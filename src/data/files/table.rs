@@ -195,7 +195,7 @@ type AtLine<T> = Result<T, (u64, anyhow::Error)>;
 /// Tables whose first row names the columns.
 fn separated(bytes: &[u8], delimiter: u8, add: &mut Add) -> AtLine<()> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(bytes);
-    let line_of = |error: &csv::Error| error.position().map_or(1, csv::Position::line);
+    let line_of = |error: &csv::Error| line_at(bytes, error.position());
     let header = reader.byte_headers().map_err(|error| (line_of(&error), error.into()))?.clone();
     let header: Vec<String> = header.iter().map(|name| spelled(name).to_lowercase()).collect();
     let column = |names: &[&str]| names.iter().find_map(|name| header.iter().position(|known| known == name));
@@ -205,12 +205,20 @@ fn separated(bytes: &[u8], delimiter: u8, add: &mut Add) -> AtLine<()> {
     let (path, text, split) = (needed(PATH, "path")?, needed(LABEL, "label")?, column(SPLIT));
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(|error| (line_of(&error), error.into()))? {
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = line_at(bytes, record.position());
         let cell = |column: usize| record.get(column).unwrap_or_default();
         let split = split.map(|column| spelled(cell(column)));
         add(line, cell(path), &spelled(cell(text)), split.as_deref()).map_err(|error| (line, error))?;
     }
     Ok(())
+}
+
+/// The line of a row, whose place may be before the end of the line above it, or before empty lines.
+fn line_at(bytes: &[u8], place: Option<&csv::Position>) -> u64 {
+    let Some(place) = place else { return 1 };
+    let rest = usize::try_from(place.byte()).ok().and_then(|start| bytes.get(start..)).unwrap_or_default();
+    let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    place.line() + ends.filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// One JSON object a line.
