@@ -1,15 +1,18 @@
 //! `tchvision data`: what there is, getting it, looking at it.
 
-use super::progress::FileBar;
+use super::progress::{Counter, FileBar};
 use super::{print, print_json, table};
 use anyhow::Result;
 use clap::Subcommand;
 use comfy_table::ContentArrangement;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use tchvision::data::{self, Corpus, FileSplits, ImageFiles, Skipped, Splits};
+use tchvision::data::{self, Checked, Corpus, FileSplits, ImageFiles, Skipped, Splits};
 use tchvision::report::format::count;
 use tchvision::weights::catalogue;
+
+/// Damaged pictures that are named where a person reads.
+const MAX_DAMAGED: usize = 20;
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -30,10 +33,13 @@ pub enum Verb {
     },
     /// Counts, shape, classes, mean and standard deviation of a data set
     Inspect {
-        /// A known name, or idx:DIR, folder:DIR, list:DIR, webdataset:DIR
+        /// A known name, or idx:DIR, folder:DIR, list:DIR, webdataset:DIR, manifest:FILE, parquet:DIR
         name: String,
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
+        /// Decode every picture: which are damaged, and between which sizes the others are
+        #[arg(long)]
+        check: bool,
         #[arg(long)]
         json: bool,
     },
@@ -43,7 +49,7 @@ pub fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::List { json } => list(json),
         Verb::Fetch { name, from, root } => fetch(&name, from, root),
-        Verb::Inspect { name, root, json } => inspect(&name, root, json),
+        Verb::Inspect { name, root, check, json } => inspect(&name, root, check, json),
     }
 }
 
@@ -119,11 +125,12 @@ fn fetch(name: &str, from: Option<PathBuf>, root: Option<PathBuf>) -> Result<()>
     Ok(())
 }
 
-fn inspect(name: &str, root: Option<PathBuf>, json: bool) -> Result<()> {
+fn inspect(name: &str, root: Option<PathBuf>, check: bool, json: bool) -> Result<()> {
     let root = root.unwrap_or_else(data::root);
     if let Some(splits) = data::open_files(name, &root)? {
-        return inspect_files(&splits, json);
+        return inspect_files(&splits, check, json);
     }
+    // Images in memory are read, and held to their checksums, in any case.
     let Splits { train, test } = data::load(name, &root)?;
     let statistics = train.images.statistics();
     let shape = [train.images.channels, train.images.height, train.images.width];
@@ -144,8 +151,9 @@ fn inspect(name: &str, root: Option<PathBuf>, json: bool) -> Result<()> {
     print(class_table(&train.classes, &train.label_counts(), &test.label_counts()))
 }
 
-/// Pictures of all sizes: their pixels are left alone.
-fn inspect_files(FileSplits { train, test }: &FileSplits, json: bool) -> Result<()> {
+/// Pictures of all sizes: their pixels are left alone unless they are checked.
+fn inspect_files(FileSplits { train, test }: &FileSplits, check: bool, json: bool) -> Result<()> {
+    let checked = if check { Some([checked(train)?, checked(test)?]) } else { None };
     let left_out: Vec<Skipped> = [train, test].into_iter().filter_map(ImageFiles::left_out).collect();
     if json {
         let mut inspected = json!({
@@ -154,6 +162,9 @@ fn inspect_files(FileSplits { train, test }: &FileSplits, json: bool) -> Result<
         });
         if !left_out.is_empty() {
             inspected["left_out"] = json!(left_out);
+        }
+        if let Some([train, test]) = &checked {
+            inspected["checked"] = json!({"train": train, "test": test});
         }
         return print_json(&inspected);
     }
@@ -166,7 +177,33 @@ fn inspect_files(FileSplits { train, test }: &FileSplits, json: bool) -> Result<
         train.len(),
         test.len()
     ))?;
+    for (half, checked) in ["training", "test"].into_iter().zip(checked.iter().flatten()) {
+        print_checked(half, checked)?;
+    }
     print(class_table(&train.classes, &train.label_counts(), &test.label_counts()))
+}
+
+/// Every picture of a half decoded, with a bar.
+fn checked(files: &ImageFiles) -> Result<Checked> {
+    let counter = Counter::new(files.len());
+    let checked = data::check(files, &mut || counter.step());
+    counter.finish();
+    checked
+}
+
+fn print_checked(half: &str, Checked { read, damaged, widths, heights }: &Checked) -> Result<()> {
+    let sizes = match (widths, heights) {
+        (Some([w, wide]), Some([h, high])) => format!(", {w} to {wide} wide, {h} to {high} high"),
+        _ => String::new(),
+    };
+    print(format_args!("{half} pictures: {read} can be read{sizes}; {} cannot", damaged.len()))?;
+    for Skipped { name, reason } in damaged.iter().take(MAX_DAMAGED) {
+        print(format_args!("  {name}: {reason}"))?;
+    }
+    match damaged.len().saturating_sub(MAX_DAMAGED) {
+        0 => Ok(()),
+        more => print(format_args!("  and {more} more; --json has all")),
+    }
 }
 
 fn class_table(classes: &[String], train: &[usize], test: &[usize]) -> comfy_table::Table {

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 pub struct DataConfig {
     /// A known name (`tchvision data list`), `idx:DIR` for a folder of MNIST-like files, or images of any
     /// size in `folder:DIR` (`train` and `val` with a sub-folder per class), `list:DIR` (`train.txt` and
-    /// `val.txt` with lines `path label`) or `webdataset:DIR` (tar shards).
+    /// `val.txt` with lines `path label`), `webdataset:DIR` (tar shards), `manifest:FILE` (CSV or JSON lines with
+    /// columns `path`, `label` and `split`) or `parquet:DIR` (as the Hugging Face Hub has them).
     pub dataset: String,
     /// The folder of the data sets. Default: `$TCHVISION_DATA`, else `datasets`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! Data sets: in memory or in files, fetched with their checksums, augmented and batched as uint8 images.
 
 pub mod augment;
+mod check;
 mod cifar;
 mod config;
 mod corpora;
@@ -23,6 +24,7 @@ mod statistics;
 mod test_set;
 
 pub use augment::{Augment, Mix};
+pub use check::{Checked, check};
 pub use config::{DataConfig, Loaded};
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use dataset::{Dataset, Images, Splits};

@@ -78,7 +78,7 @@ impl TestSet {
     }
 
     /// A folder with a folder of pictures a class, or the test half of a data set: one below `root`, `idx:DIR`,
-    /// `folder:DIR`, `list:DIR` or `webdataset:DIR`.
+    /// `folder:DIR`, `list:DIR`, `webdataset:DIR`, `manifest:FILE` or `parquet:DIR`.
     ///
     /// # Errors
     /// A name that is no folder and no data set ([`Usage`]), or files that are missing or damaged.

@@ -227,7 +227,7 @@ paper/resnet20 => my_net
 'idx:data' => data
     run.yaml:2:17: `data.dataset`: `data` is a folder, not the name of a data set; write `folder:data`
 'idx:data' => my-photos
-    run.yaml:2:17: `data.dataset`: unknown data set `my-photos`; `tchvision data list` has them all; of your own, `folder:DIR` reads DIR/train and DIR/val with a sub-folder per class, `list:DIR` DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR
+    run.yaml:2:17: `data.dataset`: unknown data set `my-photos`; `tchvision data list` has them all; of your own, `folder:DIR` reads DIR/train and DIR/val with a sub-folder per class, `list:DIR` DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR, `manifest:FILE` a table with columns `path`, `label`, `split`, `parquet:DIR` files as the Hugging Face Hub has them
 'idx:data' => cifar10
     run.yaml:2:17: `data.dataset`: sets/cifar10/cifar-10-binary.tar.gz is missing; `tchvision data fetch cifar10` gets it
 "##;

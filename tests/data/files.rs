@@ -5,20 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tchvision::data::{self, FileSplits, ImageFiles};
 
-fn open(name: &str, root: &Path) -> Result<FileSplits, String> {
+pub fn open(name: &str, root: &Path) -> Result<FileSplits, String> {
     match data::open_files(name, root) {
         Ok(splits) => Ok(splits.expect("a data set of files")),
         Err(error) => Err(format!("{error:#}")),
     }
 }
 
-fn refused(name: &str, root: &Path, part: &str) {
+pub fn refused(name: &str, root: &Path, part: &str) {
     let error = open(name, root).err().expect("refused");
     assert!(error.contains(part), "{part:?} is not in {error:?}");
 }
 
 /// A file with folders made above it.
-fn write(path: PathBuf, bytes: impl AsRef<[u8]>) {
+pub fn write(path: PathBuf, bytes: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
@@ -35,12 +35,12 @@ fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// Bytes and class of every picture, in order.
-fn contents(files: &ImageFiles) -> Vec<(String, i64)> {
+pub fn contents(files: &ImageFiles) -> Vec<(String, i64)> {
     let text = |i: usize| String::from_utf8(files.read(i).unwrap()).unwrap();
     (0..files.len()).map(|i| (text(i), files.labels[i])).collect()
 }
 
-fn pairs(want: &[(&str, i64)]) -> Vec<(String, i64)> {
+pub fn pairs(want: &[(&str, i64)]) -> Vec<(String, i64)> {
     want.iter().map(|(text, label)| ((*text).to_owned(), *label)).collect()
 }
 

@@ -9,3 +9,4 @@ mod files;
 mod images;
 mod loader;
 mod sets;
+mod tables;

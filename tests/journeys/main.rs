@@ -6,6 +6,7 @@ mod common;
 mod checkpoints;
 mod classify;
 mod cluster;
+mod data;
 mod ensemble;
 mod experiment;
 mod explain;

@@ -3,14 +3,17 @@
 mod archive;
 mod devkit;
 mod folder;
+mod halves;
 mod imagenet;
 mod index;
 mod labels;
 mod list;
 mod listing;
 mod matlab;
+mod parquet;
 mod pictures;
 mod present;
+mod table;
 mod webdataset;
 
 pub use imagenet::{ImageNet, imagenet};
@@ -27,6 +30,9 @@ enum Layout<'a> {
     Folder(&'a Path),
     List(&'a Path),
     Shards(&'a Path),
+    Parquet(&'a Path),
+    /// A file, or a folder.
+    Table(&'a Path),
     ImageNet(&'static ImageNet, &'a Path),
 }
 
@@ -36,6 +42,8 @@ impl<'a> Layout<'a> {
             Some(("folder", dir)) => Self::Folder(Path::new(dir)),
             Some(("list", dir)) => Self::List(Path::new(dir)),
             Some(("webdataset", dir)) => Self::Shards(Path::new(dir)),
+            Some(("parquet", dir)) => Self::Parquet(Path::new(dir)),
+            Some(("manifest", at)) => Self::Table(Path::new(at)),
             _ => Self::ImageNet(imagenet().iter().find(|known| known.name == name)?, root),
         })
     }
@@ -44,9 +52,10 @@ impl<'a> Layout<'a> {
     /// A folder that is not there.
     fn check(&self) -> Result<()> {
         match self {
-            Self::Folder(dir) | Self::List(dir) | Self::Shards(dir) if !dir.is_dir() => {
+            Self::Folder(dir) | Self::List(dir) | Self::Shards(dir) | Self::Parquet(dir) if !dir.is_dir() => {
                 bail!("{}: there is no such folder", dir.display())
             }
+            Self::Table(at) if !at.exists() => bail!("{}: there is no such file or folder", at.display()),
             _ => Ok(()),
         }
     }
@@ -57,6 +66,8 @@ impl<'a> Layout<'a> {
             Self::Folder(dir) => folder::splits(dir),
             Self::List(dir) => list::splits(dir),
             Self::Shards(dir) => webdataset::splits(dir),
+            Self::Parquet(dir) => parquet::splits(dir),
+            Self::Table(at) => table::splits(at),
             Self::ImageNet(known, root) => known.splits(root),
         }
     }
@@ -68,13 +79,15 @@ impl<'a> Layout<'a> {
             Self::Folder(dir) => folder::test(dir),
             Self::List(dir) => Ok(list::splits(dir)?.test),
             Self::Shards(dir) => webdataset::test(dir),
+            Self::Parquet(dir) => Ok(parquet::splits(dir)?.test),
+            Self::Table(at) => Ok(table::splits(at)?.test),
             Self::ImageNet(known, root) => known.test(root),
         }
     }
 }
 
-/// Opens the training and test split of a data set of files: `folder:DIR`, `list:DIR`, `webdataset:DIR`, or
-/// one of [`imagenet`] below `root`. `None` for any other name.
+/// Opens the training and test split of a data set of files: `folder:DIR`, `list:DIR`, `webdataset:DIR`, `manifest:FILE`,
+/// `parquet:DIR`, or one of [`imagenet`] below `root`. `None` for any other name.
 ///
 /// # Errors
 /// Files that are missing, truncated or of another format; the message names them.

@@ -4,6 +4,7 @@ use super::archive::Archive;
 use super::index::Entry;
 use super::labels::numbered;
 use super::listing::{EXTENSIONS, NAMES, base, is_image};
+use super::parquet::Tables;
 use crate::data::dataset::label_counts;
 use crate::data::image::{self, RgbImage};
 use crate::data::{Skipped, Stream};
@@ -14,6 +15,10 @@ use std::sync::Arc;
 
 /// Shards whose images are shuffled together, so that the disk reads from few places at a time.
 const MIXED_SHARDS: usize = 16;
+/// Row groups of Parquet whose images are shuffled together: all of them are in memory.
+const MIXED_GROUPS: usize = 4;
+/// Why files of classes are left out.
+const NO_PICTURE: &str = "no picture by its name";
 
 /// Labelled images of any size in files: in folders, or in tar archives that are read in place.
 #[derive(Clone, Default)]
@@ -25,10 +30,19 @@ pub struct ImageFiles {
     locations: Vec<Location>,
     folders: Vec<PathBuf>,
     archives: Vec<Arc<Archive>>,
-    /// The end of each WebDataset shard as an index of images; empty for other data sets.
+    /// Files of Parquet.
+    tables: Arc<Tables>,
+    /// The end of each WebDataset shard, or row group of Parquet, as an index of images; empty for other data sets.
     shards: Vec<usize>,
-    /// How many files of classes are left out since their names are not those of pictures, and the first.
-    others: Option<(usize, String)>,
+    left_out: Option<LeftOut>,
+}
+
+/// What is no part of a data set though it lies there.
+#[derive(Clone)]
+struct LeftOut {
+    count: usize,
+    first: String,
+    why: &'static str,
 }
 
 /// The location of the bytes of one image.
@@ -36,6 +50,7 @@ pub struct ImageFiles {
 enum Location {
     File { folder: u32, name: Box<OsStr> },
     Entry { archive: u32, size: u32, start: u64 },
+    Row { table: u32, group: u32, row: u32 },
 }
 
 /// The training and test split of a data set of files.
@@ -45,6 +60,11 @@ pub struct FileSplits {
 }
 
 impl ImageFiles {
+    /// None yet, of these classes.
+    pub(super) fn of_classes(classes: &[String]) -> Self {
+        Self { classes: classes.to_vec(), ..Self::default() }
+    }
+
     pub(super) fn named(self, name: &str) -> Result<Self> {
         ensure!(!self.is_empty(), "{name}: no images in one of the splits; {NAMES}");
         Ok(Self { name: name.to_owned(), ..self })
@@ -79,6 +99,7 @@ impl ImageFiles {
             Location::Entry { archive, size, start } => {
                 self.archives[*archive as usize].bytes(*start, u64::from(*size))
             }
+            Location::Row { table, group, row } => self.tables.picture(*table, *group, *row),
         }
     }
 
@@ -89,6 +110,7 @@ impl ImageFiles {
                 self.folders[*folder as usize].join(&**name).display().to_string()
             }
             Location::Entry { archive, start, .. } => self.archives[*archive as usize].title(*start),
+            Location::Row { table, group, row } => self.tables.title(*table, *group, *row),
         }
     }
 
@@ -96,7 +118,7 @@ impl ImageFiles {
     pub(super) fn file_name(&self, index: usize) -> Option<&OsStr> {
         match &self.locations[index] {
             Location::File { name, .. } => Some(name),
-            Location::Entry { .. } => None,
+            Location::Entry { .. } | Location::Row { .. } => None,
         }
     }
 
@@ -104,15 +126,15 @@ impl ImageFiles {
     pub(super) fn missing(&self) -> Vec<usize> {
         let is_missing = |location: &Location| match location {
             Location::File { folder, name } => !self.folders[*folder as usize].join(&**name).exists(),
-            Location::Entry { .. } => false,
+            Location::Entry { .. } | Location::Row { .. } => false,
         };
         (0..self.len()).filter(|&index| is_missing(&self.locations[index])).collect()
     }
 
     /// The indices in the order of one epoch, decided by (seed, epoch).
     ///
-    /// The images of a WebDataset are shuffled within groups of [`MIXED_SHARDS`] random shards, so that the
-    /// disk reads from few places at a time.
+    /// The images of a WebDataset are shuffled within groups of [`MIXED_SHARDS`] random shards, those of Parquet within
+    /// [`MIXED_GROUPS`] row groups, so that the disk reads from few places at a time.
     pub fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
         let mut stream = Stream::new(seed, "order", epoch, 0);
         if self.shards.is_empty() {
@@ -124,7 +146,8 @@ impl ImageFiles {
         let mut shards: Vec<_> = begins.zip(self.shards.iter().copied()).collect();
         stream.shuffle(&mut shards);
         let mut order = Vec::with_capacity(self.len());
-        for together in shards.chunks(MIXED_SHARDS) {
+        let mixed = if self.tables.is_empty() { MIXED_SHARDS } else { MIXED_GROUPS };
+        for together in shards.chunks(mixed) {
             let begin = order.len();
             order.extend(together.iter().flat_map(|&(begin, end)| begin..end));
             stream.shuffle(&mut order[begin..]);
@@ -162,19 +185,28 @@ impl ImageFiles {
         self.locations = indices.iter().map(|&i| self.locations[i].clone()).collect();
     }
 
-    /// What is left out of the folders or archives of classes, since its names are not those of pictures: the first file,
-    /// and how many there are.
+    /// What is left out: files of classes whose names are not those of pictures, or rows that are not of the two splits. The
+    /// first of them, and how many there are.
     pub fn left_out(&self) -> Option<Skipped> {
-        let (count, first) = self.others.as_ref()?;
+        let LeftOut { count, first, why } = self.left_out.as_ref()?;
         let others = if *count > 1 { format!(", and {} others", count - 1) } else { String::new() };
-        let reason =
-            format!("no picture by its name{others}; those of pictures end in {}", EXTENSIONS.join(", "));
-        Some(Skipped { name: first.clone(), reason })
+        let known = if *why == NO_PICTURE {
+            format!("; those of pictures end in {}", EXTENSIONS.join(", "))
+        } else {
+            String::new()
+        };
+        Some(Skipped { name: first.clone(), reason: format!("{why}{others}{known}") })
     }
 
-    /// Notes a file that is left out.
+    /// Notes a file that is left out since its name is not that of a picture.
     pub(super) fn leave_out(&mut self, name: impl FnOnce() -> String) {
-        self.others.get_or_insert_with(|| (0, name())).0 += 1;
+        let first = || LeftOut { count: 0, first: name(), why: NO_PICTURE };
+        self.left_out.get_or_insert_with(first).count += 1;
+    }
+
+    /// Notes so many things that are left out.
+    pub(super) fn set_aside(&mut self, count: usize, first: String, why: &'static str) {
+        self.left_out = Some(LeftOut { count, first, why });
     }
 
     /// Adds a folder and returns its index, for [`Self::push_file`].
@@ -187,6 +219,16 @@ impl ImageFiles {
     pub(super) fn archive(&mut self, archive: Archive) -> u32 {
         self.archives.push(Arc::new(archive));
         self.archives.len() as u32 - 1
+    }
+
+    /// Files of Parquet, for [`Self::push_row`].
+    pub(super) fn set_tables(&mut self, tables: Tables) {
+        self.tables = Arc::new(tables);
+    }
+
+    pub(super) fn push_row(&mut self, [table, group, row]: [u32; 3], label: i64) {
+        self.locations.push(Location::Row { table, group, row });
+        self.labels.push(label);
     }
 
     /// Ends a shard with the images added last.

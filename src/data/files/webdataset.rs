@@ -2,6 +2,7 @@
 //! case, is its field in the sample; hidden files, and those without a field, belong to none.
 
 use super::archive::Archive;
+use super::halves::Half;
 use super::index::Entry;
 use super::labels::{CLASSES, class_names, label};
 use super::listing::{BYTE_ORDER_MARK, EXTENSIONS, base, listing, spelled};
@@ -13,13 +14,9 @@ use std::path::Path;
 /// Upper bound on the size of a label file.
 const MAX_LABEL_BYTES: u64 = 16 << 20;
 
-/// The splits, and the parts of shards' names that tell them apart.
-const TRAIN: &[&str] = &["train", "training"];
-const VAL: &[&str] = &["val", "valid", "validation"];
-
 /// The shards `*.tar` in `DIR/train` and `DIR/val`, or those in DIR with `train` and `val` among the parts of their names.
 pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
-    let (mut train, mut test) = (shards(dir, TRAIN)?, shards(dir, VAL)?);
+    let (mut train, mut test) = (shards(dir, Half::Train)?, shards(dir, Half::Val)?);
     train.classes = class_names(dir, train.labels.iter().chain(&test.labels))?;
     test.classes.clone_from(&train.classes);
     Ok(FileSplits { train, test })
@@ -30,18 +27,19 @@ pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
     if !dir.join(CLASSES).exists() {
         return Ok(splits(dir)?.test);
     }
-    let mut test = shards(dir, VAL)?;
+    let mut test = shards(dir, Half::Val)?;
     test.classes = class_names(dir, test.labels.iter())?;
     Ok(test)
 }
 
-fn shards(dir: &Path, split: &[&str]) -> Result<ImageFiles> {
-    let inside = Some(dir.join(split[0])).filter(|folder| folder.is_dir());
+fn shards(dir: &Path, half: Half) -> Result<ImageFiles> {
+    let split = if half == Half::Train { "train" } else { "val" };
+    let inside = Some(dir.join(split)).filter(|folder| folder.is_dir());
     let folder = inside.as_deref().unwrap_or(dir);
     let mut paths = Vec::new();
     for (name, _) in listing(folder)? {
         let text = spelled(name.as_bytes());
-        if is_shard(&text) && (inside.is_some() || is_of(split, &text, dir)?) {
+        if is_shard(&text) && (inside.is_some() || is_of(half, &text, dir)?) {
             paths.push(folder.join(name));
         }
     }
@@ -49,7 +47,6 @@ fn shards(dir: &Path, split: &[&str]) -> Result<ImageFiles> {
         !paths.is_empty(),
         "{}: no shards of the split `{split}`; name them {split}/*.tar, or {split}-0000.tar and so on",
         dir.display(),
-        split = split[0],
     );
     let mut files = ImageFiles::default();
     for path in paths {
@@ -63,18 +60,11 @@ fn is_shard(name: &str) -> bool {
     [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"].iter().any(|end| name.ends_with(end))
 }
 
-/// Whether a shard belongs to a split: its name has the split among its words, `medieval-train-000.tar` to `train`.
-fn is_of(split: &[&str], name: &str, dir: &Path) -> Result<bool> {
-    let has = |split: &[&str]| {
-        let mut words = name.split(|c: char| !c.is_alphabetic());
-        words.any(|word| split.iter().any(|known| word.eq_ignore_ascii_case(known)))
-    };
-    ensure!(
-        !(has(TRAIN) && has(VAL)),
-        "{}: `{name}` names both splits; move it to train/ or val/ there",
-        dir.display()
-    );
-    Ok(has(split))
+/// Whether a shard belongs to a half by its name.
+fn is_of(half: Half, name: &str, dir: &Path) -> Result<bool> {
+    let own =
+        Half::of(name).with_context(|| format!("{}: move it to train/ or val/ there", dir.display()))?;
+    Ok(own == Some(half))
 }
 
 /// Adds the samples of one shard.

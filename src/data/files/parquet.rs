@@ -1,0 +1,222 @@
+//! Parquet as the Hugging Face Hub serves it: a row a picture. Row groups are its shards: each is decoded whole, and a few
+//! are kept.
+
+mod columns;
+mod group;
+
+use super::halves::Half;
+use super::listing::{MAX_DEPTH, is_hidden, listing, spelled};
+use super::{FileSplits, ImageFiles};
+use crate::{locked, machine};
+use anyhow::{Context, Error, Result, anyhow, ensure};
+use columns::{Columns, Label};
+use group::{Group, Reader};
+use std::collections::{HashMap, VecDeque};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// Row groups that are kept beside one a thread.
+const SPARE_GROUPS: usize = 2;
+
+/// The files `*.parquet` in DIR and below it. The split is a word of their names, else of the folders that they lie in:
+/// `train`, `validation`, else `test`.
+pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
+    let mut found = Vec::new();
+    below(dir, MAX_DEPTH, &mut found)?;
+    ensure!(!found.is_empty(), "{}: no files *.parquet there or below", dir.display());
+    let mut halves: HashMap<Half, Vec<PathBuf>> = HashMap::new();
+    for path in found {
+        halves.entry(half(dir, &path)?).or_default().push(path);
+    }
+    let mut take = |half, name: &str| {
+        let missing = || {
+            format!(
+                "{}: no files of the split `{name}`; name them {name}-00000.parquet and so on",
+                dir.display()
+            )
+        };
+        halves.remove(&half).with_context(missing)
+    };
+    let train = Rows::read(take(Half::Train, "train")?)?;
+    let test = Rows::read(
+        take(Half::Val, "validation").or_else(|error| take(Half::Test, "test").map_err(|_| error))?,
+    )?;
+    let classes = train.classes(&test);
+    Ok(FileSplits { train: train.files(&classes)?, test: test.files(&classes)? })
+}
+
+/// The split of a file, by its name or those of its folders, the nearest first.
+fn half(dir: &Path, path: &Path) -> Result<Half> {
+    let inside = path.strip_prefix(dir).unwrap_or(path);
+    for part in inside.iter().rev() {
+        let half = Half::of(&spelled(part.as_bytes())).with_context(|| path.display().to_string())?;
+        if let Some(half) = half {
+            return Ok(half);
+        }
+    }
+    Err(anyhow!(
+        "{}: neither its name nor those of its folders say which split it is of; name it train-0.parquet, validation-0.parquet \
+         or test-0.parquet",
+        path.display()
+    ))
+}
+
+/// The files in a folder and below it, in the order of their names.
+fn below(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
+    ensure!(depth > 0, "{}: folders are nested too deep; is there a cycle of links?", dir.display());
+    for (name, is_folder) in listing(dir)?.into_iter().filter(|(name, _)| !is_hidden(name)) {
+        let path = dir.join(&name);
+        if is_folder {
+            below(&path, depth - 1, found)?;
+        } else if name.as_bytes().ends_with(b".parquet") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a split, without their pictures.
+struct Rows {
+    tables: Vec<Table>,
+    /// For each file and row group one a row; `None` of rows without a label.
+    labels: Vec<Vec<Vec<Option<Label>>>>,
+    /// The names of classes in the files' own words.
+    names: Option<Vec<String>>,
+}
+
+impl Rows {
+    fn read(paths: Vec<PathBuf>) -> Result<Self> {
+        let (mut tables, mut labels, mut names) = (Vec::new(), Vec::new(), None);
+        for path in paths {
+            let read = || -> Result<_> {
+                let reader = Reader::open(&path)?;
+                let columns = Columns::of(&reader)?;
+                let labels: Vec<_> = (0..reader.groups())
+                    .map(|group| reader.labels(group, &columns))
+                    .collect::<Result<_>>()?;
+                Ok((columns, labels))
+            };
+            let (columns, read) = read().with_context(|| path.display().to_string())?;
+            if let Some(own) = &columns.names {
+                let first = names.get_or_insert_with(|| own.clone());
+                ensure!(
+                    first == own,
+                    "{}: its classes are other ones than those of the files before it",
+                    path.display()
+                );
+            }
+            tables.push(Table { path, columns });
+            labels.push(read);
+        }
+        Ok(Self { tables, labels, names })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Label> {
+        self.labels.iter().flatten().flatten().flatten()
+    }
+
+    /// The names in the files; else numbers up to the largest label, or the names that are labels here, sorted.
+    fn classes(&self, test: &Self) -> Vec<String> {
+        if let Some(names) = self.names.as_ref().or(test.names.as_ref()) {
+            return names.clone();
+        }
+        let number = |label: &Label| match label {
+            Label::Number(number) => Some(*number),
+            Label::Name(_) => None,
+        };
+        if let Some(largest) = self.all().chain(test.all()).filter_map(number).max() {
+            return (0..=largest).map(|class| class.to_string()).collect();
+        }
+        let mut names: Vec<String> = self.all().filter_map(|label| label.name().map(str::to_owned)).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn files(self, classes: &[String]) -> Result<ImageFiles> {
+        let numbers = super::labels::numbered(classes);
+        let mut files = ImageFiles::of_classes(classes);
+        let (mut without, mut first) = (0, None);
+        for ((table, groups), at) in self.tables.iter().zip(&self.labels).zip(0..) {
+            for (labels, group) in groups.iter().zip(0..) {
+                for (label, row) in labels.iter().zip(0..) {
+                    let title = || format!("{}: row {row} of row group {group}", table.path.display());
+                    let Some(label) = label else {
+                        without += 1;
+                        first.get_or_insert_with(title);
+                        continue;
+                    };
+                    let number = match label {
+                        Label::Number(number) => {
+                            Some(*number).filter(|&number| number < classes.len() as i64)
+                        }
+                        Label::Name(name) => numbers.get(&**name).copied(),
+                    };
+                    let number = number.with_context(|| {
+                        format!("{}: its label {label} is not one of the {} classes", title(), classes.len())
+                    })?;
+                    files.push_row([at, group, row], number);
+                }
+                files.end_shard();
+            }
+        }
+        if let Some(first) = first {
+            files.set_aside(without, first, "a row without a label");
+        }
+        files.set_tables(Tables { tables: self.tables, kept: Mutex::default() });
+        Ok(files)
+    }
+}
+
+/// A file, and where its pictures are.
+struct Table {
+    path: PathBuf,
+    columns: Columns,
+}
+
+/// The files of a split, and the row groups that were read last.
+#[derive(Default)]
+pub(super) struct Tables {
+    tables: Vec<Table>,
+    kept: Mutex<VecDeque<([u32; 2], Kept)>>,
+}
+
+/// A row group, once it is read, or why it cannot be.
+type Kept = Arc<OnceLock<Result<Group, String>>>;
+
+impl Tables {
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    pub fn title(&self, table: u32, group: u32, row: u32) -> String {
+        format!("{}: row {row} of row group {group}", self.tables[table as usize].path.display())
+    }
+
+    /// The encoded bytes of a picture.
+    ///
+    /// # Errors
+    /// A file that has changed, is damaged or cannot be read; a row without a picture.
+    pub fn picture(&self, table: u32, group: u32, row: u32) -> Result<Vec<u8>> {
+        let kept = self.group([table, group]);
+        let read = kept.get_or_init(|| {
+            let Table { path, columns } = &self.tables[table as usize];
+            let read = Reader::open(path).and_then(|reader| reader.pictures(group as usize, columns));
+            read.map_err(|error| format!("{error:#}"))
+        });
+        read.as_ref().map_err(|error| Error::msg(error.clone()))?.picture(row as usize)
+    }
+
+    /// A row group that is kept, or room for it in place of the one that was not used for longest.
+    fn group(&self, key: [u32; 2]) -> Kept {
+        let mut kept = locked(&self.kept);
+        let found = kept.iter().position(|(known, _)| *known == key).and_then(|place| kept.remove(place));
+        let (_, group) = found.unwrap_or_default();
+        kept.push_back((key, Arc::clone(&group)));
+        if kept.len() > machine::cores() + SPARE_GROUPS {
+            kept.pop_front();
+        }
+        group
+    }
+}
