@@ -12,9 +12,14 @@ pub fn cpu() -> String {
     model.map_or(std::env::consts::ARCH, |rest| rest.trim_start_matches([' ', '\t', ':'])).to_owned()
 }
 
+/// The environment variable that says how many of the machine's cores are this process's, where several share them.
+pub(crate) const CORES: &str = "TCHVISION_CORES";
+
 /// The cores that this process may use, at least 1.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let own = std::env::var(CORES).ok().and_then(|text| text.parse().ok());
+    own.unwrap_or(all).clamp(1, all)
 }
 
 /// The bytes of memory that this process can still get without swapping: those free on the machine, or left of the

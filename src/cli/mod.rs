@@ -19,7 +19,7 @@ pub mod train;
 pub mod weights;
 
 use anyhow::{Error, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::flag;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -147,13 +147,16 @@ pub fn table(titles: &[&str]) -> comfy_table::Table {
     table
 }
 
-/// A flag that Ctrl-C or a termination signal raises; a second signal ends the program at once.
+/// A flag that Ctrl-C or a termination signal raises; a second one ends the program at once. USR2 raises it too: a
+/// cluster's notice before a time limit, which TERM may follow while the run saves.
 pub fn signals() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
+    let [stop, asked] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the flag down, the second finds it raised.
-        flag::register_conditional_shutdown(signal, TRY_AGAIN.into(), Arc::clone(&stop))?;
+        flag::register_conditional_shutdown(signal, TRY_AGAIN.into(), Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
+    flag::register(SIGUSR2, Arc::clone(&stop))?;
     Ok(stop)
 }

@@ -2,17 +2,20 @@
 //!
 //! `source` (the file) holds a `spec` (its YAML; `space`: what varies) → `plan` (`variant`s become `trials`: drawn by
 //! `sampling`, turned by `scaling`, of equal cost by `matching`, over what the `planner` knows) → `run` (a `pool` of
-//! processes, one a trial) → `status`, `collect`.
+//! processes, one a trial) or [`launch`] (a cluster's queue) → `status`, `collect`.
 
 mod answer;
+mod begin;
 mod choices;
 mod clean;
 mod collect;
 mod concerns;
 mod costs;
 mod formula;
+mod grow;
 mod halving;
 mod latency;
+pub mod launch;
 mod matching;
 mod metric;
 mod nothing_said;
@@ -26,6 +29,7 @@ mod run;
 mod sampling;
 mod scaling;
 mod setting;
+mod share;
 mod size;
 mod source;
 mod space;
@@ -40,6 +44,7 @@ pub use answer::{Answer, Row, Together};
 pub use clean::{Clean, Removable, removable, remove};
 pub use collect::collect;
 pub use formula::Formula;
+pub use grow::{Merged, add_seeds, merge};
 pub use halving::Halving;
 pub use latency::measure_latency;
 pub use metric::{Cost, Metric};
@@ -52,6 +57,6 @@ pub(crate) use setting::{label, last, shown, text};
 pub use source::Experiment;
 pub use space::{Between, Dimension, Draw, Named, Ordered, Sample, Scale, Search, Values, Within};
 pub use spec::{Knobs, Match, ReportSpec, Spec, X};
-pub use status::{State, TrialStatus, status};
+pub use status::{State, TrialStatus, join, status};
 pub use target::Target;
 pub use trial::Trial;

@@ -1,5 +1,6 @@
 //! The trials of an experiment, every one checked and costed before anything runs.
 
+use super::halving::Halving;
 use super::metric::Metric;
 use super::order;
 use super::owner;
@@ -28,6 +29,9 @@ pub struct Plan {
     /// What comes after these trials, and depends on their results.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// The asynchronous halving of runs of so many epochs, by this metric.
+    #[serde(skip)]
+    pub(super) race: Option<(Halving, u64, Metric)>,
 }
 
 impl Experiment {
@@ -77,7 +81,9 @@ impl Experiment {
         order::link(self, &mut trials)?;
         planned.check_report(&trials)?;
         let concerns = planned.concerns(&trials)?;
-        Ok(Plan { experiment: self.name.clone(), trials, concerns, next })
+        let halving = self.spec.halving.clone().filter(|halving| halving.asynchronous);
+        let race = halving.map(|halving| (halving, self.spec.base.train.epochs, self.spec.report.y));
+        Ok(Plan { experiment: self.name.clone(), trials, concerns, next, race })
     }
 }
 

@@ -1,20 +1,19 @@
 //! Running the trials that are missing.
 
+use super::begin::{begin, write_trials};
 use super::choices::Choices;
-use super::halving::Halving;
+use super::halving::{Halving, Records};
 use super::order;
-use super::pool::{Pool, RunOptions, TrialEvent};
+use super::plan::Plan;
+use super::pool::{Pool, RunOptions, Task, Tasks, TrialEvent};
 use super::source::Experiment;
 use super::spec::Spec;
 use super::trial::Trial;
-use crate::{Interrupted, atomic, train};
-use anyhow::{Context, Result, bail};
-use std::fs;
+use crate::Interrupted;
+use anyhow::{Result, bail};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Held by the process that runs the experiment.
-const LOCK: &str = "run.lock";
 
 /// A trial that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +50,7 @@ pub fn run(
     for step in 0.. {
         let plan = experiment.plan_in(dir)?;
         let wanted = plan.only(&options.only)?;
-        fs::create_dir_all(dir).with_context(|| format!("{}: cannot be created", dir.display()))?;
-        let _lock = train::lock(&dir.join(LOCK))?;
-        atomic::write(&dir.join("experiment.yaml"), experiment.text()?.as_bytes())?;
-        atomic::write(&dir.join("plan.json"), &serde_json::to_vec_pretty(&plan)?)?;
+        let _lock = if options.beside { None } else { Some(begin(experiment, &plan, dir)?) };
         let (mut done, mut missing) = (0, Vec::new());
         for trial in wanted {
             match trial.run_dir(dir).result()? {
@@ -68,6 +64,7 @@ pub fn run(
         let mut work = Work { dir, options, stop, outcome: &mut outcome, observe };
         match &experiment.spec.halving {
             // Trials asked for by name are not dropped.
+            Some(halving) if options.only.is_empty() && halving.asynchronous => work.race(&plan, missing)?,
             Some(halving) if options.only.is_empty() => work.halve(halving, missing, &experiment.spec)?,
             _ => work.run_in_order(missing)?,
         }
@@ -101,35 +98,48 @@ impl Work<'_> {
         let mut choices = Choices::read(self.dir)?;
         for rung in halving.rungs(spec.base.train.epochs) {
             trials.retain(|trial| choices.dropped(trial).is_none());
-            self.run(trials.clone(), Some(rung))?;
+            self.run_to(trials.clone(), Some(rung))?;
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
             choices.choose(self.dir, &trials, rung, halving.factor, spec.report.y)?;
         }
         trials.retain(|trial| choices.dropped(trial).is_none());
-        self.run(trials, None)
+        self.run_to(trials, None)
+    }
+
+    /// Trains what the records allow, until they allow nothing more.
+    fn race(&mut self, plan: &Plan, missing: Vec<&Trial>) -> Result<()> {
+        let dir = self.dir;
+        if !self.options.beside {
+            write_trials(&missing, dir)?;
+        }
+        let decide = move |is_taken: &dyn Fn(&Trial) -> bool| {
+            Ok(Records::of(plan, dir)?.and_then(|records| records.next(is_taken)))
+        };
+        self.run(Tasks::Decided(Box::new(decide)))
     }
 
     /// Runs these trials to the end, each after the one from whose weights it starts.
     fn run_in_order(&mut self, trials: Vec<&Trial>) -> Result<()> {
         for wave in order::waves(trials).0 {
             if !self.stop.load(Ordering::Relaxed) {
-                self.run(wave, None)?;
+                self.run_to(wave, None)?;
             }
         }
         Ok(())
     }
 
-    /// Runs these trials, to an epoch or to the end, and counts how they ended.
-    fn run(&mut self, trials: Vec<&Trial>, until: Option<u64>) -> Result<()> {
-        let Self { dir, options, stop, .. } = *self;
-        for trial in &trials {
-            let run = trial.run_dir(dir);
-            run.create()?;
-            run.write_config(&trial.config)?;
-        }
-        Pool::new(dir, options, stop, until, trials).run(&mut |trial, event| {
+    /// Runs these trials, to an epoch or to the end.
+    fn run_to(&mut self, trials: Vec<&Trial>, until: Option<u64>) -> Result<()> {
+        write_trials(&trials, self.dir)?;
+        let tasks: Vec<Task> = trials.into_iter().map(|trial| (trial, until)).collect();
+        self.run(Tasks::Listed(Mutex::new(tasks.into_iter())))
+    }
+
+    /// Runs tasks, and counts how they ended.
+    fn run<'t>(&'t mut self, tasks: Tasks<'t>) -> Result<()> {
+        Pool::new(self.dir, self.options, self.stop, tasks).run(&mut |trial, event| {
             match &event {
                 TrialEvent::Over(Some(Ok(_))) => self.outcome.ran += 1,
                 TrialEvent::Over(Some(Err(reason))) => {
@@ -138,7 +148,6 @@ impl Work<'_> {
                 _ => {}
             }
             (self.observe)(trial, event);
-        });
-        Ok(())
+        })
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
 }
 
 /// Whether a process holds the lock.
-pub(super) fn is_locked(path: &Path) -> bool {
+pub(crate) fn is_locked(path: &Path) -> bool {
     let held = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
     File::open(path).is_ok_and(held)
 }

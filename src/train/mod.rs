@@ -34,7 +34,7 @@ pub use event::Event;
 pub use header::Header;
 pub use identity::{Change, EXTENDABLE, changes};
 pub use init_config::{Head, InitConfig};
-pub(crate) use lock::lock;
+pub(crate) use lock::{is_locked, lock};
 pub use memory::Memory;
 pub use optimizer::Optimizer;
 pub use optimizer_config::{AdamW, Lbfgs, LineSearch, OptimizerConfig, RmsProp, Sgd};

@@ -63,6 +63,9 @@ fn checkout() -> tempfile::TempDir {
     let theirs =
         weights.iter().map(|(name, t)| (name.replace("conv", "fold").replace("1.", "a."), t.shallow_clone()));
     weights::save(&at.join("theirs.safetensors"), &theirs.collect::<Vec<_>>(), HashMap::new()).unwrap();
+    let vit = Store::new(Device::Cpu);
+    ModelSpec::new("vit_tiny_patch16_224").resolve().unwrap().build(&vit).unwrap();
+    weights::save(&at.join("vit.safetensors"), &vit.state_dict(), HashMap::new()).unwrap();
     // The public weights of resnet18.a1_in1k, as an earlier fetch leaves them in the cache.
     let snapshot = at.join("hub/models--timm--resnet18.a1_in1k/snapshots/main");
     fs::create_dir_all(&snapshot).unwrap();

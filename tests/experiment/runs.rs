@@ -226,6 +226,29 @@ fn halving_gives_up_on_the_worse_and_says_so() {
     assert!(report.contains("dropped: among the worse after epoch 1"), "{report}");
 }
 
+/// Asynchronously nobody waits: on one place or three the best goes to the end, and records alone decide what is left.
+#[test]
+fn asynchronous_halving_ends_with_the_best() {
+    let lab = Lab::new();
+    let rest = "axes: {train.optimizer.sgd.lr: [0.0, 0.05, 1.0e-5, 1.0e-6]}\nhalving: {first: 1, factor: 2, asynchronous: true}\n";
+    let file = yaml(&lab, "race", rest);
+    for jobs in ["1", "3"] {
+        let dir = lab.dir(&format!("race{jobs}"));
+        let out = run(&file, &dir, &["--jobs", jobs, "train.epochs=4"]);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        let status =
+            json(&tchvision(&["experiment", "status", dir.to_str().unwrap(), "--json"]).output().unwrap());
+        let state = |id: &str| {
+            status.as_array().unwrap().iter().find(|trial| trial["id"] == id).unwrap()["state"].clone()
+        };
+        assert_eq!(state("lr=0.05_seed=0"), "done", "{status}");
+        let dropped = status.as_array().unwrap().iter().filter(|trial| trial["state"] == "dropped").count();
+        assert!((1..=3).contains(&dropped), "{status}");
+        let again = run(&dir, &dir, &[]);
+        assert!(again.status.success() && !text(&again.stderr).contains("top-1"), "{}", text(&again.stderr));
+    }
+}
+
 /// Every refusal has its place, and nothing is written.
 #[test]
 fn what_cannot_run_is_refused_with_its_place() {

@@ -61,8 +61,8 @@ def last(t):
 
 # Name, layer (and its name here), height and width, reshape, whether ScoreCAM is quick enough.
 NETS = [
-    ("torchvision/alexnet", "features.12=stage:features.10", (96, 64), None, True),
-    ("torchvision/vgg11", "features.20", (64, 96), None, True),
+    ("torchvision/alexnet", "features.12=stage:features.10", (96, 64), None, False),
+    ("torchvision/vgg11", "features.20", (64, 96), None, False),
     ("torchvision/resnet18", "layer4", (64, 96), None, True),
     ("torchvision/resnet18", "layer3.0.conv2", (64, 96), None, False),
     ("torchvision/densenet121", "features.norm5", (96, 64), None, False),

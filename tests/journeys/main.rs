@@ -5,8 +5,10 @@ mod common;
 
 mod checkpoints;
 mod classify;
+mod cluster;
 mod ensemble;
 mod experiment;
+mod explain;
 mod fine_tune;
 mod goes_on;
 mod names;

@@ -258,8 +258,8 @@ fn other_sizes_and_channels_have_maps() {
     ] {
         let net = Net::new(name, set);
         let x = images("x", &[2, size[0], size[1], size[2]]);
-        let layercam = Cam { method: Method::LayerCam, ..Cam::default() };
-        for map in layercam.maps(&net.network(), &x, &[1, 2]).unwrap() {
+        let eigencam = Cam { method: Method::EigenCam, ..Cam::default() };
+        for map in eigencam.maps(&net.network(), &x, &[1, 2]).unwrap() {
             assert_eq!(map.map.size(), size[1..]);
             assert!(map.has_evidence && map.map.max().double_value(&[]) > 0.0, "{name}");
         }

@@ -1,5 +1,10 @@
 //! Successive halving (1502.07943): all variants train a little, the better ones go on.
 
+mod race;
+mod records;
+
+pub(super) use records::Records;
+
 use serde::Deserialize;
 
 /// `{first: 2, factor: 3}`: after 2 epochs the best third goes on, after 6 the best third of these, and so on to the end.
@@ -10,6 +15,10 @@ pub struct Halving {
     pub first: u64,
     #[serde(default = "three")]
     pub factor: u64,
+    /// Whether a variant goes on as soon as it is among the best of those that came so far, and waits for no others: where
+    /// trials run side by side on a cluster.
+    #[serde(default)]
+    pub asynchronous: bool,
 }
 
 fn three() -> u64 {
@@ -30,8 +39,8 @@ mod tests {
 
     #[test]
     fn rungs_grow_by_the_factor_and_end_before_the_run() {
-        assert_eq!(Halving { first: 2, factor: 3 }.rungs(20), [2, 6, 18]);
-        assert_eq!(Halving { first: 1, factor: 2 }.rungs(4), [1, 2]);
-        assert!(Halving { first: 5, factor: 2 }.rungs(5).is_empty());
+        assert_eq!(Halving { first: 2, factor: 3, asynchronous: false }.rungs(20), [2, 6, 18]);
+        assert_eq!(Halving { first: 1, factor: 2, asynchronous: false }.rungs(4), [1, 2]);
+        assert!(Halving { first: 5, factor: 2, asynchronous: false }.rungs(5).is_empty());
     }
 }

@@ -1,4 +1,8 @@
-//! `tchvision experiment`: plan, run, status, report.
+//! `tchvision experiment`: plan, run, launch, status, report.
+
+mod grow;
+mod launch;
+mod watch;
 
 use super::progress::{Counter, RunBar, log_line};
 use super::{network, print, print_json, signals, table};
@@ -7,7 +11,7 @@ use clap::Subcommand;
 use indicatif::MultiProgress;
 use serde_json::json;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use tch::Device;
 use tchvision::experiment::{
     self, Answer, Clean, Experiment, Plan, Removable, Row, RunOptions, State, Together, TrialEvent, X,
@@ -44,12 +48,26 @@ pub enum Verb {
         /// Only these trials: an ID, or KEY=VALUE[,KEY=VALUE] of axes and seed
         #[arg(long, value_name = "TRIAL")]
         only: Vec<String>,
-        /// Trials side by side, the cores divided among them; one a core, or one on a GPU, when absent
+        /// Trials side by side, the cores divided among them; one a core, or one a GPU, when absent
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         jobs: Option<u16>,
+        /// Beside other processes that run it, as an asynchronous halving is launched
+        #[arg(long, hide = true)]
+        beside: bool,
     },
+    /// Hand the trials that are missing to Slurm, Kubernetes or processes apart from this one, and return; again submits
+    /// what is missing then
+    Launch(launch::Args),
+    /// Take the trials that were launched from the queue; those at work save first
+    Cancel(Which),
     /// How far each trial is, also while the experiment runs
     Status(Which),
+    /// A line whenever a trial gets further, until none runs or is queued
+    Watch(watch::Args),
+    /// More seeds for each variant of the experiment in a run directory; what is done stays
+    AddSeeds(grow::AddSeeds),
+    /// The trials of several run directories of one experiment in one
+    Merge(grow::Merge),
     /// The report anew from what the trials have left
     Report {
         #[command(flatten)]
@@ -81,8 +99,13 @@ pub enum Verb {
 pub fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::Plan(which) => plan(&which),
-        Verb::Run { which, only, jobs } => run_trials(&which, only, jobs),
+        Verb::Run { which, only, jobs, beside } => run_trials(&which, only, jobs, beside),
+        Verb::Launch(args) => launch::launch(args),
+        Verb::Cancel(which) => launch::cancel(&which),
         Verb::Status(which) => status(&which),
+        Verb::Watch(args) => watch::watch(&args),
+        Verb::AddSeeds(args) => grow::add_seeds(&args),
+        Verb::Merge(args) => grow::merge(&args),
         Verb::Clean { which, checkpoints, failed, stale, dry_run } => {
             clean(&which, Clean { checkpoints, failed, stale }, dry_run)
         }
@@ -133,11 +156,12 @@ fn plan(which: &Which) -> Result<()> {
     plan.next.map_or(Ok(()), |next| print(format_args!("then         {next}")))
 }
 
-fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()> {
+fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>, beside: bool) -> Result<()> {
     let experiment = which.experiment()?;
     let dir = which.dir(&experiment);
-    let jobs = jobs.map_or_else(|| default_jobs(&experiment), usize::from);
-    let options = RunOptions { program: std::env::current_exe()?, jobs, only };
+    let gpus = gpus(&experiment);
+    let jobs = jobs.map_or_else(|| default_jobs(gpus), usize::from);
+    let options = RunOptions { program: std::env::current_exe()?, jobs, gpus, only, beside };
     let stop = signals()?;
     let bars = MultiProgress::new();
     let mut running: HashMap<String, RunBar> = HashMap::new();
@@ -171,7 +195,9 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
             }
         }
     })?;
-    report(which, &experiment, &which.plan(&experiment)?, false)?;
+    if !beside {
+        report(which, &experiment, &which.plan(&experiment)?, false)?;
+    }
     match outcome.failures.as_slice() {
         [] => Ok(()),
         failures => {
@@ -181,11 +207,16 @@ fn run_trials(which: &Which, only: Vec<String>, jobs: Option<u16>) -> Result<()>
     }
 }
 
-/// One trial a core, a GPU one at a time: threads of one small net wait for each other. On two cores, two trials side by
-/// side took 0.76 (resnext.yaml), 0.65 (wrn.yaml) and 0.69 (vit.yaml) of the time of one after the other with two threads.
-fn default_jobs(experiment: &Experiment) -> usize {
+/// One trial a core, or one a GPU: threads of one small net wait for each other. On two cores, two trials side by side
+/// took 0.76 (resnext.yaml), 0.65 (wrn.yaml) and 0.69 (vit.yaml) of the time of one after the other with two threads.
+fn default_jobs(gpus: usize) -> usize {
+    if gpus > 0 { gpus } else { machine::cores() }
+}
+
+/// The GPUs that trials may use; none where the base trains on the CPU.
+fn gpus(experiment: &Experiment) -> usize {
     let on_gpu = experiment.spec.base.device != "cpu" && device::has_driver();
-    if on_gpu { 1 } else { machine::cores() }
+    if on_gpu { device::cuda_count().unwrap_or(0) } else { 0 }
 }
 
 fn status(which: &Which) -> Result<()> {
@@ -193,20 +224,35 @@ fn status(which: &Which) -> Result<()> {
         return run_status(which);
     }
     let experiment = which.experiment()?;
-    let trials = experiment::status(&which.plan(&experiment)?, &which.dir(&experiment))?;
+    let dir = which.dir(&experiment);
+    let mut trials = experiment::status(&which.plan(&experiment)?, &dir)?;
+    let queue = experiment::launch::queue(&absolute(&dir)?)?;
+    experiment::join(&mut trials, &queue);
+    if let Some(silent) = &queue.silent {
+        eprintln!("{silent}: what is queued is not known");
+    }
     if which.json {
         return print_json(&trials);
     }
-    let mut out = table(&["trial", "state", "epoch", "top-1 %", "size", "reason"]);
+    let is_queued = trials.iter().any(|trial| trial.queue.is_some());
+    let mut titles = vec!["trial", "state", "epoch", "top-1 %", "size", "reason"];
+    if is_queued {
+        titles.insert(2, "queue");
+    }
+    let mut out = table(&titles);
     for trial in &trials {
-        out.add_row([
+        let mut row = vec![
             trial.id.clone(),
             format!("{:?}", trial.state).to_lowercase(),
             format!("{}/{}", trial.epoch, trial.epochs),
             trial.top1.map_or("–".into(), |top1| format!("{top1:.2}")),
             megabytes(trial.bytes),
             trial.reason.clone().unwrap_or_default(),
-        ]);
+        ];
+        if is_queued {
+            row.insert(2, trial.queue.as_ref().map_or(String::new(), ToString::to_string));
+        }
+        out.add_row(row);
     }
     print(out)?;
     let done = trials.iter().filter(|trial| trial.state == State::Done).count();
