@@ -18,6 +18,10 @@ pub fn header_lines(header: &Header) -> String {
     let validation = header
         .validation_images
         .map_or(String::new(), |images| format!(", {} validation", thousands(images as u64)));
+    let parts = match header.accumulate {
+        1 => String::new(),
+        parts => format!(" in {parts} micro-batches"),
+    };
     let from = match header.step {
         0 => String::new(),
         step => format!(", from step {} on", thousands(step)),
@@ -44,7 +48,7 @@ pub fn header_lines(header: &Header) -> String {
         (
             "training",
             format!(
-                "{} steps of {} images{from}: {} of {} steps",
+                "{} steps of {} images{parts}{from}: {} of {} steps",
                 thousands(header.steps),
                 header.batch_size,
                 plural(header.epochs as usize, "epoch"),

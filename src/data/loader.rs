@@ -26,9 +26,11 @@ const MAX_MEASURED_IMAGES: usize = 100_000;
 #[derive(Clone, Debug)]
 pub struct LoaderConfig {
     pub batch_size: usize,
+    /// Batches that one step of training takes, of which each keeps its own order whatever becomes of the others.
+    pub parts: usize,
     pub shuffle: bool,
     pub augment: Vec<Augment>,
-    /// Drop a last batch that is not full.
+    /// Drop last batches that do not fill a step.
     pub drop_last: bool,
     pub seed: u64,
     /// Preprocessing of image files; images in memory stay as they are.
@@ -47,6 +49,7 @@ impl LoaderConfig {
     pub fn in_order(batch_size: usize) -> Self {
         Self {
             batch_size,
+            parts: 1,
             shuffle: false,
             augment: Vec::new(),
             drop_last: false,
@@ -60,8 +63,8 @@ impl LoaderConfig {
 }
 
 /// uint8 images (N, C, H, W) and int64 labels (N), on the CPU. Images that cannot be read are left out, so N
-/// may be smaller than the batch size, even 0. In training it is not 1 for that reason: a lone image joins the next batch,
-/// which then has one more.
+/// may be smaller than the batch size, even 0. In training it is not 1 for that reason: a lone image joins the next batch
+/// (of the next step, where a step has several), which then has one more.
 pub struct Batch {
     pub images: Tensor,
     pub labels: Tensor,
@@ -103,9 +106,10 @@ struct Shared {
 
 impl Loader {
     /// # Errors
-    /// A batch size of 0, an augmentation that does not fit the images, or image files without preprocessing.
+    /// A batch size or a step of 0, an augmentation that does not fit the images, or image files without preprocessing.
     pub fn new(pictures: Pictures, config: LoaderConfig) -> Result<Self> {
         ensure!(config.batch_size > 0, "the batch size is 0; use 1 or more");
+        ensure!(config.parts > 0, "a step has 0 batches; use 1 or more");
         ensure!(config.workers != Some(0), "the number of workers is 0; use 1 or more");
         let (channels, side, workers) = match (&pictures, &config.preprocess) {
             (Pictures::Memory(dataset), _) => (dataset.images.channels, None, 1),
@@ -130,8 +134,12 @@ impl Loader {
 
     /// Batches per epoch.
     pub fn batches(&self) -> usize {
-        let (count, size) = (self.pictures().len(), self.shared.config.batch_size);
-        if self.shared.config.drop_last { count / size } else { count.div_ceil(size) }
+        let (count, &LoaderConfig { batch_size, parts, .. }) = (self.pictures().len(), &self.shared.config);
+        if self.shared.config.drop_last {
+            count / (batch_size * parts) * parts
+        } else {
+            count.div_ceil(batch_size)
+        }
     }
 
     /// The indices of the images found unreadable so far, ascending.
@@ -239,11 +247,16 @@ impl Loader {
         let (sender, receiver) = sync_channel(PREFETCH);
         let (shared, left) = (Arc::clone(&self.shared), places.len().saturating_sub(first));
         thread::spawn(move || {
-            let mut lone = shared.lone_before(epoch, &places[..first.min(places.len())]);
-            for chunk in places.iter().skip(first) {
+            let (first, parts) = (first.min(places.len()), shared.config.parts);
+            let before = |part: usize| -> Vec<_> {
+                places[..first].iter().skip(part).step_by(parts).map(Vec::as_slice).collect()
+            };
+            let mut lones: Vec<_> = (0..parts).map(|part| shared.lone_before(epoch, &before(part))).collect();
+            for (i, chunk) in places.iter().enumerate().skip(first) {
+                let lone = &mut lones[i % parts];
                 let chunk = &[lone.as_slice(), chunk].concat();
                 let mut made = shared.make(&shared.config.augment, epoch, chunk);
-                lone = made.as_mut().ok().and_then(|made| shared.take_lone(made, chunk));
+                *lone = made.as_mut().ok().and_then(|made| shared.take_lone(made, chunk));
                 if sender.send(made).is_err() {
                     return;
                 }
@@ -277,8 +290,8 @@ impl Shared {
         chunk.iter().copied().find(|index| made.skipped.iter().all(|(skipped, _)| skipped != index))
     }
 
-    /// The picture that these batches of an epoch leave for the next one.
-    fn lone_before(&self, epoch: u64, chunks: &[Vec<usize>]) -> Option<usize> {
+    /// The picture that these batches of an epoch, one of each step, leave for the next one.
+    fn lone_before(&self, epoch: u64, chunks: &[&[usize]]) -> Option<usize> {
         let (last, before) = chunks.split_last()?;
         if matches!(self.pictures, Pictures::Memory(_)) {
             return None;

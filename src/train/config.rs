@@ -158,7 +158,13 @@ pub struct TrainConfig {
     /// The run ends after this many evaluations in a row without a new best.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
+    /// Images of one step.
     pub batch_size: usize,
+    /// Micro-batches of a step: each takes `batch_size`/`accumulate` images through the model, and one update follows the
+    /// sum of their gradients. It saves memory and gives the gradient of the whole batch, but for batch norm, which sees a
+    /// micro-batch at a time.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: usize,
     #[serde(serialize_with = "singleton_map::serialize")]
     pub optimizer: OptimizerConfig,
     #[serde(serialize_with = "singleton_map::serialize")]
@@ -258,6 +264,7 @@ impl Default for TrainConfig {
             minutes: None,
             patience: None,
             batch_size: 128,
+            accumulate: 1,
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
             auxiliary_weight: 0.3,
@@ -295,6 +302,7 @@ impl TrainConfig {
         self.minutes.map_or(Ok(()), |minutes| positive("minutes", minutes))?;
         self.patience.map_or(Ok(()), |patience| positive("patience", patience as f64))?;
         positive("batch_size", self.batch_size as f64)?;
+        self.validate_accumulate()?;
         positive("eval_batch_size", self.eval_batch_size as f64)?;
         positive("keep_best", self.keep_best as f64)?;
         positive("eval_every", self.eval_every as f64)?;
@@ -327,14 +335,34 @@ impl TrainConfig {
             ("layer_decay", self.layer_decay.is_some()),
             ("groups", !self.groups.is_empty()),
             ("clip_grad_norm", self.clip_grad_norm.is_some()),
+            ("accumulate", self.accumulate > 1),
         ];
         if let (OptimizerConfig::Lbfgs(_), Some((key, _))) =
             (&self.optimizer, others.into_iter().find(|(_, given)| *given))
         {
-            let message = "L-BFGS takes all parameters and gradients alike; remove it".to_owned();
+            let message =
+                "L-BFGS takes all parameters and gradients alike, and the batch as one; remove it".to_owned();
             return Err(invalid(key, message).into());
         }
         self.schedule.validate()
+    }
+
+    /// Images of one micro-batch.
+    pub fn micro_batch_size(&self) -> usize {
+        self.batch_size / self.accumulate
+    }
+
+    fn validate_accumulate(&self) -> Result<()> {
+        let &Self { accumulate, batch_size, .. } = self;
+        let invalid = |message: String| Invalid::value("train.accumulate", message);
+        ensure!(accumulate > 0, invalid("0 is impossible; use a number above 0".to_owned()));
+        let divides = |n: &usize| batch_size.is_multiple_of(*n);
+        let below = (1..=accumulate.min(batch_size)).rev().find(divides).unwrap_or(1);
+        let above = (accumulate..=batch_size).find(divides);
+        let near = above.map_or(below.to_string(), |above| format!("{below} or {above}"));
+        let message = format!("{accumulate} does not divide `train.batch_size: {batch_size}`; use {near}");
+        ensure!(divides(&accumulate), invalid(message));
+        Ok(())
     }
 }
 

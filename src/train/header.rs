@@ -31,6 +31,9 @@ pub struct Header {
     /// Steps already done, by earlier processes of this run or by the run it branched from.
     pub step: u64,
     pub batch_size: usize,
+    /// Micro-batches of a step.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulate: usize,
     /// Its settings, in short.
     pub optimizer: String,
     pub schedule: String,
@@ -44,4 +47,12 @@ pub struct Header {
     /// Threads that load images.
     pub workers: usize,
     pub memory: Memory,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }

@@ -31,7 +31,7 @@ pub struct Memory {
     pub optimizer: u64,
     /// The moving average of the weights.
     pub averages: u64,
-    /// Estimated for one step on a batch.
+    /// Estimated for one pass over a batch, or over a micro-batch where a step has several.
     pub activations: u64,
     /// Available for everything but `resident`: free main memory, or all of a GPU's memory. `None` if unknown.
     pub available: Option<u64>,
@@ -69,7 +69,7 @@ impl Memory {
             gradients: parameters,
             optimizer: parameters.saturating_mul(train.optimizer.slots()),
             averages: if train.ema.is_some() { weights } else { 0 },
-            activations: of_image.saturating_mul(train.batch_size as u64),
+            activations: of_image.saturating_mul(train.micro_batch_size() as u64),
             available: match device {
                 Device::Cuda(index) => device::card(index).ok().map(|card| card.memory),
                 _ => machine::available_memory(),
@@ -115,8 +115,8 @@ impl Memory {
             bail!(Invalid { keys: vec!["model".to_owned()], unknown: false, message });
         }
         let message = format!(
-            "{batch_size} images take about {} beside {} of weights and their like, and {} are available; lower it, make \
-             the model smaller, {override_key}",
+            "{batch_size} images take about {} beside {} of weights and their like, and {} are available; lower it, set \
+             `train.accumulate` to take it in parts, make the model smaller, {override_key}",
             gib(self.activations),
             gib(self.fixed()),
             gib(available)

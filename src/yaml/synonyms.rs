@@ -76,6 +76,10 @@ pub(super) const KEYS: &[(&[&str], Meaning)] = &[
     (&["early_stop", "early_stopping"], Key("train.patience")),
     (&["bs", "batch", "mini_batch", "train_batch_size"], Key("train.batch_size")),
     (&["test_batch_size", "val_batch_size", "validation_batch_size"], Key("train.eval_batch_size")),
+    (
+        &["grad_accum_steps", "gradient_accumulation_steps", "accumulate_grad_batches", "accumulation_steps"],
+        Key("train.accumulate"),
+    ),
     (&["opt", "optim", "optimiser"], Key("train.optimizer")),
     (&["lr", "learning_rate", "base_lr", "lr0", "initial_lr"], Key("train.optimizer.*.lr")),
     (&["wd", "decay", "l2"], Key("train.optimizer.*.weight_decay")),

@@ -48,6 +48,7 @@ fn open(dir: &Path) -> (Pictures, Pictures, LoaderConfig) {
     let Loaded { train, test, statistics, .. } = config.load(0).unwrap();
     let loading = LoaderConfig {
         batch_size: 4,
+        parts: 1,
         shuffle: true,
         augment: Vec::new(),
         drop_last: false,
@@ -129,6 +130,7 @@ fn an_epoch_of_shards_goes_on_in_the_middle() {
         let Loaded { train, statistics, .. } = data.load(0).unwrap();
         let config = LoaderConfig {
             batch_size: 8,
+            parts: 1,
             shuffle: true,
             augment: everything(),
             drop_last: false,
@@ -459,4 +461,28 @@ fn a_lone_picture_of_a_batch_joins_the_next() {
     let whole: Vec<_> = loader.epoch(3, 0).skip(1).map(|batch| pixels(&batch.unwrap().images)).collect();
     let taken_up: Vec<_> = loader.epoch(3, 1).map(|batch| pixels(&batch.unwrap().images)).collect();
     assert!(whole == taken_up);
+}
+
+/// A step of several batches: a lone picture waits for the batch at the same place of the next step, so that none depends on
+/// what becomes of the others.
+#[test]
+fn a_lone_picture_of_a_part_joins_the_same_part_of_the_next_step() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let loader = train_loader(folder.path(), |config| {
+        (config.batch_size, config.parts, config.drop_last) = (2, 2, true);
+    });
+    let files = match loader.pictures() {
+        Pictures::Files(files) => files.clone(),
+        Pictures::Memory(_) => unreachable!("a folder"),
+    };
+    fs::write(files.title(files.order(7, 3)[1]), "damaged").unwrap();
+    // 13 pictures make 3 steps of 2 × 2.
+    let places = |first: usize| -> Vec<Vec<usize>> {
+        loader.epoch(3, first).map(|batch| batch.unwrap().places).collect()
+    };
+    let all = places(0);
+    assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [0, 2, 3, 2, 2, 2]);
+    assert_eq!(all[2][0], files.order(7, 3)[0]);
+    assert!(places(2) == all[2..] && places(4) == all[4..]);
 }

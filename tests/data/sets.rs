@@ -188,6 +188,7 @@ fn batches(config: &LoaderConfig, dataset: &Dataset, epoch: u64, first: usize) -
 fn config(augment: Vec<Augment>) -> LoaderConfig {
     LoaderConfig {
         batch_size: 4,
+        parts: 1,
         shuffle: true,
         augment,
         drop_last: false,

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accumulate;
 mod parts;
 mod passes;
 mod runs;

@@ -162,6 +162,7 @@ fn time_loader(folder: &Path, args: &Args) -> Result<f64> {
     let Loaded { train, statistics, .. } = data.load(0)?;
     let config = LoaderConfig {
         batch_size: BATCH,
+        parts: 1,
         shuffle: true,
         augment: vec![Augment::RandomResizedCrop(RandomResizedCrop::default()), Augment::Flip],
         drop_last: false,

@@ -34,37 +34,59 @@ impl Learner {
         Ok(Self { network, optimizer, ema })
     }
 
-    /// Forward from the output of the frozen stages on, backward, update as the optimizer's step number `step`, counted from
-    /// 1; returns the main head's mean loss and how many images were classified correctly.
-    pub fn step(
+    /// Drops the gradients of the step before.
+    pub fn begin_step(&self) -> Result<()> {
+        self.optimizer.zero_grad()
+    }
+
+    /// Forward from the output of the frozen stages on, and backward, of a micro-batch that has this share of its step's
+    /// images: its gradients join those that are there. Returns its part of the main head's mean loss and how many images
+    /// were classified correctly.
+    pub fn accumulate(
+        &self,
+        config: &TrainConfig,
+        inputs: [&Tensor; 3],
+        share: f64,
+    ) -> Result<(Tensor, Tensor)> {
+        let (main, correct, _) = pass(config, &self.network, inputs, share)?;
+        Ok((main, correct))
+    }
+
+    /// Updates by the gradients as the optimizer's step number `step`, counted from 1.
+    pub fn update(&mut self, config: &TrainConfig, step: u64, lr: f64) -> Result<()> {
+        if let Some(max_norm) = config.clip_grad_norm {
+            let _norm = torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
+        }
+        self.optimizer.step(lr)?;
+        self.average(step)
+    }
+
+    /// Whether steps are those of [`Self::minimise`].
+    pub fn evaluates(&self) -> bool {
+        self.optimizer.evaluates()
+    }
+
+    /// A step of an optimizer that evaluates the loss several times; returns as [`Self::accumulate`].
+    pub fn minimise(
         &mut self,
         config: &TrainConfig,
-        [features, labels, targets]: [&Tensor; 3],
+        inputs: [&Tensor; 3],
         step: u64,
         lr: f64,
     ) -> Result<(Tensor, Tensor)> {
         let Self { network, optimizer, .. } = self;
-        let (main, correct) = if optimizer.evaluates() {
-            let mut first = None;
-            optimizer.minimise(lr, &mut || {
-                let (main, correct, sum) = pass(config, network, [features, labels, targets])?;
-                first.get_or_insert((main, correct));
-                Ok(sum.f_double_value(&[])?)
-            })?;
-            first.context("a step without a loss")?
-        } else {
-            optimizer.zero_grad()?;
-            let (main, correct, _) = pass(config, network, [features, labels, targets])?;
-            if let Some(max_norm) = config.clip_grad_norm {
-                let _norm = torch::clip_grad_norm(&optimizer.grads(), max_norm)?;
-            }
-            optimizer.step(lr)?;
-            (main, correct)
-        };
-        if let Some(ema) = &self.ema {
-            ema.update(step)?;
-        }
-        Ok((main, correct))
+        let mut first = None;
+        optimizer.minimise(lr, &mut || {
+            let (main, correct, sum) = pass(config, network, inputs, 1.0)?;
+            first.get_or_insert((main, correct));
+            Ok(sum.f_double_value(&[])?)
+        })?;
+        self.average(step)?;
+        first.context("a step without a loss")
+    }
+
+    fn average(&self, step: u64) -> Result<()> {
+        self.ema.as_ref().map_or(Ok(()), |ema| ema.update(step))
     }
 
     pub fn has_averages(&self) -> bool {
@@ -100,12 +122,13 @@ impl Learner {
     }
 }
 
-/// Forward and backward; returns the main head's mean loss, how many images were classified correctly, and the loss that is
-/// minimised.
+/// Forward and backward of images that are this share of a step's; returns the main head's mean loss, how many images were
+/// classified correctly, and the loss that is minimised, both losses times the share.
 fn pass(
     config: &TrainConfig,
     network: &Network,
     [features, labels, targets]: [&Tensor; 3],
+    share: f64,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let &TrainConfig { auxiliary_weight, label_smoothing, .. } = config;
     let (logits, auxiliary) = if auxiliary_weight == 0.0 || network.model.auxiliaries().is_empty() {
@@ -114,7 +137,9 @@ fn pass(
         network.forward_auxiliary(features)?
     };
     let loss = |logits: &Tensor| {
-        logits.f_cross_entropy_loss(targets, None::<Tensor>, Reduction::Mean, -100, label_smoothing)
+        let mean =
+            logits.f_cross_entropy_loss(targets, None::<Tensor>, Reduction::Mean, -100, label_smoothing)?;
+        if share == 1.0 { Ok(mean) } else { mean.f_mul_scalar(share) }
     };
     let main = loss(&logits)?;
     let mut sum = main.shallow_clone();

@@ -66,7 +66,8 @@ impl Loaders {
             ..LoaderConfig::in_order(*eval_batch_size)
         };
         let train_config = LoaderConfig {
-            batch_size: *batch_size,
+            batch_size: config.train.micro_batch_size(),
+            parts: config.train.accumulate,
             shuffle: true,
             augment: data.augment.clone(),
             preprocess: data.preprocess(&train, &statistics)?,

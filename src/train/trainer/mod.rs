@@ -8,6 +8,7 @@ mod loaders;
 mod network;
 mod pictures;
 mod prepared;
+mod running;
 
 use self::budget::Budget;
 use self::evaluation::{Tested, evaluate, evaluate_features, evaluate_views};
@@ -18,6 +19,7 @@ pub use self::loaders::about;
 use self::network::Network;
 use self::pictures::pictures;
 pub(super) use self::prepared::Prepared;
+use self::running::Running;
 use super::begin::Begin;
 use super::checkpoint::{Point, Progress, Snapshot, Sums};
 use super::config::{RunConfig, TrainConfig};
@@ -46,7 +48,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
-/// A batch to learn from.
+/// A micro-batch to learn from.
 enum Work {
     Images(Batch),
     /// The places of the images whose features are known.
@@ -54,10 +56,10 @@ enum Work {
 }
 
 impl Work {
-    fn is_empty(&self) -> bool {
+    fn len(&self) -> usize {
         match self {
-            Self::Images(batch) => batch.labels.numel() == 0,
-            Self::Features(places) => places.is_empty(),
+            Self::Images(batch) => batch.labels.numel(),
+            Self::Features(places) => places.len(),
         }
     }
 }
@@ -132,7 +134,7 @@ impl<'a> Trainer<'a> {
         let network = Network { device, precision, store, model, size, input: test_input, frozen: 0 };
         let learner = Learner::new(&config.train, network, &treatments(&config.train, &architecture)?)?;
 
-        let steps_per_epoch = train.batches() as u64;
+        let steps_per_epoch = (train.batches() / config.train.accumulate) as u64;
         let budget = Budget::new(&config.train, steps_per_epoch);
         let lr = config.train.optimizer.lr();
         let schedule = Schedule::new(&config.train.schedule, lr, steps_per_epoch, budget.steps);
@@ -246,7 +248,7 @@ impl<'a> Trainer<'a> {
         observe: &mut dyn FnMut(Event),
         clock: &dyn Fn(&mut Progress),
     ) -> Result<f64> {
-        let RunConfig { seed, train: TrainConfig { log_every, save_every, .. }, .. } = *self.config;
+        let TrainConfig { log_every, save_every, accumulate, .. } = self.config.train;
         let epoch = self.progress.epoch;
         // Summed on the device, so that no step waits for a number.
         let mut loss_sum =
@@ -255,18 +257,22 @@ impl<'a> Trainer<'a> {
             Tensor::f_full([1], self.progress.sums.correct, (Kind::Double, self.learner.network.device))?;
         let read = |sum: &Tensor| sum.f_double_value(&[0]);
         let (started, mut images) = (Instant::now(), 0.0);
-        for batch in self.batches(epoch) {
-            let batch = batch?;
-            if let Work::Images(batch) = &batch {
-                batch.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
-            }
+        let mut batches = self.batches(epoch);
+        loop {
+            let batch: Vec<Work> = batches.by_ref().take(accumulate).collect::<Result<_>>()?;
             if batch.is_empty() {
+                break;
+            }
+            for work in &batch {
+                if let Work::Images(part) = work {
+                    part.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
+                }
+            }
+            if batch.iter().all(|part| part.len() == 0) {
                 self.progress.step += 1;
                 self.progress.batch += 1;
                 continue;
             }
-            // Each step seeds dropout and the like by itself: a resumed run needs no random state.
-            tch::manual_seed(stream_seed(seed, "step", epoch, self.progress.batch));
             let lr = self.schedule.lr(self.progress.step, &self.progress.rows);
             let (loss, correct, count) = self.step(batch, lr)?;
             let _summed = loss_sum.f_add_(&loss.f_mul_scalar(count)?)?;
@@ -297,7 +303,7 @@ impl<'a> Trainer<'a> {
             let stopping = stop.load(Ordering::Relaxed);
             let saving = save_every > 0 && step.is_multiple_of(save_every);
             let last = step == self.budget.steps;
-            let within = (self.progress.batch as usize) < self.train.batches() && !last;
+            let within = (self.progress.batch as usize) < self.train.batches() / accumulate && !last;
             if within && (stopping || saving) {
                 self.progress.sums.loss = read(&loss_sum)?;
                 self.progress.sums.correct = read(&correct_sum)?;
@@ -332,9 +338,9 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// What is left of an epoch to learn from.
+    /// What is left of an epoch to learn from, in micro-batches.
     fn batches(&self, epoch: u64) -> Box<dyn Iterator<Item = Result<Work>>> {
-        let first = self.progress.batch as usize;
+        let first = self.progress.batch as usize * self.config.train.accumulate;
         let Some([features, _]) = &self.features else {
             return Box::new(self.train.epoch(epoch, first).map(|batch| batch.map(Work::Images)));
         };
@@ -343,27 +349,56 @@ impl<'a> Trainer<'a> {
         Box::new(known.collect::<Vec<_>>().into_iter())
     }
 
-    /// Learns from one batch; returns the main head's mean loss, how many images were classified correctly, and of how many.
-    fn step(&mut self, batch: Work, lr: f64) -> Result<(Tensor, Tensor, f64)> {
+    /// Learns from one batch, part by part; returns the main head's mean loss, how many images were classified correctly, and of
+    /// how many.
+    fn step(&mut self, batch: Vec<Work>, lr: f64) -> Result<(Tensor, Tensor, f64)> {
+        let RunConfig { seed, train, .. } = self.config;
+        let step = self.progress.step + 1;
+        let count = batch.iter().map(Work::len).sum::<usize>() as f64;
+        let first = self.progress.batch * batch.len() as u64;
+        let mut running = Running::new(&self.learner.network.store, batch.len())?;
+        let mut sums: Option<(Tensor, Tensor)> = None;
+        self.learner.begin_step()?;
+        for (place, part) in (first..).zip(batch).filter(|(_, part)| part.len() > 0) {
+            // Each part seeds dropout and the like by itself: a resumed run needs no random state.
+            tch::manual_seed(stream_seed(*seed, "step", self.progress.epoch, place));
+            let share = part.len() as f64 / count;
+            let [features, labels, targets] = &self.inputs(part, place)?;
+            let inputs = [features, labels, targets];
+            if self.learner.evaluates() {
+                let (loss, correct) = self.learner.minimise(train, inputs, step, lr)?;
+                return Ok((loss, correct, count));
+            }
+            running.before_part()?;
+            let (loss, correct) = self.learner.accumulate(train, inputs, share)?;
+            running.after_part(share)?;
+            sums = Some(match sums {
+                None => (loss, correct),
+                Some((losses, corrects)) => (losses.f_add(&loss)?, corrects.f_add(&correct)?),
+            });
+        }
+        running.finish()?;
+        self.learner.update(train, step, lr)?;
+        let (loss, correct) = sums.context("a step without images")?;
+        Ok((loss, correct, count))
+    }
+
+    /// What the trained stages see of a micro-batch of the epoch, its labels and its targets.
+    fn inputs(&self, part: Work, place: u64) -> Result<[Tensor; 3]> {
         let network = &self.learner.network;
-        let (features, labels, targets) = match (batch, &self.features) {
+        match (part, &self.features) {
             (Work::Features(places), Some([features, _])) => {
                 let (features, labels) = features.batch(&places, network.device)?;
                 let targets = labels.shallow_clone();
-                (features, labels, targets)
+                Ok([features, labels, targets])
             }
             (Work::Images(batch), _) => {
                 let (images, labels) = network.batch(&batch)?;
-                let (images, targets) = self.mixed(images, &labels)?;
-                (network.prefix(&images, true)?, labels, targets)
+                let (images, targets) = self.mixed(images, &labels, place)?;
+                Ok([network.prefix(&images, true)?, labels, targets])
             }
             (Work::Features(_), None) => bail!("features that were not computed"),
-        };
-        let count = labels.size()[0] as f64;
-        let step = self.progress.step + 1;
-        let (loss, correct) =
-            self.learner.step(&self.config.train, [&features, &labels, &targets], step, lr)?;
-        Ok((loss, correct, count))
+        }
     }
 
     /// How well the network does on the images that are looked at between epochs.
@@ -374,10 +409,10 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Images and targets after mixup or CutMix, where the run has them: shares of the classes instead of labels.
-    fn mixed(&self, images: Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
-        let Progress { epoch, batch, .. } = self.progress;
-        let mut stream = Stream::new(self.config.seed, "mix", epoch, batch);
+    /// Images and targets of a micro-batch of the epoch after mixup or CutMix, where the run has them: shares of the classes
+    /// instead of labels.
+    fn mixed(&self, images: Tensor, labels: &Tensor, place: u64) -> Result<(Tensor, Tensor)> {
+        let mut stream = Stream::new(self.config.seed, "mix", self.progress.epoch, place);
         let size = images.size();
         let mixture = self.config.data.mix.as_ref();
         match mixture.and_then(|mix| mix.draw(size[3] as usize, size[2] as usize, &mut stream)) {

@@ -74,7 +74,7 @@ impl<'a> Prepared<'a> {
         if config.train.allow_memory {
             return Ok(());
         }
-        self.header.memory.check(self.complexity.params, config.train.batch_size)
+        self.header.memory.check(self.complexity.params, config.train.micro_batch_size())
     }
 }
 
@@ -88,7 +88,7 @@ fn header(
     let RunConfig { train, data, .. } = config;
     let architecture = config.architecture(loaders.input, loaders.classes)?;
     let memory = Memory::estimate(config, &architecture, complexity, device)?;
-    let steps_per_epoch = loaders.train.batches() as u64;
+    let steps_per_epoch = (loaders.train.batches() / train.accumulate) as u64;
     let progress = from.as_deref().map(Progress::read).transpose()?.unwrap_or_default();
     let pictures = loaders.train.pictures();
     let settings = serde_yaml::to_value(train)?;
@@ -109,6 +109,7 @@ fn header(
         steps: Budget::new(train, steps_per_epoch).steps,
         step: progress.step,
         batch_size: train.batch_size,
+        accumulate: train.accumulate,
         optimizer: short(&settings["optimizer"]),
         schedule: short(&settings["schedule"]),
         weights: weights(config, from, progress.step),
