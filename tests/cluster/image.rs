@@ -20,7 +20,11 @@ fn the_image_has_a_rust_that_is_new_enough_and_what_make_wants() {
     assert!(version(&docker, "FROM rust:") >= version(&manifest, "rust-version = \""));
     // What `make tools` asks for, but cargo, which the base has.
     for package in ["g++", "python3", "python3-venv", "make"] {
-        assert!(docker.lines().any(|line| line.contains("apt-get install") && line.split(' ').any(|word| word == package)));
+        assert!(
+            docker
+                .lines()
+                .any(|line| line.contains("apt-get install") && line.split(' ').any(|word| word == package))
+        );
     }
     for target in ["build", "cuda"] {
         assert!(make.contains(&format!("\n{target}:")), "{target}");

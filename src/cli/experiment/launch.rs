@@ -1,7 +1,7 @@
 //! `tchvision experiment launch` and `cancel`.
 
 use super::super::{print, print_json};
-use super::Which;
+use super::which::Which;
 use anyhow::Result;
 use std::path::{PathBuf, absolute};
 use tchvision::Usage;

@@ -3,7 +3,9 @@
 mod grow;
 mod launch;
 mod watch;
+mod which;
 
+use self::which::Which;
 use super::progress::{Counter, RunBar, log_line};
 use super::{network, print, print_json, signals, table};
 use anyhow::{Context, Result, bail};
@@ -11,7 +13,7 @@ use clap::Subcommand;
 use indicatif::MultiProgress;
 use serde_json::json;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, absolute};
 use tch::Device;
 use tchvision::experiment::{
     self, Answer, Clean, Experiment, Plan, Removable, Row, RunOptions, State, Together, TrialEvent, X,
@@ -20,22 +22,6 @@ use tchvision::report::{self, format::count};
 use tchvision::torch::device;
 use tchvision::train::{Event, RunDir, RunState};
 use tchvision::{Classifier, Usage, machine};
-
-/// Which experiment, and where it runs.
-#[derive(clap::Args)]
-pub struct Which {
-    /// The experiment's YAML file, or its run directory
-    #[arg(value_name = "FILE|DIR")]
-    path: PathBuf,
-    /// Values in place of the file's, such as train.epochs=3 or seeds=1
-    #[arg(value_name = "KEY.PATH=VALUE")]
-    overrides: Vec<String>,
-    /// The run directory; runs/NAME when absent
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -112,25 +98,6 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Report { which, ensemble } => {
             let experiment = which.experiment()?;
             report(&which, &experiment, &which.plan(&experiment)?, ensemble)
-        }
-    }
-}
-
-impl Which {
-    fn experiment(&self) -> Result<Experiment> {
-        Experiment::read(&self.path, &self.overrides)
-    }
-
-    /// With what the run directory adds.
-    fn plan(&self, experiment: &Experiment) -> Result<Plan> {
-        experiment.plan_in(&self.dir(experiment))
-    }
-
-    fn dir(&self, experiment: &Experiment) -> PathBuf {
-        match &self.out {
-            Some(out) => out.clone(),
-            None if self.path.is_dir() => self.path.clone(),
-            None => Path::new("runs").join(&experiment.name),
         }
     }
 }

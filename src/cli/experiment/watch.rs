@@ -1,7 +1,7 @@
 //! `tchvision experiment watch`: how far an experiment is, until nothing of it runs or waits in a queue.
 
 use super::super::{print, print_json, signals};
-use super::Which;
+use super::which::Which;
 use anyhow::Result;
 use std::path::absolute;
 use std::sync::atomic::Ordering;

@@ -3,8 +3,9 @@
 use super::super::element;
 use super::super::list::{List, prefix};
 use super::super::options::{LaunchOptions, Resources};
+use super::kubectl::LABEL;
 use super::merge::merge;
-use super::{LABEL, Pods};
+use super::settings::Pods;
 use crate::{Usage, yaml};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::super::list::{List, WORKER, prefix};
 use super::super::queue::Queued;
-use super::{LABEL, kubectl, namespaces, said};
+use super::kubectl::{LABEL, kubectl, namespaces, said};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::HashMap;
