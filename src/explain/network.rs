@@ -215,11 +215,8 @@ impl<'a> Network<'a> {
         let flat =
             || Usage(format!("the output of `{layer}`, {:?}, has no places in the picture", tensor.size()));
         let maps = match tensor.size().as_slice() {
-            &[_, c, h, w] if !channels_last && c > 0 => {
-                ensure!(h * w > 0, flat());
-                tensor.shallow_clone()
-            }
-            &[_, _, _, _] => tensor.f_permute([0, 3, 1, 2])?,
+            [_, _, _, _] if *channels_last => tensor.f_permute([0, 3, 1, 2])?,
+            [_, _, _, _] => tensor.shallow_clone(),
             &[n, tokens, c] => {
                 let prefix = self.prefix_tokens();
                 let patches = tokens - prefix;
@@ -257,9 +254,10 @@ impl<'a> Network<'a> {
 }
 
 fn last_spatial(features: &[(String, Tensor)]) -> Result<String> {
-    let has_places = |output: &Tensor| match output.size().as_slice() {
-        &[_, tokens, _] => tokens > 1,
-        &[_, b, c, d] => b * c > 1 && c * d > 1,
+    // Channels may come first or last.
+    let has_places = |output: &Tensor| match output.size()[..] {
+        [_, tokens, _] => tokens > 1,
+        [_, b, c, d] => b * c > 1 && c * d > 1,
         _ => false,
     };
     let spatial = features.iter().rev().find(|(_, output)| has_places(output));

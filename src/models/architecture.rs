@@ -1,6 +1,7 @@
 //! A registered model, and the same with other values of its fields, whatever the type of its [`Config`].
 
 use super::complexity::complexity;
+use super::guarded::Guarded;
 use super::{Complexity, Config, Model};
 use crate::names::did_you_mean;
 use crate::nn::Store;
@@ -55,7 +56,8 @@ impl Architecture {
     /// # Errors
     /// Fields that do not make a network.
     pub fn build(&self, store: &Store) -> Result<Box<dyn Model>> {
-        self.config.build(store).context(self.name)
+        let net = self.config.build(store).context(self.name)?;
+        Ok(Box::new(Guarded::new(net, store)))
     }
 
     /// Channels, height and width of the input at which the model's cost is stated.

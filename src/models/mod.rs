@@ -5,6 +5,7 @@
 
 mod architecture;
 mod complexity;
+mod guarded;
 mod model;
 mod net;
 mod registry;

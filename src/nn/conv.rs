@@ -335,6 +335,8 @@ impl Conv2d {
     fn run_frozen(&self, on: On, x: &Tensor, after: &After<'_>) -> Result<Option<Tensor>> {
         let (x, padding) = self.spec.pad(x)?;
         let (n, c, h, w) = x.size4()?;
+        let wanted = self.spec.in_channels;
+        ensure!(c == wanted, "a convolution of {wanted} channels was given {c}: {:?}", x.size());
         let (window, input) = (self.spec.window(padding), [n, c, h, w]);
         let kernel = self.frozen.get(on, input, |kind| self.fold(after.norm, kind, window, input))?;
         kernel.map(|kernel| kernel.convolve(&x, window, after.residual, after.activation)).transpose()

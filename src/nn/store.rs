@@ -144,6 +144,11 @@ impl Store {
         self.switch.thaw();
     }
 
+    /// The dtype in which the model is frozen, if it is.
+    pub fn frozen(&self) -> Option<Kind> {
+        self.switch.on().map(|on| on.kind)
+    }
+
     /// From here on, layers keep what is looked for inside a model (the gates of squeeze-and-excitation), until it is taken;
     /// evaluation passes take the slower path there.
     pub fn look_inside(&self, look: bool) {

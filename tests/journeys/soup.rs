@@ -14,7 +14,8 @@ fn runs_become_a_soup() {
     for seed in [1, 2] {
         yard.ok(&format!("train a.yaml --out runs/b{seed} seed={seed} init=runs/a"));
     }
-    let said = yard.ok("weights average runs/b1/best.safetensors runs/b2/best.safetensors --to soup.safetensors");
+    let said =
+        yard.ok("weights average runs/b1/best.safetensors runs/b2/best.safetensors --to soup.safetensors");
     assert!(said.contains("the mean of 2 files"), "{said}");
     let open = |name: &str| StateFile::open(&yard.path(name)).unwrap();
     let (one, two, soup) =

@@ -229,7 +229,8 @@ fn default_layers_have_maps() {
     for entry in models::entries() {
         let architecture = entry.architecture().unwrap();
         let is_smallest = smallest.get(entry.family).is_some_and(|(_, name)| *name == entry.name);
-        if !is_smallest && !(all && architecture.fields().unwrap()["num_classes"].as_i64().unwrap() > 0) {
+        let classifies = architecture.fields().unwrap()["num_classes"].as_i64().unwrap() > 0;
+        if !(is_smallest || all && classifies) {
             continue;
         }
         let [channels, height, width] = architecture.input();

@@ -1,7 +1,7 @@
 //! The models: keys and logits as the references give them, training, starts, what wrong names and fields are told.
 
 use crate::common::{assert_close, fill, freezes_in_bfloat16, golden, images, keys_digest, values};
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 use tchvision::models::{self, ModelSpec};
 use tchvision::nn::Store;
 
@@ -414,4 +414,37 @@ fn unknown_names_and_fields_name_the_nearest() {
     assert!(built(&[("cardinality", "4")]).contains("`block: bottleneck`"));
     let input = spec("resnet20", &[]).resolve().unwrap().complexity([1, 32, 32]).err().unwrap();
     assert!(format!("{input:#}").contains("a convolution of 3 channels does not take 1"));
+}
+
+/// One of each family whose layers read parameters themselves (tokens, tables, scales), and one of convolutions alone.
+#[test]
+fn frozen_passes_have_no_gradient_and_take_images_only() {
+    for name in [
+        "timm/vit_tiny_patch16_224",
+        "timm/swin_tiny_patch4_window7_224",
+        "torchvision/convnext_tiny",
+        "resnet18",
+    ] {
+        let store = Store::new(Device::Cpu);
+        let net = ModelSpec::new(name).resolve().unwrap().build(&store).unwrap();
+        let x = Tensor::rand([1, 3, 224, 224], (Kind::Float, Device::Cpu));
+        assert_eq!(store.frozen(), None);
+        assert!(net.forward(&x, false).unwrap().requires_grad(), "{name}: as it is, it can be trained");
+        store.freeze(Kind::Float);
+        assert_eq!(store.frozen(), Some(Kind::Float));
+        assert!(!net.forward(&x, false).unwrap().requires_grad(), "{name}");
+        assert!(
+            net.features(&x, false).unwrap().iter().all(|(_, feature)| !feature.requires_grad()),
+            "{name}"
+        );
+        let refused = |x: &Tensor| format!("{:#}", net.forward(x, false).unwrap_err());
+        let bytes = refused(&x.to_kind(Kind::Uint8));
+        assert!(bytes.contains("images are Uint8"), "{name}: {bytes}");
+        let channels = refused(&Tensor::zeros([1, 5, 224, 224], (Kind::Float, Device::Cpu)));
+        assert!(channels.contains("a convolution of 3 channels was given 5"), "{name}: {channels}");
+        // Training goes on as before.
+        assert!(net.forward(&x.repeat([2, 1, 1, 1]), true).unwrap().requires_grad(), "{name}");
+        store.thaw();
+        assert!(net.forward(&x, false).unwrap().requires_grad(), "{name}: thawed");
+    }
 }
