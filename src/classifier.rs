@@ -84,6 +84,7 @@ impl Classifier {
         self.0.model.as_ref()
     }
 
+    #[cfg(feature = "report")]
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
     }
