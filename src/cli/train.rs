@@ -3,7 +3,7 @@
 use super::header::header_lines;
 use super::progress::{RunBar, epoch_line, log_line, step_line};
 use super::{print, print_json, signals};
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, ensure};
 use indicatif::MultiProgress;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -45,6 +45,16 @@ pub struct Args {
     until: Option<u64>,
 }
 
+/// Started as several processes, each would train the whole run, and all but one find its directory taken.
+fn alone() -> Result<()> {
+    for name in ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"] {
+        let count = std::env::var(name).ok().and_then(|count| count.parse::<u64>().ok()).unwrap_or(1);
+        let text = format!("{name} is {count}, and a run is trained by one process: start one");
+        ensure!(count <= 1, Usage(text));
+    }
+    Ok(())
+}
+
 pub fn run(args: Args) -> Result<()> {
     let overrides = args.overrides.iter().chain(&args.extend);
     let overrides = overrides.map(|text| Override::new(text)).collect::<Result<_>>()?;
@@ -53,6 +63,9 @@ pub fn run(args: Args) -> Result<()> {
     let name = args.run.file_stem().unwrap_or_default();
     let dir = args.out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     let begin = begin(&args.extend, args.from)?;
+    if !args.groups && !args.plan {
+        alone()?;
+    }
     let stop = signals()?;
     if args.events {
         // The run continues even if nobody reads its events any more.

@@ -42,11 +42,20 @@ fn what_would_be_submitted_is_shown_and_nothing_written() {
         ("--on slurm --image a", "--image: for `--on kubernetes` alone"),
         ("--on local --time 4h", "--time: `--on local` has no such thing"),
         ("--on slurm --nodes 3 --dry-run", "a batch of 16 cannot be divided among 3 processes"),
+        ("--on slurm --nodes 2", "this version trains in one"),
         ("--on slurm --only lr=3", "no such trial"),
     ] {
         let said = yard.fails(2, &format!("experiment launch sweep.yaml {more}"));
         assert!(said.contains(message), "{more}: {said}");
     }
+    // Started as several processes all the same, a run says so before it begins.
+    yard.write_run(
+        "one",
+        "model: {name: paper/resnet20}\ndata: {dataset: 'folder:pictures', image_size: 32}\n",
+    );
+    let out = yard.command("train one.yaml").env("WORLD_SIZE", "2").output().unwrap();
+    let said = super::yard::stderr(&out);
+    assert!(out.status.code() == Some(2) && said.contains("WORLD_SIZE is 2"), "{said}");
     assert!(!yard.path("runs").exists());
 }
 
