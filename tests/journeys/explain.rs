@@ -141,8 +141,10 @@ fn maps_lie_on_what_the_class_is_known_by() {
             inside.sum(Kind::Double).double_value(&[]) / energy.sum(Kind::Double).double_value(&[])
         });
         let share = shares.sum::<f64>() / TESTED as f64;
-        // Spots with their margins are a quarter of the pictures.
-        assert!(share > 0.4, "{rule}: {share:.3}");
+        // Spots with their margins are a quarter of the pictures. A deconvnet passes whatever is positive: it is the least
+        // particular about the class.
+        let least = if rule == "deconvnet" { 0.28 } else { 0.4 };
+        assert!(share > least, "{rule}: {share:.3}");
     }
 }
 
@@ -209,7 +211,7 @@ fn every_figure_is_drawn_from_a_run() {
         (format!("cam none {run}"), 2, "none"),
         (format!("occlusion {one} {run} --window 33"), 2, "does not fit an input of 32×32"),
         (format!("occlusion {one} {run} --window 4 --stride 5"), 2, "from 1 to the window"),
-        (format!("rollout {one} {run}"), 2, "attention"),
+        (format!("rollout {one} {run}"), 2, "all see all tokens"),
         ("deconvnet --evolution pictures".to_owned(), 2, "train.keep"),
     ] {
         let refused = yard.fails(code, &format!("explain {line} --out refused"));

@@ -26,17 +26,18 @@ fn runs_become_a_soup() {
         assert!(apart < 1e-6, "{name}: {apart}");
     }
     // It knows model, input and classes, and what it is made of.
-    let evaluated = yard.json("eval --weights soup.safetensors --data pictures --json");
+    let evaluated = yard.json("eval --weights soup.safetensors --data pictures/val --json");
     assert!(evaluated["top1"].as_f64().is_some(), "{evaluated}");
     assert_eq!(tchvision::weights::About::of(&soup).unwrap().unwrap().parents.len(), 2);
     let greedy = yard.json(
-        "weights average runs/b1 runs/b2 runs/a --greedy --data pictures --to greedy.safetensors --json",
+        "weights average runs/b1 runs/b2 runs/a --greedy --data pictures/val --to greedy.safetensors --json",
     );
-    let alone = ["runs/b1", "runs/b2", "runs/a"]
-        .map(|run| yard.json(&format!("eval --run {run} --data pictures --json"))["top1"].as_f64().unwrap());
+    let alone = ["runs/b1", "runs/b2", "runs/a"].map(|run| {
+        yard.json(&format!("eval --run {run} --data pictures/val --json"))["top1"].as_f64().unwrap()
+    });
     let best = alone.into_iter().fold(0.0, f64::max);
     assert!(greedy["top1"].as_f64().unwrap() >= best, "{greedy} {alone:?}");
-    let again = yard.json("eval --weights greedy.safetensors --data pictures --json");
+    let again = yard.json("eval --weights greedy.safetensors --data pictures/val --json");
     assert_eq!(again["top1"], greedy["top1"]);
     // What does not go together, and what would be overwritten.
     yard.write_run("other", &yaml.replace("resnet20", "resnet32"));

@@ -3,21 +3,18 @@
 
 mod columns;
 mod group;
+pub(super) mod tables;
 
 use super::halves::Half;
 use super::listing::{MAX_DEPTH, is_hidden, listing, spelled};
 use super::{FileSplits, ImageFiles};
-use crate::{locked, machine};
-use anyhow::{Context, Error, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use columns::{Columns, Label};
-use group::{Group, Reader};
-use std::collections::{HashMap, VecDeque};
+use group::Reader;
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
-
-/// Row groups that are kept beside one a thread.
-const SPARE_GROUPS: usize = 2;
+use tables::{Table, Tables};
 
 /// The files `*.parquet` in DIR and below it. The split is a word of their names, else of the folders that they lie in:
 /// `train`, `validation`, else `test`.
@@ -91,7 +88,7 @@ impl Rows {
         for path in paths {
             let read = || -> Result<_> {
                 let reader = Reader::open(&path)?;
-                let columns = Columns::of(&reader)?;
+                let columns = Columns::of(reader.metadata())?;
                 let labels: Vec<_> = (0..reader.groups())
                     .map(|group| reader.labels(group, &columns))
                     .collect::<Result<_>>()?;
@@ -164,59 +161,7 @@ impl Rows {
         if let Some(first) = first {
             files.set_aside(without, first, "a row without a label");
         }
-        files.set_tables(Tables { tables: self.tables, kept: Mutex::default() });
+        files.set_tables(Tables::new(self.tables));
         Ok(files)
-    }
-}
-
-/// A file, and where its pictures are.
-struct Table {
-    path: PathBuf,
-    columns: Columns,
-}
-
-/// The files of a split, and the row groups that were read last.
-#[derive(Default)]
-pub(super) struct Tables {
-    tables: Vec<Table>,
-    kept: Mutex<VecDeque<([u32; 2], Kept)>>,
-}
-
-/// A row group, once it is read, or why it cannot be.
-type Kept = Arc<OnceLock<Result<Group, String>>>;
-
-impl Tables {
-    pub fn is_empty(&self) -> bool {
-        self.tables.is_empty()
-    }
-
-    pub fn title(&self, table: u32, group: u32, row: u32) -> String {
-        format!("{}: row {row} of row group {group}", self.tables[table as usize].path.display())
-    }
-
-    /// The encoded bytes of a picture.
-    ///
-    /// # Errors
-    /// A file that has changed, is damaged or cannot be read; a row without a picture.
-    pub fn picture(&self, table: u32, group: u32, row: u32) -> Result<Vec<u8>> {
-        let kept = self.group([table, group]);
-        let read = kept.get_or_init(|| {
-            let Table { path, columns } = &self.tables[table as usize];
-            let read = Reader::open(path).and_then(|reader| reader.pictures(group as usize, columns));
-            read.map_err(|error| format!("{error:#}"))
-        });
-        read.as_ref().map_err(|error| Error::msg(error.clone()))?.picture(row as usize)
-    }
-
-    /// A row group that is kept, or room for it in place of the one that was not used for longest.
-    fn group(&self, key: [u32; 2]) -> Kept {
-        let mut kept = locked(&self.kept);
-        let found = kept.iter().position(|(known, _)| *known == key).and_then(|place| kept.remove(place));
-        let (_, group) = found.unwrap_or_default();
-        kept.push_back((key, Arc::clone(&group)));
-        if kept.len() > machine::cores() + SPARE_GROUPS {
-            kept.pop_front();
-        }
-        group
     }
 }

@@ -4,7 +4,7 @@ use super::archive::Archive;
 use super::index::Entry;
 use super::labels::numbered;
 use super::listing::{EXTENSIONS, NAMES, base, is_image};
-use super::parquet::Tables;
+use super::parquet::tables::Tables;
 use crate::data::dataset::label_counts;
 use crate::data::image::{self, RgbImage};
 use crate::data::{Skipped, Stream};

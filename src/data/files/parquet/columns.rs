@@ -1,7 +1,7 @@
 //! Which columns of a file of Parquet have the pictures and the labels.
 
-use super::group::Reader;
 use ::parquet::basic::Type;
+use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::schema::types::ColumnDescriptor;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
@@ -57,8 +57,8 @@ impl fmt::Display for Label {
 }
 
 impl Columns {
-    pub fn of(reader: &Reader) -> Result<Self> {
-        let file = reader.metadata().file_metadata();
+    pub fn of(metadata: &ParquetMetaData) -> Result<Self> {
+        let file = metadata.file_metadata();
         let features = features(file.key_value_metadata().and_then(|pairs| {
             pairs.iter().find(|pair| pair.key == METADATA).and_then(|pair| pair.value.as_deref())
         }));
