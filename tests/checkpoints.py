@@ -242,7 +242,7 @@ clone("BiT", "BiT", "timm/resnetv2_50x1_bit", "big_transfer", "bit_pytorch/model
 package("DINOv2", "ViT", "timm/vit_small_patch14_dinov2", "dinov2", "dinov2.hub.backbones", lambda m: m.dinov2_vits14(pretrained=False), side=518)
 package("DINOv2", "ViT", "timm/vit_small_patch14_reg4_dinov2", "dinov2", "dinov2.hub.backbones", lambda m: m.dinov2_vits14_reg(pretrained=False), side=518)
 
-package("SWAG", "ViT", "torchvision/vit_b_16", "SWAG", "models", lambda m: m.vit_b16_in1k(pretrained=False), side=384, flags=["--image-size", "384"])
+package("SWAG", "ViT", "torchvision/vit_b_16", "SWAG", "models", lambda m: m.vit_b16_in1k(pretrained=False), side=384, flags=["--set", "image_size=384"])
 package("SWAG", "RegNet", "torchvision/regnet_y_16gf", "SWAG", "models", lambda m: m.regnety_16gf_in1k(pretrained=False), side=64)
 
 
