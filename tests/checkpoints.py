@@ -295,7 +295,7 @@ def names(case, folder):
         state = safetensors.torch.load_file(file / "model.safetensors")
     else:
         state = torch.load(file, map_location="cpu", weights_only=False)
-        state = next((state[key] for key in ("state_dict", "model", "net") if key in state), state)
+        state = next((state[key] for key in ("state_dict", "model", "net", "model_state", "params") if key in state), state)
     tensors = [[name, list(t.shape), str(t.dtype).removeprefix("torch.")] for name, t in state.items() if hasattr(t, "shape")]
     return {"library": case.library, "model": case.model, "flags": case.flags[1::2], "tensors": tensors}
 
