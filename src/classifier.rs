@@ -72,12 +72,14 @@ impl Classifier {
         self.0.identity()
     }
 
-    /// The checksum of the file of weights, where it is one file.
+    /// [`Self::identity`], and the checksum of the file of weights where it is one file: both for reading it once.
     ///
     /// # Errors
     /// A file that cannot be read any more.
-    pub fn weights_sha256(&self) -> Result<Option<String>> {
-        self.0.sha256()
+    #[cfg(feature = "report")]
+    pub(crate) fn identified(&self) -> Result<(String, Option<String>)> {
+        let sha256 = self.0.sha256()?;
+        Ok((self.0.identity_by(sha256.as_deref()), sha256))
     }
 
     pub fn model(&self) -> &dyn Model {

@@ -231,10 +231,15 @@ fn outputs(member: &Parts, first: &Parts) -> Result<Option<Vec<i64>>> {
 impl Parts {
     /// [`super::Classifier::identity`].
     pub fn identity(&self) -> Result<String> {
-        Ok(match self.sha256()? {
+        Ok(self.identity_by(self.sha256()?.as_deref()))
+    }
+
+    /// The same with the checksum of the file, where there is one.
+    pub(super) fn identity_by(&self, sha256: Option<&str>) -> String {
+        match sha256 {
             Some(sha256) => format!("{}, sha256 {sha256:.12}", self.source),
             None => self.source.clone(),
-        })
+        }
     }
 
     /// Of the file of weights that are not public.

@@ -46,12 +46,9 @@ impl Figure {
         let widest = self.rows.iter().flatten().map(|panel| panel.image.width).max();
         let widest = widest.context("a figure without pictures")?;
         let least = WIDTH.div_ceil(widest.max(1)).max(1);
-        let zoom = |image: &RgbImage| {
-            let own = (widest * least) / image.width.max(1);
-            own.max(1)
-        };
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let cell = widest * least;
+        let zoom = |image: &RgbImage| (cell / image.width.max(1)).max(1);
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let lines = |row: &[Panel]| row.iter().map(|panel| panel.caption.len()).max().unwrap_or(0);
         let tallest = |row: &[Panel]| row.iter().map(|p| p.image.height * zoom(&p.image)).max().unwrap_or(0);
         let bar = if self.scale.is_some() { MARGIN + BAR + 56 } else { 0 };

@@ -25,10 +25,11 @@ impl Folder {
     /// A folder that cannot be made, and weights that cannot be read any more.
     pub fn create(dir: &Path, classifier: &Classifier, what: Value) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let (weights, sha256) = classifier.identified()?;
         let head = json!({
             "model": classifier.name(),
-            "weights": classifier.identity()?,
-            "weights_sha256": classifier.weights_sha256()?,
+            "weights": weights,
+            "weights_sha256": sha256,
             "input": classifier.input().shape(),
             "tchvision": env!("CARGO_PKG_VERSION"),
             "libtorch": crate::torch::version(),

@@ -5,15 +5,19 @@ use crate::classifier::Classifier;
 use crate::models::Model;
 use crate::names::did_you_mean;
 use crate::nn::{Backward, Observe, Seen, Store, observe};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use tch::Tensor;
 
-/// A model and the store of its tensors.
-#[derive(Clone, Copy)]
+/// A model and the store of its tensors, with what their names tell.
 pub struct Network<'a> {
     model: &'a dyn Model,
     store: &'a Store,
+    keys: Vec<String>,
+    /// Whether maps have their channels last, as Swin's: the one kind of net with windows and without batch norm.
+    is_swin: bool,
+    /// Tokens before those of the patches: of the class, of distillation, registers.
+    pub(super) prefix_tokens: i64,
 }
 
 /// The output of a layer in one pass.
@@ -48,7 +52,14 @@ const PREFIX: [&str; 4] = ["cls_token", "class_token", "dist_token", "reg_token"
 impl<'a> Network<'a> {
     /// `store` has the tensors of `model`.
     pub fn new(model: &'a dyn Model, store: &'a Store) -> Self {
-        Self { model, store }
+        let state = store.state_dict();
+        let has = |ends: &[&str]| state.iter().any(|(key, _)| ends.iter().any(|end| key.ends_with(end)));
+        let is_swin = has(&["relative_position_bias_table", "logit_scale"]) && !has(&["running_mean"]);
+        let tokens =
+            state.iter().filter(|(key, _)| key.rsplit('.').next().is_some_and(|name| PREFIX.contains(&name)));
+        let prefix_tokens = tokens.map(|(_, tensor)| tensor.size().get(1).copied().unwrap_or(1)).sum();
+        let keys = state.into_iter().map(|(key, _)| key).collect();
+        Self { model, store, keys, is_swin, prefix_tokens }
     }
 
     pub fn of(classifier: &'a Classifier) -> Self {
@@ -62,8 +73,7 @@ impl<'a> Network<'a> {
     /// The stages, and all modules with a weight.
     pub fn layers(&self) -> Vec<String> {
         let stages: Vec<String> = self.stages().into_iter().map(str::to_owned).collect();
-        let state = self.store.state_dict();
-        let modules = state.iter().filter_map(|(key, _)| key.strip_suffix(".weight"));
+        let modules = self.keys.iter().filter_map(|key| key.strip_suffix(".weight"));
         let modules: Vec<String> =
             modules.filter(|module| !stages.iter().any(|stage| stage == module)).map(str::to_owned).collect();
         [stages, modules].concat()
@@ -82,16 +92,13 @@ impl<'a> Network<'a> {
         if let Some(name) = layer.strip_prefix(STAGE) {
             return named(name);
         }
-        let state = self.store.state_dict();
-        if state.iter().any(|(key, _)| key.strip_suffix(".weight") == Some(layer)) {
+        if self.keys.iter().any(|key| key.strip_suffix(".weight") == Some(layer)) {
             return None;
         }
         let around = |stage: &&str| {
             let is_end = layer.strip_suffix(*stage).is_some_and(|rest| rest.ends_with('.'));
-            is_end
-                && state
-                    .iter()
-                    .any(|(key, _)| key.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.')))
+            let is_below = |key: &String| key.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.'));
+            is_end && self.keys.iter().any(is_below)
         };
         named(layer).or_else(|| stages.iter().copied().find(around))
     }
@@ -99,23 +106,6 @@ impl<'a> Network<'a> {
     /// The name by which [`Network::stage`] finds a stage.
     fn name_of(&self, stage: &str) -> String {
         if self.stage(stage).is_some() { stage.to_owned() } else { format!("{STAGE}{stage}") }
-    }
-
-    fn has_key(&self, ends: &[&str]) -> bool {
-        self.store.state_dict().iter().any(|(key, _)| ends.iter().any(|end| key.ends_with(end)))
-    }
-
-    /// Whether maps have their channels last, as Swin's: the one kind of net with windows and without batch norm.
-    fn is_swin(&self) -> bool {
-        self.has_key(&["relative_position_bias_table", "logit_scale"]) && !self.has_key(&["running_mean"])
-    }
-
-    /// Tokens before those of the patches: of the class, of distillation, registers.
-    pub(super) fn prefix_tokens(&self) -> i64 {
-        let state = self.store.state_dict();
-        let tokens =
-            state.iter().filter(|(key, _)| key.rsplit('.').next().is_some_and(|name| PREFIX.contains(&name)));
-        tokens.map(|(_, tensor)| tensor.size().get(1).copied().unwrap_or(1)).sum()
     }
 
     /// The logits of a batch (N, C, H, W), with the outputs of these layers.
@@ -132,7 +122,7 @@ impl<'a> Network<'a> {
         let stages: Vec<Option<&str>> = layers.iter().map(|layer| self.stage(layer)).collect();
         let modules = layers.iter().zip(&stages).filter(|(_, stage)| stage.is_none());
         let modules: Vec<String> = modules.map(|(layer, _)| layer.clone()).collect();
-        let (is_swin, mut features) = (self.is_swin(), Vec::new());
+        let (is_swin, mut features) = (self.is_swin, Vec::new());
         let (logits, mut seen) = observe(self.store, Observe { modules, attention, backward }, || {
             let mut x = x.shallow_clone();
             for (name, stage) in self.model.stages() {
@@ -180,8 +170,8 @@ impl<'a> Network<'a> {
         let features = tch::no_grad(|| self.model.features(&x.f_narrow(0, 0, 1)?, false))?;
         let (last, output) = features.last().context("a model without stages")?;
         let wanted: &[&str] = match output.dim() {
-            _ if self.is_swin() => &["norm2"],
-            3 if self.prefix_tokens() > 0 => &["norm1", "ln_1"],
+            _ if self.is_swin => &["norm2"],
+            3 if self.prefix_tokens > 0 => &["norm1", "ln_1"],
             3 => return Ok(self.name_of(last)),
             _ => &[],
         };
@@ -218,12 +208,10 @@ impl<'a> Network<'a> {
             [_, _, _, _] if *channels_last => tensor.f_permute([0, 3, 1, 2])?,
             [_, _, _, _] => tensor.shallow_clone(),
             &[n, tokens, c] => {
-                let prefix = self.prefix_tokens();
-                let patches = tokens - prefix;
-                let h = ((patches * height) as f64 / width as f64).sqrt().round() as i64;
-                ensure!(h > 0 && patches > 0 && patches % h == 0, flat());
-                let patches = tensor.f_narrow(1, prefix, patches)?.f_transpose(1, 2)?;
-                patches.f_reshape([n, c, h, tokens.saturating_sub(prefix) / h])?
+                let patches = tokens - self.prefix_tokens;
+                let [h, w] = patch_grid(patches, [height, width]).ok_or_else(flat)?;
+                let patches = tensor.f_narrow(1, self.prefix_tokens, patches)?.f_transpose(1, 2)?;
+                patches.f_reshape([n, c, h, w])?
             }
             _ => bail!(flat()),
         };
@@ -251,6 +239,12 @@ impl<'a> Network<'a> {
         let none = "a model without stages";
         Ok([first.context(none)?, last.context(none)?].map(|stage| self.name_of(stage)))
     }
+}
+
+/// Rows and columns of so many patches in an image of this height and width; `None` where they fill none.
+pub(super) fn patch_grid(patches: i64, [height, width]: [i64; 2]) -> Option<[i64; 2]> {
+    let rows = ((patches * height) as f64 / width as f64).sqrt().round() as i64;
+    (rows > 0 && patches % rows == 0).then(|| [rows, patches / rows])
 }
 
 fn last_spatial(features: &[(String, Tensor)]) -> Result<String> {

@@ -4,9 +4,10 @@
 
 use super::Network;
 use super::cam::{Map, resized, scaled};
+use super::network::patch_grid;
 use crate::Usage;
 use crate::nn::Backward;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 /// How the heads of a block become one.
@@ -55,12 +56,12 @@ impl Rollout {
         let pass = network.pass(&x, &[], true, Backward::Gradient)?;
         let classes = choose(&pass.logits.f_detach()?)?;
         let attention = &pass.seen.attention;
-        let (count, prefix) = (x.size()[0], network.prefix_tokens());
+        let (count, prefix) = (x.size()[0], network.prefix_tokens);
         let tokens = attention.first().map_or(0, |matrix| matrix.size()[3]);
         let is_whole = |matrix: &Tensor| matrix.size()[0] == count && matrix.size()[2..] == [tokens, tokens];
         ensure!(
             !attention.is_empty() && prefix > 0 && attention.iter().all(is_whole),
-            Usage("rollout is for networks with a class token whose blocks all see all tokens, as ViT and DeiT; try `explain cam`".into())
+            Usage("rollout is for networks with a class token whose blocks all see all tokens, as ViT and DeiT; class activation maps are for all".into())
         );
         let gradients = match self.gradient {
             false => Vec::new(),
@@ -90,13 +91,8 @@ impl Rollout {
         }
         let patches = tokens - prefix;
         let size = [x.size()[2], x.size()[3]];
-        let height = ((patches * size[0]) as f64 / size[1] as f64).sqrt().round() as i64;
-        ensure!(height > 0 && patches % height == 0, "{patches} patches are no grid");
-        let raw = rolled.f_select(1, 0)?.f_narrow(1, prefix, patches)?.f_reshape([
-            count,
-            height,
-            patches / height,
-        ])?;
+        let [h, w] = patch_grid(patches, size).with_context(|| format!("{patches} patches are no grid"))?;
+        let raw = rolled.f_select(1, 0)?.f_narrow(1, prefix, patches)?.f_reshape([count, h, w])?;
         let raw = raw.f_to_device(Device::Cpu)?;
         let maps = resized(&scaled(&raw)?, size)?;
         let map = |i: i64| -> Result<Map> {

@@ -72,7 +72,8 @@ thread_local! {
 /// Runs `pass` of the model of `store` on this thread and returns its result with what was seen. Observations do not nest.
 pub fn observe<T>(store: &Store, what: Observe, pass: impl FnOnce() -> T) -> (T, Seen) {
     let Observe { modules, attention, backward } = what;
-    let weights = store.state_dict().into_iter().filter_map(|(key, tensor)| {
+    let state = if modules.is_empty() { Vec::new() } else { store.state_dict() };
+    let weights = state.into_iter().filter_map(|(key, tensor)| {
         let module = key.strip_suffix(".weight")?;
         modules.iter().any(|wanted| wanted == module).then(|| (address(&tensor), module.to_owned()))
     });

@@ -87,6 +87,23 @@ impl Args {
         if let Some((flag, _)) = unknown {
             return Err(Usage(format!("{flag}: for `--on kubernetes` alone")).into());
         }
+        let resources = [
+            ("--time", self.time.is_some()),
+            ("--partition", self.partition.is_some()),
+            ("--option", !self.options.is_empty()),
+            ("--gpus", self.gpus.is_some()),
+            ("--cpus", self.cpus.is_some()),
+            ("--memory", self.memory.is_some()),
+            ("--nodes", self.nodes.is_some()),
+        ];
+        let (unknown, name) = match self.on {
+            On::Slurm => (&resources[..0], "slurm"),
+            On::Kubernetes => (&resources[..3], "kubernetes"),
+            On::Local => (&resources[..], "local"),
+        };
+        if let Some((flag, _)) = unknown.iter().find(|(_, is_given)| *is_given) {
+            return Err(Usage(format!("{flag}: `--on {name}` has no such thing")).into());
+        }
         let engine = match self.on {
             On::Local => Engine::Local,
             On::Slurm => Engine::Slurm,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use tch::Tensor;
 use tchvision::explain::{Cam, Class, Figure, Look, Map, Method, Network, Panel, Smooth, deletion_insertion};
-use tchvision::{Classifier, Usage};
+use tchvision::Usage;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
                 json!({"explain": "cam", "method": cam.method.name(), "layers": cam.layers, "smooth": args.smooth,
                        "colours": args.drawing.colours.name()})
             };
-            let found = explained(&classifier, &cam, &look, &asked)?;
+            let found = explained(&network, &cam, &look, &asked)?;
             let folder = match &mut folder {
                 Some(folder) => folder,
                 None => folder.insert(args.common.folder(&classifier, what())?),
@@ -132,10 +132,9 @@ struct Found {
 }
 
 /// The maps of all classes that are asked about.
-fn explained(classifier: &Classifier, cam: &Cam, look: &Look, asked: &[(Class, bool)]) -> Result<Vec<Found>> {
-    let network = Network::of(classifier);
+fn explained(network: &Network, cam: &Cam, look: &Look, asked: &[(Class, bool)]) -> Result<Vec<Found>> {
     let mut known: Vec<(i64, bool, f64)> = Vec::new();
-    let maps = cam.chosen(&network, &look.input, &mut |logits: &Tensor| {
+    let maps = cam.chosen(network, &look.input, &mut |logits: &Tensor| {
         let mut sets = Vec::new();
         for (class, is_expected) in asked {
             let chosen = class.chosen(logits)?;

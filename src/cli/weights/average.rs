@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use tch::Tensor;
 use tchvision::classifier::Builder;
 use tchvision::data::{self, Skipped, TestSet};
 use tchvision::evaluate::Protocol;
@@ -70,9 +71,12 @@ pub fn run(args: &Args) -> Result<()> {
         });
     }
     // Before any evaluation: files that do not go together.
-    weights::average(&members.iter().map(|member| &member.state).collect::<Vec<_>>())?;
-    let top1 = if args.greedy { Some(args.choose(&mut members)?) } else { None };
-    let tensors = weights::average(&members.iter().map(|member| &member.state).collect::<Vec<_>>())?;
+    let mut tensors = mean(&members)?;
+    let mut top1 = None;
+    if args.greedy {
+        top1 = Some(args.choose(&mut members)?);
+        tensors = mean(&members)?;
+    }
     weights::save(&args.to, &tensors, metadata(&members, top1)?)?;
     let names: Vec<String> = members.iter().map(|member| member.path.display().to_string()).collect();
     if args.json {
@@ -96,13 +100,7 @@ impl Args {
             self.to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let trial = tempfile::Builder::new().prefix(".soup-").suffix(".safetensors").tempfile_in(folder)?;
         for member in members.iter_mut() {
-            let state = [&member.state];
-            weights::save(
-                trial.path(),
-                &weights::average(&state)?,
-                metadata(std::slice::from_ref(member), None)?,
-            )?;
-            member.top1 = Some(self.evaluate(trial.path(), TestSet::open(name, &root)?)?);
+            member.top1 = Some(self.evaluate(&member.path, TestSet::open(name, &root)?)?);
             eprintln!("{}: top-1 {:.2} %", member.path.display(), member.top1.unwrap_or_default());
         }
         members.sort_by(|a, b| b.top1.unwrap_or_default().total_cmp(&a.top1.unwrap_or_default()));
@@ -111,8 +109,7 @@ impl Args {
         for next in 1..members.len() {
             members.swap(kept, next);
             let soup = &members[..=kept];
-            let states: Vec<&StateFile> = soup.iter().map(|member| &member.state).collect();
-            weights::save(trial.path(), &weights::average(&states)?, metadata(soup, None)?)?;
+            weights::save(trial.path(), &mean(soup)?, metadata(soup, None)?)?;
             let top1 = self.evaluate(trial.path(), TestSet::open(name, &root)?)?;
             let verdict = if top1 >= best { "kept" } else { "left out" };
             eprintln!("with {}: top-1 {top1:.2} %, {verdict}", members[kept].path.display());
@@ -145,6 +142,10 @@ impl Args {
         bar.finish();
         found?.accuracy.total().top1_percent().context("no picture could be read")
     }
+}
+
+fn mean(members: &[Member]) -> Result<Vec<(String, Tensor)>> {
+    weights::average(&members.iter().map(|member| &member.state).collect::<Vec<_>>())
 }
 
 /// What the file says of itself, as far as the members say it: those are its parents.

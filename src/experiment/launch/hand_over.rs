@@ -126,32 +126,14 @@ fn workers(records: &Records, missing: usize, options: &LaunchOptions, at_work: 
 
 /// What can be said before anything is planned further.
 fn check(trials: &[&Trial], options: &LaunchOptions) -> Result<()> {
-    let resources = &options.resources;
-    let given = [
-        ("--time", resources.time.is_some()),
-        ("--partition", resources.partition.is_some()),
-        ("--option", !resources.options.is_empty()),
-        ("--gpus", resources.gpus.is_some()),
-        ("--cpus", resources.cpus.is_some()),
-        ("--memory", resources.memory.is_some()),
-        ("--nodes", resources.nodes.is_some()),
-    ];
-    let (unknown, engine) = match options.engine {
-        Engine::Slurm => (&given[..0], "slurm"),
-        Engine::Kubernetes(_) => (&given[..3], "kubernetes"),
-        Engine::Local => (&given[..], "local"),
-    };
-    if let Some((flag, _)) = unknown.iter().find(|(_, is_given)| *is_given) {
-        bail!(Usage(format!("{flag}: `--on {engine}` has no such thing")));
-    }
-    let world = u64::from(resources.processes());
+    let world = u64::from(options.resources.processes());
     for trial in trials {
         let batch = trial.config.train.batch_size as u64;
         let text = || format!("{}: a batch of {batch} cannot be divided among {world} processes", trial.id);
         ensure!(batch.is_multiple_of(world), Usage(text()));
     }
     let text =
-        format!("a trial of {world} processes: this version trains in one; --dry-run shows the script");
+        format!("a trial of {world} processes: this version trains in one; a dry run shows the script");
     ensure!(world == 1 || options.dry_run, Usage(text));
     Ok(())
 }
