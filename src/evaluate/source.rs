@@ -2,7 +2,7 @@
 
 use super::Protocol;
 use crate::data::image::{self, RgbImage};
-use crate::data::{Dataset, ImageFiles, Loader, Preprocess, Skipped, prepare};
+use crate::data::{Dataset, ImageFiles, Loader, Preprocess, Skipped, TestSet, prepare};
 use crate::{brief, machine};
 use anyhow::Result;
 use std::ops::ControlFlow;
@@ -94,6 +94,29 @@ impl ReadPictures for Dataset {
 
     fn title(&self, index: usize) -> String {
         format!("{}: image {index}", self.name)
+    }
+}
+
+impl ReadPictures for TestSet {
+    fn count(&self) -> usize {
+        match self {
+            Self::Files(files) => files.count(),
+            Self::Images(images, _) => images.count(),
+        }
+    }
+
+    fn decode(&self, index: usize) -> Result<RgbImage> {
+        match self {
+            Self::Files(files) => files.decode(index),
+            Self::Images(images, _) => images.decode(index),
+        }
+    }
+
+    fn title(&self, index: usize) -> String {
+        match self {
+            Self::Files(files) => ReadPictures::title(files, index),
+            Self::Images(images, _) => images.title(index),
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! `tchvision explain cam`.
 
-use super::pictures::{Classes, Common, Drawing, Pictures, label, probability};
+use super::pictures::{Classes, Common, Drawing, Found, Pictures, input, label, probability};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tch::Tensor;
-use tchvision::explain::{Cam, Class, Figure, Look, Map, Method, Network, Panel, Smooth, deletion_insertion};
 use tchvision::Usage;
+use tchvision::explain::{Cam, Class, Figure, Look, Map, Method, Network, Panel, Smooth, deletion_insertion};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
             other => return Err(Usage(format!("--smooth {other}: write aug, eigen or both")).into()),
         }
     }
-    let mut pictures = Pictures::new(&args.images)?;
+    let pictures = Pictures::new(&args.images)?;
     let classifier = args.common.open()?;
     let mut asked: Vec<(Class, bool)> =
         args.classes.of(&classifier)?.into_iter().map(|class| (class, false)).collect();
@@ -56,75 +56,57 @@ pub fn run(args: &Args) -> Result<()> {
         asked.push((Class::of(expected, &classifier)?, true));
     }
     let network = Network::of(&classifier);
-    let mut cam = Cam { method: args.method, layers: args.layer.clone(), smooth };
-    let mut folder = None;
-    for i in 0..pictures.files.len() {
-        if let Some(look) = pictures.look(&classifier, i) {
-            if cam.layers.is_empty() {
-                cam.layers = vec![network.default_layer(&look.input)?];
+    let layers = match args.layer.is_empty() {
+        true => vec![network.default_layer(&classifier.input().blank(classifier.device())?)?],
+        false => args.layer.clone(),
+    };
+    let cam = Cam { method: args.method, layers, smooth };
+    let layers = cam.layers.join(", ");
+    let what = json!({"explain": "cam", "method": cam.method.name(), "layers": cam.layers, "smooth": args.smooth,
+                      "colours": args.drawing.colours.name()});
+    pictures.each(&args.common, &classifier, what, &mut |pictures, file, look| {
+        let found = explained(&network, &cam, look, &asked)?;
+        let mut row = vec![input(look)];
+        let (mut tensors, mut about) = (Vec::new(), Vec::new());
+        for (n, OfClass { class, is_expected, probability, map }) in found.iter().enumerate() {
+            let name = label(&classifier, *class);
+            let image = match map.has_evidence {
+                true => overlay.over(&look.shown, &map.map)?,
+                false => look.shown.clone(),
+            };
+            let mut second =
+                format!("{:.2} %{}", 100.0 * probability, if *is_expected { ", expected" } else { "" });
+            if !map.has_evidence {
+                second = format!("{second}: no evidence at {layers}");
+                pictures.suspend(|| eprintln!("{file}: no evidence for {name} at {layers}"));
             }
-            let what = || {
-                json!({"explain": "cam", "method": cam.method.name(), "layers": cam.layers, "smooth": args.smooth,
-                       "colours": args.drawing.colours.name()})
-            };
-            let found = explained(&network, &cam, &look, &asked)?;
-            let folder = match &mut folder {
-                Some(folder) => folder,
-                None => folder.insert(args.common.folder(&classifier, what())?),
-            };
-            let file = pictures.files[i].display().to_string();
-            let mut rows =
-                vec![vec![Panel { image: look.shown.clone(), caption: vec!["input".into(), String::new()] }]];
-            let (mut tensors, mut about) = (Vec::new(), Vec::new());
-            for (n, Found { class, is_expected, probability, map }) in found.iter().enumerate() {
-                let name = label(&classifier, *class);
-                let image = match map.has_evidence {
-                    true => overlay.over(&look.shown, &map.map)?,
-                    false => look.shown.clone(),
-                };
-                let mut second =
-                    format!("{:.2} %{}", 100.0 * probability, if *is_expected { ", expected" } else { "" });
-                if !map.has_evidence {
-                    let layers = cam.layers.join(", ");
-                    second = format!("{second}: no evidence at {layers}");
-                    pictures.suspend(|| eprintln!("{file}: no evidence for {name} at {layers}"));
-                }
-                rows[0].push(Panel { image, caption: vec![name.clone(), second] });
-                let suffix = if n == 0 { String::new() } else { format!(".{class}") };
-                tensors.push((format!("map{suffix}"), map.map.shallow_clone()));
-                for (layer, raw) in &map.raw {
-                    let of = if map.raw.len() == 1 { String::new() } else { format!(".{layer}") };
-                    tensors.push((format!("raw{suffix}{of}"), raw.shallow_clone()));
-                }
-                let mut row = json!({"class": class, "label": name, "probability": probability,
+            row.push(Panel { image, caption: vec![name.clone(), second] });
+            let suffix = if n == 0 { String::new() } else { format!(".{class}") };
+            tensors.push((format!("map{suffix}"), map.map.shallow_clone()));
+            for (layer, raw) in &map.raw {
+                let of = if map.raw.len() == 1 { String::new() } else { format!(".{layer}") };
+                tensors.push((format!("raw{suffix}{of}"), raw.shallow_clone()));
+            }
+            let mut entry = json!({"class": class, "label": name, "probability": probability,
                                      "expected": is_expected, "evidence": map.has_evidence});
-                if args.score {
-                    let score = deletion_insertion(&network, &look.input, &map.map, *class)?;
-                    row["deletion"] = json!(score.deletion);
-                    row["insertion"] = json!(score.insertion);
-                }
-                about.push(row);
+            if args.score {
+                let score = deletion_insertion(&network, &look.input, &map.map, *class)?;
+                entry["deletion"] = json!(score.deletion);
+                entry["insertion"] = json!(score.insertion);
             }
-            let title = format!("{} of {}", cam.method, classifier.name());
-            let scale = Some((overlay.colours, ["0".to_owned(), "1".to_owned()]));
-            let legend = vec![(None, format!("layer {}", cam.layers.join(", ")))];
-            let figure = Figure { title, rows, scale, legend };
-            tensors.dedup_by(|a, b| a.0 == b.0);
-            let path = folder.add(&file, &figure, &tensors, json!({"maps": about}))?;
-            let line = line(&about);
-            pictures.suspend(|| args.common.say(format_args!("{}: {line}", path.display())))?;
+            about.push(entry);
         }
-        pictures.step()?;
-    }
-    pictures.finish();
-    match folder {
-        Some(folder) => args.common.finish(folder, pictures.failed),
-        None => Err(Usage("no picture could be read".into()).into()),
-    }
+        let title = format!("{} of {}", cam.method, classifier.name());
+        let scale = Some((overlay.colours, ["0".to_owned(), "1".to_owned()]));
+        let legend = vec![(None, format!("layer {layers}"))];
+        let figure = Figure { title, rows: vec![row], scale, legend };
+        let line = line(&about);
+        Ok(Found { figure, tensors, about: json!({"maps": about}), line })
+    })
 }
 
 /// A class's map.
-struct Found {
+struct OfClass {
     class: i64,
     is_expected: bool,
     probability: f64,
@@ -132,7 +114,7 @@ struct Found {
 }
 
 /// The maps of all classes that are asked about.
-fn explained(network: &Network, cam: &Cam, look: &Look, asked: &[(Class, bool)]) -> Result<Vec<Found>> {
+fn explained(network: &Network, cam: &Cam, look: &Look, asked: &[(Class, bool)]) -> Result<Vec<OfClass>> {
     let mut known: Vec<(i64, bool, f64)> = Vec::new();
     let maps = cam.chosen(network, &look.input, &mut |logits: &Tensor| {
         let mut sets = Vec::new();
@@ -148,7 +130,7 @@ fn explained(network: &Network, cam: &Cam, look: &Look, asked: &[(Class, bool)])
         Ok(sets)
     })?;
     let maps = maps.into_iter().flatten();
-    let found = known.into_iter().zip(maps).map(|((class, is_expected, probability), map)| Found {
+    let found = known.into_iter().zip(maps).map(|((class, is_expected, probability), map)| OfClass {
         class,
         is_expected,
         probability,

@@ -1,6 +1,6 @@
 //! `tchvision explain deconvnet`.
 
-use super::pictures::{Common, Pictures, label};
+use super::pictures::{Common, Found, Pictures, input, label};
 use crate::cli::network;
 use crate::cli::progress::Counter;
 use crate::cli::signals;
@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use tch::Tensor;
 use tchvision::data::{self, Skipped, TestSet};
-use tchvision::evaluate::ReadPictures;
 use tchvision::explain::{Class, Feature, Figure, Network, Panel, Strong, Strongest, project, signed};
 use tchvision::nn::Backward;
 use tchvision::train::RunDir;
@@ -94,73 +93,56 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// A feature of each picture.
 fn pictures(args: &Args) -> Result<()> {
-    let mut pictures = Pictures::new(&args.images)?;
+    let pictures = Pictures::new(&args.images)?;
     let classifier = args.common.open()?;
     let network = Network::of(&classifier);
     let class = args.class.as_ref().map(|text| Class::of(text, &classifier)).transpose()?;
-    let mut layer = args.layer.clone();
-    let mut folder = None;
-    for i in 0..pictures.files.len() {
-        if let Some(look) = pictures.look(&classifier, i) {
-            let features = match &class {
-                Some(class) => {
-                    let logits = tch::no_grad(|| classifier.model().forward(&look.input, false))?;
-                    vec![Feature::Class(class.chosen(&logits)?[0])]
-                }
-                None => {
-                    let layer = match &layer {
-                        Some(layer) => layer.clone(),
-                        None => layer.insert(network.default_layer(&look.input)?).clone(),
-                    };
-                    let maps = match args.maps.is_empty() {
-                        true => vec![None],
-                        false => args.maps.iter().copied().map(Some).collect(),
-                    };
-                    maps.into_iter().map(|map| Feature::Map(layer.clone(), map)).collect()
-                }
-            };
-            let mut row =
-                vec![Panel { image: look.shown.clone(), caption: vec!["input".into(), String::new()] }];
-            let (mut tensors, mut about) = (Vec::new(), Vec::new());
-            for (n, feature) in features.iter().enumerate() {
-                let found = project(&network, &look.input, feature, args.backward())?;
-                let (what, entry) = match (feature, found.place) {
-                    (Feature::Map(layer, _), Some((map, [y, x]))) => (
-                        format!("map {map} of {layer}"),
-                        json!({"layer": layer, "map": map, "place": [y, x], "value": found.value}),
-                    ),
-                    (Feature::Class(class), _) => (
-                        label(&classifier, *class),
-                        json!({"class": class, "label": label(&classifier, *class), "value": found.value}),
-                    ),
-                    _ => bail!("a map without a place"),
-                };
-                about.push(entry);
-                row.push(Panel {
-                    image: signed(&found.pixels)?,
-                    caption: vec![what, format!("{:.3}", found.value)],
-                });
-                let suffix = if n == 0 { String::new() } else { format!(".{n}") };
-                tensors.push((format!("map{suffix}"), magnitude(&found.pixels)?));
-                tensors.push((format!("raw{suffix}"), found.pixels));
+    let layer = match (&args.layer, &class) {
+        (None, None) => Some(network.default_layer(&classifier.input().blank(classifier.device())?)?),
+        (layer, _) => layer.clone(),
+    };
+    let maps = match args.maps.is_empty() {
+        true => vec![None],
+        false => args.maps.iter().copied().map(Some).collect(),
+    };
+    let of_layer: Vec<Feature> =
+        layer.iter().flat_map(|layer| maps.iter().map(|&map| Feature::Map(layer.clone(), map))).collect();
+    pictures.each(&args.common, &classifier, what(args, layer.as_deref()), &mut |_, _, look| {
+        let features = match &class {
+            Some(class) => {
+                let logits = tch::no_grad(|| classifier.model().forward(&look.input, false))?;
+                vec![Feature::Class(class.chosen(&logits)?[0])]
             }
-            let title = format!("{} of {}", args.rule, classifier.name());
-            let figure = Figure { title, rows: vec![row], ..Figure::default() };
-            let folder = match &mut folder {
-                Some(folder) => folder,
-                None => folder.insert(args.common.folder(&classifier, what(args, layer.as_deref()))?),
+            None => of_layer.clone(),
+        };
+        let mut row = vec![input(look)];
+        let (mut tensors, mut about) = (Vec::new(), Vec::new());
+        for (n, feature) in features.iter().enumerate() {
+            let found = project(&network, &look.input, feature, args.backward())?;
+            let (what, entry) = match (feature, found.place) {
+                (Feature::Map(layer, _), Some((map, [y, x]))) => (
+                    format!("map {map} of {layer}"),
+                    json!({"layer": layer, "map": map, "place": [y, x], "value": found.value}),
+                ),
+                (Feature::Class(class), _) => (
+                    label(&classifier, *class),
+                    json!({"class": class, "label": label(&classifier, *class), "value": found.value}),
+                ),
+                _ => bail!("a map without a place"),
             };
-            let file = pictures.files[i].display().to_string();
-            let path = folder.add(&file, &figure, &tensors, json!({"features": about}))?;
-            pictures.suspend(|| args.common.say(path.display()))?;
+            about.push(entry);
+            row.push(Panel {
+                image: signed(&found.pixels)?,
+                caption: vec![what, format!("{:.3}", found.value)],
+            });
+            let suffix = if n == 0 { String::new() } else { format!(".{n}") };
+            tensors.push((format!("map{suffix}"), magnitude(&found.pixels)?));
+            tensors.push((format!("raw{suffix}"), found.pixels));
         }
-        pictures.step()?;
-    }
-    pictures.finish();
-    match folder {
-        Some(folder) => args.common.finish(folder, pictures.failed),
-        None => Err(Usage("no picture could be read".into()).into()),
-    }
+        let title = format!("{} of {}", args.rule, classifier.name());
+        let figure = Figure { title, rows: vec![row], ..Figure::default() };
+        Ok(Found { figure, tensors, about: json!({"features": about}), line: String::new() })
+    })
 }
 
 fn what(args: &Args, layer: Option<&str>) -> serde_json::Value {
@@ -196,11 +178,7 @@ fn look_through(
         }
         Ok(())
     };
-    let pictures: &dyn ReadPictures = match &data {
-        TestSet::Images(images, _) => images,
-        TestSet::Files(files) => files,
-    };
-    let found = args.strongest(top).of(classifier, pictures, &mut skipped, &mut each);
+    let found = args.strongest(top).of(classifier, &data, &mut skipped, &mut each);
     bar.finish();
     found
 }

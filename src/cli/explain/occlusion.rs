@@ -1,14 +1,14 @@
 //! `tchvision explain occlusion`.
 
-use super::pictures::{Classes, Common, Drawing, Pictures, label, probability};
+use super::pictures::{Classes, Common, Drawing, Found, Pictures, label, probability};
 use anyhow::Result;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tch::{Kind, Tensor};
+use tchvision::Classifier;
 use tchvision::data::image::RgbImage;
 use tchvision::explain::{Figure, Network, Occluded, Occlusion, Panel, coloured};
-use tchvision::{Classifier, Usage};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -73,53 +73,31 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let what = json!({"explain": "occlusion", "method": "occlusion", "window": window, "stride": stride,
                       "baseline": args.baseline, "layers": [layer], "colours": args.drawing.colours.name()});
-    let mut folder = None;
-    for i in 0..pictures.files.len() {
-        if let Some(look) = pictures.look(&classifier, i) {
-            let logits = tch::no_grad(|| classifier.model().forward(&look.input, false))?;
-            let id = class.chosen(&logits)?[0];
-            if pictures.files.len() == 1 {
-                pictures.steps(occlusion.positions([height, width]) as usize);
-            }
-            let found = occlusion.of(&network, &look.input, id, &mut |done| {
-                if pictures.files.len() == 1 { (0..done).try_for_each(|_| pictures.step()) } else { Ok(()) }
-            })?;
-            let name = label(&classifier, id);
-            let file = pictures.files[i].display().to_string();
-            let map = scaled(&found.attribution)?;
-            let figure = figure(&classifier, &found, &look.shown, &map, [&name, &layer], &overlay)?;
-            let mut tensors = vec![
-                ("map".to_owned(), map),
-                ("raw".to_owned(), found.attribution.shallow_clone()),
-                ("probability".to_owned(), found.probability.shallow_clone()),
-                ("classes".to_owned(), found.classes.shallow_clone()),
-            ];
-            let mut about = json!({"class": id, "label": name, "probability": probability(&logits, id)?,
+    pictures.steps(occlusion.positions([height, width]) as usize);
+    pictures.each(&args.common, &classifier, what, &mut |pictures, _, look| {
+        let logits = tch::no_grad(|| classifier.model().forward(&look.input, false))?;
+        let id = class.chosen(&logits)?[0];
+        let found = occlusion
+            .of(&network, &look.input, id, &mut |done| (0..done).try_for_each(|_| pictures.step()))?;
+        let name = label(&classifier, id);
+        let map = scaled(&found.attribution)?;
+        let figure = figure(&classifier, &found, &look.shown, &map, [&name, &layer], &overlay)?;
+        let mut tensors = vec![
+            ("map".to_owned(), map),
+            ("raw".to_owned(), found.attribution.shallow_clone()),
+            ("probability".to_owned(), found.probability.shallow_clone()),
+            ("classes".to_owned(), found.classes.shallow_clone()),
+        ];
+        let mut about = json!({"class": id, "label": name, "probability": probability(&logits, id)?,
                                    "positions": found.probability.size()});
-            if let Some((map, sums)) = &found.activation {
-                tensors.push(("activation".to_owned(), sums.shallow_clone()));
-                about["map"] = json!(map);
-            }
-            let folder = match &mut folder {
-                Some(folder) => folder,
-                None => folder.insert(args.common.folder(&classifier, what.clone())?),
-            };
-            let path = folder.add(&file, &figure, &tensors, about)?;
-            let least = found.probability.f_min()?.f_double_value(&[])?;
-            pictures.suspend(|| {
-                let line = format!("{name} {:.2} %, down to {:.2} %", 100.0 * found.whole, 100.0 * least);
-                args.common.say(format_args!("{}: {line}", path.display()))
-            })?;
+        if let Some((map, sums)) = &found.activation {
+            tensors.push(("activation".to_owned(), sums.shallow_clone()));
+            about["map"] = json!(map);
         }
-        if pictures.files.len() > 1 {
-            pictures.step()?;
-        }
-    }
-    pictures.finish();
-    match folder {
-        Some(folder) => args.common.finish(folder, pictures.failed),
-        None => Err(Usage("no picture could be read".into()).into()),
-    }
+        let least = found.probability.f_min()?.f_double_value(&[])?;
+        let line = format!("{name} {:.2} %, down to {:.2} %", 100.0 * found.whole, 100.0 * least);
+        Ok(Found { figure, tensors, about, line })
+    })
 }
 
 /// From 0 to 1, where anything falls: what rises is 0.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tch::Tensor;
 use tchvision::data::image;
-use tchvision::explain::{Class, Colours, Folder, Look};
+use tchvision::explain::{Class, Colours, Figure, Folder, Look, Panel};
 use tchvision::{Classifier, Interrupted, Usage, brief};
 
 /// The network, and where its figures go.
@@ -85,10 +85,27 @@ pub fn probability(logits: &Tensor, class: i64) -> Result<f64> {
     Ok(logits.f_softmax(1, tch::Kind::Float)?.f_double_value(&[0, class])?)
 }
 
+/// The picture itself, as the first panel.
+pub fn input(look: &Look) -> Panel {
+    Panel { image: look.shown.clone(), caption: vec!["input".into(), String::new()] }
+}
+
+/// What a verb finds in one picture.
+pub struct Found {
+    pub figure: Figure,
+    pub tensors: Vec<(String, Tensor)>,
+    /// What the manifest says of it.
+    pub about: Value,
+    /// What is told behind the path of its figure, if anything.
+    pub line: String,
+}
+
 /// Pictures read one after the other, with a bar; `Ctrl-C` ends them.
 pub struct Pictures {
     pub files: Vec<PathBuf>,
     bar: Counter,
+    /// Whether the bar counts something else than pictures, which the verb steps.
+    counts_steps: bool,
     stop: Arc<AtomicBool>,
     pub failed: usize,
 }
@@ -97,13 +114,47 @@ impl Pictures {
     /// Files, and those in folders.
     pub fn new(named: &[PathBuf]) -> Result<Self> {
         let files = classify::files(named)?;
-        Ok(Self { bar: Counter::new(files.len()), files, stop: signals()?, failed: 0 })
+        let bar = Counter::new(files.len());
+        Ok(Self { bar, files, counts_steps: false, stop: signals()?, failed: 0 })
     }
 
-    /// A bar over `count` steps of one picture.
+    /// A bar over `count` steps of each picture.
     pub fn steps(&mut self, count: usize) {
         self.bar.finish();
-        self.bar = Counter::new(count);
+        self.bar = Counter::new(count * self.files.len());
+        self.counts_steps = true;
+    }
+
+    /// Explains every picture that can be read, by its file, and writes what is found; `what` is the verb and its settings.
+    pub fn each(
+        mut self,
+        common: &Common,
+        classifier: &Classifier,
+        what: Value,
+        explain: &mut dyn FnMut(&Self, &str, &Look) -> Result<Found>,
+    ) -> Result<()> {
+        let mut folder = None;
+        for i in 0..self.files.len() {
+            if let Some(look) = self.look(classifier, i) {
+                let file = self.files[i].display().to_string();
+                let Found { figure, tensors, about, line } = explain(&self, &file, &look)?;
+                let folder = match &mut folder {
+                    Some(folder) => folder,
+                    None => folder.insert(common.folder(classifier, what.clone())?),
+                };
+                let path = folder.add(&file, &figure, &tensors, about)?;
+                let line = if line.is_empty() { line } else { format!(": {line}") };
+                self.suspend(|| common.say(format_args!("{}{line}", path.display())))?;
+            }
+            if !self.counts_steps {
+                self.step()?;
+            }
+        }
+        self.finish();
+        match folder {
+            Some(folder) => common.finish(folder, self.failed),
+            None => Err(Usage("no picture could be read".into()).into()),
+        }
     }
 
     /// As the network sees it; `None` for one that cannot be read, which is said.

@@ -1,10 +1,9 @@
 //! `tchvision explain rollout`.
 
-use super::pictures::{Classes, Common, Drawing, Pictures, label, probability};
+use super::pictures::{Classes, Common, Drawing, Found, Pictures, input, label, probability};
 use anyhow::Result;
 use serde_json::json;
 use std::path::PathBuf;
-use tchvision::Usage;
 use tchvision::explain::{Figure, Fusion, Network, Panel, Rollout};
 
 #[derive(clap::Args)]
@@ -37,52 +36,35 @@ pub fn run(args: &Args) -> Result<()> {
         _ => Fusion::Mean,
     };
     let rollout = Rollout { fusion, discard: args.discard, gradient: args.gradient };
-    let mut pictures = Pictures::new(&args.images)?;
+    let pictures = Pictures::new(&args.images)?;
     let classifier = args.common.open()?;
     let class = args.classes.only(&classifier)?;
     let network = Network::of(&classifier);
     let kind = if args.gradient { "gradient rollout" } else { "rollout" };
     let what = json!({"explain": "rollout", "method": kind, "fusion": args.fusion, "discard": args.discard,
                       "colours": args.drawing.colours.name()});
-    let mut folder = None;
-    for i in 0..pictures.files.len() {
-        if let Some(look) = pictures.look(&classifier, i) {
-            let mut of = (0, 0.0);
-            let maps = rollout.maps(&network, &look.input, &mut |logits| {
-                let chosen = class.chosen(logits)?;
-                of = (chosen[0], probability(logits, chosen[0])?);
-                Ok(chosen)
-            })?;
-            let (map, file) = (&maps[0], pictures.files[i].display().to_string());
-            let image =
-                if map.has_evidence { overlay.over(&look.shown, &map.map)? } else { look.shown.clone() };
-            let name = label(&classifier, of.0);
-            let caption = vec![name.clone(), format!("{:.2} %", 100.0 * of.1)];
-            let input = Panel { image: look.shown.clone(), caption: vec!["input".into(), String::new()] };
-            let figure = Figure {
-                title: format!("{kind} of {}", classifier.name()),
-                rows: vec![vec![input, Panel { image, caption }]],
-                scale: Some((overlay.colours, ["0".to_owned(), "1".to_owned()])),
-                legend: vec![(None, format!("heads: {}, discarded: {}", args.fusion, args.discard))],
-            };
-            let tensors = [
-                ("map".to_owned(), map.map.shallow_clone()),
-                ("raw".to_owned(), map.raw[0].1.shallow_clone()),
-            ];
-            let about =
-                json!({"class": of.0, "label": name, "probability": of.1, "evidence": map.has_evidence});
-            let folder = match &mut folder {
-                Some(folder) => folder,
-                None => folder.insert(args.common.folder(&classifier, what.clone())?),
-            };
-            let path = folder.add(&file, &figure, &tensors, about)?;
-            pictures.suspend(|| args.common.say(path.display()))?;
-        }
-        pictures.step()?;
-    }
-    pictures.finish();
-    match folder {
-        Some(folder) => args.common.finish(folder, pictures.failed),
-        None => Err(Usage("no picture could be read".into()).into()),
-    }
+    pictures.each(&args.common, &classifier, what, &mut |_, _, look| {
+        let mut of = (0, 0.0);
+        let maps = rollout.maps(&network, &look.input, &mut |logits| {
+            let chosen = class.chosen(logits)?;
+            of = (chosen[0], probability(logits, chosen[0])?);
+            Ok(chosen)
+        })?;
+        let map = &maps[0];
+        let image = if map.has_evidence { overlay.over(&look.shown, &map.map)? } else { look.shown.clone() };
+        let name = label(&classifier, of.0);
+        let caption = vec![name.clone(), format!("{:.2} %", 100.0 * of.1)];
+        let figure = Figure {
+            title: format!("{kind} of {}", classifier.name()),
+            rows: vec![vec![input(look), Panel { image, caption }]],
+            scale: Some((overlay.colours, ["0".to_owned(), "1".to_owned()])),
+            legend: vec![(None, format!("heads: {}, discarded: {}", args.fusion, args.discard))],
+        };
+        let tensors = vec![
+            ("map".to_owned(), map.map.shallow_clone()),
+            ("raw".to_owned(), map.raw[0].1.shallow_clone()),
+        ];
+        let about = json!({"class": of.0, "label": name, "probability": of.1, "evidence": map.has_evidence});
+        Ok(Found { figure, tensors, about, line: String::new() })
+    })
 }

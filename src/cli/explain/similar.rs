@@ -52,10 +52,6 @@ pub fn run(args: &Args) -> Result<()> {
     let (features, names) = args.features(&classifier, data)?;
     // Opened once more for the pictures that are shown: the features have taken the first.
     let data = TestSet::open(&args.data, &root)?;
-    let source: &dyn ReadPictures = match &data {
-        TestSet::Images(images, _) => images,
-        TestSet::Files(files) => files,
-    };
     for i in 0..pictures.files.len() {
         if let Some(look) = pictures.look(&classifier, i) {
             let own = tch::no_grad(|| classifier.model().forward(&look.input, false))?;
@@ -63,7 +59,7 @@ pub fn run(args: &Args) -> Result<()> {
             let mut row = vec![Panel { image: look.shown, caption: vec!["picture".into(), String::new()] }];
             let mut about = Vec::new();
             for (place, similarity) in &found {
-                let image = Look::at(&classifier, &source.decode(*place)?)?.shown;
+                let image = Look::at(&classifier, &data.decode(*place)?)?.shown;
                 let name = names[*place].rsplit('/').next().unwrap_or_default().to_owned();
                 row.push(Panel { image, caption: vec![name, format!("{similarity:.3}")] });
                 about.push(json!({"image": names[*place], "similarity": similarity}));
