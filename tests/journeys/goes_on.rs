@@ -177,3 +177,23 @@ fn the_best_evaluations_and_the_optimizer_are_kept_by_choice() {
     assert!(refused.contains("train.keep_optimizer: false"), "{refused}");
     assert!(yard.path("run/result.json").exists(), "nothing is lost");
 }
+
+#[test]
+fn chosen_epochs_are_kept_evaluated_or_not() {
+    let yard = yard();
+    yard.ok("train run.yaml --out run train.epochs=4 train.eval_every=2 train.keep=[1,2] train.keep_best=1");
+    yard.ok("train run.yaml --out best train.epochs=4 train.eval_every=2 train.keep=[1] train.keep_best=2");
+    let tops = metrics(&yard, "run");
+    for (epoch, run) in [(1, "run"), (2, "run"), (1, "best"), (2, "best"), (4, "best")] {
+        let file = format!("{run}/epoch-{epoch}.safetensors");
+        let state = tchvision::weights::StateFile::open(&yard.path(&file)).unwrap();
+        let about = tchvision::weights::About::of(&state).unwrap().unwrap();
+        let tested = tops[epoch as usize - 1]["test_top1"].as_f64();
+        assert_eq!((about.epoch, about.top1), (epoch, tested), "{file}");
+        let found = yard.json(&format!("eval --weights {file} --json"))["top1"].as_f64();
+        assert!(tested.is_none_or(|tested| found == Some(tested)), "{file}: {found:?}");
+    }
+    for file in ["run/epoch-3.safetensors", "run/epoch-4.safetensors", "best/epoch-3.safetensors"] {
+        assert!(!yard.path(file).exists(), "{file}");
+    }
+}

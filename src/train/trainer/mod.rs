@@ -3,6 +3,7 @@
 mod budget;
 mod evaluation;
 mod features;
+mod kept;
 mod learner;
 mod loaders;
 mod network;
@@ -42,7 +43,6 @@ use crate::torch::{self, device};
 use crate::weights::{self, About, Parent, StateFile};
 use crate::{Interrupted, Remedy, Usage};
 use anyhow::{Context, Error, Result, bail};
-use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -493,10 +493,8 @@ impl<'a> Trainer<'a> {
                 self.progress.test = metrics;
             }
         }
-        if self.config.train.keep.contains(&epoch) {
-            let tested = row.evaluation().map(|evaluation| (evaluation.loss, evaluation.top1));
-            let (loss, top1) = tested.unzip();
-            let about = About { epoch, step: self.progress.step, top1, loss, ..self.about.clone() };
+        if row.evaluation().is_none() && self.config.train.keep.contains(&epoch) {
+            let about = About { epoch, step: self.progress.step, ..self.about.clone() };
             let path = self.dir.epoch_weights(epoch);
             self.learner
                 .averaged(|network| weights::save(&path, &network.store.state_dict(), about.metadata()?))?;
@@ -521,34 +519,6 @@ impl<'a> Trainer<'a> {
         self.save()?;
         self.drop_weights()?;
         self.log.epoch(&self.progress)
-    }
-
-    /// The epochs before this one whose weights are kept, if several are: those of the best evaluations.
-    fn kept(&self) -> Vec<(u64, f64)> {
-        let rows = self.progress.rows.iter();
-        let mut tested: Vec<_> = rows.filter_map(|row| Some((row.epoch, row.evaluation()?.top1))).collect();
-        tested.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        tested.truncate(self.config.train.keep_best);
-        tested
-    }
-
-    /// Whether the weights of an epoch that is being evaluated are among those that are kept.
-    fn is_kept(&self, epoch: u64, top1: f64) -> bool {
-        let count = self.config.train.keep_best;
-        let better = self.kept().iter().filter(|kept| kept.0 < epoch && kept.1 >= top1).count();
-        count > 1 && better < count
-    }
-
-    /// Removes the weights of epochs that better ones have replaced.
-    fn drop_weights(&self) -> Result<()> {
-        let kept = self.kept();
-        let replaced = self.progress.rows.iter().map(|row| row.epoch).filter(|epoch| {
-            let is_chosen = self.config.train.keep.contains(epoch);
-            self.config.train.keep_best > 1 && !is_chosen && !kept.iter().any(|(kept, _)| kept == epoch)
-        });
-        replaced.map(|epoch| self.dir.epoch_weights(epoch)).filter(|path| path.exists()).try_for_each(
-            |path| fs::remove_file(&path).with_context(|| format!("{}: cannot be removed", path.display())),
-        )
     }
 
     fn finish(&mut self, observe: &mut dyn FnMut(Event)) -> Result<RunResult> {
