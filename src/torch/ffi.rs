@@ -68,6 +68,8 @@ unsafe extern "C" {
         weight: c_double,
     ) -> *mut c_char;
     pub(super) fn tv_clear_grads(params: *const *mut C_tensor, n: usize) -> *mut c_char;
+    pub(super) fn tv_generator_state(out: *mut *mut C_tensor, index: c_int) -> *mut c_char;
+    pub(super) fn tv_set_generator_state(state: *const C_tensor, index: c_int) -> *mut c_char;
     pub(super) fn tv_clip_grad_norm(
         out: *mut *mut C_tensor,
         grads: *const *mut C_tensor,

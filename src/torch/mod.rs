@@ -8,6 +8,7 @@ pub mod device;
 mod ffi;
 mod foreach;
 mod fused;
+mod generator;
 mod memory;
 mod rectifier;
 mod squeeze_excite;
@@ -22,6 +23,7 @@ pub use fused::{
     Pointwise, Window, computes_in_bfloat16, fused_convolution, fused_linear, has_fused_kernels,
     pack_convolution, pack_linear,
 };
+pub use generator::GeneratorState;
 pub use memory::{keep_allocations, peak_resident_bytes};
 pub use rectifier::rectifier;
 pub use squeeze_excite::{Product, squeeze_excite};

@@ -13,6 +13,7 @@
 #include <torch/csrc/api/include/torch/version.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,12 @@ struct Pointwise {
       this->algorithm = algorithm;
   }
 };
+
+// Of the GPU with this index, or of the CPU for -1.
+at::Generator default_generator(int index) {
+  auto device = index < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, index);
+  return at::globalContext().defaultGenerator(device);
+}
 
 c10::DeviceType device_type(int cuda) { return cuda ? c10::DeviceType::CUDA : c10::DeviceType::CPU; }
 
@@ -176,6 +183,22 @@ char *tv_clip_grad_norm(at::Tensor **out, at::Tensor *const *grads, size_t n, do
     auto norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(tensors)), 2);
     at::_foreach_mul_(tensors, (max_norm / (norm + 1e-6)).clamp_max(1.0));
     *out = new at::Tensor(norm);
+  });
+}
+
+char *tv_generator_state(at::Tensor **out, int index) {
+  return guarded([&] {
+    auto generator = default_generator(index);
+    std::lock_guard<std::mutex> lock(generator.mutex());
+    *out = new at::Tensor(generator.get_state());
+  });
+}
+
+char *tv_set_generator_state(const at::Tensor *state, int index) {
+  return guarded([&] {
+    auto generator = default_generator(index);
+    std::lock_guard<std::mutex> lock(generator.mutex());
+    generator.set_state(*state);
   });
 }
 

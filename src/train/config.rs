@@ -2,6 +2,7 @@
 
 use super::ema_config::EmaConfig;
 use super::init_config::InitConfig;
+use super::loss_config::{ClassWeights, DistillationConfig, LossConfig};
 use super::optimizer_config::OptimizerConfig;
 use super::parts_config::GroupConfig;
 use super::schedule_config::ScheduleConfig;
@@ -69,7 +70,7 @@ impl RunConfig {
         let message = format!("no device is called `{}`; write cpu, cuda, cuda:1 or auto", self.device);
         ensure!(device::is_name(&self.device), Invalid::value("device", message));
         ensure!(self.threads != Some(0), Invalid::value("threads", "0 is impossible; use 1 or more"));
-        self.init.as_ref().map_or(Ok(()), InitConfig::validate)?;
+        self.init.as_ref().map_or(Ok(()), |init| init.validate("init"))?;
         self.data.validate()?;
         self.train.validate()
     }
@@ -172,8 +173,20 @@ pub struct TrainConfig {
     /// Weight of the loss of each auxiliary head, for models that have them (1409.4842, section 5); 0 leaves them
     /// untrained.
     pub auxiliary_weight: f64,
+    #[serde(
+        serialize_with = "singleton_map::serialize",
+        skip_serializing_if = "LossConfig::is_cross_entropy"
+    )]
+    pub loss: LossConfig,
     /// Probability spread over the wrong classes (1512.00567).
     pub label_smoothing: f64,
+    /// How much each class counts in the cross-entropy, for data where some are rare: `balanced`, or a number for each.
+    /// Default: all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
+    /// A teacher from whom to learn beside the labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<DistillationConfig>,
     /// Largest 2-norm of all gradients together; not clipped when absent.
     pub clip_grad_norm: Option<f64>,
     /// What is not trained: stages by name, `stem`, `head`, or patterns (regular expressions) over keys and what lies above
@@ -192,6 +205,10 @@ pub struct TrainConfig {
     /// counts. Default: the same for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_decay: Option<f64>,
+    /// Keep only what goes into each stage, and compute the stages again on the way back (gradient checkpointing): less
+    /// memory for about a third more time, and the same numbers (beside auxiliary heads but for rounding).
+    #[serde(skip_serializing_if = "is_false")]
+    pub checkpoint: bool,
     /// Apply weight decay to norms and biases too.
     pub decay_norm_and_bias: bool,
     /// An exponential moving average of the weights, which is what the run tests; none when absent.
@@ -268,12 +285,16 @@ impl Default for TrainConfig {
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
             auxiliary_weight: 0.3,
+            loss: LossConfig::CrossEntropy,
             label_smoothing: 0.0,
+            class_weights: None,
+            distillation: None,
             clip_grad_norm: None,
             freeze: Vec::new(),
             cache_features: true,
             groups: Vec::new(),
             layer_decay: None,
+            checkpoint: false,
             decay_norm_and_bias: true,
             ema: None,
             precision: Precision::Float32,
@@ -329,6 +350,13 @@ impl TrainConfig {
                 ensure!(value >= 0.0 && value.is_finite(), invalid(&format!("groups.{i}.{key}"), message));
             }
         }
+        self.loss.validate()?;
+        if let Some(weights) = &self.class_weights {
+            weights.validate()?;
+            let message = "is for the cross-entropy, and `train.loss` is another; remove one";
+            ensure!(self.loss.is_cross_entropy(), invalid("class_weights", message.to_owned()));
+        }
+        self.distillation.as_ref().map_or(Ok(()), DistillationConfig::validate)?;
         self.ema.map_or(Ok(()), EmaConfig::validate)?;
         self.optimizer.validate()?;
         let others = [

@@ -14,6 +14,8 @@ mod layers;
 mod lbfgs;
 mod lock;
 mod log;
+mod loss;
+mod loss_config;
 mod memory;
 mod optimizer;
 mod optimizer_config;
@@ -25,6 +27,7 @@ mod run_dir;
 mod run_weights;
 mod schedule;
 mod schedule_config;
+mod teacher;
 mod trainer;
 
 pub use begin::Begin;
@@ -35,6 +38,10 @@ pub use header::Header;
 pub use identity::{Change, EXTENDABLE, changes};
 pub use init_config::{Head, InitConfig};
 pub(crate) use lock::{is_locked, lock};
+pub use loss::{Criterion, distillation};
+pub use loss_config::{
+    BinaryCrossEntropy, ClassWeightRule, ClassWeights, Distillation, DistillationConfig, LossConfig,
+};
 pub use memory::Memory;
 pub use optimizer::Optimizer;
 pub use optimizer_config::{AdamW, Lbfgs, LineSearch, OptimizerConfig, RmsProp, Sgd};

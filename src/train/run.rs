@@ -48,7 +48,15 @@ pub fn run_until(
     let dir = RunDir::new(dir);
     let new = dir.create()?;
     let _lock = dir.lock()?;
-    let config = &match config.with_checksum(&dir, observe) {
+    if new.is_some()
+        && config.train.distillation.is_some()
+        && let Err(error) =
+            config.data.shape().and_then(|(input, classes)| config.check_teacher(input, classes))
+    {
+        dir.abandon(new.as_deref()).with_context(|| brief(&error))?;
+        return Err(error);
+    }
+    let config = &match config.with_checksums(&dir, observe) {
         Err(error) if new.is_some() => {
             dir.abandon(new.as_deref()).with_context(|| brief(&error))?;
             return Err(error);

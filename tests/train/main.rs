@@ -4,6 +4,7 @@
 mod common;
 
 mod accumulate;
+mod losses;
 mod parts;
 mod passes;
 mod runs;

@@ -7,6 +7,7 @@ mod kept;
 mod learner;
 mod loaders;
 mod network;
+mod pass;
 mod pictures;
 mod prepared;
 mod running;
@@ -18,6 +19,7 @@ use self::learner::Learner;
 use self::loaders::Loaders;
 pub use self::loaders::about;
 use self::network::Network;
+use self::pass::{Lesson, Passed};
 use self::pictures::pictures;
 pub(super) use self::prepared::Prepared;
 use self::running::Running;
@@ -33,6 +35,7 @@ use super::parts::treatments;
 use super::record::{EpochMetrics, RunResult, Start, Validation};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
+use super::teacher::Teacher;
 use crate::data::{Batch, Loader, Stream};
 use crate::machine::{self, unix_time};
 use crate::models::{Complexity, ModelSpec};
@@ -56,11 +59,16 @@ enum Work {
 }
 
 impl Work {
-    fn len(&self) -> usize {
+    /// Its images among those of training.
+    fn places(&self) -> &[usize] {
         match self {
-            Self::Images(batch) => batch.labels.numel(),
-            Self::Features(places) => places.len(),
+            Self::Images(batch) => &batch.places,
+            Self::Features(places) => places,
         }
+    }
+
+    fn len(&self) -> usize {
+        self.places().len()
     }
 }
 
@@ -76,6 +84,9 @@ pub(super) struct Trainer<'a> {
     /// What weights files say about themselves.
     about: About,
     learner: Learner,
+    teacher: Option<Teacher>,
+    /// Of each class, in a loss that has them.
+    class_weights: Option<Vec<f64>>,
     schedule: Schedule,
     budget: Budget,
     train: Loader,
@@ -97,7 +108,8 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let prepared = Prepared::new(config, dir, begin, observe)?;
         prepared.check_memory(config)?;
-        let Prepared { device, mut loaders, complexity, mut header, origin } = prepared;
+        let Prepared { device, mut loaders, complexity, mut header, origin, teacher, class_weights } =
+            prepared;
         let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
         let there = if resumed { About::of(&StateFile::open(&own)?)? } else { None };
         loaders.measure(config, there.as_ref(), observe)?;
@@ -132,7 +144,10 @@ impl<'a> Trainer<'a> {
         store.channels_last()?;
         let size = [complexity.input[1], complexity.input[2]];
         let network = Network { device, precision, store, model, size, input: test_input, frozen: 0 };
-        let learner = Learner::new(&config.train, network, &treatments(&config.train, &architecture)?)?;
+        let teacher =
+            teacher.map(|hired| hired.build(&network.input.statistics, device, precision)).transpose()?;
+        let treatments = treatments(&config.train, &architecture)?;
+        let learner = Learner::new(&config.train, network, &treatments, class_weights.as_deref())?;
 
         let steps_per_epoch = (train.batches() / config.train.accumulate) as u64;
         let budget = Budget::new(&config.train, steps_per_epoch);
@@ -174,6 +189,8 @@ impl<'a> Trainer<'a> {
             complexity,
             about,
             learner,
+            teacher,
+            class_weights,
             schedule,
             budget,
             train,
@@ -326,7 +343,7 @@ impl<'a> Trainer<'a> {
     fn caches_features(&self) -> Result<bool> {
         let RunConfig { data, train, .. } = self.config;
         let network = &self.learner.network;
-        let is_plain = data.augment.is_empty() && data.mix.is_none();
+        let is_plain = data.augment.is_empty() && data.mix.is_none() && self.teacher.is_none();
         Ok(train.cache_features && network.frozen > 0 && is_plain && !network.is_random()?)
     }
 
@@ -355,6 +372,7 @@ impl<'a> Trainer<'a> {
         let RunConfig { seed, train, .. } = self.config;
         let step = self.progress.step + 1;
         let count = batch.iter().map(Work::len).sum::<usize>() as f64;
+        let weight: f64 = batch.iter().map(|part| self.weight(part)).sum();
         let first = self.progress.batch * batch.len() as u64;
         let mut running = Running::new(&self.learner.network.store, batch.len())?;
         let mut sums: Option<(Tensor, Tensor)> = None;
@@ -362,15 +380,14 @@ impl<'a> Trainer<'a> {
         for (place, part) in (first..).zip(batch).filter(|(_, part)| part.len() > 0) {
             // Each part seeds dropout and the like by itself: a resumed run needs no random state.
             tch::manual_seed(stream_seed(*seed, "step", self.progress.epoch, place));
-            let share = part.len() as f64 / count;
-            let [features, labels, targets] = &self.inputs(part, place)?;
-            let inputs = [features, labels, targets];
+            let share = self.weight(&part) / weight;
+            let lesson = &self.lesson(part, place)?;
             if self.learner.evaluates() {
-                let (loss, correct) = self.learner.minimise(train, inputs, step, lr)?;
+                let Passed { loss, correct, .. } = self.learner.minimise(train, lesson, step, lr)?;
                 return Ok((loss, correct, count));
             }
             running.before_part()?;
-            let (loss, correct) = self.learner.accumulate(train, inputs, share)?;
+            let Passed { loss, correct, .. } = self.learner.accumulate(train, lesson, share)?;
             running.after_part(share)?;
             sums = Some(match sums {
                 None => (loss, correct),
@@ -383,19 +400,29 @@ impl<'a> Trainer<'a> {
         Ok((loss, correct, count))
     }
 
-    /// What the trained stages see of a micro-batch of the epoch, its labels and its targets.
-    fn inputs(&self, part: Work, place: u64) -> Result<[Tensor; 3]> {
+    /// How much a micro-batch counts in its step: by its images, or by the weights of their classes.
+    fn weight(&self, part: &Work) -> f64 {
+        let Some(weights) = self.class_weights.as_ref().filter(|_| self.config.data.mix.is_none()) else {
+            return part.len() as f64;
+        };
+        let labels = self.train.pictures().labels();
+        part.places().iter().map(|&place| weights[labels[place] as usize]).sum()
+    }
+
+    /// What is to be learned from a micro-batch of the epoch.
+    fn lesson(&self, part: Work, place: u64) -> Result<Lesson> {
         let network = &self.learner.network;
         match (part, &self.features) {
             (Work::Features(places), Some([features, _])) => {
                 let (features, labels) = features.batch(&places, network.device)?;
                 let targets = labels.shallow_clone();
-                Ok([features, labels, targets])
+                Ok(Lesson { features, labels, targets, taught: None })
             }
             (Work::Images(batch), _) => {
                 let (images, labels) = network.batch(&batch)?;
                 let (images, targets) = self.mixed(images, &labels, place)?;
-                Ok([network.prefix(&images, true)?, labels, targets])
+                let taught = self.teacher.as_ref().map(|teacher| teacher.logits(&images)).transpose()?;
+                Ok(Lesson { features: network.prefix(&images, true)?, labels, targets, taught })
             }
             (Work::Features(_), None) => bail!("features that were not computed"),
         }
