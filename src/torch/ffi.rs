@@ -48,7 +48,7 @@ unsafe extern "C" {
         weight_decay: c_double,
         nesterov: c_int,
     ) -> *mut c_char;
-    pub(super) fn tv_fused_adamw(
+    pub(super) fn tv_fused_adam(
         params: *const *mut C_tensor,
         grads: *const *mut C_tensor,
         exp_avgs: *const *mut C_tensor,
@@ -60,6 +60,7 @@ unsafe extern "C" {
         beta2: c_double,
         eps: c_double,
         weight_decay: c_double,
+        decoupled: c_int,
     ) -> *mut c_char;
     pub(super) fn tv_foreach_lerp(
         a: *const *mut C_tensor,

@@ -148,15 +148,20 @@ char *tv_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tens
   });
 }
 
-char *tv_fused_adamw(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *exp_avgs,
+char *tv_fused_adam(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *exp_avgs,
                      at::Tensor *const *exp_avg_sqs, at::Tensor *const *steps, size_t n, double lr, double beta1,
-                     double beta2, double eps, double weight_decay) {
+                     double beta2, double eps, double weight_decay, int decoupled) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     auto counts = list(steps, n);
     at::_foreach_add_(counts, 1);
-    at::_fused_adamw_(list(params, n), list(grads, n), list(exp_avgs, n), list(exp_avg_sqs, n), {}, counts, lr, beta1,
-                      beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
+    auto p = list(params, n), g = list(grads, n), m = list(exp_avgs, n), v = list(exp_avg_sqs, n);
+    if (decoupled)
+      at::_fused_adamw_(p, g, m, v, {}, counts, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false,
+                        /*maximize=*/false);
+    else
+      at::_fused_adam_(p, g, m, v, {}, counts, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false,
+                       /*maximize=*/false);
   });
 }
 

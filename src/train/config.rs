@@ -189,6 +189,13 @@ pub struct TrainConfig {
     pub distillation: Option<DistillationConfig>,
     /// Largest 2-norm of all gradients together; not clipped when absent.
     pub clip_grad_norm: Option<f64>,
+    /// Largest absolute value of each number of the gradients; not clipped when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad_value: Option<f64>,
+    /// Largest norm of the gradient of each unit as a fraction of the norm of its weights (adaptive gradient clipping,
+    /// 2102.06171), of all but the last two parameters, as in timm; not clipped when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad_adaptive: Option<f64>,
     /// What is not trained: stages by name, `stem`, `head`, or patterns (regular expressions) over keys and what lies above
     /// them, such as `layer[12]`; `all` is everything but the classifier. Frozen batch norms are in evaluation mode.
     #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
@@ -290,6 +297,8 @@ impl Default for TrainConfig {
             class_weights: None,
             distillation: None,
             clip_grad_norm: None,
+            clip_grad_value: None,
+            clip_grad_adaptive: None,
             freeze: Vec::new(),
             cache_features: true,
             groups: Vec::new(),
@@ -328,7 +337,16 @@ impl TrainConfig {
         positive("keep_best", self.keep_best as f64)?;
         positive("eval_every", self.eval_every as f64)?;
         self.keep.iter().try_for_each(|&epoch| positive("keep", epoch as f64))?;
-        self.clip_grad_norm.map_or(Ok(()), |norm| positive("clip_grad_norm", norm))?;
+        let clips = [
+            ("clip_grad_norm", self.clip_grad_norm),
+            ("clip_grad_value", self.clip_grad_value),
+            ("clip_grad_adaptive", self.clip_grad_adaptive),
+        ];
+        let clips: Vec<_> = clips.into_iter().filter_map(|(key, most)| Some((key, most?))).collect();
+        clips.iter().try_for_each(|&(key, most)| positive(key, most))?;
+        if let [(first, _), (second, _), ..] = clips.as_slice() {
+            return Err(invalid(second, format!("is another way than `train.{first}`; remove one")).into());
+        }
         let weight = self.auxiliary_weight;
         ensure!(
             weight >= 0.0 && weight.is_finite(),
@@ -362,7 +380,7 @@ impl TrainConfig {
         let others = [
             ("layer_decay", self.layer_decay.is_some()),
             ("groups", !self.groups.is_empty()),
-            ("clip_grad_norm", self.clip_grad_norm.is_some()),
+            (clips.first().map_or("", |(key, _)| key), !clips.is_empty()),
             ("accumulate", self.accumulate > 1),
         ];
         if let (OptimizerConfig::Lbfgs(_), Some((key, _))) =

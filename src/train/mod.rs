@@ -22,6 +22,7 @@ mod optimizer_config;
 mod parts;
 mod parts_config;
 mod record;
+mod rules;
 mod run;
 mod run_dir;
 mod run_weights;
@@ -44,12 +45,14 @@ pub use loss_config::{
 };
 pub use memory::Memory;
 pub use optimizer::Optimizer;
-pub use optimizer_config::{AdamW, Lbfgs, LineSearch, OptimizerConfig, RmsProp, Sgd};
+pub use optimizer_config::{Adam, AdamW, Lamb, Lbfgs, LineSearch, OptimizerConfig, RmsProp, Sgd};
 pub use parts::{Treatment, groups};
 pub use parts_config::GroupConfig;
 pub use record::{EpochMetrics, Evaluation, RunResult, Start, TestMetrics, Validation};
 pub use run::{plan, run, run_until};
 pub use run_dir::{RunDir, RunState};
 pub use run_weights::RunWeights;
-pub use schedule_config::{Cosine, MultiStep, Plateau, ScheduleConfig, Step, Threshold, Warmup, Watched};
+pub use schedule_config::{
+    By, Cosine, MultiStep, Plateau, Polynomial, ScheduleConfig, Step, Threshold, Warmup, Watched,
+};
 pub use trainer::about;

@@ -2,7 +2,6 @@
 
 use super::network::Network;
 use super::pass::{Lesson, Passed, pass};
-use crate::torch;
 use crate::train::checkpoint::{Progress, State};
 use crate::train::ema::Ema;
 use crate::train::loss::Criterion;
@@ -59,9 +58,7 @@ impl Learner {
 
     /// Updates by the gradients as the optimizer's step number `step`, counted from 1.
     pub fn update(&mut self, config: &TrainConfig, step: u64, lr: f64) -> Result<()> {
-        if let Some(max_norm) = config.clip_grad_norm {
-            let _norm = torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
-        }
+        self.optimizer.clip(config)?;
         self.optimizer.step(lr)?;
         self.average(step)
     }
