@@ -1,6 +1,7 @@
 //! Batches in an order decided by the seed alone, prepared in the background while the model computes.
 
 use super::augment::{self, Effects};
+use super::draw::{Copy, Draw};
 use super::image::Encoded;
 use super::{Augment, Dataset, Images, Pictures, Preprocess, Skipped, Statistics, Stream, normalise};
 use crate::{locked, machine, torch};
@@ -29,6 +30,8 @@ pub struct LoaderConfig {
     /// Batches that one step of training takes, of which each keeps its own order whatever becomes of the others.
     pub parts: usize,
     pub shuffle: bool,
+    /// Which images of a shuffled epoch are taken.
+    pub draw: Draw,
     pub augment: Vec<Augment>,
     /// Drop last batches that do not fill a step.
     pub drop_last: bool,
@@ -51,6 +54,7 @@ impl LoaderConfig {
             batch_size,
             parts: 1,
             shuffle: false,
+            draw: Draw::default(),
             augment: Vec::new(),
             drop_last: false,
             seed: 0,
@@ -225,7 +229,7 @@ impl Loader {
     /// The batches of an epoch, starting at batch `first`. Background threads prepare them and end when the
     /// iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
-        self.make(epoch, self.places(epoch), first)
+        self.make(epoch, self.copies(epoch), first)
     }
 
     /// The batches of all images, in their own order.
@@ -236,9 +240,20 @@ impl Loader {
 
     /// The places of the images of each batch of an epoch.
     pub fn places(&self, epoch: u64) -> Vec<Vec<usize>> {
+        let mut places = self.copies(epoch);
+        places.iter_mut().flatten().for_each(|place| *place = self.shared.index(*place));
+        places
+    }
+
+    /// The images of each batch of an epoch, as the numbers of [`Copy`].
+    fn copies(&self, epoch: u64) -> Vec<Vec<usize>> {
         let Shared { pictures, config, .. } = &*self.shared;
-        let order =
-            if config.shuffle { pictures.order(config.seed, epoch) } else { (0..pictures.len()).collect() };
+        let order = if config.shuffle {
+            let order = pictures.order(config.seed, epoch);
+            config.draw.draw(order, pictures.labels(), config.seed, epoch)
+        } else {
+            (0..pictures.len()).collect()
+        };
         order.chunks(config.batch_size).take(self.batches()).map(<[usize]>::to_vec).collect()
     }
 
@@ -287,7 +302,10 @@ impl Shared {
         made.effects.clear();
         made.places.clear();
         made.images = made.images.narrow(0, 0, 0);
-        chunk.iter().copied().find(|index| made.skipped.iter().all(|(skipped, _)| skipped != index))
+        chunk
+            .iter()
+            .copied()
+            .find(|copy| made.skipped.iter().all(|(skipped, _)| *skipped != self.index(*copy)))
     }
 
     /// The picture that these batches of an epoch, one of each step, leave for the next one.
@@ -327,11 +345,12 @@ impl Shared {
         let (images, (labels, places, effects, skipped)) = torch::written(&shape, pinned, |pixels| {
             let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
                 let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
-                places.map(|(out, &index)| self.image(augment, epoch, index, out)).collect()
+                places.map(|(out, &copy)| self.image(augment, epoch, copy, out)).collect()
             });
             let (mut labels, mut places, mut effects, mut skipped) =
                 (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            for (i, (outcome, &index)) in outcomes.into_iter().zip(chunk).enumerate() {
+            for (i, (outcome, &copy)) in outcomes.into_iter().zip(chunk).enumerate() {
+                let index = self.index(copy);
                 match outcome {
                     Ok(done) => {
                         if i > labels.len() {
@@ -358,9 +377,14 @@ impl Shared {
         Ok(Made { images, labels, places, effects, skipped })
     }
 
-    fn image(&self, augment: &[Augment], epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
+    /// The image of a number of [`Copy`].
+    fn index(&self, copy: usize) -> usize {
+        Copy::of(copy, self.pictures.len()).index
+    }
+
+    fn image(&self, augment: &[Augment], epoch: u64, copy: usize, out: &mut [u8]) -> Result<Effects> {
         let LoaderConfig { seed, fill, .. } = &self.config;
-        let mut stream = Stream::new(*seed, "augment", epoch, index as u64);
+        let (index, mut stream) = (self.index(copy), Stream::new(*seed, "augment", epoch, copy as u64));
         match (&self.pictures, &self.config.preprocess) {
             (Pictures::Memory(Dataset { images, .. }), _) => {
                 let Images { height, width, .. } = *images;
