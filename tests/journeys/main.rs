@@ -13,6 +13,7 @@ mod explain;
 mod fine_tune;
 mod goes_on;
 mod names;
+mod recipe;
 mod soup;
 mod studies;
 mod tells;
