@@ -12,7 +12,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 namespace {
@@ -22,6 +24,32 @@ using Group = c10::intrusive_ptr<c10d::ProcessGroup>;
 
 // Buckets of DistributedDataParallel's sizes: the first is small, so that its reduction begins early.
 constexpr int64_t BUCKET = 25 << 20, FIRST_BUCKET = 1 << 20;
+
+// Sums buckets, where libtorch's own way divides by the number of ranks: the loss of each rank has its share already. Keeps what a
+// bench asks for: when each bucket of a step was ready.
+struct Sum : public c10d::CppCommHookInterface<Group> {
+  using Clock = std::chrono::steady_clock;
+  struct Begun {
+    size_t bytes;
+    Clock::time_point at;
+  };
+  std::shared_ptr<std::vector<Begun>> begun;
+
+  Sum(Group ranks, std::shared_ptr<std::vector<Begun>> kept)
+      : CppCommHookInterface(std::move(ranks)), begun(std::move(kept)) {}
+
+  c10::intrusive_ptr<c10::ivalue::Future> runHook(c10d::GradBucket &bucket) override {
+    std::vector<at::Tensor> tensors{bucket.getBufferRef()};
+    begun->push_back({tensors[0].nbytes(), Clock::now()});
+    return state_->allreduce(tensors)->getFuture();
+  }
+};
+
+struct Reduced {
+  std::unique_ptr<c10d::Reducer> reducer;
+  std::shared_ptr<std::vector<Sum::Begun>> begun;
+  Sum::Clock::time_point since;
+};
 
 std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
   std::vector<at::Tensor> all;
@@ -97,7 +125,7 @@ char *tv_group_broadcast(const void *group, at::Tensor *const *tensors, size_t n
   return guarded([&] { c10d::broadcast_coalesced(*static_cast<const Group *>(group), list(tensors, n), BUCKET, 0); });
 }
 
-// Gradients of these parameters become the mean over the ranks, while backward runs.
+// Gradients of these parameters become the sum over the ranks, while backward runs.
 char *tv_reducer_new(void **out, const void *group, at::Tensor *const *tensors, const char *const *names, size_t n,
                      int find_unused) {
   return guarded([&] {
@@ -111,26 +139,46 @@ char *tv_reducer_new(void **out, const void *group, at::Tensor *const *tensors, 
     auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(params, {FIRST_BUCKET, BUCKET}, sparse);
     // Gradients come from the last parameter to the first.
     std::reverse(buckets.begin(), buckets.end());
-    *out = new c10d::Reducer(params, buckets, ranks, sparse, BUCKET, find_unused, true, named, FIRST_BUCKET, false,
-                             false, {});
+    auto begun = std::make_shared<std::vector<Sum::Begun>>();
+    auto reducer = std::make_unique<c10d::Reducer>(params, buckets, ranks, sparse, BUCKET, find_unused, true, named,
+                                                   FIRST_BUCKET, false, false, std::vector<int64_t>{});
+    reducer->register_comm_hook(std::make_unique<Sum>(ranks, begun));
+    *out = new Reduced{std::move(reducer), std::move(begun), {}};
   });
 }
 
 void tv_reducer_free(void *reducer) {
-  auto *message = guarded([&] { delete static_cast<c10d::Reducer *>(reducer); });
+  auto *message = guarded([&] { delete static_cast<Reduced *>(reducer); });
   free(message);
 }
 
 char *tv_reducer_before_forward(void *reducer) {
   return guarded([&] {
-    auto *reduced = static_cast<c10d::Reducer *>(reducer);
-    reduced->prepare_for_forward();
-    reduced->rebuild_buckets();
+    auto &reduced = *static_cast<Reduced *>(reducer)->reducer;
+    reduced.prepare_for_forward();
+    reduced.rebuild_buckets();
   });
 }
 
 // Without this call the next backward pass adds to the gradients of this rank alone.
 char *tv_reducer_before_backward(void *reducer, const at::Tensor *loss) {
-  return guarded([&] { static_cast<c10d::Reducer *>(reducer)->prepare_for_backward({*loss}); });
+  return guarded([&] {
+    auto &reduced = *static_cast<Reduced *>(reducer);
+    reduced.begun->clear();
+    reduced.since = Sum::Clock::now();
+    reduced.reducer->prepare_for_backward({*loss});
+  });
+}
+
+// The buckets of the last backward pass in the order in which their sums began: bytes, and seconds since its begin. Returns how many
+// there are, and fills in as many as there is room for.
+size_t tv_reducer_begun(const void *reducer, int64_t *bytes, double *seconds, size_t room) {
+  auto &reduced = *static_cast<const Reduced *>(reducer);
+  for (size_t i = 0; i < std::min(room, reduced.begun->size()); ++i) {
+    auto &bucket = (*reduced.begun)[i];
+    bytes[i] = bucket.bytes;
+    seconds[i] = std::chrono::duration<double>(bucket.at - reduced.since).count();
+  }
+  return reduced.begun->size();
 }
 }

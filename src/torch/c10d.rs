@@ -42,6 +42,7 @@ unsafe extern "C" {
     fn tv_reducer_free(reducer: *mut c_void);
     fn tv_reducer_before_forward(reducer: *mut c_void) -> *mut c_char;
     fn tv_reducer_before_backward(reducer: *mut c_void, loss: *const C_tensor) -> *mut c_char;
+    fn tv_reducer_begun(reducer: *const c_void, bytes: *mut i64, seconds: *mut f64, room: usize) -> usize;
 }
 
 fn millis(time: Duration) -> i64 {
@@ -165,7 +166,7 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// Makes the gradients of parameters the mean over the ranks, bucket by bucket while backward runs.
+/// Makes the gradients of parameters the sum over the ranks, bucket by bucket while backward runs.
 pub struct Reducer(*mut c_void);
 
 impl Reducer {
@@ -210,6 +211,17 @@ impl Reducer {
     pub fn before_backward(&mut self, loss: &Tensor) -> Result<()> {
         // SAFETY: a live reducer and tensor.
         check(unsafe { tv_reducer_before_backward(self.0, loss.as_ptr()) })
+    }
+
+    /// The buckets of the last backward pass, in the order in which their sums began: bytes, and seconds since
+    /// [`Self::before_backward`].
+    pub fn begun(&self) -> Vec<(i64, f64)> {
+        // SAFETY: a live reducer; nothing is written where there is no room.
+        let count = unsafe { tv_reducer_begun(self.0, ptr::null_mut(), ptr::null_mut(), 0) };
+        let (mut bytes, mut seconds) = (vec![0; count], vec![0.0; count]);
+        // SAFETY: both have room for as many.
+        unsafe { tv_reducer_begun(self.0, bytes.as_mut_ptr(), seconds.as_mut_ptr(), count) };
+        bytes.into_iter().zip(seconds).collect()
     }
 }
 
