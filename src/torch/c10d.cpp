@@ -45,6 +45,14 @@ struct Sum : public c10d::CppCommHookInterface<Group> {
   }
 };
 
+// A gradient whose strides are not its parameter's, as of a convolution of 1×1 in channels_last, is copied: no fault of the user's.
+struct Quiet : public c10::WarningHandler {
+  void process(const c10::Warning &warning) override {
+    if (warning.msg().rfind("Grad strides do not match", 0) != 0)
+      c10::WarningHandler::process(warning);
+  }
+};
+
 struct Reduced {
   std::unique_ptr<c10d::Reducer> reducer;
   std::shared_ptr<std::vector<Sum::Begun>> begun;
@@ -120,6 +128,21 @@ char *tv_group_all_reduce(const void *group, at::Tensor *tensor) {
   });
 }
 
+// To one other rank, and from it.
+char *tv_group_send(const void *group, at::Tensor *tensor, int to) {
+  return guarded([&] {
+    std::vector<at::Tensor> tensors{*tensor};
+    (*static_cast<const Group *>(group))->send(tensors, to, 0)->wait();
+  });
+}
+
+char *tv_group_receive(const void *group, at::Tensor *tensor, int from) {
+  return guarded([&] {
+    std::vector<at::Tensor> tensors{*tensor};
+    (*static_cast<const Group *>(group))->recv(tensors, from, 0)->wait();
+  });
+}
+
 // Rank 0's values, in place.
 char *tv_group_broadcast(const void *group, at::Tensor *const *tensors, size_t n) {
   return guarded([&] { c10d::broadcast_coalesced(*static_cast<const Group *>(group), list(tensors, n), BUCKET, 0); });
@@ -129,6 +152,8 @@ char *tv_group_broadcast(const void *group, at::Tensor *const *tensors, size_t n
 char *tv_reducer_new(void **out, const void *group, at::Tensor *const *tensors, const char *const *names, size_t n,
                      int find_unused) {
   return guarded([&] {
+    static Quiet quiet;
+    c10::WarningUtils::set_warning_handler(&quiet);
     auto params = list(tensors, n);
     std::vector<bool> sparse(n, false);
     std::unordered_map<size_t, std::string> named;

@@ -30,6 +30,8 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn tv_group_free(group: *mut c_void);
     fn tv_group_all_reduce(group: *const c_void, tensor: *mut C_tensor) -> *mut c_char;
+    fn tv_group_send(group: *const c_void, tensor: *mut C_tensor, to: c_int) -> *mut c_char;
+    fn tv_group_receive(group: *const c_void, tensor: *mut C_tensor, from: c_int) -> *mut c_char;
     fn tv_group_broadcast(group: *const c_void, tensors: *const *mut C_tensor, n: usize) -> *mut c_char;
     fn tv_reducer_new(
         out: *mut *mut c_void,
@@ -118,6 +120,11 @@ impl TcpStore {
     }
 }
 
+// SAFETY: libtorch's stores are locked.
+unsafe impl Send for TcpStore {}
+// SAFETY: as above.
+unsafe impl Sync for TcpStore {}
+
 impl Drop for TcpStore {
     fn drop(&mut self) {
         // SAFETY: made by the shim, freed once.
@@ -148,6 +155,24 @@ impl ProcessGroup {
         check(unsafe { tv_group_all_reduce(self.0, tensor.as_ptr().cast_mut()) })
     }
 
+    /// Sends a tensor to another rank, which [receives](Self::receive) it.
+    ///
+    /// # Errors
+    /// As [`Self::all_reduce`].
+    pub fn send(&self, tensor: &Tensor, to: usize) -> Result<()> {
+        // SAFETY: live pointers.
+        check(unsafe { tv_group_send(self.0, tensor.as_ptr().cast_mut(), c_int::try_from(to)?) })
+    }
+
+    /// Fills a tensor with what another rank sends.
+    ///
+    /// # Errors
+    /// As [`Self::all_reduce`].
+    pub fn receive(&self, tensor: &Tensor, from: usize) -> Result<()> {
+        // SAFETY: live pointers.
+        check(unsafe { tv_group_receive(self.0, tensor.as_ptr().cast_mut(), c_int::try_from(from)?) })
+    }
+
     /// Rank 0's values, in place.
     ///
     /// # Errors
@@ -158,6 +183,11 @@ impl ProcessGroup {
         check(unsafe { tv_group_broadcast(self.0, list.as_ptr(), list.len()) })
     }
 }
+
+// SAFETY: gloo's groups are locked; each collective takes a number of its own.
+unsafe impl Send for ProcessGroup {}
+// SAFETY: as above.
+unsafe impl Sync for ProcessGroup {}
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {

@@ -7,6 +7,7 @@ use crate::train::checkpoint::{Progress, State};
 use crate::train::ema::Ema;
 use crate::train::optimizer::Optimizer;
 use crate::train::parts::Treatment;
+use crate::train::ranks::{Ranks, Reducer, nothing};
 use crate::train::{RunDir, TrainConfig};
 use crate::weights::About;
 use anyhow::{Context, Result};
@@ -17,21 +18,36 @@ pub struct Learner {
     pub network: Network,
     optimizer: Optimizer,
     ema: Option<Ema>,
+    /// What the optimizer changes.
+    trained: Vec<(String, Tensor)>,
+    /// Sums the gradients over several ranks.
+    reducer: Option<Reducer>,
 }
 
 impl Learner {
     /// Trains each parameter as it is told to; the others are frozen from here on.
-    pub fn new(config: &TrainConfig, mut network: Network, treatments: &[Treatment]) -> Result<Self> {
+    pub fn new(
+        config: &TrainConfig,
+        mut network: Network,
+        treatments: &[Treatment],
+        ranks: &Ranks,
+    ) -> Result<Self> {
         let told = network.store.parameters().into_iter().zip(treatments);
-        let trained = told.filter_map(|((name, tensor), treatment)| {
+        let told = told.filter_map(|((name, tensor), treatment)| {
             let Treatment { lr_scale, weight_decay, trained, .. } = *treatment;
             let _set = (!trained).then(|| tensor.set_requires_grad(false));
             trained.then_some((name, tensor, [lr_scale, weight_decay]))
         });
-        let optimizer = Optimizer::grouped(&config.optimizer, trained)?;
+        let told: Vec<_> = told.collect();
+        let trained: Vec<_> =
+            told.iter().map(|(name, tensor, _)| (name.clone(), tensor.shallow_clone())).collect();
+        let optimizer = Optimizer::grouped(&config.optimizer, told.into_iter())?;
+        // Heads that no loss sees.
+        let some_unused = config.auxiliary_weight == 0.0 && !network.model.auxiliaries().is_empty();
+        let reducer = ranks.reducer(&trained, some_unused)?;
         network.count_frozen(config.auxiliary_weight)?;
         let ema = config.ema.map(|ema| Ema::new(ema, &network.store.state_dict())).transpose()?;
-        Ok(Self { network, optimizer, ema })
+        Ok(Self { network, optimizer, ema, trained, reducer })
     }
 
     /// Drops the gradients of the step before.
@@ -40,16 +56,28 @@ impl Learner {
     }
 
     /// Forward from the output of the frozen stages on, and backward, of a micro-batch that has this share of its step's
-    /// images: its gradients join those that are there. Returns its part of the main head's mean loss and how many images
-    /// were classified correctly.
+    /// images: its gradients join those that are there, and with the last one's those of the other ranks. Returns its part of
+    /// the main head's mean loss and how many images were classified correctly.
     pub fn accumulate(
-        &self,
+        &mut self,
         config: &TrainConfig,
         inputs: [&Tensor; 3],
         share: f64,
+        is_last: bool,
     ) -> Result<(Tensor, Tensor)> {
-        let (main, correct, _) = pass(config, &self.network, inputs, share)?;
+        let Self { network, reducer, .. } = self;
+        let reducer = reducer.as_mut().filter(|_| is_last);
+        let (main, correct, _) = pass(config, network, inputs, share, reducer)?;
         Ok((main, correct))
+    }
+
+    /// In place of [`Self::accumulate`] where this rank has no images in a step.
+    pub fn accumulate_nothing(&mut self) -> Result<()> {
+        let Some(reducer) = &mut self.reducer else { return Ok(()) };
+        reducer.before_forward()?;
+        let loss = nothing(&self.trained)?;
+        reducer.before_backward(&loss)?;
+        Ok(loss.f_backward()?)
     }
 
     /// Updates by the gradients as the optimizer's step number `step`, counted from 1.
@@ -77,7 +105,7 @@ impl Learner {
         let Self { network, optimizer, .. } = self;
         let mut first = None;
         optimizer.minimise(lr, &mut || {
-            let (main, correct, sum) = pass(config, network, inputs, 1.0)?;
+            let (main, correct, sum) = pass(config, network, inputs, 1.0, None)?;
             first.get_or_insert((main, correct));
             Ok(sum.f_double_value(&[])?)
         })?;
@@ -129,7 +157,11 @@ fn pass(
     network: &Network,
     [features, labels, targets]: [&Tensor; 3],
     share: f64,
+    mut reducer: Option<&mut Reducer>,
 ) -> Result<(Tensor, Tensor, Tensor)> {
+    if let Some(reducer) = &mut reducer {
+        reducer.before_forward()?;
+    }
     let &TrainConfig { auxiliary_weight, label_smoothing, .. } = config;
     let (logits, auxiliary) = if auxiliary_weight == 0.0 || network.model.auxiliaries().is_empty() {
         (network.suffix(features, true)?, Vec::new())
@@ -145,6 +177,9 @@ fn pass(
     let mut sum = main.shallow_clone();
     for logits in &auxiliary {
         sum = sum.f_add(&loss(logits)?.f_mul_scalar(auxiliary_weight)?)?;
+    }
+    if let Some(reducer) = reducer {
+        reducer.before_backward(&sum)?;
     }
     sum.f_backward()?;
     Ok((main.detach(), count_correct(&logits.detach(), labels)?, sum.detach()))

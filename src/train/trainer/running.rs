@@ -1,6 +1,7 @@
-//! Batch norms' running statistics over the micro-batches of one step.
+//! Batch norms' running statistics over the micro-batches of one step, on all ranks.
 
 use crate::nn::Store;
+use crate::train::ranks::Ranks;
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
@@ -60,11 +61,28 @@ impl Running {
         Ok(())
     }
 
-    pub fn finish(self) -> Result<()> {
-        match (&self.before, &self.change) {
-            (Some(before), Some(change)) => self.write(&before.f_add(change)?),
-            _ => Ok(()),
+    pub fn finish(mut self, ranks: &Ranks) -> Result<()> {
+        let Some(before) = self.before.take() else { return Ok(()) };
+        let change = match self.change.take() {
+            Some(change) => change,
+            None => before.f_zeros_like()?,
+        };
+        ranks.sum(&change)?;
+        self.write(&before.f_add(&change)?)?;
+        if ranks.world() == 1 {
+            return Ok(());
         }
+        // A rank without images has not counted the step.
+        let counted = |counter: &Tensor, before: &Tensor| counter.f_sub(before)?.f_int64_value(&[]);
+        let own: Vec<f64> = self
+            .counters
+            .iter()
+            .map(|(counter, before)| Ok(counted(counter, before)? as f64))
+            .collect::<Result<_>>()?;
+        for ((counter, before), more) in self.counters.iter_mut().zip(ranks.sums(&own)?) {
+            counter.f_copy_(&before.f_add_scalar(i64::from(more > 0.0))?)?;
+        }
+        Ok(())
     }
 
     fn write(&self, flat: &Tensor) -> Result<()> {
