@@ -44,6 +44,7 @@ pub fn header_lines(header: &Header) -> String {
             ),
         ),
         ("weights", header.weights.clone()),
+        ("teacher", header.teacher.clone().unwrap_or_default()),
         ("data", format!("{}: {train} training{validation} and {test} test images{skipped}", header.dataset)),
         ("input", format!("{channels}×{height}×{width}, {} classes", header.classes)),
         (
@@ -68,7 +69,8 @@ pub fn header_lines(header: &Header) -> String {
         ),
         ("memory", memory(&header.memory)),
     ];
-    lines.map(|(name, text)| format!("{name:<10} {text}")).join("\n")
+    let lines = lines.iter().filter(|(_, text)| !text.is_empty());
+    lines.map(|(name, text)| format!("{name:<10} {text}")).collect::<Vec<_>>().join("\n")
 }
 
 fn memory(memory: &Memory) -> String {

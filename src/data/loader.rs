@@ -1,6 +1,7 @@
 //! Batches in an order decided by the seed alone, prepared in the background while the model computes.
 
 use super::augment::{self, Effects};
+use super::draw::{Copy, Draw};
 use super::image::Encoded;
 use super::{Augment, Dataset, Images, Pictures, Preprocess, Skipped, Statistics, Stream, normalise};
 use crate::{locked, machine, torch};
@@ -29,6 +30,8 @@ pub struct LoaderConfig {
     /// Batches that one step of training takes, of which each keeps its own order whatever becomes of the others.
     pub parts: usize,
     pub shuffle: bool,
+    /// Which images of a shuffled epoch are taken.
+    pub draw: Draw,
     pub augment: Vec<Augment>,
     /// Drop last batches that do not fill a step.
     pub drop_last: bool,
@@ -51,6 +54,7 @@ impl LoaderConfig {
             batch_size,
             parts: 1,
             shuffle: false,
+            draw: Draw::default(),
             augment: Vec::new(),
             drop_last: false,
             seed: 0,
@@ -252,7 +256,7 @@ impl Loader {
     /// The batches of an epoch, starting at batch `first` of all. Background threads prepare them and end when the
     /// iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
-        self.make(epoch, self.all_places(epoch), first)
+        self.make(epoch, self.copies(epoch), first)
     }
 
     /// The batches of all images, in their own order.
@@ -261,16 +265,22 @@ impl Loader {
         self.make(0, all.chunks(self.shared.config.batch_size).map(<[usize]>::to_vec).collect(), 0)
     }
 
-    /// The places of the images of each batch that [`Self::epoch`] makes, and its number in the epoch.
-    pub fn places(&self, epoch: u64, first: usize) -> Vec<(usize, Vec<usize>)> {
-        let all = self.all_places(epoch).into_iter().enumerate().skip(first);
-        all.filter(|(batch, _)| self.deal.has(*batch, self.shared.config.parts)).collect()
+    /// The places of the images of each batch that [`Self::epoch`] makes.
+    pub fn places(&self, epoch: u64, first: usize) -> Vec<Vec<usize>> {
+        let all = self.copies(epoch).into_iter().enumerate().skip(first);
+        let own = all.filter(|(batch, _)| self.deal.has(*batch, self.shared.config.parts));
+        own.map(|(_, copies)| copies.into_iter().map(|copy| self.shared.index(copy)).collect()).collect()
     }
 
-    fn all_places(&self, epoch: u64) -> Vec<Vec<usize>> {
+    /// The images of each batch of an epoch, as the numbers of [`Copy`].
+    fn copies(&self, epoch: u64) -> Vec<Vec<usize>> {
         let Shared { pictures, config, .. } = &*self.shared;
-        let order =
-            if config.shuffle { pictures.order(config.seed, epoch) } else { (0..pictures.len()).collect() };
+        let order = if config.shuffle {
+            let order = pictures.order(config.seed, epoch);
+            config.draw.draw(order, pictures.labels(), config.seed, epoch)
+        } else {
+            (0..pictures.len()).collect()
+        };
         order.chunks(config.batch_size).take(self.batches()).map(<[usize]>::to_vec).collect()
     }
 
@@ -323,7 +333,10 @@ impl Shared {
         made.effects.clear();
         made.places.clear();
         made.images = made.images.narrow(0, 0, 0);
-        chunk.iter().copied().find(|index| made.skipped.iter().all(|(skipped, _)| skipped != index))
+        chunk
+            .iter()
+            .copied()
+            .find(|copy| made.skipped.iter().all(|(skipped, _)| *skipped != self.index(*copy)))
     }
 
     /// The picture that these batches of an epoch, one of each step, leave for the next one.
@@ -363,11 +376,12 @@ impl Shared {
         let (images, (labels, places, effects, skipped)) = torch::written(&shape, pinned, |pixels| {
             let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
                 let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
-                places.map(|(out, &index)| self.image(augment, epoch, index, out)).collect()
+                places.map(|(out, &copy)| self.image(augment, epoch, copy, out)).collect()
             });
             let (mut labels, mut places, mut effects, mut skipped) =
                 (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            for (i, (outcome, &index)) in outcomes.into_iter().zip(chunk).enumerate() {
+            for (i, (outcome, &copy)) in outcomes.into_iter().zip(chunk).enumerate() {
+                let index = self.index(copy);
                 match outcome {
                     Ok(done) => {
                         if i > labels.len() {
@@ -394,9 +408,14 @@ impl Shared {
         Ok(Made { images, labels, places, effects, skipped })
     }
 
-    fn image(&self, augment: &[Augment], epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
+    /// The image of a number of [`Copy`].
+    fn index(&self, copy: usize) -> usize {
+        Copy::of(copy, self.pictures.len()).index
+    }
+
+    fn image(&self, augment: &[Augment], epoch: u64, copy: usize, out: &mut [u8]) -> Result<Effects> {
         let LoaderConfig { seed, fill, .. } = &self.config;
-        let mut stream = Stream::new(*seed, "augment", epoch, index as u64);
+        let (index, mut stream) = (self.index(copy), Stream::new(*seed, "augment", epoch, copy as u64));
         match (&self.pictures, &self.config.preprocess) {
             (Pictures::Memory(Dataset { images, .. }), _) => {
                 let Images { height, width, .. } = *images;

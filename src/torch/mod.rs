@@ -10,6 +10,7 @@ pub mod device;
 mod ffi;
 mod foreach;
 mod fused;
+mod generator;
 mod memory;
 mod rectifier;
 mod squeeze_excite;
@@ -19,11 +20,12 @@ mod trace;
 pub use autocast::Autocast;
 pub use batch_norm::{BatchNorm, affine_relu, batch_norm_relu};
 pub use ffi::{cpu_capability, show_config, version};
-pub use foreach::{AdamWStep, SgdStep, clear_grads, clip_grad_norm, fused_adamw, fused_sgd, lerp};
+pub use foreach::{AdamStep, SgdStep, clear_grads, clip_grad_norm, fused_adam, fused_sgd, lerp};
 pub use fused::{
     Pointwise, Window, computes_in_bfloat16, fused_convolution, fused_linear, has_fused_kernels,
     pack_convolution, pack_linear,
 };
+pub use generator::GeneratorState;
 pub use memory::{keep_allocations, peak_resident_bytes};
 pub use rectifier::rectifier;
 pub use squeeze_excite::{Product, squeeze_excite};

@@ -42,6 +42,9 @@ pub struct Header {
     pub schedule: String,
     /// Where the weights come from.
     pub weights: String,
+    /// Who else is learned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
     /// Name and make: `cuda:0, NVIDIA H100 80GB HBM3`.
     pub device: String,
     pub precision: Precision,

@@ -89,7 +89,15 @@ fn train(
     };
     let (new, _lock) = ranks.agree(if ranks.leads() { take() } else { Ok((None, None)) })?;
     let abandon = || if ranks.leads() { dir.abandon(new.as_deref()) } else { Ok(()) };
-    let config = &match ranks.agree(config.with_checksum(&dir, observe)) {
+    if new.is_some()
+        && config.train.distillation.is_some()
+        && let Err(error) =
+            config.data.shape().and_then(|(input, classes)| config.check_teacher(input, classes))
+    {
+        abandon().with_context(|| brief(&error))?;
+        return Err(error);
+    }
+    let config = &match ranks.agree(config.with_checksums(&dir, observe)) {
         Err(error) if new.is_some() => {
             abandon().with_context(|| brief(&error))?;
             return Err(error);

@@ -6,6 +6,7 @@ mod common;
 mod accumulate;
 #[cfg(feature = "distributed")]
 mod c10d;
+mod losses;
 mod parts;
 mod passes;
 mod runs;

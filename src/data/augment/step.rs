@@ -1,8 +1,8 @@
 //! An augmentation step as YAML spells it, and which steps go together.
 
 use super::{
-    AutoAugment, ColorJitter, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
-    SquareCrop,
+    AugMix, AutoAugment, ColorJitter, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
+    SquareCrop, TrivialAugment,
 };
 use crate::Invalid;
 use anyhow::{Result, ensure};
@@ -28,6 +28,10 @@ pub enum Augment {
     ColorJitter(ColorJitter),
     AutoAugment(AutoAugment),
     RandAugment(RandAugment),
+    TrivialAugment(TrivialAugment),
+    /// Grey, solarised or blurred, by one third each (DeiT III, 2204.07118); its recipe has `color_jitter` after it.
+    ThreeAugment,
+    AugMix(AugMix),
     /// Applied to normalised pixels, after all steps on bytes.
     Lighting(Lighting),
     /// Applied to normalised pixels, after all other steps.
@@ -47,6 +51,9 @@ impl Augment {
             Self::ColorJitter(_) => "color_jitter",
             Self::AutoAugment(_) => "auto_augment",
             Self::RandAugment(_) => "rand_augment",
+            Self::TrivialAugment(_) => "trivial_augment",
+            Self::ThreeAugment => "three_augment",
+            Self::AugMix(_) => "aug_mix",
             Self::Lighting(_) => "lighting",
             Self::RandomErasing(_) => "random_erasing",
         }
@@ -72,12 +79,15 @@ pub(in crate::data) fn validate(steps: &[Augment]) -> Result<()> {
             | Augment::ReflectCrop(_)
             | Augment::Flip
             | Augment::AutoAugment(_)
+            | Augment::ThreeAugment
             | Augment::Lighting(_) => Ok(()),
             Augment::RandomResizedCrop(crop) => crop.validate(),
             Augment::ScaleJitter(jitter) => jitter.validate(),
             Augment::SquareCrop(crop) => crop.validate(),
             Augment::ColorJitter(jitter) => jitter.validate(),
             Augment::RandAugment(rand) => rand.validate(),
+            Augment::TrivialAugment(trivial) => trivial.validate(),
+            Augment::AugMix(mix) => mix.validate(),
             Augment::RandomErasing(erasing) => erasing.validate(),
         };
         own.map_err(|invalid| invalid.below(&format!("data.augment.{i}.{}", step.name())).into())

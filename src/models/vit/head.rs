@@ -99,8 +99,9 @@ impl Head {
     }
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl Head {
+    /// The logits of the pooled tokens, and those of the distillation token.
+    pub(super) fn logits(&self, x: &Tensor, train: bool) -> Result<(Tensor, Option<Tensor>)> {
         // The norm works on each token separately: where only one is used, the others need no norm.
         let pooled_first = self.norm_after_pool || matches!(self.pooling, Pooling::Token);
         let features = if pooled_first {
@@ -109,10 +110,18 @@ impl Layer for Head {
             self.pool(&self.norm.forward(x, train)?, train)?
         };
         let logits = self.head.forward(&features, train)?;
-        let Some(head_dist) = &self.head_dist else { return Ok(logits) };
+        let Some(head_dist) = &self.head_dist else { return Ok((logits, None)) };
         let distilled = self.norm.forward(&x.f_select(1, 1)?, train)?;
-        let distilled = head_dist.forward(&distilled, train)?;
-        Ok(logits.f_add(&distilled)?.f_div_scalar(2.0)?)
+        Ok((logits, Some(head_dist.forward(&distilled, train)?)))
+    }
+}
+
+impl Layer for Head {
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        match self.logits(x, train)? {
+            (logits, None) => Ok(logits),
+            (logits, Some(distilled)) => Ok(logits.f_add(&distilled)?.f_div_scalar(2.0)?),
+        }
     }
 }
 

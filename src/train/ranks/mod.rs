@@ -93,6 +93,16 @@ impl Ranks {
         Ok(Vec::try_from(&sums)?)
     }
 
+    /// As [`Self::sums`], of a few.
+    ///
+    /// # Errors
+    /// As [`Self::sum`].
+    pub fn totals<const N: usize>(&self, mut numbers: [f64; N]) -> Result<[f64; N]> {
+        let sums = self.sums(&numbers)?;
+        numbers.copy_from_slice(&sums);
+        Ok(numbers)
+    }
+
     /// The largest of each number over all ranks.
     ///
     /// # Errors
@@ -113,7 +123,8 @@ impl Ranks {
     /// # Errors
     /// As [`Self::sum`].
     pub fn first(&self, number: f64) -> Result<f64> {
-        Ok(self.sums(&[if self.leads() { number } else { 0.0 }])?[0])
+        let [number] = self.totals([if self.leads() { number } else { 0.0 }])?;
+        Ok(number)
     }
 
     /// Whether any rank says so.
@@ -121,7 +132,8 @@ impl Ranks {
     /// # Errors
     /// As [`Self::sum`].
     pub fn any(&self, said: bool) -> Result<bool> {
-        Ok(self.sums(&[f64::from(u8::from(said))])?[0] > 0.0)
+        let [count] = self.totals([f64::from(u8::from(said))])?;
+        Ok(count > 0.0)
     }
 
     /// The numbers below `count` that any rank lists, in order.

@@ -1,10 +1,10 @@
 //! What training changes: the weights, their averages and the optimizer's state.
 
-use super::evaluation::count_correct;
 use super::network::Network;
-use crate::torch;
+use super::pass::{Lesson, Passed, pass};
 use crate::train::checkpoint::{Progress, State};
 use crate::train::ema::Ema;
+use crate::train::loss::Criterion;
 use crate::train::optimizer::Optimizer;
 use crate::train::parts::Treatment;
 use crate::train::ranks::{Ranks, Reducer, nothing};
@@ -12,12 +12,13 @@ use crate::train::{RunDir, TrainConfig};
 use crate::weights::About;
 use anyhow::{Context, Result};
 use std::path::Path;
-use tch::{Reduction, Tensor};
+use tch::{Kind, Tensor};
 
 pub struct Learner {
     pub network: Network,
     optimizer: Optimizer,
     ema: Option<Ema>,
+    criterion: Criterion,
     /// What the optimizer changes.
     trained: Vec<(String, Tensor)>,
     /// Sums the gradients over several ranks.
@@ -30,6 +31,7 @@ impl Learner {
         config: &TrainConfig,
         mut network: Network,
         treatments: &[Treatment],
+        class_weights: Option<&[f64]>,
         ranks: &Ranks,
     ) -> Result<Self> {
         let told = network.store.parameters().into_iter().zip(treatments);
@@ -47,7 +49,12 @@ impl Learner {
         let reducer = ranks.reducer(&trained, some_unused)?;
         network.count_frozen(config.auxiliary_weight)?;
         let ema = config.ema.map(|ema| Ema::new(ema, &network.store.state_dict())).transpose()?;
-        Ok(Self { network, optimizer, ema, trained, reducer })
+        let weights = class_weights.map(|weights| {
+            let weights = Tensor::f_from_slice(weights)?.f_to_kind(Kind::Float)?;
+            weights.f_to_device(network.device)
+        });
+        let criterion = Criterion::new(config.loss.clone(), config.label_smoothing, weights.transpose()?);
+        Ok(Self { network, optimizer, ema, criterion, trained, reducer })
     }
 
     /// Drops the gradients of the step before.
@@ -56,19 +63,16 @@ impl Learner {
     }
 
     /// Forward from the output of the frozen stages on, and backward, of a micro-batch that has this share of its step's
-    /// images: its gradients join those that are there, and with the last one's those of the other ranks. Returns its part of
-    /// the main head's mean loss and how many images were classified correctly.
+    /// images: its gradients join those that are there, and with the last one's those of the other ranks.
     pub fn accumulate(
         &mut self,
         config: &TrainConfig,
-        inputs: [&Tensor; 3],
+        lesson: &Lesson,
         share: f64,
         is_last: bool,
-    ) -> Result<(Tensor, Tensor)> {
-        let Self { network, reducer, .. } = self;
-        let reducer = reducer.as_mut().filter(|_| is_last);
-        let (main, correct, _) = pass(config, network, inputs, share, reducer)?;
-        Ok((main, correct))
+    ) -> Result<Passed> {
+        let Self { network, criterion, reducer, .. } = self;
+        pass(config, network, criterion, lesson, share, reducer.as_mut().filter(|_| is_last))
     }
 
     /// In place of [`Self::accumulate`] where this rank has no images in a step.
@@ -82,9 +86,7 @@ impl Learner {
 
     /// Updates by the gradients as the optimizer's step number `step`, counted from 1.
     pub fn update(&mut self, config: &TrainConfig, step: u64, lr: f64) -> Result<()> {
-        if let Some(max_norm) = config.clip_grad_norm {
-            let _norm = torch::clip_grad_norm(&self.optimizer.grads(), max_norm)?;
-        }
+        self.optimizer.clip(config)?;
         self.optimizer.step(lr)?;
         self.average(step)
     }
@@ -95,19 +97,14 @@ impl Learner {
     }
 
     /// A step of an optimizer that evaluates the loss several times; returns as [`Self::accumulate`].
-    pub fn minimise(
-        &mut self,
-        config: &TrainConfig,
-        inputs: [&Tensor; 3],
-        step: u64,
-        lr: f64,
-    ) -> Result<(Tensor, Tensor)> {
-        let Self { network, optimizer, .. } = self;
+    pub fn minimise(&mut self, config: &TrainConfig, lesson: &Lesson, step: u64, lr: f64) -> Result<Passed> {
+        let Self { network, optimizer, criterion, .. } = self;
         let mut first = None;
         optimizer.minimise(lr, &mut || {
-            let (main, correct, sum) = pass(config, network, inputs, 1.0, None)?;
-            first.get_or_insert((main, correct));
-            Ok(sum.f_double_value(&[])?)
+            let passed = pass(config, network, criterion, lesson, 1.0, None)?;
+            let minimised = passed.minimised.f_double_value(&[])?;
+            first.get_or_insert(passed);
+            Ok(minimised)
         })?;
         self.average(step)?;
         first.context("a step without a loss")
@@ -148,39 +145,4 @@ impl Learner {
     fn state<'a>(&'a self, model: &'a [(String, Tensor)]) -> State<'a> {
         State { model, ema: self.ema.as_ref(), optimizer: &self.optimizer }
     }
-}
-
-/// Forward and backward of images that are this share of a step's; returns the main head's mean loss, how many images were
-/// classified correctly, and the loss that is minimised, both losses times the share.
-fn pass(
-    config: &TrainConfig,
-    network: &Network,
-    [features, labels, targets]: [&Tensor; 3],
-    share: f64,
-    mut reducer: Option<&mut Reducer>,
-) -> Result<(Tensor, Tensor, Tensor)> {
-    if let Some(reducer) = &mut reducer {
-        reducer.before_forward()?;
-    }
-    let &TrainConfig { auxiliary_weight, label_smoothing, .. } = config;
-    let (logits, auxiliary) = if auxiliary_weight == 0.0 || network.model.auxiliaries().is_empty() {
-        (network.suffix(features, true)?, Vec::new())
-    } else {
-        network.forward_auxiliary(features)?
-    };
-    let loss = |logits: &Tensor| {
-        let mean =
-            logits.f_cross_entropy_loss(targets, None::<Tensor>, Reduction::Mean, -100, label_smoothing)?;
-        if share == 1.0 { Ok(mean) } else { mean.f_mul_scalar(share) }
-    };
-    let main = loss(&logits)?;
-    let mut sum = main.shallow_clone();
-    for logits in &auxiliary {
-        sum = sum.f_add(&loss(logits)?.f_mul_scalar(auxiliary_weight)?)?;
-    }
-    if let Some(reducer) = reducer {
-        reducer.before_backward(&sum)?;
-    }
-    sum.f_backward()?;
-    Ok((main.detach(), count_correct(&logits.detach(), labels)?, sum.detach()))
 }

@@ -7,6 +7,7 @@ mod kept;
 mod learner;
 mod loaders;
 mod network;
+mod pass;
 mod pictures;
 mod prepared;
 mod running;
@@ -18,6 +19,7 @@ use self::learner::Learner;
 use self::loaders::Loaders;
 pub use self::loaders::about;
 use self::network::Network;
+use self::pass::{Lesson, Passed};
 use self::pictures::pictures;
 pub(super) use self::prepared::Prepared;
 use self::running::Running;
@@ -34,6 +36,7 @@ use super::ranks::Ranks;
 use super::record::{EpochMetrics, RunResult, Start, Validation};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
+use super::teacher::Teacher;
 use crate::data::{Batch, Loader, Stream};
 use crate::machine::{self, unix_time};
 use crate::models::{Complexity, ModelSpec};
@@ -57,11 +60,16 @@ enum Work {
 }
 
 impl Work {
-    fn len(&self) -> usize {
+    /// Its images among those of training.
+    fn places(&self) -> &[usize] {
         match self {
-            Self::Images(batch) => batch.labels.numel(),
-            Self::Features(places) => places.len(),
+            Self::Images(batch) => &batch.places,
+            Self::Features(places) => places,
         }
+    }
+
+    fn len(&self) -> usize {
+        self.places().len()
     }
 }
 
@@ -78,6 +86,9 @@ pub(super) struct Trainer<'a> {
     /// What weights files say about themselves.
     about: About,
     learner: Learner,
+    teacher: Option<Teacher>,
+    /// Of each class, in a loss that has them.
+    class_weights: Option<Vec<f64>>,
     schedule: Schedule,
     budget: Budget,
     train: Loader,
@@ -101,7 +112,8 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let prepared = Prepared::new(config, dir, begin, observe)?;
         prepared.check_memory(config)?;
-        let Prepared { device, mut loaders, complexity, mut header, origin } = prepared;
+        let Prepared { device, mut loaders, complexity, mut header, origin, teacher, class_weights } =
+            prepared;
         let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
         let there = if resumed { About::of(&StateFile::open(&own)?)? } else { None };
         loaders.measure(config, there.as_ref(), observe)?;
@@ -137,8 +149,10 @@ impl<'a> Trainer<'a> {
         store.channels_last()?;
         let size = [complexity.input[1], complexity.input[2]];
         let network = Network { device, precision, store, model, size, input: test_input, frozen: 0 };
-        let learner =
-            Learner::new(&config.train, network, &treatments(&config.train, &architecture)?, ranks)?;
+        let teacher =
+            teacher.map(|hired| hired.build(&network.input.statistics, device, precision)).transpose()?;
+        let treatments = treatments(&config.train, &architecture)?;
+        let learner = Learner::new(&config.train, network, &treatments, class_weights.as_deref(), ranks)?;
 
         let steps_per_epoch = (train.batches() / config.train.accumulate) as u64;
         let budget = Budget::new(&config.train, steps_per_epoch);
@@ -186,6 +200,8 @@ impl<'a> Trainer<'a> {
             complexity,
             about,
             learner,
+            teacher,
+            class_weights,
             schedule,
             budget,
             train,
@@ -283,18 +299,16 @@ impl<'a> Trainer<'a> {
                 }
             }
             let own = batch.iter().map(Work::len).sum::<usize>() as f64;
-            let [count, stops] =
-                self.ranks.sums(&[own, f64::from(u8::from(stop.load(Ordering::Relaxed)))])?[..]
-            else {
-                bail!("two numbers have no two sums")
-            };
+            let weight = batch.iter().map(|part| self.weight(part)).sum();
+            let stops = f64::from(u8::from(stop.load(Ordering::Relaxed)));
+            let [count, weight, stops] = self.ranks.totals([own, weight, stops])?;
             if count == 0.0 {
                 self.progress.step += 1;
                 self.progress.batch += 1;
                 continue;
             }
             let lr = self.schedule.lr(self.progress.step, &self.progress.rows);
-            let (loss, correct) = self.step(batch, count, lr)?;
+            let (loss, correct) = self.step(batch, weight, lr)?;
             let _summed = loss_sum.f_add_(&loss.f_mul_scalar(count)?)?;
             let _summed = correct_sum.f_add_(&correct)?;
             images += count;
@@ -347,7 +361,7 @@ impl<'a> Trainer<'a> {
     fn caches_features(&self) -> Result<bool> {
         let RunConfig { data, train, .. } = self.config;
         let network = &self.learner.network;
-        let is_plain = data.augment.is_empty() && data.mix.is_none();
+        let is_plain = data.augment.is_empty() && data.mix.is_none() && self.teacher.is_none();
         Ok(train.cache_features && network.frozen > 0 && is_plain && !network.is_random()?)
     }
 
@@ -367,13 +381,13 @@ impl<'a> Trainer<'a> {
             return Box::new(train.epoch(epoch, first).map(|batch| batch.map(Work::Images)));
         };
         let places = train.places(epoch, first);
-        let known = places.into_iter().map(|(_, places)| Ok(Work::Features(features.readable(places))));
+        let known = places.into_iter().map(|places| Ok(Work::Features(features.readable(places))));
         Box::new(known.collect::<Vec<_>>().into_iter())
     }
 
     /// Learns from one batch of `count` images, part by part, of which these are this rank's; returns the main head's mean
     /// loss, and how many images were classified correctly.
-    fn step(&mut self, batch: Vec<Work>, count: f64, lr: f64) -> Result<(Tensor, Tensor)> {
+    fn step(&mut self, batch: Vec<Work>, weight: f64, lr: f64) -> Result<(Tensor, Tensor)> {
         let RunConfig { seed, train, .. } = self.config;
         let step = self.progress.step + 1;
         let first = self.progress.batch * train.accumulate as u64 + (self.ranks.rank() * batch.len()) as u64;
@@ -384,16 +398,15 @@ impl<'a> Trainer<'a> {
         while let Some((place, part)) = parts.next() {
             // Each part seeds dropout and the like by itself: a resumed run needs no random state.
             tch::manual_seed(stream_seed(*seed, "step", self.progress.epoch, place));
-            let share = part.len() as f64 / count;
-            let [features, labels, targets] = &self.inputs(part, place)?;
-            let inputs = [features, labels, targets];
+            let share = self.weight(&part) / weight;
+            let lesson = &self.lesson(part, place)?;
             if self.learner.evaluates() {
-                let (loss, correct) = self.learner.minimise(train, inputs, step, lr)?;
+                let Passed { loss, correct, .. } = self.learner.minimise(train, lesson, step, lr)?;
                 return Ok((loss, correct));
             }
             running.before_part()?;
             let is_last = parts.peek().is_none();
-            let (loss, correct) = self.learner.accumulate(train, inputs, share, is_last)?;
+            let Passed { loss, correct, .. } = self.learner.accumulate(train, lesson, share, is_last)?;
             running.after_part(share)?;
             sums = Some(match sums {
                 None => (loss, correct),
@@ -423,19 +436,29 @@ impl<'a> Trainer<'a> {
         Ok((all.f_get(0)?.f_to_kind(Kind::Float)?.f_squeeze()?, all.f_get(1)?.f_squeeze()?))
     }
 
-    /// What the trained stages see of a micro-batch of the epoch, its labels and its targets.
-    fn inputs(&self, part: Work, place: u64) -> Result<[Tensor; 3]> {
+    /// How much a micro-batch counts in its step: by its images, or by the weights of their classes.
+    fn weight(&self, part: &Work) -> f64 {
+        let Some(weights) = self.class_weights.as_ref().filter(|_| self.config.data.mix.is_none()) else {
+            return part.len() as f64;
+        };
+        let labels = self.train.pictures().labels();
+        part.places().iter().map(|&place| weights[labels[place] as usize]).sum()
+    }
+
+    /// What is to be learned from a micro-batch of the epoch.
+    fn lesson(&self, part: Work, place: u64) -> Result<Lesson> {
         let network = &self.learner.network;
         match (part, &self.features) {
             (Work::Features(places), Some([features, _])) => {
                 let (features, labels) = features.batch(&places, network.device)?;
                 let targets = labels.shallow_clone();
-                Ok([features, labels, targets])
+                Ok(Lesson { features, labels, targets, taught: None })
             }
             (Work::Images(batch), _) => {
                 let (images, labels) = network.batch(&batch)?;
                 let (images, targets) = self.mixed(images, &labels, place)?;
-                Ok([network.prefix(&images, true)?, labels, targets])
+                let taught = self.teacher.as_ref().map(|teacher| teacher.logits(&images)).transpose()?;
+                Ok(Lesson { features: network.prefix(&images, true)?, labels, targets, taught })
             }
             (Work::Features(_), None) => bail!("features that were not computed"),
         }
