@@ -98,6 +98,27 @@ impl Batch {
 /// only.
 pub struct Loader {
     shared: Arc<Shared>,
+    deal: Deal,
+}
+
+/// Which of the batches are loaded: those of one of several processes that share them.
+#[derive(Clone, Copy)]
+struct Deal {
+    rank: usize,
+    world: usize,
+}
+
+impl Deal {
+    /// Whether the batch at this place of an epoch is, of steps of so many. Where a step has as many as there are processes, or
+    /// several times as many, each has its own of every step, one after the other; else they go around.
+    fn has(self, batch: usize, parts: usize) -> bool {
+        let Self { rank, world } = self;
+        if parts.is_multiple_of(world) {
+            batch % parts / (parts / world) == rank
+        } else {
+            batch % world == rank
+        }
+    }
 }
 
 struct Shared {
@@ -129,7 +150,13 @@ impl Loader {
             .num_threads(config.workers.unwrap_or(workers))
             .thread_name(|i| format!("loader {i}"))
             .build()?;
-        Ok(Self { shared: Arc::new(Shared { pictures, config, pool, skipped: Mutex::default() }) })
+        let shared = Shared { pictures, config, pool, skipped: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared), deal: Deal { rank: 0, world: 1 } })
+    }
+
+    /// The same pictures, of whose batches this is the share of process `rank` of `world`: no others are read.
+    pub fn dealt(&self, rank: usize, world: usize) -> Self {
+        Self { shared: Arc::clone(&self.shared), deal: Deal { rank, world } }
     }
 
     pub fn pictures(&self) -> &Pictures {
@@ -226,7 +253,7 @@ impl Loader {
         chunks.try_for_each(|chunk| each(&self.shared.make(&[], 0, chunk)?.images))
     }
 
-    /// The batches of an epoch, starting at batch `first`. Background threads prepare them and end when the
+    /// The batches of an epoch, starting at batch `first` of all. Background threads prepare them and end when the
     /// iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
         self.make(epoch, self.copies(epoch), first)
@@ -238,11 +265,11 @@ impl Loader {
         self.make(0, all.chunks(self.shared.config.batch_size).map(<[usize]>::to_vec).collect(), 0)
     }
 
-    /// The places of the images of each batch of an epoch.
-    pub fn places(&self, epoch: u64) -> Vec<Vec<usize>> {
-        let mut places = self.copies(epoch);
-        places.iter_mut().flatten().for_each(|place| *place = self.shared.index(*place));
-        places
+    /// The places of the images of each batch that [`Self::epoch`] makes.
+    pub fn places(&self, epoch: u64, first: usize) -> Vec<Vec<usize>> {
+        let all = self.copies(epoch).into_iter().enumerate().skip(first);
+        let own = all.filter(|(batch, _)| self.deal.has(*batch, self.shared.config.parts));
+        own.map(|(_, copies)| copies.into_iter().map(|copy| self.shared.index(copy)).collect()).collect()
     }
 
     /// The images of each batch of an epoch, as the numbers of [`Copy`].
@@ -260,14 +287,18 @@ impl Loader {
     /// The batches of these images, from batch `first` on.
     fn make(&self, epoch: u64, places: Vec<Vec<usize>>, first: usize) -> Batches {
         let (sender, receiver) = sync_channel(PREFETCH);
-        let (shared, left) = (Arc::clone(&self.shared), places.len().saturating_sub(first));
+        let (shared, deal) = (Arc::clone(&self.shared), self.deal);
+        let parts = shared.config.parts;
+        let left = (first..places.len()).filter(|&batch| deal.has(batch, parts)).count();
         thread::spawn(move || {
-            let (first, parts) = (first.min(places.len()), shared.config.parts);
+            let first = first.min(places.len());
             let before = |part: usize| -> Vec<_> {
                 places[..first].iter().skip(part).step_by(parts).map(Vec::as_slice).collect()
             };
-            let mut lones: Vec<_> = (0..parts).map(|part| shared.lone_before(epoch, &before(part))).collect();
-            for (i, chunk) in places.iter().enumerate().skip(first) {
+            let lone =
+                |part| deal.has(part, parts).then(|| shared.lone_before(epoch, &before(part))).flatten();
+            let mut lones: Vec<_> = (0..parts).map(lone).collect();
+            for (i, chunk) in places.iter().enumerate().skip(first).filter(|(i, _)| deal.has(*i, parts)) {
                 let lone = &mut lones[i % parts];
                 let chunk = &[lone.as_slice(), chunk].concat();
                 let mut made = shared.make(&shared.config.augment, epoch, chunk);

@@ -22,6 +22,7 @@ mod optimizer_config;
 mod parts;
 mod parts_config;
 mod provenance;
+mod ranks;
 mod record;
 mod rules;
 mod run;
@@ -50,8 +51,9 @@ pub use optimizer_config::{Adam, AdamW, Lamb, Lbfgs, LineSearch, OptimizerConfig
 pub use parts::{Treatment, groups};
 pub use parts_config::GroupConfig;
 pub use provenance::Provenance;
+pub use ranks::{Place, Ranks, Starter};
 pub use record::{EpochMetrics, Evaluation, RunResult, Start, TestMetrics, Validation};
-pub use run::{plan, run, run_until};
+pub use run::{micro_batches, plan, run, run_over, run_until};
 pub use run_dir::{RunDir, RunState};
 pub use run_weights::RunWeights;
 pub use schedule_config::{

@@ -13,6 +13,8 @@ mod explain;
 mod fine_tune;
 mod goes_on;
 mod names;
+#[cfg(feature = "distributed")]
+mod ranks;
 mod recipe;
 mod soup;
 mod studies;
