@@ -23,6 +23,7 @@ pub enum Verb {
     },
     /// Get a data set; files that are there and right are kept
     Fetch {
+        /// A known name, or hf:OWNER/NAME[@REVISION][:CONFIG] of the Hugging Face Hub
         name: String,
         /// A folder that has the files
         #[arg(long, value_name = "DIR")]
@@ -33,7 +34,7 @@ pub enum Verb {
     },
     /// Counts, shape, classes, mean and standard deviation of a data set
     Inspect {
-        /// A known name, or idx:DIR, folder:DIR, list:DIR, webdataset:DIR, manifest:FILE, parquet:DIR
+        /// A known name, or idx:DIR, folder:DIR, list:DIR, webdataset:DIR, manifest:FILE, parquet:DIR, hf:OWNER/NAME
         name: String,
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
@@ -117,6 +118,11 @@ fn list(json: bool) -> Result<()> {
 
 fn fetch(name: &str, from: Option<PathBuf>, root: Option<PathBuf>) -> Result<()> {
     let progress = FileBar::new();
+    if name.starts_with("hf:") {
+        let folder = data::fetch_from_hub(name, &mut |file, done, total| progress.set(file, done, total));
+        progress.finish();
+        return print(format_args!("{}: as the Hub has it", folder?.display()));
+    }
     let root = root.unwrap_or_else(data::root);
     let fetched = data::fetch(name, &root, from.as_deref(), &mut |file, done, total| {
         progress.set(file, done, total);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use tchvision::data::Fields;
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// The picture of a sample of shards, such as rgb.jpg, or its column in a table
     #[arg(long, value_name = "FIELD")]

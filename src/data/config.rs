@@ -18,7 +18,8 @@ pub struct DataConfig {
     /// A known name (`tchvision data list`), `idx:DIR` for a folder of MNIST-like files, or images of any
     /// size in `folder:DIR` (`train` and `val` with a sub-folder per class), `list:DIR` (`train.txt` and
     /// `val.txt` with lines `path label`), `webdataset:DIR` (tar shards; also names with braces), `manifest:FILE` (CSV or
-    /// JSON lines with columns `path`, `label` and `split`) or `parquet:DIR` (as the Hugging Face Hub has them).
+    /// JSON lines with columns `path`, `label` and `split`), `parquet:DIR` (as the Hugging Face Hub has
+    /// them) or `hf:OWNER/NAME` (a data set of that Hub, `@REVISION` and `:CONFIG` behind it where wanted).
     pub dataset: String,
     /// The picture of a sample of shards, such as `rgb.jpg`, or its column in a table. Default: the usual names.
     #[serde(default, skip_serializing_if = "Option::is_none")]

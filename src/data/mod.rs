@@ -30,6 +30,8 @@ pub use corpora::{Access, Corpus, corpora, corpus};
 pub use dataset::{Dataset, Images, Splits};
 #[cfg(feature = "hub")]
 pub use fetch::{Fetched, fetch};
+#[cfg(feature = "hub")]
+pub use files::fetch_from_hub;
 pub use files::{
     Fields, FileSplits, ImageFiles, ImageNet, imagenet, open as open_files, open_test as open_test_files,
     open_with as open_files_with, pictures_below,

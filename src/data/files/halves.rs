@@ -12,7 +12,7 @@ const VAL: &[&str] = &["val", "valid", "validation"];
 /// Words for the half to test on where there is no validation half.
 const TEST: &[&str] = &["test", "testing"];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Half {
     Train,
     Val,

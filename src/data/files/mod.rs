@@ -5,6 +5,8 @@ mod devkit;
 mod fields;
 mod folder;
 mod halves;
+#[cfg(feature = "hub")]
+mod hub;
 mod imagenet;
 mod index;
 mod labels;
@@ -18,6 +20,8 @@ mod table;
 mod webdataset;
 
 pub use fields::Fields;
+#[cfg(feature = "hub")]
+pub use hub::fetch_from_hub;
 pub use imagenet::{ImageNet, imagenet};
 pub(super) use listing::NAMES;
 pub use listing::pictures_below;
@@ -34,6 +38,9 @@ enum Layout<'a> {
     /// A folder, or names with braces.
     Shards(&'a str),
     Parquet(&'a Path),
+    /// A repository of the Hub, without `hf:`.
+    #[cfg(feature = "hub")]
+    Hub(&'a str),
     /// A file, or a folder.
     Table(&'a Path),
     ImageNet(&'static ImageNet, &'a Path),
@@ -46,6 +53,8 @@ impl<'a> Layout<'a> {
             Some(("list", dir)) => Self::List(Path::new(dir)),
             Some(("webdataset", dir)) => Self::Shards(dir),
             Some(("parquet", dir)) => Self::Parquet(Path::new(dir)),
+            #[cfg(feature = "hub")]
+            Some(("hf", name)) => Self::Hub(name),
             Some(("manifest", at)) => Self::Table(Path::new(at)),
             _ => Self::ImageNet(imagenet().iter().find(|known| known.name == name)?, root),
         })
@@ -71,6 +80,8 @@ impl<'a> Layout<'a> {
             Self::List(dir) => list::splits(dir, fields),
             Self::Shards(at) => webdataset::splits(at, fields),
             Self::Parquet(dir) => parquet::splits(dir, fields),
+            #[cfg(feature = "hub")]
+            Self::Hub(name) => hub::splits(name, fields),
             Self::Table(at) => table::splits(at, fields),
             Self::ImageNet(known, root) => known.splits(root),
         }
@@ -81,6 +92,8 @@ impl<'a> Layout<'a> {
         match self {
             Self::Folder(dir) => folder::test(dir),
             Self::Shards(at) => webdataset::test(at, fields),
+            #[cfg(feature = "hub")]
+            Self::Hub(name) => hub::test(name, fields),
             Self::ImageNet(known, root) => known.test(root),
             Self::List(_) | Self::Parquet(_) | Self::Table(_) => Ok(self.splits(fields)?.test),
         }
@@ -88,7 +101,7 @@ impl<'a> Layout<'a> {
 }
 
 /// Opens the training and test split of a data set of files: `folder:DIR`, `list:DIR`, `webdataset:DIR`, `manifest:FILE`,
-/// `parquet:DIR`, or one of [`imagenet`] below `root`. `None` for any other name. The test split is empty where shards or
+/// `parquet:DIR`, `hf:OWNER/NAME`, or one of [`imagenet`] below `root`. `None` for any other name. The test split is empty where shards or
 /// tables have none.
 ///
 /// # Errors

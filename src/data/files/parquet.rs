@@ -36,9 +36,14 @@ pub(super) fn splits(dir: &Path, fields: &Fields) -> Result<FileSplits> {
         })?;
         halves.entry(half).or_default().push(path);
     }
-    let train = halves.remove(&Half::Train).map_or(Ok(Rows::default()), |paths| Rows::read(paths, fields))?;
-    let tested = halves.remove(&Half::Val).or_else(|| halves.remove(&Half::Test));
-    let test = tested.map_or(Ok(Rows::default()), |paths| Rows::read(paths, fields))?;
+    let train = halves.remove(&Half::Train).unwrap_or_default();
+    let test = halves.remove(&Half::Val).or_else(|| halves.remove(&Half::Test)).unwrap_or_default();
+    of(dir, train, test, fields)
+}
+
+/// These files, which `dir` has.
+pub(super) fn of(dir: &Path, train: Vec<PathBuf>, test: Vec<PathBuf>, fields: &Fields) -> Result<FileSplits> {
+    let (train, test) = (Rows::read(train, fields)?, Rows::read(test, fields)?);
     let classes = match &fields.classes {
         Some(file) => listed(file)?,
         None if train.tables.is_empty() => {

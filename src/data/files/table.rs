@@ -38,6 +38,11 @@ const VAL: &[&str] = &[
 /// Upper bound on the size of a table.
 const MAX_BYTES: u64 = 8 << 30;
 
+/// Whether a folder has a table that is found there by its name.
+pub(super) fn is_in(dir: &Path) -> bool {
+    [WHOLE, TRAIN].iter().any(|names| first(dir, names).is_some())
+}
+
 /// A table `FILE` with a column `split`, or a folder with such a table or one a half. Paths are relative to the table.
 pub(super) fn splits(at: &Path, fields: &Fields) -> Result<FileSplits> {
     let (train, test) = if at.is_dir() && first(at, WHOLE).is_none() {

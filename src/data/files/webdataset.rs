@@ -29,7 +29,10 @@ const ENDS: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar
 /// The shards of a data set, in halves. `DIR`: those that `_info.json` names, else `*.tar` in `DIR/train` and `DIR/val`, else
 /// those in DIR with `train` and `val` among the parts of their names. `PATTERN`: names with braces.
 pub(super) fn splits(at: &str, fields: &Fields) -> Result<FileSplits> {
-    let set = Set::of(at)?;
+    halves(&Set::of(at)?, fields)
+}
+
+fn halves(set: &Set, fields: &Fields) -> Result<FileSplits> {
     let train = match &set.train {
         Some(half) => Rows::read(half, fields)?,
         None => bail!("{}", set.lacks("train")),
@@ -39,9 +42,29 @@ pub(super) fn splits(at: &str, fields: &Fields) -> Result<FileSplits> {
     Ok(FileSplits { train: train.files(&classes)?, test: test.files(&classes)? })
 }
 
+/// These shards, or those of them that an info file in `dir` names, which has its own to say of their labels.
+pub(super) fn of(dir: &Path, train: Vec<PathBuf>, test: Vec<PathBuf>, fields: &Fields) -> Result<FileSplits> {
+    let listed = |half: Half, paths: Vec<PathBuf>| -> Result<Option<Listed>> {
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let said = Info::read(dir)?.map_or(Ok(None), |info| info.half(dir, half))?;
+        Ok(said.or_else(|| Some((paths.into_iter().map(|path| (path, None)).collect(), None))))
+    };
+    let set = Set { dir: dir.to_owned(), train: listed(Half::Train, train)?, test: listed(Half::Val, test)? };
+    if set.train.is_none() {
+        let test = tested(&set, fields)?;
+        return Ok(FileSplits { train: ImageFiles::of_classes(&test.classes), test });
+    }
+    halves(&set, fields)
+}
+
 /// The test split; where no file says the classes the training split is read, too, to find their number.
 pub(super) fn test(at: &str, fields: &Fields) -> Result<ImageFiles> {
-    let set = Set::of(at)?;
+    tested(&Set::of(at)?, fields)
+}
+
+fn tested(set: &Set, fields: &Fields) -> Result<ImageFiles> {
     let Some(half) = &set.test else { bail!("{}", set.lacks("val")) };
     let test = Rows::read(half, fields)?;
     let train = match &set.train {
