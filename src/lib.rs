@@ -44,6 +44,9 @@ pub mod statistics;
 #[cfg(feature = "hub")]
 mod download;
 
+#[cfg(feature = "hub")]
+mod hub;
+
 pub mod torch;
 
 pub mod nn;

@@ -8,6 +8,7 @@ pub mod eval;
 pub mod experiment;
 pub mod explain;
 pub mod features;
+pub mod fields;
 pub mod header;
 pub mod models;
 pub mod network;

@@ -12,6 +12,7 @@ mod experiment;
 mod explain;
 mod fine_tune;
 mod goes_on;
+mod hub;
 mod names;
 #[cfg(feature = "distributed")]
 mod ranks;
