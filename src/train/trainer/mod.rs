@@ -33,7 +33,7 @@ use super::init::Started;
 use super::log::RunLog;
 use super::parts::treatments;
 use super::ranks::Ranks;
-use super::record::{EpochMetrics, RunResult, Start, Validation};
+use super::record::{EpochMetrics, Evaluation, RunResult, Start, Validation};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use super::teacher::Teacher;
@@ -520,11 +520,15 @@ impl<'a> Trainer<'a> {
             if self.learner.has_averages() {
                 row.raw_top1 = Some(self.look(&self.learner.network, observe)?.top1);
             }
-            let best = self.progress.best;
-            let is_best = |top1: f64| best.is_none_or(|best| top1 > best.1);
-            let Tested { loss, top1, metrics } = self.learner.averaged(|network| {
+            let is_validation = self.validation.is_some();
+            let score = |tested: &Tested| {
+                let &Tested { loss, top1, metrics } = tested;
+                let top5 = metrics.map(|metrics| metrics.top5);
+                Evaluation { loss, top1, top5, is_validation }.score(self.config.train.metric)
+            };
+            let tested = self.learner.averaged(|network| {
                 let tested = self.look(network, observe)?;
-                let Tested { loss, top1, .. } = tested;
+                let (Tested { loss, top1, .. }, score) = (tested, score(&tested));
                 if loss.is_finite() && self.ranks.leads() {
                     let about = About {
                         epoch,
@@ -535,22 +539,23 @@ impl<'a> Trainer<'a> {
                     };
                     let save =
                         |path: &Path| weights::save(path, &network.store.state_dict(), about.metadata()?);
-                    if is_best(top1) {
+                    if self.is_best(score) {
                         save(&self.dir.best_weights())?;
                     }
-                    if self.is_kept(epoch, top1) {
+                    if self.is_kept(epoch, score) {
                         save(&self.dir.epoch_weights(epoch))?;
                     }
                 }
                 Ok(tested)
             })?;
-            let what = if self.validation.is_some() { "validation loss" } else { "test loss" };
+            let Tested { loss, top1, metrics } = tested;
+            let what = if is_validation { "validation loss" } else { "test loss" };
             self.check_finite(what, loss, lr)?;
-            if is_best(top1) {
+            if self.is_best(score(&tested)) {
                 self.progress.best = Some((epoch, top1));
             }
             let top5 = metrics.map(|metrics| metrics.top5);
-            if self.validation.is_some() {
+            if is_validation {
                 row.validation = Some(Validation { loss, top1, top5 });
             } else {
                 (row.test_loss, row.test_top1, row.test_top5) = (Some(loss), Some(top1), top5);
