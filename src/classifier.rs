@@ -19,10 +19,13 @@ mod builder;
 mod cut;
 mod ensemble;
 mod features;
+mod picture;
 
 pub use builder::Builder;
 use builder::Parts;
+use ensemble::likeliest;
 pub use ensemble::{Ensemble, Evaluated, Likely};
+pub use picture::Picture;
 
 use crate::Usage;
 use crate::data::{DataConfig, ModelInput, Preprocess, Skipped, TestSet};

@@ -68,11 +68,13 @@ pub mod report;
 
 pub mod classifier;
 
+mod kind;
+
 #[cfg(feature = "report")]
 pub mod explain;
 
 pub use classifier::Classifier;
-pub use error::{Interrupted, Invalid, Remedy, Usage, brief};
+pub use error::{ErrorKind, Interrupted, Invalid, Remedy, Usage, brief};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

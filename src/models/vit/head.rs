@@ -3,15 +3,17 @@
 use super::{Config, Pool};
 use crate::models::Library;
 use crate::nn::{
-    FeedForward, Init, Layer, LayerNorm, Linear, Path, join_heads, scaled_dot_product_attention, split_heads,
+    self, FeedForward, Init, Layer, LayerNorm, Linear, Logits, Outputs, Path, join_heads,
+    scaled_dot_product_attention, split_heads,
 };
+use crate::torch::SharedTensor;
 use anyhow::Result;
 use tch::Tensor;
 
 /// Attention pooling with one learned query (timm's `AttentionPoolLatent`): (N, tokens, channels) to (N, channels).
 struct AttentionPool {
     heads: i64,
-    latent: Tensor,
+    latent: SharedTensor,
     q: Linear,
     kv: Linear,
     proj: Linear,
@@ -62,9 +64,9 @@ pub(super) struct Head {
     pooling: Pooling,
     norm: LayerNorm,
     norm_after_pool: bool,
-    head: Classifier,
+    logits: Logits,
     /// For the distillation token.
-    head_dist: Option<Classifier>,
+    distilled: Option<Logits>,
 }
 
 impl Head {
@@ -77,15 +79,14 @@ impl Head {
             Pool::Average => Pooling::Average,
             Pool::Map => Pooling::Map(Box::new(AttentionPool::new(&(root / "attn_pool"), config)?)),
         };
-        let head_dist =
-            if config.distillation { Some(Classifier::new(&(root / "head_dist"), config)?) } else { None };
+        let distilled = if config.distillation { Some(logits(&(root / "head_dist"), config)?) } else { None };
         Ok(Self {
             prefix: config.prefix(),
             pooling,
             norm,
             norm_after_pool: config.norm_after_pool,
-            head: Classifier::new(&(root / names.head), config)?,
-            head_dist,
+            logits: logits(&(root / names.head), config)?,
+            distilled,
         })
     }
 
@@ -99,8 +100,8 @@ impl Head {
     }
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         // The norm works on each token separately: where only one is used, the others need no norm.
         let pooled_first = self.norm_after_pool || matches!(self.pooling, Pooling::Token);
         let features = if pooled_first {
@@ -108,38 +109,23 @@ impl Layer for Head {
         } else {
             self.pool(&self.norm.forward(x, train)?, train)?
         };
-        let logits = self.head.forward(&features, train)?;
-        let Some(head_dist) = &self.head_dist else { return Ok(logits) };
-        let distilled = self.norm.forward(&x.f_select(1, 1)?, train)?;
-        let distilled = head_dist.forward(&distilled, train)?;
-        Ok(logits.f_add(&distilled)?.f_div_scalar(2.0)?)
+        let first = self.logits.of(features, train)?;
+        let Some(distilled) = &self.distilled else { return Ok(first) };
+        let second = distilled.of(self.norm.forward(&x.f_select(1, 1)?, train)?, train)?;
+        let mean = |a: Tensor, b: &Tensor| a.f_add(b)?.f_div_scalar(2.0);
+        Ok(Outputs {
+            pooled: mean(first.pooled, &second.pooled)?,
+            logits: mean(first.logits, &second.logits)?,
+        })
     }
 }
 
-/// A linear layer, or the identity if there are no classes.
-struct Classifier {
-    linear: Option<Linear>,
-}
-
-impl Classifier {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        if config.num_classes == 0 {
-            return Ok(Self { linear: None });
-        }
-        let weight = match config.keys {
-            Library::Torchvision => Init::ZEROS,
-            Library::Timm => Init::TRANSFORMER,
-        };
-        let linear = Linear::with(path, config.embed_dim, config.num_classes, weight, Some(Init::ZEROS))?;
-        Ok(Self { linear: Some(linear) })
-    }
-}
-
-impl Layer for Classifier {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        match &self.linear {
-            Some(linear) => linear.forward(x, train),
-            None => Ok(x.shallow_clone()),
-        }
-    }
+/// The classifier at `path`.
+fn logits(path: &Path, config: &Config) -> Result<Logits> {
+    let weight = match config.keys {
+        Library::Torchvision => Init::ZEROS,
+        Library::Timm => Init::TRANSFORMER,
+    };
+    let Config { embed_dim, num_classes, .. } = *config;
+    Logits::new(num_classes, 0.0, || Linear::with(path, embed_dim, num_classes, weight, Some(Init::ZEROS)))
 }

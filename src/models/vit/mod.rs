@@ -15,7 +15,7 @@ pub use config::{Backbone, Config, Pool, Position};
 pub(super) use names::entries;
 
 use super::Model;
-use crate::nn::{Layer, Store};
+use crate::nn::{self, Layer, Store};
 use anyhow::Result;
 use block::Block;
 use embedding::Embedding;
@@ -55,7 +55,7 @@ impl Model for VisionTransformer {
         std::iter::once(("embedding", &self.embedding as &dyn Layer)).chain(blocks).collect()
     }
 
-    fn head(&self) -> &dyn Layer {
+    fn head(&self) -> &dyn nn::Head {
         &self.head
     }
 }
