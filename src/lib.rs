@@ -44,6 +44,9 @@ pub mod statistics;
 #[cfg(feature = "hub")]
 mod download;
 
+#[cfg(feature = "hub")]
+mod hub;
+
 pub mod torch;
 
 pub mod nn;
@@ -61,6 +64,8 @@ pub mod evaluate;
 pub mod tensorboard;
 
 pub mod train;
+
+pub mod recipes;
 
 pub mod experiment;
 
@@ -82,6 +87,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Compiles and runs the examples of the page on the library.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+struct Library;
 
 /// Compiles and runs the example in the README.
 #[cfg(doctest)]

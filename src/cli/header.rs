@@ -18,9 +18,10 @@ pub fn header_lines(header: &Header) -> String {
     let validation = header
         .validation_images
         .map_or(String::new(), |images| format!(", {} validation", thousands(images as u64)));
-    let parts = match header.accumulate {
-        1 => String::new(),
-        parts => format!(" in {parts} micro-batches"),
+    let parts = match (header.accumulate, header.ranks) {
+        (1, _) => String::new(),
+        (parts, 1) => format!(" in {parts} micro-batches"),
+        (parts, ranks) => format!(" in {parts} micro-batches by {ranks} processes"),
     };
     let from = match header.step {
         0 => String::new(),
@@ -43,6 +44,7 @@ pub fn header_lines(header: &Header) -> String {
             ),
         ),
         ("weights", header.weights.clone()),
+        ("teacher", header.teacher.clone().unwrap_or_default()),
         ("data", format!("{}: {train} training{validation} and {test} test images{skipped}", header.dataset)),
         ("input", format!("{channels}×{height}×{width}, {} classes", header.classes)),
         (
@@ -67,7 +69,8 @@ pub fn header_lines(header: &Header) -> String {
         ),
         ("memory", memory(&header.memory)),
     ];
-    lines.map(|(name, text)| format!("{name:<10} {text}")).join("\n")
+    let lines = lines.iter().filter(|(_, text)| !text.is_empty());
+    lines.map(|(name, text)| format!("{name:<10} {text}")).collect::<Vec<_>>().join("\n")
 }
 
 fn memory(memory: &Memory) -> String {

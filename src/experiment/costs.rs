@@ -54,6 +54,7 @@ impl Costs {
         config.check_test_size(input, classes)?;
         config.check_protocol(input, &costs)?;
         config.check_parts(input, classes)?;
+        config.check_teacher(input, classes)?;
         Ok(costs)
     }
 }

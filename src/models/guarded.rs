@@ -61,6 +61,10 @@ impl Model for Guarded {
         self.pass(x, train, |net| net.forward_auxiliary(x, train))
     }
 
+    fn token_logits(&self, x: &Tensor, train: bool) -> Result<Option<[Tensor; 2]>> {
+        self.pass(x, train, |net| net.token_logits(x, train))
+    }
+
     fn features(&self, x: &Tensor, train: bool) -> Result<Vec<(String, Tensor)>> {
         self.pass(x, train, |net| net.features(x, train))
     }

@@ -58,6 +58,15 @@ pub trait Model: Send + Sync {
         Ok((self.head().forward(last, train).context("head")?, auxiliary))
     }
 
+    /// For a model with a distillation token (DeiT, 2012.12877): the logits of its class token and of that token, apart, for
+    /// the output of the last stage. Its head gives their mean.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    fn token_logits(&self, _x: &Tensor, _train: bool) -> Result<Option<[Tensor; 2]>> {
+        Ok(None)
+    }
+
     /// The output of every stage, by name.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::torch::SharedTensor;
 use crate::{locked, torch};
 use anyhow::{Result, ensure};
 use std::collections::HashSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::ops::Div;
 use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
@@ -62,6 +62,13 @@ impl Allocation {
             Allocation::Uninitialised(_) => Allocation::Uninitialised(device),
             Allocation::Meta => Allocation::Meta,
         }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tensors = locked(&self.entries).list.len();
+        f.debug_struct("Store").field("on", &self.allocation).field("tensors", &tensors).finish()
     }
 }
 

@@ -48,7 +48,7 @@ unsafe extern "C" {
         weight_decay: c_double,
         nesterov: c_int,
     ) -> *mut c_char;
-    pub(super) fn tv_fused_adamw(
+    pub(super) fn tv_fused_adam(
         params: *const *mut C_tensor,
         grads: *const *mut C_tensor,
         exp_avgs: *const *mut C_tensor,
@@ -60,6 +60,7 @@ unsafe extern "C" {
         beta2: c_double,
         eps: c_double,
         weight_decay: c_double,
+        decoupled: c_int,
     ) -> *mut c_char;
     pub(super) fn tv_foreach_lerp(
         a: *const *mut C_tensor,
@@ -68,6 +69,8 @@ unsafe extern "C" {
         weight: c_double,
     ) -> *mut c_char;
     pub(super) fn tv_clear_grads(params: *const *mut C_tensor, n: usize) -> *mut c_char;
+    pub(super) fn tv_generator_state(out: *mut *mut C_tensor, index: c_int) -> *mut c_char;
+    pub(super) fn tv_set_generator_state(state: *const C_tensor, index: c_int) -> *mut c_char;
     pub(super) fn tv_clip_grad_norm(
         out: *mut *mut C_tensor,
         grads: *const *mut C_tensor,

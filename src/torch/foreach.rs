@@ -1,7 +1,7 @@
 //! Fused multi-tensor operations: one call for all parameters of a model.
 
 use super::ffi::{
-    check, pointers, tv_clear_grads, tv_clip_grad_norm, tv_foreach_lerp, tv_fused_adamw, tv_fused_sgd,
+    check, pointers, tv_clear_grads, tv_clip_grad_norm, tv_foreach_lerp, tv_fused_adam, tv_fused_sgd,
 };
 use anyhow::{Result, ensure};
 use tch::Tensor;
@@ -15,13 +15,15 @@ pub struct SgdStep {
     pub nesterov: bool,
 }
 
-/// Hyperparameters of one [`fused_adamw`] step, with the meanings of `torch.optim.AdamW`.
+/// Hyperparameters of one [`fused_adam`] step, with the meanings of `torch.optim.Adam`, or of `AdamW` if the weight decay is
+/// decoupled from the gradient.
 #[derive(Clone, Copy, Debug)]
-pub struct AdamWStep {
+pub struct AdamStep {
     pub lr: f64,
     pub betas: (f64, f64),
     pub eps: f64,
     pub weight_decay: f64,
+    pub is_decoupled: bool,
 }
 
 fn same_length(lists: &[&[Tensor]]) -> Result<usize> {
@@ -53,21 +55,21 @@ pub fn fused_sgd(params: &[Tensor], grads: &[Tensor], momenta: &[Tensor], step: 
     })
 }
 
-/// One step of AdamW in place; `steps` holds one float32 scalar per parameter, incremented here.
-pub fn fused_adamw(
+/// One step of Adam or AdamW in place; `steps` holds one float32 scalar per parameter, incremented here.
+pub fn fused_adam(
     params: &[Tensor],
     grads: &[Tensor],
     exp_avgs: &[Tensor],
     exp_avg_sqs: &[Tensor],
     steps: &[Tensor],
-    step: AdamWStep,
+    step: AdamStep,
 ) -> Result<()> {
     let n = same_length(&[params, grads, exp_avgs, exp_avg_sqs, steps])?;
     let (p, g) = (pointers(params), pointers(grads));
     let (m, v, t) = (pointers(exp_avgs), pointers(exp_avg_sqs), pointers(steps));
     // SAFETY: each list holds n live tensors (checked).
     check(unsafe {
-        tv_fused_adamw(
+        tv_fused_adam(
             p.as_ptr(),
             g.as_ptr(),
             m.as_ptr(),
@@ -79,6 +81,7 @@ pub fn fused_adamw(
             step.betas.1,
             step.eps,
             step.weight_decay,
+            i32::from(step.is_decoupled),
         )
     })
 }

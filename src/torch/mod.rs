@@ -4,10 +4,13 @@
 
 mod autocast;
 mod batch_norm;
+#[cfg(feature = "distributed")]
+pub mod c10d;
 pub mod device;
 mod ffi;
 mod foreach;
 mod fused;
+mod generator;
 mod memory;
 mod rectifier;
 mod shared;
@@ -18,11 +21,12 @@ mod trace;
 pub use autocast::Autocast;
 pub use batch_norm::{BatchNorm, affine_relu, batch_norm_relu};
 pub use ffi::{cpu_capability, show_config, version};
-pub use foreach::{AdamWStep, SgdStep, clear_grads, clip_grad_norm, fused_adamw, fused_sgd, lerp};
+pub use foreach::{AdamStep, SgdStep, clear_grads, clip_grad_norm, fused_adam, fused_sgd, lerp};
 pub use fused::{
     Pointwise, Window, computes_in_bfloat16, fused_convolution, fused_linear, has_fused_kernels,
     is_packed_alike, pack_convolution, pack_linear,
 };
+pub use generator::GeneratorState;
 pub use memory::{keep_allocations, peak_resident_bytes};
 pub use rectifier::rectifier;
 pub use shared::SharedTensor;

@@ -13,6 +13,7 @@
 #include <torch/csrc/api/include/torch/version.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,12 @@ struct Pointwise {
       this->algorithm = algorithm;
   }
 };
+
+// Of the GPU with this index, or of the CPU for -1.
+at::Generator default_generator(int index) {
+  auto device = index < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, index);
+  return at::globalContext().defaultGenerator(device);
+}
 
 c10::DeviceType device_type(int cuda) { return cuda ? c10::DeviceType::CUDA : c10::DeviceType::CPU; }
 
@@ -141,15 +148,20 @@ char *tv_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tens
   });
 }
 
-char *tv_fused_adamw(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *exp_avgs,
+char *tv_fused_adam(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *exp_avgs,
                      at::Tensor *const *exp_avg_sqs, at::Tensor *const *steps, size_t n, double lr, double beta1,
-                     double beta2, double eps, double weight_decay) {
+                     double beta2, double eps, double weight_decay, int decoupled) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     auto counts = list(steps, n);
     at::_foreach_add_(counts, 1);
-    at::_fused_adamw_(list(params, n), list(grads, n), list(exp_avgs, n), list(exp_avg_sqs, n), {}, counts, lr, beta1,
-                      beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
+    auto p = list(params, n), g = list(grads, n), m = list(exp_avgs, n), v = list(exp_avg_sqs, n);
+    if (decoupled)
+      at::_fused_adamw_(p, g, m, v, {}, counts, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false,
+                        /*maximize=*/false);
+    else
+      at::_fused_adam_(p, g, m, v, {}, counts, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false,
+                       /*maximize=*/false);
   });
 }
 
@@ -176,6 +188,22 @@ char *tv_clip_grad_norm(at::Tensor **out, at::Tensor *const *grads, size_t n, do
     auto norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(tensors)), 2);
     at::_foreach_mul_(tensors, (max_norm / (norm + 1e-6)).clamp_max(1.0));
     *out = new at::Tensor(norm);
+  });
+}
+
+char *tv_generator_state(at::Tensor **out, int index) {
+  return guarded([&] {
+    auto generator = default_generator(index);
+    std::lock_guard<std::mutex> lock(generator.mutex());
+    *out = new at::Tensor(generator.get_state());
+  });
+}
+
+char *tv_set_generator_state(const at::Tensor *state, int index) {
+  return guarded([&] {
+    auto generator = default_generator(index);
+    std::lock_guard<std::mutex> lock(generator.mutex());
+    generator.set_state(*state);
   });
 }
 

@@ -2,15 +2,17 @@
 
 use super::ema_config::EmaConfig;
 use super::init_config::InitConfig;
+use super::loss_config::{ClassWeights, DistillationConfig, LossConfig};
 use super::optimizer_config::OptimizerConfig;
 use super::parts_config::GroupConfig;
+use super::provenance::Provenance;
 use super::schedule_config::ScheduleConfig;
 use crate::data::DataConfig;
 use crate::evaluate::Protocol;
 use crate::models::{Architecture, Complexity, ModelSpec};
 use crate::torch::device;
 use crate::yaml::Document;
-use crate::{Invalid, brief};
+use crate::{Invalid, Usage, brief};
 use anyhow::{Error, Result, ensure};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -23,6 +25,9 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
+    /// Where the settings are from; it changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Provenance>,
     pub model: ModelSpec,
     pub data: DataConfig,
     /// Weights that start from those of another net; all are initialised when absent.
@@ -69,7 +74,7 @@ impl RunConfig {
         let message = format!("no device is called `{}`; write cpu, cuda, cuda:1 or auto", self.device);
         ensure!(device::is_name(&self.device), Invalid::value("device", message));
         ensure!(self.threads != Some(0), Invalid::value("threads", "0 is impossible; use 1 or more"));
-        self.init.as_ref().map_or(Ok(()), InitConfig::validate)?;
+        self.init.as_ref().map_or(Ok(()), |init| init.validate("init"))?;
         self.data.validate()?;
         self.train.validate()
     }
@@ -172,10 +177,29 @@ pub struct TrainConfig {
     /// Weight of the loss of each auxiliary head, for models that have them (1409.4842, section 5); 0 leaves them
     /// untrained.
     pub auxiliary_weight: f64,
+    #[serde(
+        serialize_with = "singleton_map::serialize",
+        skip_serializing_if = "LossConfig::is_cross_entropy"
+    )]
+    pub loss: LossConfig,
     /// Probability spread over the wrong classes (1512.00567).
     pub label_smoothing: f64,
+    /// How much each class counts in the cross-entropy, for data where some are rare: `balanced`, or a number for each.
+    /// Default: all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
+    /// A teacher from whom to learn beside the labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<DistillationConfig>,
     /// Largest 2-norm of all gradients together; not clipped when absent.
     pub clip_grad_norm: Option<f64>,
+    /// Largest absolute value of each number of the gradients; not clipped when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad_value: Option<f64>,
+    /// Largest norm of the gradient of each unit as a fraction of the norm of its weights (adaptive gradient clipping,
+    /// 2102.06171), of all but the last two parameters, as in timm; not clipped when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad_adaptive: Option<f64>,
     /// What is not trained: stages by name, `stem`, `head`, or patterns (regular expressions) over keys and what lies above
     /// them, such as `layer[12]`; `all` is everything but the classifier. Frozen batch norms are in evaluation mode.
     #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
@@ -192,6 +216,10 @@ pub struct TrainConfig {
     /// counts. Default: the same for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_decay: Option<f64>,
+    /// Keep only what goes into each stage, and compute the stages again on the way back (gradient checkpointing): less
+    /// memory for about a third more time, and the same numbers (beside auxiliary heads but for rounding).
+    #[serde(skip_serializing_if = "is_false")]
+    pub checkpoint: bool,
     /// Apply weight decay to norms and biases too.
     pub decay_norm_and_bias: bool,
     /// An exponential moving average of the weights, which is what the run tests; none when absent.
@@ -268,12 +296,18 @@ impl Default for TrainConfig {
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
             auxiliary_weight: 0.3,
+            loss: LossConfig::CrossEntropy,
             label_smoothing: 0.0,
+            class_weights: None,
+            distillation: None,
             clip_grad_norm: None,
+            clip_grad_value: None,
+            clip_grad_adaptive: None,
             freeze: Vec::new(),
             cache_features: true,
             groups: Vec::new(),
             layer_decay: None,
+            checkpoint: false,
             decay_norm_and_bias: true,
             ema: None,
             precision: Precision::Float32,
@@ -307,7 +341,16 @@ impl TrainConfig {
         positive("keep_best", self.keep_best as f64)?;
         positive("eval_every", self.eval_every as f64)?;
         self.keep.iter().try_for_each(|&epoch| positive("keep", epoch as f64))?;
-        self.clip_grad_norm.map_or(Ok(()), |norm| positive("clip_grad_norm", norm))?;
+        let clips = [
+            ("clip_grad_norm", self.clip_grad_norm),
+            ("clip_grad_value", self.clip_grad_value),
+            ("clip_grad_adaptive", self.clip_grad_adaptive),
+        ];
+        let clips: Vec<_> = clips.into_iter().filter_map(|(key, most)| Some((key, most?))).collect();
+        clips.iter().try_for_each(|&(key, most)| positive(key, most))?;
+        if let [(first, _), (second, _), ..] = clips.as_slice() {
+            return Err(invalid(second, format!("is another way than `train.{first}`; remove one")).into());
+        }
         let weight = self.auxiliary_weight;
         ensure!(
             weight >= 0.0 && weight.is_finite(),
@@ -329,12 +372,19 @@ impl TrainConfig {
                 ensure!(value >= 0.0 && value.is_finite(), invalid(&format!("groups.{i}.{key}"), message));
             }
         }
+        self.loss.validate()?;
+        if let Some(weights) = &self.class_weights {
+            weights.validate()?;
+            let message = "is for the cross-entropy, and `train.loss` is another; remove one";
+            ensure!(self.loss.is_cross_entropy(), invalid("class_weights", message.to_owned()));
+        }
+        self.distillation.as_ref().map_or(Ok(()), DistillationConfig::validate)?;
         self.ema.map_or(Ok(()), EmaConfig::validate)?;
         self.optimizer.validate()?;
         let others = [
             ("layer_decay", self.layer_decay.is_some()),
             ("groups", !self.groups.is_empty()),
-            ("clip_grad_norm", self.clip_grad_norm.is_some()),
+            (clips.first().map_or("", |(key, _)| key), !clips.is_empty()),
             ("accumulate", self.accumulate > 1),
         ];
         if let (OptimizerConfig::Lbfgs(_), Some((key, _))) =
@@ -350,6 +400,32 @@ impl TrainConfig {
     /// Images of one micro-batch.
     pub fn micro_batch_size(&self) -> usize {
         self.batch_size / self.accumulate
+    }
+
+    /// The micro-batches of a step over so many processes: `accumulate` of them, or more where each needs one and all the same
+    /// number. A run keeps the number that it began with.
+    ///
+    /// # Errors
+    /// What does not divide.
+    pub fn micro_batches(&self, ranks: usize, begun: Option<usize>) -> Result<usize> {
+        let &Self { accumulate, batch_size, .. } = self;
+        let multiple = (1..=ranks).map(|n| n * accumulate).find(|parts| parts.is_multiple_of(ranks));
+        let parts = begun.or(multiple).unwrap_or(accumulate);
+        let message = format!(
+            "the run began with {parts} micro-batches a step, which {ranks} processes cannot share alike: start as many as \
+             divide {parts}, or another run"
+        );
+        ensure!(parts.is_multiple_of(ranks), Usage(message));
+        let whole = batch_size.is_multiple_of(parts);
+        let message = format!(
+            "{batch_size} is not divided by the {parts} micro-batches of a step, which {ranks} processes share and \
+             `train.accumulate: {accumulate}` asks for; use a multiple of {parts}"
+        );
+        ensure!(whole, Invalid::value("train.batch_size", message));
+        let is_one = parts == 1 || !matches!(self.optimizer, OptimizerConfig::Lbfgs(_));
+        let message = "L-BFGS takes the batch as one: start one process";
+        ensure!(is_one, Invalid::value("train.optimizer", message));
+        Ok(parts)
     }
 
     fn validate_accumulate(&self) -> Result<()> {

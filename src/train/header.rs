@@ -34,11 +34,17 @@ pub struct Header {
     /// Micro-batches of a step.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub accumulate: usize,
+    /// Processes that share them.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub ranks: usize,
     /// Its settings, in short.
     pub optimizer: String,
     pub schedule: String,
     /// Where the weights come from.
     pub weights: String,
+    /// Who else is learned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
     /// Name and make: `cuda:0, NVIDIA H100 80GB HBM3`.
     pub device: String,
     pub precision: Precision,

@@ -8,7 +8,8 @@ use serde_yaml::Value;
 use std::collections::BTreeMap;
 
 /// Settings that say how and where a run is carried out. All others are its identity: they decide its numbers.
-const CIRCUMSTANCES: [&str; 12] = [
+const CIRCUMSTANCES: [&str; 14] = [
+    "recipe",
     "threads",
     "device",
     "data.root",
@@ -17,6 +18,7 @@ const CIRCUMSTANCES: [&str; 12] = [
     "train.log_every",
     "train.save_every",
     "train.histograms",
+    "train.checkpoint",
     "train.keep",
     "train.keep_best",
     "train.keep_optimizer",
@@ -53,7 +55,8 @@ impl Change {
 
     /// Whether the weights that a run starts from have not been looked at on one side: a checkpoint knows them.
     fn is_unknown(&self) -> bool {
-        self.key == "init.sha256" && (self.old.is_null() || self.new.is_null())
+        let weights = ["init.sha256", "train.distillation.teacher.sha256"];
+        weights.contains(&self.key.as_str()) && (self.old.is_null() || self.new.is_null())
     }
 
     /// For people: `train.epochs is 3 there, 5 here`.

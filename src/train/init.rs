@@ -5,6 +5,7 @@ use super::event::Event;
 use super::init_config::{Head, InitConfig};
 use super::run_dir::RunDir;
 use super::run_weights::{self, RunWeights};
+use super::teacher;
 use crate::data::{ModelInput, Preprocess};
 use crate::models::{Architecture, Model, ModelSpec};
 use crate::nn::Store;
@@ -76,7 +77,7 @@ impl<'a> Origin<'a> {
             return Ok(Started { model, store, spec, fresh, notes: Vec::new() });
         }
         let classes = if init.head == Some(Head::New) { Classes::Anew } else { Classes::New };
-        let state = init.state(weights)?;
+        let state = init.state(weights, "init")?;
         let map = init.map.as_deref().map(Mapping::read).transpose()?;
         let pretrained = weights::pretrained_by(map.as_ref(), &spec, &state, classes, device);
         let Pretrained { model, store, spec, fresh, notes, .. } = pretrained.context("`init`")?;
@@ -102,7 +103,7 @@ impl fmt::Display for Origin<'_> {
 
 impl InitConfig {
     /// The file of the weights, for the run in `dir`: trials of an experiment lie side by side.
-    fn path(&self, dir: &RunDir, observe: &mut dyn FnMut(Event)) -> Result<PathBuf> {
+    pub(super) fn path(&self, dir: &RunDir, observe: &mut dyn FnMut(Event)) -> Result<PathBuf> {
         let mut progress = |name: &str, _, _| observe(Event::Preparing(format!("fetching {name}")));
         match (&self.from, &self.trial) {
             (Some(from), _) if self.is_public() => weights::fetch(catalogue::find(from)?, &mut progress),
@@ -120,7 +121,7 @@ impl InitConfig {
     }
 
     /// Their catalogue entry, where they are public.
-    fn entry(&self) -> Result<Option<&'static Entry>> {
+    pub(super) fn entry(&self) -> Result<Option<&'static Entry>> {
         let Some(from) = &self.from else { return Ok(None) };
         if self.is_public() {
             return catalogue::find(from).map(Some);
@@ -132,7 +133,7 @@ impl InitConfig {
 
     /// How pictures become the input of these weights, where it is known. Trials of one experiment share their data, which
     /// says it.
-    fn input(&self, weights: &RunWeights) -> Result<Option<ModelInput>> {
+    pub(super) fn input(&self, weights: &RunWeights) -> Result<Option<ModelInput>> {
         if self.trial.is_some() {
             return Ok(None);
         }
@@ -148,11 +149,11 @@ impl InitConfig {
         Ok(Some(preprocess.into()))
     }
 
-    /// The tensors that are asked for.
-    fn state(&self, RunWeights { state, .. }: RunWeights) -> Result<weights::StateFile> {
+    /// The tensors that are asked for; `at` is where this stands in a run's configuration.
+    pub(super) fn state(&self, RunWeights { state, .. }: RunWeights, at: &str) -> Result<weights::StateFile> {
         let averaged = self.ema.unwrap_or_else(|| weights::has_averages(&state));
         weights::checkpoint_weights(state, averaged).map_err(|error| {
-            Invalid::value("init.ema", format!("{}; remove it", crate::brief(&error))).into()
+            Invalid::value(&format!("{at}.ema"), format!("{}; remove it", crate::brief(&error))).into()
         })
     }
 
@@ -168,7 +169,7 @@ impl InitConfig {
     /// Copies the layers; returns the keys of what is now theirs.
     fn take_over(&self, weights: RunWeights, model: &[(String, Tensor)]) -> Result<Vec<String>> {
         let layers: Vec<(String, String)> = self.layers.clone().into_iter().collect();
-        weights::take_over(&self.state(weights)?.state_dict()?, model, &layers).context("`init`")?;
+        weights::take_over(&self.state(weights, "init")?.state_dict()?, model, &layers).context("`init`")?;
         let is_taken = |name: &str| {
             let below = |layer: &str| name.strip_prefix(layer);
             layers
@@ -181,33 +182,46 @@ impl InitConfig {
 }
 
 impl RunConfig {
-    /// The configuration with the checksum of the weights that the run starts from, unless these are away and the run in
-    /// `dir` goes on without them.
+    /// The configuration with the checksums of the weights that the run starts from and of its teacher's, unless these are away
+    /// and the run in `dir` goes on without them.
     ///
     /// # Errors
     /// Other weights than the configuration or the run in `dir` says.
-    pub(super) fn with_checksum(&self, dir: &RunDir, observe: &mut dyn FnMut(Event)) -> Result<Self> {
+    pub(super) fn with_checksums(&self, dir: &RunDir, observe: &mut dyn FnMut(Event)) -> Result<Self> {
         let mut config = self.clone();
-        let Some(init) = &mut config.init else { return Ok(config) };
-        let begun = dir.checkpoint().exists();
-        if begun && init.is_public() && dir.result()?.is_some() {
-            return Ok(config);
-        }
-        let parent = match init.path(dir, observe).and_then(|path| Parent::of(&path)) {
-            Ok(parent) => parent,
-            Err(_) if begun => return Ok(config),
-            Err(error) => return Err(error.context("`init`")),
-        };
-        if let Some(given) = &init.sha256 {
-            let message =
-                format!("{} has sha256 {}, not {given}; name the file that has", parent.file, parent.sha256);
-            ensure!(*given == parent.sha256, Invalid::value("init.sha256", message));
-        }
-        if begun {
+        if let Some(init) = &mut config.init
+            && let Some(parent) = init.look("init", dir, observe)?
+            && dir.checkpoint().exists()
+        {
             check_parent(dir, &parent)?;
         }
-        init.sha256 = Some(parent.sha256);
+        if let Some(distillation) = &mut config.train.distillation {
+            let _teacher = distillation.teacher.look(teacher::PLACE, dir, observe)?;
+        }
         Ok(config)
+    }
+}
+
+impl InitConfig {
+    /// Notes the checksum of the file of the weights, which stand at `at` in a run's configuration; `None` where a run that has
+    /// begun does without them.
+    fn look(&mut self, at: &str, dir: &RunDir, observe: &mut dyn FnMut(Event)) -> Result<Option<Parent>> {
+        let begun = dir.checkpoint().exists();
+        if begun && self.is_public() && dir.result()?.is_some() {
+            return Ok(None);
+        }
+        let parent = match self.path(dir, observe).and_then(|path| Parent::of(&path)) {
+            Ok(parent) => parent,
+            Err(_) if begun => return Ok(None),
+            Err(error) => return Err(error.context(format!("`{at}`"))),
+        };
+        if let Some(given) = &self.sha256 {
+            let message =
+                format!("{} has sha256 {}, not {given}; name the file that has", parent.file, parent.sha256);
+            ensure!(*given == parent.sha256, Invalid::value(&format!("{at}.sha256"), message));
+        }
+        self.sha256 = Some(parent.sha256.clone());
+        Ok(Some(parent))
     }
 }
 

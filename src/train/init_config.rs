@@ -55,17 +55,19 @@ pub enum Head {
 const ENDINGS: [&str; 8] = ["safetensors", "pth", "pt", "bin", "npz", "npy", "ckpt", "tar"];
 
 impl InitConfig {
-    pub(super) fn validate(&self) -> Result<(), Invalid> {
+    /// Checks what can be known without the weights; `at` is where this stands in a run's configuration.
+    pub(super) fn validate(&self, at: &str) -> Result<(), Invalid> {
+        let invalid = |key: &str, message: String| Invalid::value(&format!("{at}.{key}"), message);
         let from = match (&self.from, &self.trial) {
             (Some(from), None) => from,
-            (None, Some(_)) => return self.check_layers(),
+            (None, Some(_)) => return self.check_layers(at),
             _ => {
                 let message = "takes either `from: WEIGHTS` or, in an experiment, `trial: VARIANT`";
-                return Err(Invalid::value("init", message));
+                return Err(Invalid::value(at, message));
             }
         };
         if self.is_public() {
-            catalogue::find(from).map_err(|error| Invalid::value("init.from", crate::brief(&error)))?;
+            catalogue::find(from).map_err(|error| invalid("from", crate::brief(&error)))?;
         }
         if let Some(repository) = from.strip_prefix(HUB) {
             let parts: Vec<&str> = repository.split('/').collect();
@@ -75,18 +77,18 @@ impl InitConfig {
             };
             if parts.len() != 2 || !parts.iter().all(plain) {
                 let message = format!("`{from}` is no repository of the hub; write `hf:OWNER/NAME`");
-                return Err(Invalid::value("init.from", message));
+                return Err(invalid("from", message));
             }
         }
-        self.check_layers()
+        self.check_layers(at)
     }
 
-    fn check_layers(&self) -> Result<(), Invalid> {
+    fn check_layers(&self, at: &str) -> Result<(), Invalid> {
         let others = [("head", self.head.is_some()), ("map", self.map.is_some())];
         match others.into_iter().find(|(_, given)| *given && !self.layers.is_empty()) {
             Some((key, _)) => {
                 let message = "is for all of the model, and `layers` takes over some; remove one";
-                Err(Invalid::value(&format!("init.{key}"), message))
+                Err(Invalid::value(&format!("{at}.{key}"), message))
             }
             None => Ok(()),
         }

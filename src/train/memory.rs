@@ -61,8 +61,17 @@ impl Memory {
         let (weights, parameters) = (bytes(store.state_dict()), bytes(trained.collect()));
         let per_output = if train.precision == Precision::Bfloat16 { FLOAT / 2 } else { FLOAT };
         let image = complexity.input.iter().map(|&n| n.unsigned_abs()).product::<u64>() * FLOAT;
-        let of_image =
-            complexity.activations.saturating_mul(per_output * PER_ACTIVATION).saturating_add(image);
+        let held = |activations: u64| activations.saturating_mul(per_output * PER_ACTIVATION);
+        let activations = if train.checkpoint {
+            // What goes into each stage, and all of the largest one.
+            let outputs =
+                complexity.stages.iter().map(|stage| stage.output.iter().product::<i64>().unsigned_abs());
+            let largest = complexity.stages.iter().map(|stage| stage.activations).max().unwrap_or(0);
+            held(largest).saturating_add(per_output * outputs.sum::<u64>())
+        } else {
+            held(complexity.activations)
+        };
+        let of_image = activations.saturating_add(image);
         Ok(Self {
             resident: if device.is_cuda() { 0 } else { torch::peak_resident_bytes() },
             weights,
@@ -116,7 +125,8 @@ impl Memory {
         }
         let message = format!(
             "{batch_size} images take about {} beside {} of weights and their like, and {} are available; lower it, set \
-             `train.accumulate` to take it in parts, make the model smaller, {override_key}",
+             `train.accumulate` to take it in parts, `train.checkpoint: true` to keep less, make the model smaller, \
+             {override_key}",
             gib(self.activations),
             gib(self.fixed()),
             gib(available)

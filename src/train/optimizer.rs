@@ -2,11 +2,12 @@
 
 use super::config::TrainConfig;
 use super::lbfgs::{self, Closure};
-use super::optimizer_config::{AdamW, OptimizerConfig, RmsProp, Sgd};
-use crate::torch::{self, AdamWStep, SgdStep};
+use super::optimizer_config::{Adam, AdamW, Lamb, OptimizerConfig, Sgd};
+use super::rules;
+use crate::torch::{self, AdamStep, SgdStep};
 use crate::weights::checkpoint::OPTIMIZER;
 use anyhow::{Result, bail};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Parameters that share a weight decay, a scale of the learning rate and a device, with one list of state tensors a slot.
 struct Group {
@@ -17,10 +18,12 @@ struct Group {
     state: Vec<(&'static str, Vec<Tensor>)>,
 }
 
-/// SGD, AdamW, RMSprop or L-BFGS with the numerics of `torch.optim`.
+/// SGD, Adam, AdamW, RMSprop or L-BFGS with the numerics of `torch.optim`, or timm's LAMB.
 pub struct Optimizer {
     config: OptimizerConfig,
     groups: Vec<Group>,
+    /// The last two parameters, which adaptive clipping spares.
+    last: Vec<String>,
 }
 
 impl Optimizer {
@@ -42,7 +45,7 @@ impl Optimizer {
         config: &OptimizerConfig,
         parameters: impl Iterator<Item = (String, Tensor, [f64; 2])>,
     ) -> Result<Self> {
-        let mut groups: Vec<Group> = Vec::new();
+        let (mut groups, mut last): (Vec<Group>, Vec<String>) = Default::default();
         for (name, tensor, [lr_scale, weight_decay]) in parameters {
             let same = |group: &Group| {
                 [group.lr_scale, group.weight_decay] == [lr_scale, weight_decay]
@@ -56,13 +59,14 @@ impl Optimizer {
                     groups.len() - 1
                 }
             };
+            last = last.into_iter().rev().take(1).chain([name.clone()]).collect();
             groups[i].names.push(name);
             groups[i].params.push(tensor);
         }
         for group in &mut groups {
             group.state = fresh_state(config, &group.params)?;
         }
-        Ok(Self { config: config.clone(), groups })
+        Ok(Self { config: config.clone(), groups, last })
     }
 
     /// Clears all gradients.
@@ -75,8 +79,36 @@ impl Optimizer {
         self.groups.iter().flat_map(|g| &g.params).map(Tensor::grad).filter(Tensor::defined).collect()
     }
 
+    /// Clips the gradients as the run asks for.
+    ///
+    /// # Errors
+    /// As of libtorch.
+    pub fn clip(&self, config: &TrainConfig) -> Result<()> {
+        if let Some(max_norm) = config.clip_grad_norm {
+            let _norm = torch::clip_grad_norm(&self.grads(), max_norm)?;
+        }
+        if let Some(most) = config.clip_grad_value {
+            rules::clip_values(&self.grads(), most)?;
+        }
+        if let Some(factor) = config.clip_grad_adaptive {
+            let spared = |name: &String| self.last.contains(name);
+            for Group { names, params, .. } in &self.groups {
+                let clipped = names.iter().zip(params).filter(|(name, _)| !spared(name));
+                let clipped: Vec<_> = clipped.map(|(_, param)| param.shallow_clone()).collect();
+                rules::clip_adaptively(&clipped, factor)?;
+            }
+        }
+        Ok(())
+    }
+
     /// One update at this learning rate; parameters without a gradient stay.
     pub fn step(&mut self, lr: f64) -> Result<()> {
+        let clip = match &self.config {
+            OptimizerConfig::Lamb(Lamb { max_grad_norm: Some(norm), .. }) => {
+                rules::excess(&self.grads(), *norm)?
+            }
+            _ => None,
+        };
         for group in &self.groups {
             let lr = lr * group.lr_scale;
             let grads: Vec<Tensor> = group.params.iter().map(Tensor::grad).collect();
@@ -92,17 +124,29 @@ impl Optimizer {
                     let step = SgdStep { lr, momentum, nesterov, weight_decay: group.weight_decay };
                     torch::fused_sgd(&params, &grads, state.first().map_or(&[], Vec::as_slice), step)?;
                 }
-                (OptimizerConfig::AdamW(c), [exp_avg, exp_avg_sq, steps]) => {
-                    let &AdamW { betas: [beta1, beta2], eps, .. } = c;
+                (
+                    OptimizerConfig::AdamW(AdamW { betas, eps, .. })
+                    | OptimizerConfig::Adam(Adam { betas, eps, .. }),
+                    [exp_avg, exp_avg_sq, steps],
+                ) => {
+                    let is_decoupled = matches!(self.config, OptimizerConfig::AdamW(_));
+                    let &[beta1, beta2] = betas;
                     let weight_decay = group.weight_decay;
-                    let step = AdamWStep { lr, betas: (beta1, beta2), eps, weight_decay };
-                    torch::fused_adamw(&params, &grads, exp_avg, exp_avg_sq, steps, step)?;
+                    let step = AdamStep { lr, betas: (beta1, beta2), eps: *eps, weight_decay, is_decoupled };
+                    torch::fused_adam(&params, &grads, exp_avg, exp_avg_sq, steps, step)?;
+                }
+                (OptimizerConfig::Lamb(c), [exp_avg, exp_avg_sq, steps]) => {
+                    let _no_grad = tch::no_grad_guard();
+                    for (i, (param, grad)) in params.iter().zip(&grads).enumerate() {
+                        let state = [&exp_avg[i], &exp_avg_sq[i], &steps[i]];
+                        rules::lamb(c, lr, group.weight_decay, param, grad, clip.as_ref(), state)?;
+                    }
                 }
                 (OptimizerConfig::RmsProp(c), [square_avg, buffers @ ..]) => {
                     let _no_grad = tch::no_grad_guard();
                     for (i, (param, grad)) in params.iter().zip(&grads).enumerate() {
                         let buffer = buffers.first().map(|list| &list[i]);
-                        rms_prop(c, lr, group.weight_decay, param, grad, &square_avg[i], buffer)?;
+                        rules::rms_prop(c, lr, group.weight_decay, param, grad, &square_avg[i], buffer)?;
                     }
                 }
                 _ => bail!("the optimizer's state does not fit its rule"),
@@ -154,7 +198,12 @@ fn fresh_state(config: &OptimizerConfig, params: &[Tensor]) -> Result<Vec<(&'sta
         OptimizerConfig::Lbfgs(c) => lbfgs::fresh(c, params)?,
         OptimizerConfig::Sgd(c) if c.momentum == 0.0 => vec![],
         OptimizerConfig::Sgd(_) => vec![("momentum_buffer", zeros()?)],
-        OptimizerConfig::AdamW(_) => {
+        // LAMB's count is read at every step, which must not wait for a GPU.
+        OptimizerConfig::Lamb(_) => {
+            let steps = all(&|_| Tensor::f_zeros([0i64; 0], (Kind::Float, Device::Cpu)))?;
+            vec![("exp_avg", zeros()?), ("exp_avg_sq", zeros()?), ("step", steps)]
+        }
+        OptimizerConfig::AdamW(_) | OptimizerConfig::Adam(_) => {
             let steps = all(&|p| Tensor::f_zeros([0i64; 0], (Kind::Float, p.device())))?;
             vec![("exp_avg", zeros()?), ("exp_avg_sq", zeros()?), ("step", steps)]
         }
@@ -167,41 +216,4 @@ fn fresh_state(config: &OptimizerConfig, params: &[Tensor]) -> Result<Vec<(&'sta
             state
         }
     })
-}
-
-fn rms_prop(
-    config: &RmsProp,
-    lr: f64,
-    weight_decay: f64,
-    param: &Tensor,
-    grad: &Tensor,
-    square_avg: &Tensor,
-    buffer: Option<&Tensor>,
-) -> Result<()> {
-    let &RmsProp { alpha, momentum, eps, tf, .. } = config;
-    let mut param = param.shallow_clone();
-    let grad = match weight_decay {
-        0.0 => grad.shallow_clone(),
-        decay => grad.f_add(&param.f_mul_scalar(decay)?)?,
-    };
-    let mut mean = square_avg.shallow_clone();
-    let square = grad.f_square()?;
-    let root = if tf {
-        // The order of operations is TensorFlow's, as in timm's `RMSpropTF`.
-        let change = square.f_sub(&mean)?.f_mul_scalar(1.0 - alpha)?;
-        mean.f_add_(&change)?.f_add_scalar(eps)?.f_sqrt()?
-    } else {
-        let fresh = square.f_mul_scalar(1.0 - alpha)?;
-        mean.f_mul_scalar_(alpha)?.f_add_(&fresh)?.f_sqrt()?.f_add_scalar(eps)?
-    };
-    let mut update = grad.f_div(&root)?;
-    if tf {
-        update = update.f_mul_scalar(lr)?;
-    }
-    if let Some(buffer) = buffer {
-        update = buffer.shallow_clone().f_mul_scalar_(momentum)?.f_add_(&update)?;
-    }
-    let rate = if tf { 1.0 } else { lr };
-    let _updated = param.f_sub_(&update.f_mul_scalar(rate)?)?;
-    Ok(())
 }

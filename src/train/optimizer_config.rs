@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum OptimizerConfig {
     Sgd(Sgd),
     AdamW(AdamW),
+    Adam(Adam),
+    Lamb(Lamb),
     RmsProp(RmsProp),
     Lbfgs(Lbfgs),
 }
@@ -26,6 +28,8 @@ impl OptimizerConfig {
         match self {
             Self::Sgd(c) => c.lr,
             Self::AdamW(c) => c.lr,
+            Self::Adam(c) => c.lr,
+            Self::Lamb(c) => c.lr,
             Self::RmsProp(c) => c.lr,
             Self::Lbfgs(c) => c.lr,
         }
@@ -35,7 +39,7 @@ impl OptimizerConfig {
     pub fn slots(&self) -> u64 {
         match self {
             Self::Sgd(c) => u64::from(c.momentum != 0.0),
-            Self::AdamW(_) => 2,
+            Self::AdamW(_) | Self::Adam(_) | Self::Lamb(_) => 2,
             Self::RmsProp(c) => 1 + u64::from(c.momentum != 0.0),
             Self::Lbfgs(c) => 2 + 2 * c.history_size as u64,
         }
@@ -46,6 +50,8 @@ impl OptimizerConfig {
         match self {
             Self::Sgd(c) => c.weight_decay,
             Self::AdamW(c) => c.weight_decay,
+            Self::Adam(c) => c.weight_decay,
+            Self::Lamb(c) => c.weight_decay,
             Self::RmsProp(c) => c.weight_decay,
             Self::Lbfgs(_) => 0.0,
         }
@@ -55,6 +61,8 @@ impl OptimizerConfig {
         let rule = match self {
             Self::Sgd(_) => "sgd",
             Self::AdamW(_) => "adamw",
+            Self::Adam(_) => "adam",
+            Self::Lamb(_) => "lamb",
             Self::RmsProp(_) => "rmsprop",
             Self::Lbfgs(_) => "lbfgs",
         };
@@ -77,9 +85,17 @@ impl OptimizerConfig {
                 ensure!(possible, invalid("nesterov", "needs a momentum above 0".to_owned()));
                 Ok(())
             }
-            Self::AdamW(c) => {
-                c.betas.iter().try_for_each(|&beta| unit("betas", beta))?;
-                not_negative("eps", c.eps)
+            Self::AdamW(AdamW { betas, eps, .. })
+            | Self::Adam(Adam { betas, eps, .. })
+            | Self::Lamb(Lamb { betas, eps, max_grad_norm: None, .. }) => {
+                betas.iter().try_for_each(|&beta| unit("betas", beta))?;
+                not_negative("eps", *eps)
+            }
+            Self::Lamb(Lamb { betas, eps, max_grad_norm: Some(norm), .. }) => {
+                betas.iter().try_for_each(|&beta| unit("betas", beta))?;
+                let message = format!("{norm} is not a number above 0; write `null` for none");
+                ensure!(*norm > 0.0 && norm.is_finite(), invalid("max_grad_norm", message));
+                not_negative("eps", *eps)
             }
             Self::RmsProp(c) => {
                 unit("alpha", c.alpha)?;
@@ -169,6 +185,62 @@ pub struct AdamW {
 impl Default for AdamW {
     fn default() -> Self {
         Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 1e-2 }
+    }
+}
+
+/// `torch.optim.Adam`: weight decay is part of the gradient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Adam {
+    pub lr: f64,
+    pub betas: [f64; 2],
+    pub eps: f64,
+    pub weight_decay: f64,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// timm's `Lamb` (1904.00962), of which no learning rate is good for all batch sizes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lamb {
+    pub lr: f64,
+    #[serde(default = "Lamb::betas")]
+    pub betas: [f64; 2],
+    #[serde(default = "Lamb::eps")]
+    pub eps: f64,
+    #[serde(default = "Lamb::weight_decay")]
+    pub weight_decay: f64,
+    /// Largest 2-norm of all gradients together, before anything else; `null` for none.
+    #[serde(default = "Lamb::max_grad_norm")]
+    pub max_grad_norm: Option<f64>,
+    /// Trust ratios are 1 at most (LAMBC).
+    #[serde(default)]
+    pub trust_clip: bool,
+    /// Adapt also what has no weight decay.
+    #[serde(default)]
+    pub always_adapt: bool,
+}
+
+impl Lamb {
+    fn betas() -> [f64; 2] {
+        [0.9, 0.999]
+    }
+
+    fn eps() -> f64 {
+        1e-6
+    }
+
+    fn weight_decay() -> f64 {
+        0.01
+    }
+
+    fn max_grad_norm() -> Option<f64> {
+        Some(1.0)
     }
 }
 

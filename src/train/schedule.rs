@@ -1,7 +1,7 @@
 //! The learning rate of each step.
 
 use super::record::EpochMetrics;
-use super::schedule_config::{MultiStep, Plateau, ScheduleConfig, Threshold, Watched};
+use super::schedule_config::{By, MultiStep, Plateau, ScheduleConfig, Threshold, Watched};
 use std::f64::consts::PI;
 
 impl Watched {
@@ -66,34 +66,50 @@ impl Schedule {
     }
 
     /// The learning rate of a step, counted from 0, after these epochs. Warm-up rises linearly, its last step at the full
-    /// rate; decay in epochs counts the epochs of warm-up; the cosine spans what warm-up leaves; a plateau looks at the
-    /// evaluations after it.
+    /// rate unless it says where it begins, which is its first step; decay in epochs counts the epochs of warm-up; the
+    /// cosine spans what warm-up leaves, if not the whole run; a plateau looks at the evaluations after it.
     pub fn lr(&self, step: u64, rows: &[EpochMetrics]) -> f64 {
-        let step = step as f64;
+        let step = match self.config.by() {
+            By::Step => step as f64,
+            By::Epoch => (step as f64 / self.steps_per_epoch).floor() * self.steps_per_epoch,
+        };
         let warmup = self.config.warmup_epochs() * self.steps_per_epoch;
         if step < warmup {
             if let ScheduleConfig::MultiStep(MultiStep { warmup_lr: Some(lr), .. }) = self.config {
                 return lr;
             }
-            return self.lr * ((step + 1.0) / warmup).min(1.0);
+            return match (self.config.warmup_from(), self.config.by()) {
+                (Some(from), _) => from + (self.lr - from) * step / warmup,
+                (None, By::Step) => self.lr * ((step + 1.0) / warmup).min(1.0),
+                (None, By::Epoch) => self.lr * ((step + self.steps_per_epoch) / warmup).min(1.0),
+            };
         }
+        let done = |whole: bool| {
+            let before = if whole { 0.0 } else { warmup };
+            (step - before) / (self.steps - before).max(1.0)
+        };
         let epoch = (step / self.steps_per_epoch).floor() as u64;
+        let falling = |gamma: f64, times: u64, least: f64| (self.lr * power(gamma, times)).max(least);
         self.lr
             * match &self.config {
                 ScheduleConfig::Constant(_) => 1.0,
                 ScheduleConfig::Step(c) => {
-                    power(c.gamma, (step / (c.every * self.steps_per_epoch)).floor() as u64)
+                    let times = (step / (c.every * self.steps_per_epoch)).floor() as u64;
+                    return falling(c.gamma, times, c.min_lr);
                 }
                 ScheduleConfig::MultiStep(c) => {
-                    power(c.gamma, c.milestones.iter().filter(|&&at| at <= epoch).count() as u64)
+                    let times = c.milestones.iter().filter(|&&at| at <= epoch).count() as u64;
+                    return falling(c.gamma, times, c.min_lr);
                 }
                 ScheduleConfig::Plateau(c) => {
                     let after = rows.iter().filter(|row| row.epoch as f64 > c.warmup_epochs);
                     return c.lr(self.lr, after.filter_map(|row| c.metric.of(row)));
                 }
                 ScheduleConfig::Cosine(c) => {
-                    let done = (step - warmup) / (self.steps - warmup).max(1.0);
-                    c.final_lr + (1.0 - c.final_lr) * 0.5 * (1.0 + (PI * done).cos())
+                    c.final_lr + (1.0 - c.final_lr) * 0.5 * (1.0 + (PI * done(c.whole)).cos())
+                }
+                ScheduleConfig::Polynomial(c) => {
+                    c.final_lr + (1.0 - c.final_lr) * (1.0 - done(c.whole)).max(0.0).powf(c.power)
                 }
             }
     }
@@ -105,7 +121,7 @@ fn power(gamma: f64, times: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schedule_config::{Cosine, Step, Warmup};
+    use super::super::schedule_config::{Cosine, Warmup};
     use super::*;
 
     fn rates(config: ScheduleConfig) -> Vec<f64> {
@@ -115,25 +131,48 @@ mod tests {
 
     #[test]
     fn constant_warms_up_to_the_full_rate() {
-        let got = rates(ScheduleConfig::Constant(Warmup { warmup_epochs: 1.0 }));
+        let got = rates(ScheduleConfig::Constant(Warmup { warmup_epochs: 1.0, ..Warmup::default() }));
         assert_eq!(got[..6], [0.1, 0.2, 0.3, 0.4, 0.4, 0.4]);
     }
 
     #[test]
     fn steps_fall_at_their_epochs() {
-        let step = rates(ScheduleConfig::Step(Step { every: 2.0, gamma: 0.5, warmup_epochs: 0.0 }));
+        let read = |text: &str| rates(serde_yaml::from_str(text).unwrap());
+        let step = read("!step {every: 2.0, gamma: 0.5}");
         assert_eq!([step[0], step[7], step[8], step[15]], [0.4, 0.4, 0.2, 0.2]);
-        let step = rates(ScheduleConfig::Step(Step { every: 1.25, gamma: 0.5, warmup_epochs: 0.0 }));
+        let step = read("!step {every: 1.25, gamma: 0.5}");
         assert_eq!([step[4], step[5], step[9], step[10]], [0.4, 0.2, 0.2, 0.1]);
-        let milestones = vec![1, 3];
-        let multi = rates(ScheduleConfig::MultiStep(MultiStep {
-            milestones,
-            gamma: 0.1,
-            warmup_epochs: 0.5,
-            warmup_lr: Some(0.01),
-        }));
+        let floor = read("!step {every: 1, gamma: 0.1, min_lr: 0.03}");
+        assert_eq!([floor[4], floor[8], floor[15]], [0.04, 0.03, 0.03]);
+        let multi = read("!multi_step {milestones: [1, 3], gamma: 0.1, warmup_epochs: 0.5, warmup_lr: 0.01}");
         assert_eq!([multi[1], multi[2], multi[3], multi[4]], [0.01, 0.4, 0.4, 0.04]);
         assert_eq!([multi[11], multi[12]], [0.04, 0.004]);
+    }
+
+    /// tests/goldens/schedules.py
+    #[derive(serde::Deserialize)]
+    struct Known {
+        name: String,
+        config: ScheduleConfig,
+        lr: f64,
+        steps_per_epoch: u64,
+        epochs: u64,
+        rates: Vec<f64>,
+    }
+
+    #[test]
+    fn schedules_are_those_of_timm_and_torchvision() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/schedules.yaml");
+        let rows: Vec<Known> = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for Known { name, config, lr, steps_per_epoch, epochs, rates } in rows {
+            let steps = steps_per_epoch * epochs;
+            let schedule = Schedule::new(&config, lr, steps_per_epoch, steps);
+            assert_eq!(rates.len() as u64, steps);
+            for (step, want) in rates.iter().enumerate() {
+                let got = schedule.lr(step as u64, &[]);
+                assert!((got - want).abs() <= 1e-12 * lr, "{name}: step {step} at {got}, not {want}");
+            }
+        }
     }
 
     /// `CosineAnnealingLR(T_max=16)` stepped once a batch.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum ScheduleConfig {
     /// Half a cosine down to `final_lr` times the learning rate.
     Cosine(Cosine),
+    /// A power of what is left of the run, down to `final_lr` times the learning rate.
+    Polynomial(Polynomial),
     Constant(Warmup),
     /// Times `gamma` every `every` epochs.
     Step(Step),
@@ -34,6 +36,31 @@ impl ScheduleConfig {
             Self::MultiStep(c) => c.warmup_epochs,
             Self::Plateau(c) => c.warmup_epochs,
             Self::Cosine(c) => c.warmup_epochs,
+            Self::Polynomial(c) => c.warmup_epochs,
+        }
+    }
+
+    /// The learning rate at the first step of a warm-up that rises linearly from there.
+    pub fn warmup_from(&self) -> Option<f64> {
+        match self {
+            Self::Constant(c) => c.warmup_from,
+            Self::Step(c) => c.warmup_from,
+            Self::MultiStep(c) => c.warmup_from,
+            Self::Plateau(_) => None,
+            Self::Cosine(c) => c.warmup_from,
+            Self::Polynomial(c) => c.warmup_from,
+        }
+    }
+
+    /// How often the learning rate changes.
+    pub fn by(&self) -> By {
+        match self {
+            Self::Constant(c) => c.by,
+            Self::Step(c) => c.by,
+            Self::MultiStep(c) => c.by,
+            Self::Plateau(_) => By::Step,
+            Self::Cosine(c) => c.by,
+            Self::Polynomial(c) => c.by,
         }
     }
 
@@ -44,6 +71,7 @@ impl ScheduleConfig {
             Self::MultiStep(_) => "multi_step",
             Self::Plateau(_) => "plateau",
             Self::Cosine(_) => "cosine",
+            Self::Polynomial(_) => "polynomial",
         };
         let valid = |holds: bool, key: &str, message: String| {
             ensure!(holds, Invalid::value(&format!("train.schedule.{name}.{key}"), message));
@@ -55,11 +83,16 @@ impl ScheduleConfig {
             "warmup_epochs",
             format!("{warmup} is not a number from 0 up"),
         )?;
+        let not_negative = |key: &str, x: f64| {
+            valid(x >= 0.0 && x.is_finite(), key, format!("{x} is not a number from 0 up"))
+        };
+        self.warmup_from().map_or(Ok(()), |from| not_negative("warmup_from", from))?;
         match self {
             Self::Constant(_) => Ok(()),
             Self::Step(c) => {
                 let positive = c.every > 0.0 && c.every.is_finite();
-                valid(positive, "every", format!("{} is not a number of epochs above 0", c.every))
+                valid(positive, "every", format!("{} is not a number of epochs above 0", c.every))?;
+                not_negative("min_lr", c.min_lr)
             }
             Self::MultiStep(c) => {
                 let rises = c.milestones.windows(2).all(|pair| pair[0] < pair[1]);
@@ -68,22 +101,24 @@ impl ScheduleConfig {
                     "milestones",
                     format!("{:?} does not rise; write the epochs in order", c.milestones),
                 )?;
-                let lr = c.warmup_lr.unwrap_or_default();
-                let message = format!("{lr} is not a number from 0 up");
-                valid(lr >= 0.0 && lr.is_finite(), "warmup_lr", message)
+                not_negative("warmup_lr", c.warmup_lr.unwrap_or_default())?;
+                let message =
+                    "it and `warmup_lr`, which holds all of the warm-up, exclude each other; remove one";
+                valid(c.warmup_lr.is_none() || c.warmup_from.is_none(), "warmup_from", message.to_owned())?;
+                not_negative("min_lr", c.min_lr)
             }
             Self::Plateau(c) => {
                 let inside = c.factor > 0.0 && c.factor < 1.0;
                 valid(inside, "factor", format!("{} is not between 0 and 1", c.factor))?;
-                for (key, x) in [("threshold", c.threshold), ("min_lr", c.min_lr)] {
-                    let message = format!("{x} is not a number from 0 up");
-                    valid(x >= 0.0 && x.is_finite(), key, message)?;
-                }
-                Ok(())
+                not_negative("threshold", c.threshold)?;
+                not_negative("min_lr", c.min_lr)
             }
-            Self::Cosine(c) => {
-                let message = format!("{} is not between 0 and 1", c.final_lr);
-                valid((0.0..=1.0).contains(&c.final_lr), "final_lr", message)
+            Self::Polynomial(Polynomial { power, .. }) if !(*power > 0.0 && power.is_finite()) => {
+                valid(false, "power", format!("{power} is not a number above 0"))
+            }
+            Self::Cosine(Cosine { final_lr, .. }) | Self::Polynomial(Polynomial { final_lr, .. }) => {
+                let message = format!("{final_lr} is not between 0 and 1");
+                valid((0.0..=1.0).contains(final_lr), "final_lr", message)
             }
         }
     }
@@ -93,6 +128,29 @@ impl ScheduleConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct Warmup {
     pub warmup_epochs: f64,
+    /// As in `cosine`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_from: Option<f64>,
+    /// As in `cosine`.
+    #[serde(skip_serializing_if = "By::is_step")]
+    pub by: By,
+}
+
+/// How often the learning rate changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// With every optimizer step.
+    #[default]
+    Step,
+    /// Between epochs, as timm and torchvision's reference do.
+    Epoch,
+}
+
+impl By {
+    fn is_step(&self) -> bool {
+        *self == Self::Step
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,8 +160,21 @@ pub struct Step {
     pub every: f64,
     #[serde(default = "tenth")]
     pub gamma: f64,
+    /// The learning rate does not fall below this.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_lr: f64,
     #[serde(default)]
     pub warmup_epochs: f64,
+    /// As in `cosine`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_from: Option<f64>,
+    /// As in `cosine`.
+    #[serde(default, skip_serializing_if = "By::is_step")]
+    pub by: By,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,8 +183,17 @@ pub struct MultiStep {
     pub milestones: Vec<u64>,
     #[serde(default = "tenth")]
     pub gamma: f64,
+    /// The learning rate does not fall below this.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_lr: f64,
     #[serde(default)]
     pub warmup_epochs: f64,
+    /// As in `cosine`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_from: Option<f64>,
+    /// As in `cosine`.
+    #[serde(default, skip_serializing_if = "By::is_step")]
+    pub by: By,
     /// The learning rate during warm-up, in place of a linear rise (ResNet, section 4.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup_lr: Option<f64>,
@@ -123,8 +203,41 @@ pub struct MultiStep {
 #[serde(deny_unknown_fields, default)]
 pub struct Cosine {
     pub warmup_epochs: f64,
+    /// The learning rate with which a linear warm-up begins. Default: one step above 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_from: Option<f64>,
     /// The last learning rate as a fraction of the first.
     pub final_lr: f64,
+    #[serde(skip_serializing_if = "By::is_step")]
+    pub by: By,
+    /// Span all of the run, of which the warm-up then covers a part (timm), and not what the warm-up leaves of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+}
+
+/// `torch.optim.lr_scheduler.PolynomialLR` after a warm-up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Polynomial {
+    pub power: f64,
+    pub warmup_epochs: f64,
+    /// As in `cosine`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_from: Option<f64>,
+    /// The last learning rate as a fraction of the first.
+    pub final_lr: f64,
+    /// As in `cosine`.
+    #[serde(skip_serializing_if = "By::is_step")]
+    pub by: By,
+    /// As in `cosine`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+}
+
+impl Default for Polynomial {
+    fn default() -> Self {
+        Self { power: 1.0, warmup_epochs: 0.0, warmup_from: None, final_lr: 0.0, by: By::Step, whole: false }
+    }
 }
 
 fn tenth() -> f64 {

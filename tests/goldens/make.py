@@ -10,6 +10,7 @@ import numpy as np
 import timm.layers
 import timm.models.vision_transformer
 import timm.optim
+import timm.utils.agc
 import torch
 import torchvision
 from timm.models._efficientnet_blocks import SqueezeExcite
@@ -151,27 +152,37 @@ def layers():
 
 
 def optimizers():
-    """Five steps on sum((p - target)^2) for each rule; the final parameters."""
+    """A hundred steps on sum((p - target)^2) for each rule, in float64; the final parameters."""
     rules = {
         "sgd": lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=0.1),
         "sgd_nesterov": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
         "adamw": lambda p: torch.optim.AdamW(p, lr=0.02, betas=(0.9, 0.99), weight_decay=0.1),
         "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9, momentum=0.9, weight_decay=0.1),
         "rmsprop_tf": lambda p: timm.optim.RMSpropTF(p, lr=0.01, alpha=0.9, momentum=0.9, eps=1e-3, weight_decay=0.1),
+        "adam": lambda p: torch.optim.Adam(p, lr=0.02, betas=(0.9, 0.99), weight_decay=0.1),
+        "lamb": lambda p: timm.optim.Lamb(p, lr=0.02, weight_decay=0.02),
+        "lamb_plain": lambda p: timm.optim.Lamb(p, lr=0.02, weight_decay=0.0, max_grad_norm=None),
+        "lamb_clipped": lambda p: timm.optim.Lamb(p, lr=0.1, weight_decay=0.1, trust_clip=True, always_adapt=True),
         "clipped": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
+        "clipped_value": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
+        "clipped_adaptive": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
     }
     out = {}
     for name, rule in rules.items():
-        params = [value("a", (4, 3)).requires_grad_(), value("b", (5,)).requires_grad_()]
+        params = [value("a", (4, 3)).double().requires_grad_(), value("b", (5,)).double().requires_grad_()]
         targets = [images("target.a", (4, 3)), images("target.b", (5,))]
         optimizer = rule(params)
-        for _ in range(5):
+        for _ in range(100):
             optimizer.zero_grad()
             sum(((p - t) ** 2).sum() for p, t in zip(params, targets)).backward()
             if name == "clipped":
                 nn.utils.clip_grad_norm_(params, 0.5)
+            elif name == "clipped_value":
+                nn.utils.clip_grad_value_(params, 0.3)
+            elif name == "clipped_adaptive":
+                timm.utils.agc.adaptive_clip_grad(params, 0.05)
             optimizer.step()
-        out[name] = [numbers(p) for p in params]
+        out[name] = [p.flatten().tolist() for p in params]
     return out
 
 

@@ -33,9 +33,7 @@ fn frozen_models_are_for_all_threads() {
 /// Batches of each size in every order, in four threads at once, unprepared and prepared, give the bits of one thread.
 #[test]
 fn threads_and_batch_sizes_give_the_same_bits() {
-    for name in
-        ["paper/resnet20", "timm/mobilenetv3_small_050", "timm/vit_tiny_patch16_224"]
-    {
+    for name in ["paper/resnet20", "timm/mobilenetv3_small_050", "timm/vit_tiny_patch16_224"] {
         // As many threads within a pass as below: sums are split by it.
         tch::set_num_threads(1);
         let (alone, _) = model(name);

@@ -4,6 +4,9 @@
 mod common;
 
 mod accumulate;
+#[cfg(feature = "distributed")]
+mod c10d;
+mod losses;
 mod parts;
 mod passes;
 mod runs;

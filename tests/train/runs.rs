@@ -8,50 +8,66 @@ use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tchvision::data::image;
-use tchvision::torch;
-use tchvision::train::{AdamW, Optimizer, OptimizerConfig, RmsProp, Sgd, TrainConfig};
+use tchvision::train::{Adam, AdamW, Lamb, Optimizer, OptimizerConfig, RmsProp, Sgd, TrainConfig};
 use tchvision::weights::StateFile;
 
 #[test]
-fn optimizers_equal_pytorchs() {
+fn optimizers_are_those_of_the_libraries() {
     let sgd = |momentum, nesterov, weight_decay| {
         OptimizerConfig::Sgd(Sgd { lr: 0.05, momentum, nesterov, weight_decay })
     };
     let rms = |tf, eps| {
         OptimizerConfig::RmsProp(RmsProp { lr: 0.01, alpha: 0.9, momentum: 0.9, eps, weight_decay: 0.1, tf })
     };
-    let adamw = AdamW { lr: 0.02, betas: [0.9, 0.99], eps: 1e-8, weight_decay: 0.1 };
+    let lamb = |lr, weight_decay, max_grad_norm, adapted| {
+        let (betas, eps) = ([0.9, 0.999], 1e-6);
+        let (trust_clip, always_adapt) = (adapted, adapted);
+        OptimizerConfig::Lamb(Lamb { lr, betas, eps, weight_decay, max_grad_norm, trust_clip, always_adapt })
+    };
+    let (lr, betas, eps, weight_decay) = (0.02, [0.9, 0.99], 1e-8, 0.1);
+    let of = |optimizer| TrainConfig { optimizer, ..TrainConfig::default() };
+    let clipped = || of(sgd(0.9, false, 0.0));
     let rules = [
-        ("sgd", sgd(0.0, false, 0.1)),
-        ("sgd_nesterov", sgd(0.9, true, 5e-4)),
-        ("adamw", OptimizerConfig::AdamW(adamw)),
-        ("rmsprop", rms(false, 1e-8)),
-        ("rmsprop_tf", rms(true, 1e-3)),
-        ("clipped", sgd(0.9, false, 0.0)),
+        ("sgd", of(sgd(0.0, false, 0.1))),
+        ("sgd_nesterov", of(sgd(0.9, true, 5e-4))),
+        ("adamw", of(OptimizerConfig::AdamW(AdamW { lr, betas, eps, weight_decay }))),
+        ("adam", of(OptimizerConfig::Adam(Adam { lr, betas, eps, weight_decay }))),
+        ("lamb", of(lamb(0.02, 0.02, Some(1.0), false))),
+        ("lamb_plain", of(lamb(0.02, 0.0, None, false))),
+        ("lamb_clipped", of(lamb(0.1, 0.1, Some(1.0), true))),
+        ("rmsprop", of(rms(false, 1e-8))),
+        ("rmsprop_tf", of(rms(true, 1e-3))),
+        ("clipped", TrainConfig { clip_grad_norm: Some(0.5), ..clipped() }),
+        ("clipped_value", TrainConfig { clip_grad_value: Some(0.3), ..clipped() }),
+        ("clipped_adaptive", TrainConfig { clip_grad_adaptive: Some(0.05), ..clipped() }),
     ];
-    for (name, optimizer) in rules {
-        let lr = optimizer.lr();
-        let config = TrainConfig { optimizer, ..TrainConfig::default() };
-        let params: Vec<(String, Tensor)> = [("a", &[4i64, 3][..]), ("b", &[5])]
-            .map(|(key, shape)| (key.to_owned(), value(key, shape).set_requires_grad(true)))
-            .into();
+    let golden = golden("optimizers.json");
+    assert_eq!(golden.as_object().unwrap().len(), rules.len());
+    for (name, config) in rules {
+        let lr = config.optimizer.lr();
+        let params = [("a", &[4i64, 3][..]), ("b", &[5])].map(|(key, shape)| {
+            (key.to_owned(), value(key, shape).to_kind(Kind::Double).set_requires_grad(true))
+        });
+        // What adaptive clipping spares.
+        let spared = ["c", "d"].map(|key| {
+            (key.to_owned(), Tensor::zeros([1], (Kind::Double, Device::Cpu)).set_requires_grad(true))
+        });
         let targets = [images("target.a", &[4, 3]), images("target.b", &[5])];
-        let mut optimizer = Optimizer::new(&config, &params).unwrap();
-        for _ in 0..5 {
+        let all: Vec<(String, Tensor)> =
+            params.iter().chain(&spared).map(|(key, tensor)| (key.clone(), tensor.shallow_clone())).collect();
+        let mut optimizer = Optimizer::new(&config, &all).unwrap();
+        for _ in 0..100 {
             optimizer.zero_grad().unwrap();
             let parts: Vec<Tensor> =
-                params.iter().zip(&targets).map(|((_, p), t)| (p - t).square().sum(Kind::Float)).collect();
+                params.iter().zip(&targets).map(|((_, p), t)| (p - t).square().sum(Kind::Double)).collect();
             (&parts[0] + &parts[1]).backward();
-            if name == "clipped" {
-                let _norm = torch::clip_grad_norm(&optimizer.grads(), 0.5).unwrap();
-            }
+            optimizer.clip(&config).unwrap();
             optimizer.step(lr).unwrap();
         }
         for (i, (key, param)) in params.iter().enumerate() {
-            let want = &golden("optimizers.json")[name][i];
-            assert_close(&format!("{name}: {key}"), &values(param), want, 1e-6);
+            assert_close(&format!("{name}: {key}"), &values(param), &golden[name][i], 1e-10);
         }
     }
 }

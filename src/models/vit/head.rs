@@ -100,8 +100,9 @@ impl Head {
     }
 }
 
-impl nn::Head for Head {
-    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
+impl Head {
+    /// Of the pooled tokens, and of the distillation token.
+    pub(super) fn apart(&self, x: &Tensor, train: bool) -> Result<(Outputs, Option<Outputs>)> {
         // The norm works on each token separately: where only one is used, the others need no norm.
         let pooled_first = self.norm_after_pool || matches!(self.pooling, Pooling::Token);
         let features = if pooled_first {
@@ -110,8 +111,16 @@ impl nn::Head for Head {
             self.pool(&self.norm.forward(x, train)?, train)?
         };
         let first = self.logits.of(features, train)?;
-        let Some(distilled) = &self.distilled else { return Ok(first) };
-        let second = distilled.of(self.norm.forward(&x.f_select(1, 1)?, train)?, train)?;
+        let Some(distilled) = &self.distilled else { return Ok((first, None)) };
+        let token = self.norm.forward(&x.f_select(1, 1)?, train)?;
+        Ok((first, Some(distilled.of(token, train)?)))
+    }
+}
+
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
+        let (first, second) = self.apart(x, train)?;
+        let Some(second) = second else { return Ok(first) };
         let mean = |a: Tensor, b: &Tensor| a.f_add(b)?.f_div_scalar(2.0);
         Ok(Outputs {
             pooled: mean(first.pooled, &second.pooled)?,

@@ -20,6 +20,7 @@ use anyhow::Result;
 use block::Block;
 use embedding::Embedding;
 use head::Head;
+use tch::Tensor;
 
 impl super::Config for Config {
     fn input(&self) -> [i64; 3] {
@@ -57,5 +58,10 @@ impl Model for VisionTransformer {
 
     fn head(&self) -> &dyn nn::Head {
         &self.head
+    }
+
+    fn token_logits(&self, x: &Tensor, train: bool) -> Result<Option<[Tensor; 2]>> {
+        let (first, distilled) = self.head.apart(x, train)?;
+        Ok(distilled.map(|distilled| [first.logits, distilled.logits]))
     }
 }

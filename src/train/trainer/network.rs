@@ -3,7 +3,7 @@
 use crate::data::{Batch, ModelInput, fitted};
 use crate::evaluate::Evaluator;
 use crate::models::Model;
-use crate::nn::Store;
+use crate::nn::{Layer, Store};
 use crate::torch::{self, Autocast};
 use crate::train::Precision;
 use anyhow::{Context, Result};
@@ -20,6 +20,15 @@ pub struct Network {
     pub input: ModelInput,
     /// Stages from the first on of which nothing is trained.
     pub frozen: usize,
+}
+
+/// The logits of a training pass in float32.
+pub struct Outputs {
+    pub logits: Tensor,
+    /// Of the distillation token.
+    pub distilled: Option<Tensor>,
+    /// Of the auxiliary heads.
+    pub auxiliary: Vec<Tensor>,
 }
 
 impl Network {
@@ -83,22 +92,47 @@ impl Network {
         Ok(x)
     }
 
+    /// The stages that are trained.
+    pub fn trained(&self) -> Vec<(&str, &dyn Layer)> {
+        self.model.stages().split_off(self.frozen)
+    }
+
+    /// The output of a stage.
+    pub fn stage(&self, (name, stage): (&str, &dyn Layer), x: &Tensor, train: bool) -> Result<Tensor> {
+        let _autocast = self.autocast()?;
+        stage.forward(x, train).with_context(|| format!("stage `{name}`, input {:?}", x.size()))
+    }
+
     /// The logits in float32 for the output of the frozen stages.
     pub fn suffix(&self, features: &Tensor, train: bool) -> Result<Tensor> {
-        let _autocast = self.autocast()?;
         let mut x = features.shallow_clone();
-        for (name, stage) in self.model.stages().into_iter().skip(self.frozen) {
-            x = stage.forward(&x, train).with_context(|| format!("stage `{name}`, input {:?}", x.size()))?;
+        for stage in self.trained() {
+            x = self.stage(stage, &x, train)?;
         }
+        let _autocast = self.autocast()?;
         Ok(self.model.head().forward(&x, train).context("head")?.f_to_kind(Kind::Float)?)
     }
 
-    /// The logits of a training pass in float32, and those of the auxiliary heads.
-    pub fn forward_auxiliary(&self, images: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+    /// What the heads make of the outputs of the trained stages in training: the auxiliary heads where they are asked for, and
+    /// the distillation token's apart where `tokens` is.
+    pub fn outputs(&self, stages: &[(&str, Tensor)], auxiliary: bool, tokens: bool) -> Result<Outputs> {
         let _autocast = self.autocast()?;
-        let (logits, auxiliary) = self.model.forward_auxiliary(images, true)?;
-        let auxiliary = auxiliary.into_iter().map(|logits| logits.f_to_kind(Kind::Float));
-        Ok((logits.f_to_kind(Kind::Float)?, auxiliary.collect::<Result<_, _>>()?))
+        let mut helping = Vec::new();
+        for (stage, head) in self.model.auxiliaries().into_iter().filter(|_| auxiliary) {
+            let (_, x) = stages
+                .iter()
+                .find(|(name, _)| *name == stage)
+                .with_context(|| format!("no stage `{stage}` for an auxiliary head"))?;
+            let logits = head.forward(x, true).with_context(|| format!("auxiliary head of `{stage}`"))?;
+            helping.push(logits.f_to_kind(Kind::Float)?);
+        }
+        let (_, x) = stages.last().context("a model without a trained stage")?;
+        let apart = if tokens { self.model.token_logits(x, true).context("head")? } else { None };
+        let (logits, distilled) = match apart {
+            Some([logits, distilled]) => (logits, Some(distilled.f_to_kind(Kind::Float)?)),
+            None => (self.model.head().forward(x, true).context("head")?, None),
+        };
+        Ok(Outputs { logits: logits.f_to_kind(Kind::Float)?, distilled, auxiliary: helping })
     }
 
     /// Casts the operators of a pass while the guard is alive.

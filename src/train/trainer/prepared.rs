@@ -10,6 +10,7 @@ use crate::train::begin::Begin;
 use crate::train::checkpoint::Progress;
 use crate::train::init::Origin;
 use crate::train::memory::Memory;
+use crate::train::teacher::Hired;
 use crate::train::{Event, Header, Precision, RunConfig, RunDir};
 use crate::weights::{About, StateFile};
 use crate::yaml;
@@ -26,6 +27,8 @@ pub struct Prepared<'a> {
     pub header: Header,
     /// The weights that the run takes over, at its start.
     pub origin: Option<Origin<'a>>,
+    pub teacher: Option<Hired<'a>>,
+    pub class_weights: Option<Vec<f64>>,
 }
 
 impl<'a> Prepared<'a> {
@@ -64,8 +67,18 @@ impl<'a> Prepared<'a> {
             config.complexity(input, classes).map_err(|error| config.blame(&error, input, classes))?;
         config.check_test_size(input, classes)?;
         config.check_protocol(input, &complexity)?;
-        let header = header(config, from, device, &loaders, &complexity)?;
-        Ok(Self { device, loaders, complexity, header, origin })
+        let pictures = loaders.train.pictures();
+        let class_weights = config.train.class_weights.as_ref();
+        let class_weights = class_weights
+            .map(|weights| weights.of(pictures.labels().iter().copied(), pictures.classes()))
+            .transpose()?;
+        let teacher = match &config.train.distillation {
+            Some(distillation) => Some(Hired::find(distillation, dir, input, classes, observe)?),
+            None => None,
+        };
+        let mut header = header(config, from, device, &loaders, &complexity)?;
+        header.teacher = teacher.as_ref().map(Hired::describe);
+        Ok(Self { device, loaders, complexity, header, origin, teacher, class_weights })
     }
 
     /// # Errors
@@ -110,9 +123,11 @@ fn header(
         step: progress.step,
         batch_size: train.batch_size,
         accumulate: train.accumulate,
+        ranks: 1,
         optimizer: short(&settings["optimizer"]),
         schedule: short(&settings["schedule"]),
         weights: weights(config, from, progress.step),
+        teacher: None,
         device: match device {
             Device::Cuda(index) => format!("{}, {}", device::name(device), device::card(index)?.name),
             _ => format!("{}, {}", device::name(device), machine::cpu()),
