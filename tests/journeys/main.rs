@@ -14,6 +14,7 @@ mod fine_tune;
 mod goes_on;
 mod hub;
 mod names;
+mod results;
 mod soup;
 mod studies;
 mod tells;
