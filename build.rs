@@ -11,6 +11,8 @@ fn main() {
         "batch_norm.cpp",
         "rectifier.cpp",
         "squeeze_excite.cpp",
+        "c10d.cpp",
+        "gloo",
     ] {
         println!("cargo:rerun-if-changed=src/torch/{file}");
     }
@@ -37,6 +39,12 @@ fn main() {
     }
     let plain = ["shim", "trace", "rectifier"].map(|file| format!("src/torch/{file}.cpp"));
     shim.clone().files(plain).compile("tchvision_shim");
+    if std::env::var_os("CARGO_FEATURE_DISTRIBUTED").is_some() {
+        // libtorch has gloo in it, but ships none of its headers: `gloo/` declares what c10d's name of it.
+        let mut c10d = shim.clone();
+        c10d.define("USE_C10D_GLOO", None).flag("-isystem").flag("src/torch");
+        c10d.file("src/torch/c10d.cpp").compile("tchvision_c10d");
+    }
     // Loops of our own: fast in every profile, and on libtorch's threads where these are GNU OpenMP's.
     shim.opt_level(3).file("src/torch/batch_norm.cpp").file("src/torch/squeeze_excite.cpp");
     let threads = lib.join("libgomp.so.1").exists() && shim.get_compiler().is_like_gnu();

@@ -65,6 +65,8 @@ pub mod tensorboard;
 
 pub mod train;
 
+pub mod recipes;
+
 pub mod experiment;
 
 pub mod report;

@@ -18,9 +18,10 @@ pub fn header_lines(header: &Header) -> String {
     let validation = header
         .validation_images
         .map_or(String::new(), |images| format!(", {} validation", thousands(images as u64)));
-    let parts = match header.accumulate {
-        1 => String::new(),
-        parts => format!(" in {parts} micro-batches"),
+    let parts = match (header.accumulate, header.ranks) {
+        (1, _) => String::new(),
+        (parts, 1) => format!(" in {parts} micro-batches"),
+        (parts, ranks) => format!(" in {parts} micro-batches by {ranks} processes"),
     };
     let from = match header.step {
         0 => String::new(),

@@ -15,6 +15,7 @@ pub mod network;
 pub mod predictions;
 pub mod preprocess;
 pub mod progress;
+pub mod recipe;
 pub mod rows;
 pub mod train;
 pub mod weights;

@@ -3,11 +3,12 @@
 use super::header::header_lines;
 use super::progress::{RunBar, epoch_line, log_line, step_line};
 use super::{print, print_json, signals};
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Error, Result};
 use indicatif::MultiProgress;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
-use tchvision::train::{self, Begin, EXTENDABLE, Event, RunConfig, TrainConfig, Treatment};
+use std::path::{Path, PathBuf};
+use tchvision::torch::device;
+use tchvision::train::{self, Begin, EXTENDABLE, Event, Place, Ranks, RunConfig, TrainConfig, Treatment};
 use tchvision::yaml::{Document, Override};
 use tchvision::{Invalid, Usage};
 
@@ -30,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", conflicts_with = "extend")]
     from: Option<PathBuf>,
     /// Print what the run is and what it needs, without running it
-    #[arg(long)]
+    #[arg(long, visible_alias = "dry-run")]
     plan: bool,
     /// Print how each parameter is trained, without running it: the scale of its learning rate, its weight decay
     #[arg(long, conflicts_with = "plan")]
@@ -45,14 +46,17 @@ pub struct Args {
     until: Option<u64>,
 }
 
-/// Started as several processes, each would train the whole run, and all but one find its directory taken.
-fn alone() -> Result<()> {
-    for name in ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"] {
-        let count = std::env::var(name).ok().and_then(|count| count.parse::<u64>().ok()).unwrap_or(1);
-        let text = format!("{name} is {count}, and a run is trained by one process: start one");
-        ensure!(count <= 1, Usage(text));
+/// The processes of the run: this one alone, or those that torchrun, srun or a person has started together.
+fn ranks(dir: &Path, config: &RunConfig) -> Result<Ranks> {
+    let Some(place) = Place::read()? else { return Ok(Ranks::alone()) };
+    train::micro_batches(config, dir, place.world)?;
+    let device = device::resolve(&config.device)?;
+    let lost = Box::new(|error| super::exit(Err(error), false));
+    let ranks = Ranks::join(&place, dir, lost)?;
+    if let Some(title) = ranks.title(device) {
+        eprintln!("{title}");
     }
-    Ok(())
+    Ok(ranks)
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -63,18 +67,22 @@ pub fn run(args: Args) -> Result<()> {
     let name = args.run.file_stem().unwrap_or_default();
     let dir = args.out.unwrap_or_else(|| PathBuf::from("runs").join(name));
     let begin = begin(&args.extend, args.from)?;
-    if !args.groups && !args.plan {
-        alone()?;
-    }
     let stop = signals()?;
     if args.events {
         // The run continues even if nobody reads its events any more.
-        let mut tell = |event: Event| {
+        let tell = |event: Event| {
             let line = serde_json::to_string(&event).unwrap_or_default();
             let _ = writeln!(io::stdout().lock(), "{line}");
         };
         let until = args.until.unwrap_or(u64::MAX);
-        return train::run_until(&config, &dir, &begin, until, &stop, &mut tell).map(|_| ());
+        let ranks = ranks(&dir, &config)?;
+        let mut observe = |event: Event| {
+            if ranks.leads() {
+                tell(event)
+            }
+        };
+        train::run_over(&ranks, &config, &dir, &begin, until, &stop, &mut observe)?;
+        return ranks.part();
     }
     // Some settings can only be checked against the data.
     let locate = |error: Error| if error.is::<Invalid>() { document.locate(&[], &error) } else { error };
@@ -89,9 +97,22 @@ pub fn run(args: Args) -> Result<()> {
         progress.bar.finish();
         return if args.json { print_json(&header?) } else { print(header_lines(&header?)) };
     }
-    let result = train::run_until(&config, &dir, &begin, u64::MAX, &stop, &mut observe).map_err(locate);
+    let ranks = ranks(&dir, &config).map_err(locate)?;
+    // The first shows what all do; the others what is theirs alone.
+    let mut observe = |event: Event| {
+        if ranks.leads() || matches!(event, Event::Skipped(_)) {
+            observe(event);
+        }
+    };
+    let result =
+        train::run_over(&ranks, &config, &dir, &begin, u64::MAX, &stop, &mut observe).map_err(locate);
     progress.bar.finish();
     let result = result?.context("a run without an end")?;
+    let leads = ranks.leads();
+    ranks.part()?;
+    if !leads {
+        return Ok(());
+    }
     if args.json {
         return print_json(&result);
     }

@@ -62,6 +62,13 @@ pub struct DataConfig {
     /// Mixup and CutMix of training batches. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mix: Option<Mix>,
+    /// Take each image this many times in a row, each with an augmentation of its own, and so many fewer of them in an epoch
+    /// (repeated augmentation, 1902.05509).
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub repeats: usize,
+    /// Draw training images with replacement, each class as often as every other, for data where some are rare.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub balanced: bool,
     /// Threads that read and augment. Default: all cores for image files, 1 for images in memory. The pixels
     /// do not depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,6 +82,14 @@ pub struct DataConfig {
     /// Subtract the mean image of the training set instead of one mean per channel (AlexNet).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mean_image: bool,
+}
+
+fn once() -> usize {
+    1
+}
+
+fn is_once(times: &usize) -> bool {
+    *times == 1
 }
 
 /// The splits of a run's data, and what normalises their pixels.
@@ -103,6 +118,7 @@ impl DataConfig {
         for (key, count) in [("train", self.train), ("test", self.test), ("workers", self.workers)] {
             valid(count != Some(0), key, "0 is impossible; use 1 or more".to_owned())?;
         }
+        valid(self.repeats > 0, "repeats", "0 is impossible; use 1 or more".to_owned())?;
         self.resized([0; 3]).and_then(|shape| self.tested(shape))?;
         let crop = self.test_crop.unwrap_or(1.0);
         valid((0.1..=1.0).contains(&crop), "test_crop", format!("{crop} is not between 0.1 and 1"))?;

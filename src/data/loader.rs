@@ -1,6 +1,7 @@
 //! Batches in an order decided by the seed alone, prepared in the background while the model computes.
 
 use super::augment::{self, Effects};
+use super::draw::{Copy, Draw};
 use super::image::Encoded;
 use super::{Augment, Dataset, Images, Pictures, Preprocess, Skipped, Statistics, Stream, normalise};
 use crate::{locked, machine, torch};
@@ -29,6 +30,8 @@ pub struct LoaderConfig {
     /// Batches that one step of training takes, of which each keeps its own order whatever becomes of the others.
     pub parts: usize,
     pub shuffle: bool,
+    /// Which images of a shuffled epoch are taken.
+    pub draw: Draw,
     pub augment: Vec<Augment>,
     /// Drop last batches that do not fill a step.
     pub drop_last: bool,
@@ -51,6 +54,7 @@ impl LoaderConfig {
             batch_size,
             parts: 1,
             shuffle: false,
+            draw: Draw::default(),
             augment: Vec::new(),
             drop_last: false,
             seed: 0,
@@ -94,6 +98,27 @@ impl Batch {
 /// only.
 pub struct Loader {
     shared: Arc<Shared>,
+    deal: Deal,
+}
+
+/// Which of the batches are loaded: those of one of several processes that share them.
+#[derive(Clone, Copy)]
+struct Deal {
+    rank: usize,
+    world: usize,
+}
+
+impl Deal {
+    /// Whether the batch at this place of an epoch is, of steps of so many. Where a step has as many as there are processes, or
+    /// several times as many, each has its own of every step, one after the other; else they go around.
+    fn has(self, batch: usize, parts: usize) -> bool {
+        let Self { rank, world } = self;
+        if parts.is_multiple_of(world) {
+            batch % parts / (parts / world) == rank
+        } else {
+            batch % world == rank
+        }
+    }
 }
 
 struct Shared {
@@ -125,7 +150,13 @@ impl Loader {
             .num_threads(config.workers.unwrap_or(workers))
             .thread_name(|i| format!("loader {i}"))
             .build()?;
-        Ok(Self { shared: Arc::new(Shared { pictures, config, pool, skipped: Mutex::default() }) })
+        let shared = Shared { pictures, config, pool, skipped: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared), deal: Deal { rank: 0, world: 1 } })
+    }
+
+    /// The same pictures, of whose batches this is the share of process `rank` of `world`: no others are read.
+    pub fn dealt(&self, rank: usize, world: usize) -> Self {
+        Self { shared: Arc::clone(&self.shared), deal: Deal { rank, world } }
     }
 
     pub fn pictures(&self) -> &Pictures {
@@ -222,10 +253,10 @@ impl Loader {
         chunks.try_for_each(|chunk| each(&self.shared.make(&[], 0, chunk)?.images))
     }
 
-    /// The batches of an epoch, starting at batch `first`. Background threads prepare them and end when the
+    /// The batches of an epoch, starting at batch `first` of all. Background threads prepare them and end when the
     /// iterator is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
-        self.make(epoch, self.places(epoch), first)
+        self.make(epoch, self.copies(epoch), first)
     }
 
     /// The batches of all images, in their own order.
@@ -234,25 +265,40 @@ impl Loader {
         self.make(0, all.chunks(self.shared.config.batch_size).map(<[usize]>::to_vec).collect(), 0)
     }
 
-    /// The places of the images of each batch of an epoch.
-    pub fn places(&self, epoch: u64) -> Vec<Vec<usize>> {
+    /// The places of the images of each batch that [`Self::epoch`] makes.
+    pub fn places(&self, epoch: u64, first: usize) -> Vec<Vec<usize>> {
+        let all = self.copies(epoch).into_iter().enumerate().skip(first);
+        let own = all.filter(|(batch, _)| self.deal.has(*batch, self.shared.config.parts));
+        own.map(|(_, copies)| copies.into_iter().map(|copy| self.shared.index(copy)).collect()).collect()
+    }
+
+    /// The images of each batch of an epoch, as the numbers of [`Copy`].
+    fn copies(&self, epoch: u64) -> Vec<Vec<usize>> {
         let Shared { pictures, config, .. } = &*self.shared;
-        let order =
-            if config.shuffle { pictures.order(config.seed, epoch) } else { (0..pictures.len()).collect() };
+        let order = if config.shuffle {
+            let order = pictures.order(config.seed, epoch);
+            config.draw.draw(order, pictures.labels(), config.seed, epoch)
+        } else {
+            (0..pictures.len()).collect()
+        };
         order.chunks(config.batch_size).take(self.batches()).map(<[usize]>::to_vec).collect()
     }
 
     /// The batches of these images, from batch `first` on.
     fn make(&self, epoch: u64, places: Vec<Vec<usize>>, first: usize) -> Batches {
         let (sender, receiver) = sync_channel(PREFETCH);
-        let (shared, left) = (Arc::clone(&self.shared), places.len().saturating_sub(first));
+        let (shared, deal) = (Arc::clone(&self.shared), self.deal);
+        let parts = shared.config.parts;
+        let left = (first..places.len()).filter(|&batch| deal.has(batch, parts)).count();
         thread::spawn(move || {
-            let (first, parts) = (first.min(places.len()), shared.config.parts);
+            let first = first.min(places.len());
             let before = |part: usize| -> Vec<_> {
                 places[..first].iter().skip(part).step_by(parts).map(Vec::as_slice).collect()
             };
-            let mut lones: Vec<_> = (0..parts).map(|part| shared.lone_before(epoch, &before(part))).collect();
-            for (i, chunk) in places.iter().enumerate().skip(first) {
+            let lone =
+                |part| deal.has(part, parts).then(|| shared.lone_before(epoch, &before(part))).flatten();
+            let mut lones: Vec<_> = (0..parts).map(lone).collect();
+            for (i, chunk) in places.iter().enumerate().skip(first).filter(|(i, _)| deal.has(*i, parts)) {
                 let lone = &mut lones[i % parts];
                 let chunk = &[lone.as_slice(), chunk].concat();
                 let mut made = shared.make(&shared.config.augment, epoch, chunk);
@@ -287,7 +333,10 @@ impl Shared {
         made.effects.clear();
         made.places.clear();
         made.images = made.images.narrow(0, 0, 0);
-        chunk.iter().copied().find(|index| made.skipped.iter().all(|(skipped, _)| skipped != index))
+        chunk
+            .iter()
+            .copied()
+            .find(|copy| made.skipped.iter().all(|(skipped, _)| *skipped != self.index(*copy)))
     }
 
     /// The picture that these batches of an epoch, one of each step, leave for the next one.
@@ -327,11 +376,12 @@ impl Shared {
         let (images, (labels, places, effects, skipped)) = torch::written(&shape, pinned, |pixels| {
             let outcomes: Vec<Result<Effects>> = self.pool.install(|| {
                 let places = pixels.par_chunks_exact_mut(stride).zip(chunk);
-                places.map(|(out, &index)| self.image(augment, epoch, index, out)).collect()
+                places.map(|(out, &copy)| self.image(augment, epoch, copy, out)).collect()
             });
             let (mut labels, mut places, mut effects, mut skipped) =
                 (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            for (i, (outcome, &index)) in outcomes.into_iter().zip(chunk).enumerate() {
+            for (i, (outcome, &copy)) in outcomes.into_iter().zip(chunk).enumerate() {
+                let index = self.index(copy);
                 match outcome {
                     Ok(done) => {
                         if i > labels.len() {
@@ -358,9 +408,14 @@ impl Shared {
         Ok(Made { images, labels, places, effects, skipped })
     }
 
-    fn image(&self, augment: &[Augment], epoch: u64, index: usize, out: &mut [u8]) -> Result<Effects> {
+    /// The image of a number of [`Copy`].
+    fn index(&self, copy: usize) -> usize {
+        Copy::of(copy, self.pictures.len()).index
+    }
+
+    fn image(&self, augment: &[Augment], epoch: u64, copy: usize, out: &mut [u8]) -> Result<Effects> {
         let LoaderConfig { seed, fill, .. } = &self.config;
-        let mut stream = Stream::new(*seed, "augment", epoch, index as u64);
+        let (index, mut stream) = (self.index(copy), Stream::new(*seed, "augment", epoch, copy as u64));
         match (&self.pictures, &self.config.preprocess) {
             (Pictures::Memory(Dataset { images, .. }), _) => {
                 let Images { height, width, .. } = *images;

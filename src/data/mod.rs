@@ -6,6 +6,7 @@ mod cifar;
 mod config;
 mod corpora;
 mod dataset;
+mod draw;
 #[cfg(feature = "hub")]
 mod fetch;
 mod files;
@@ -28,6 +29,7 @@ pub use check::{Checked, check};
 pub use config::{DataConfig, Loaded};
 pub use corpora::{Access, Corpus, corpora, corpus};
 pub use dataset::{Dataset, Images, Splits};
+pub use draw::Draw;
 #[cfg(feature = "hub")]
 pub use fetch::{Fetched, fetch};
 #[cfg(feature = "hub")]

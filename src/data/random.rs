@@ -63,6 +63,14 @@ impl Stream {
         1.0 / (1.0 + (b - a).exp())
     }
 
+    /// Dirichlet distributed with all parameters `alpha`: numbers that sum to 1.
+    pub fn dirichlet(&mut self, count: usize, alpha: f64) -> Vec<f64> {
+        let logs: Vec<f64> = (0..count).map(|_| self.log_gamma(alpha)).collect();
+        let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = logs.iter().map(|log| (log - largest).exp()).sum();
+        logs.iter().map(|log| (log - largest).exp() / total).collect()
+    }
+
     /// The logarithm of a gamma variate of shape `alpha` > 0 (Marsaglia and Tsang 2000); for small shapes the
     /// variate itself would underflow to 0.
     fn log_gamma(&mut self, alpha: f64) -> f64 {

@@ -4,6 +4,8 @@
 
 mod autocast;
 mod batch_norm;
+#[cfg(feature = "distributed")]
+pub mod c10d;
 pub mod device;
 mod ffi;
 mod foreach;

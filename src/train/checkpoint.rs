@@ -41,6 +41,10 @@ pub(super) struct Progress {
     /// As `skipped`, of the validation pictures.
     #[serde(default)]
     pub skipped_validation: Vec<usize>,
+    /// Micro-batches of a step, where there are several: at least as many as the configuration asks for, and more where several
+    /// processes had one each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batches: Option<usize>,
 }
 
 impl Progress {

@@ -5,13 +5,14 @@ use super::init_config::InitConfig;
 use super::loss_config::{ClassWeights, DistillationConfig, LossConfig};
 use super::optimizer_config::OptimizerConfig;
 use super::parts_config::GroupConfig;
+use super::provenance::Provenance;
 use super::schedule_config::ScheduleConfig;
 use crate::data::DataConfig;
 use crate::evaluate::Protocol;
 use crate::models::{Architecture, Complexity, ModelSpec};
 use crate::torch::device;
 use crate::yaml::Document;
-use crate::{Invalid, brief};
+use crate::{Invalid, Usage, brief};
 use anyhow::{Error, Result, ensure};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -24,6 +25,9 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
+    /// Where the settings are from; it changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Provenance>,
     pub model: ModelSpec,
     pub data: DataConfig,
     /// Weights that start from those of another net; all are initialised when absent.
@@ -396,6 +400,32 @@ impl TrainConfig {
     /// Images of one micro-batch.
     pub fn micro_batch_size(&self) -> usize {
         self.batch_size / self.accumulate
+    }
+
+    /// The micro-batches of a step over so many processes: `accumulate` of them, or more where each needs one and all the same
+    /// number. A run keeps the number that it began with.
+    ///
+    /// # Errors
+    /// What does not divide.
+    pub fn micro_batches(&self, ranks: usize, begun: Option<usize>) -> Result<usize> {
+        let &Self { accumulate, batch_size, .. } = self;
+        let multiple = (1..=ranks).map(|n| n * accumulate).find(|parts| parts.is_multiple_of(ranks));
+        let parts = begun.or(multiple).unwrap_or(accumulate);
+        let message = format!(
+            "the run began with {parts} micro-batches a step, which {ranks} processes cannot share alike: start as many as \
+             divide {parts}, or another run"
+        );
+        ensure!(parts.is_multiple_of(ranks), Usage(message));
+        let whole = batch_size.is_multiple_of(parts);
+        let message = format!(
+            "{batch_size} is not divided by the {parts} micro-batches of a step, which {ranks} processes share and \
+             `train.accumulate: {accumulate}` asks for; use a multiple of {parts}"
+        );
+        ensure!(whole, Invalid::value("train.batch_size", message));
+        let is_one = parts == 1 || !matches!(self.optimizer, OptimizerConfig::Lbfgs(_));
+        let message = "L-BFGS takes the batch as one: start one process";
+        ensure!(is_one, Invalid::value("train.optimizer", message));
+        Ok(parts)
     }
 
     fn validate_accumulate(&self) -> Result<()> {

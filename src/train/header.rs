@@ -34,6 +34,9 @@ pub struct Header {
     /// Micro-batches of a step.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub accumulate: usize,
+    /// Processes that share them.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub ranks: usize,
     /// Its settings, in short.
     pub optimizer: String,
     pub schedule: String,

@@ -89,6 +89,9 @@ pub struct Start {
     /// Optimizer steps already done.
     pub step: u64,
     pub device: String,
+    /// Processes; absent where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<usize>,
     pub threads: usize,
     /// Threads that load images; chosen automatically if absent.
     pub workers: Option<usize>,

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use tch::{Kind, Tensor};
 use tchvision::data::Stream;
 use tchvision::data::augment::{
-    AutoAugment, ColorJitter, Filling, Lighting, Mix, Mixture, Operation, Policy, RandAugment, RandomErasing,
-    RandomResizedCrop, Rectangle, Warp,
+    AugMix, AutoAugment, ColorJitter, Filling, Lighting, Mix, Mixture, Operation, Policy, RandAugment,
+    RandomErasing, RandomResizedCrop, Rectangle, Sampling, TrivialAugment, Warp, mix_chains,
 };
 use tchvision::data::image::RgbImage;
+use tchvision::models::Library;
 
 fn noise(x: u32, y: u32, c: u32) -> u8 {
     let z = x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ c.wrapping_mul(83_492_791);
@@ -26,14 +27,16 @@ fn picture(name: &str) -> RgbImage {
         "gray" => (6, 5, |x, y, _| noise(x, y, 0)),
         "pixel" => (1, 1, |_, _, c| [250, 3, 128][c as usize]),
         "line" => (7, 1, noise),
+        "square" => (9, 9, noise),
         _ => panic!("{name}"),
     };
     let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| (0..3).map(move |c| value(x, y, c))));
     RgbImage { width: width as usize, height: height as usize, pixels: pixels.collect() }
 }
 
-fn operation(name: &str, number: f64, bicubic: bool) -> Operation {
-    let filling = Filling { bicubic, color: [124, 116, 104] };
+fn operation(name: &str, number: f64, sampling: Sampling) -> Operation {
+    let color = if sampling == Sampling::Nearest { [0; 3] } else { [124, 116, 104] };
+    let filling = Filling { sampling, color };
     let warp = |warp| Operation::Warp(warp, filling);
     match name {
         "flip" => Operation::Flip,
@@ -53,6 +56,9 @@ fn operation(name: &str, number: f64, bicubic: bool) -> Operation {
         "shear_y" => warp(Warp::ShearY(number)),
         "translate_x" => warp(Warp::TranslateX(number)),
         "translate_y" => warp(Warp::TranslateY(number)),
+        "gray" => Operation::Gray,
+        "vertical_flip" => Operation::VerticalFlip,
+        "blur" => Operation::Blur(number),
         _ => panic!("{name}"),
     }
 }
@@ -65,11 +71,21 @@ fn every_operation_gives_the_pixels_of_pillow() {
     for golden in goldens {
         let text = |key: &str| golden[key].as_str().unwrap();
         let (name, number) = (text("operation"), golden["number"].as_f64().unwrap());
-        let bicubic = golden["bicubic"].as_bool().unwrap_or(false);
+        let is = |key: &str| golden[key].as_bool().unwrap_or(false);
+        let sampling = match (is("nearest"), is("bicubic")) {
+            (true, _) => Sampling::Nearest,
+            (_, true) => Sampling::Bicubic,
+            _ => Sampling::Bilinear,
+        };
         let mut image = picture(text("picture"));
-        operation(name, number, bicubic).apply(&mut image);
+        if name == "aug_mix" {
+            let chain = vec![Operation::Solarize(number as u32); 2];
+            mix_chains(&mut image, &[0.2, 0.5, 0.3].map(|weight| (weight, chain.clone())), 0.37);
+        } else {
+            operation(name, number, sampling).apply(&mut image);
+        }
         let got: String = image.pixels.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(got, text("out"), "{name} {number} of {}, bicubic {bicubic}", text("picture"));
+        assert_eq!(got, text("out"), "{name} {number} of {}, {sampling:?}", text("picture"));
     }
 }
 
@@ -129,7 +145,8 @@ fn random_resized_crop_has_the_areas_and_ratios_it_says() {
 
 #[test]
 fn colour_jitter_draws_factors_about_one_in_any_order() {
-    let jitter = ColorJitter { brightness: 0.4, contrast: 1.5, saturation: 0.0, hue: 0.1 };
+    let jitter =
+        ColorJitter { brightness: 0.4, contrast: 1.5, saturation: 0.0, hue: 0.1, ..ColorJitter::default() };
     let all = draws(6_000, |stream| jitter.draw(stream));
     let (mut brightness, mut contrast, mut hue) = (Vec::new(), Vec::new(), Vec::new());
     for operation in all.iter().flatten() {
@@ -192,7 +209,13 @@ fn rand_augment_draws_the_operations_of_timm_with_their_numbers() {
                 };
                 (name, sound && filling.color == fill)
             }
-            Operation::Flip | Operation::Hue(_) => panic!("{operation:?}"),
+            Operation::Flip
+            | Operation::VerticalFlip
+            | Operation::Hue(_)
+            | Operation::Gray
+            | Operation::Blur(_) => {
+                panic!("{operation:?}")
+            }
         };
         assert!(sound, "{operation:?}");
         *counts.entry(name).or_insert(0) += 1;
@@ -219,42 +242,90 @@ fn rand_augment_draws_the_operations_of_timm_with_their_numbers() {
     assert_near(moments(degrees), (15.0, 1.5), 0.15);
 }
 
+/// How often each operation was drawn, by the number that Python has for it.
+fn counts(name: &str, drawn: impl Iterator<Item = Operation>) -> HashMap<(&'static str, i64), f64> {
+    // timm has factors and shares of the height, torchvision their distance from 1 and pixels.
+    let is_timm = matches!(name, "v0" | "original");
+    let factor = |factor: f64| if is_timm { factor } else { (factor - 1.0).abs() };
+    let mut counts = HashMap::new();
+    for operation in drawn {
+        let (kind, number) = match operation {
+            Operation::AutoContrast => ("AutoContrast", 0.0),
+            Operation::Equalize => ("Equalize", 0.0),
+            Operation::Invert => ("Invert", 0.0),
+            Operation::Posterize(bits) => ("Posterize", f64::from(bits)),
+            Operation::Solarize(from) => ("Solarize", f64::from(from)),
+            Operation::SolarizeAdd(add) => ("SolarizeAdd", f64::from(add)),
+            Operation::Brightness(number) => ("Brightness", factor(number)),
+            Operation::Color(number) => ("Color", factor(number)),
+            Operation::Contrast(number) => ("Contrast", factor(number)),
+            Operation::Sharpness(number) => ("Sharpness", factor(number)),
+            Operation::Warp(Warp::Rotate(degrees), _) => ("Rotate", degrees.abs()),
+            Operation::Warp(Warp::ShearX(factor), _) => ("ShearX", factor.abs()),
+            Operation::Warp(Warp::ShearY(factor), _) => ("ShearY", factor.abs()),
+            Operation::Warp(Warp::TranslateX(pixels), _) => ("TranslateX", pixels.abs()),
+            Operation::Warp(Warp::TranslateY(pixels), _) if is_timm => ("TranslateY", pixels.abs() / 200.0),
+            Operation::Warp(Warp::TranslateY(pixels), _) => ("TranslateY", pixels.abs()),
+            _ => panic!("{operation:?}"),
+        };
+        *counts.entry((kind, (1e6 * number).round() as i64)).or_default() += 1.0;
+    }
+    counts
+}
+
 #[test]
-fn auto_augment_draws_the_operations_of_timm_as_often() {
-    let (fill, images) = ([1, 2, 3], 40_000);
-    for (name, policy) in [("v0", Policy::V0), ("original", Policy::Original)] {
-        let mut counts: HashMap<(&str, i64), f64> = HashMap::new();
-        let auto = AutoAugment { policy };
-        for operation in draws(images, |stream| auto.draw(50, fill, stream)).into_iter().flatten() {
-            let (kind, number) = match operation {
-                Operation::AutoContrast => ("AutoContrast", 0.0),
-                Operation::Equalize => ("Equalize", 0.0),
-                Operation::Invert => ("Invert", 0.0),
-                Operation::Posterize(bits) => ("Posterize", f64::from(bits)),
-                Operation::Solarize(from) => ("Solarize", f64::from(from)),
-                Operation::SolarizeAdd(add) => ("SolarizeAdd", f64::from(add)),
-                Operation::Color(factor) => ("Color", factor),
-                Operation::Contrast(factor) => ("Contrast", factor),
-                Operation::Sharpness(factor) => ("Sharpness", factor),
-                Operation::Warp(Warp::Rotate(degrees), _) => ("Rotate", degrees.abs()),
-                Operation::Warp(Warp::ShearX(factor), _) => ("ShearX", factor.abs()),
-                Operation::Warp(Warp::ShearY(factor), _) => ("ShearY", factor.abs()),
-                Operation::Warp(Warp::TranslateY(pixels), _) => ("TranslateY", pixels.abs() / 50.0),
-                _ => panic!("{operation:?}"),
-            };
-            *counts.entry((kind, (1e6 * number).round() as i64)).or_default() += 1.0 / images as f64;
-        }
+fn policies_draw_the_operations_of_the_libraries_as_often() {
+    let (fill, images, width, height) = ([1, 2, 3], 40_000, 100, 200);
+    let auto = |policy| AutoAugment { policy };
+    let rand =
+        RandAugment { magnitude: 7.0, layers: 1, style: Library::Torchvision, ..RandAugment::default() };
+    let trivial = TrivialAugment::default();
+    type Draw<'a> = Box<dyn FnMut(&mut Stream) -> Vec<Operation> + 'a>;
+    let policies: [(&str, Draw); 5] = [
+        ("v0", Box::new(|stream| auto(Policy::V0).draw(width, height, fill, stream))),
+        ("original", Box::new(|stream| auto(Policy::Original).draw(width, height, fill, stream))),
+        ("torchvision", Box::new(|stream| auto(Policy::Torchvision).draw(width, height, fill, stream))),
+        ("rand_augment", Box::new(|stream| rand.draw(width, height, fill, stream))),
+        ("trivial_augment", Box::new(|stream| trivial.draw(stream).into_iter().collect())),
+    ];
+    for (name, draw) in policies {
+        let counts = counts(name, draws(images, draw).into_iter().flatten());
         let wanted: Vec<(String, f64, f64)> =
             serde_json::from_value(crate::common::golden("policies.json")[name].clone()).unwrap();
         assert_eq!(counts.len(), wanted.len(), "{name}: {counts:?}");
-        for (kind, number, share) in wanted {
-            let got = counts[&(kind.as_str(), (1e6 * number).round() as i64)];
-            assert!(
-                (got - share).abs() < 0.012,
-                "{name}: {kind} {number} on {got} of the images, not {share}"
-            );
-        }
+        let squares = wanted.iter().map(|(kind, number, share)| {
+            let got = *counts
+                .get(&(kind.as_str(), (1e6 * number).round() as i64))
+                .unwrap_or_else(|| panic!("{name}: no {kind} {number}"));
+            let want = share * images as f64;
+            (got - want).powi(2) / want
+        });
+        // χ² of as many numbers has this mean, and this variance at most; some exceed it once in ten thousand times.
+        let (chi, cells) = (squares.sum::<f64>(), wanted.len() as f64);
+        assert!(chi < cells + 4.0 * (2.0 * cells).sqrt(), "{name}: χ² of {cells} numbers is {chi}");
     }
+}
+
+#[test]
+fn aug_mix_draws_what_it_says() {
+    let mix = AugMix { magnitude: 5.0, width: 4, depth: None, alpha: 1.0 };
+    let all = draws(10_000, |stream| mix.draw(100, 50, [0; 3], stream));
+    assert_near(moments(all.iter().map(|(_, share)| f64::from(*share))), (0.5, 1.0 / 12f64.sqrt()), 0.01);
+    let chains: Vec<_> = all.iter().flat_map(|(chains, _)| chains).collect();
+    assert_eq!(chains.len(), 40_000);
+    // One of four weights that sum to 1, evenly spread over all that do.
+    assert_near(moments(chains.iter().map(|(weight, _)| f64::from(*weight))), (0.25, 0.1936), 0.01);
+    assert_near(
+        moments(chains.iter().map(|(_, chain)| chain.len() as f64)),
+        (2.0, (2f64 / 3.0).sqrt()),
+        0.02,
+    );
+    let degrees = chains.iter().flat_map(|(_, chain)| chain).filter_map(|operation| match operation {
+        Operation::Warp(Warp::Rotate(degrees), _) => Some(degrees.abs()),
+        Operation::Invert | Operation::SolarizeAdd(_) => panic!("{operation:?}"),
+        _ => None,
+    });
+    assert_near(moments(degrees), (7.5, 15.0 / 12f64.sqrt()), 0.2);
 }
 
 #[test]
@@ -286,7 +357,7 @@ fn mixtures_have_the_shares_that_they_are_drawn_with() {
         assert!(part.left + part.width <= 40 && part.top + part.height <= 20);
         assert!((1.0 - share - (part.width * part.height) as f64 / 800.0).abs() < 1e-12);
     }
-    let both = Mix { mixup: 1.0, cutmix: 1.0, probability: 0.5, switch: 0.25 };
+    let both = Mix { mixup: 1.0, cutmix: 1.0, probability: 0.5, switch: 0.25, epochs: None };
     let all = draws(8_000, |stream| both.draw(32, 32, stream));
     let mixed = all.iter().flatten().count();
     let cut = all.iter().flatten().filter(|mixture| mixture.part.is_some()).count();

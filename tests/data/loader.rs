@@ -12,7 +12,7 @@ use tchvision::data::augment::{
     ScaleJitter, SquareCrop,
 };
 use tchvision::data::image::RgbImage;
-use tchvision::data::{Batch, DataConfig, Loaded, Loader, LoaderConfig, Pictures, Statistics};
+use tchvision::data::{Batch, DataConfig, Draw, Loaded, Loader, LoaderConfig, Pictures, Statistics};
 use tchvision::train::{self, Event, RunConfig};
 
 /// A picture as a PNG.
@@ -50,6 +50,7 @@ fn open(dir: &Path) -> (Pictures, Pictures, LoaderConfig) {
         batch_size: 4,
         parts: 1,
         shuffle: true,
+        draw: Draw::default(),
         augment: Vec::new(),
         drop_last: false,
         seed: 7,
@@ -76,7 +77,13 @@ fn everything() -> Vec<Augment> {
         Augment::RandomResizedCrop(RandomResizedCrop::default()),
         Augment::Flip,
         Augment::RandAugment(RandAugment { probability: 0.9, magnitude_std: 0.5, ..RandAugment::default() }),
-        Augment::ColorJitter(ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }),
+        Augment::ColorJitter(ColorJitter {
+            brightness: 0.4,
+            contrast: 0.4,
+            saturation: 0.4,
+            hue: 0.1,
+            ..ColorJitter::default()
+        }),
         Augment::Lighting(Lighting::default()),
         Augment::RandomErasing(RandomErasing { count: [1, 3], ..RandomErasing::default() }),
     ]
@@ -106,6 +113,30 @@ fn batches_are_the_same_for_any_number_of_workers_and_from_any_batch_on() {
 /// What evaluation takes is what [`tchvision::data::Preprocess`] makes of the decoded picture.
 /// Shards are mixed anew in every epoch, and an epoch that is taken up in the middle goes on as it would have.
 #[test]
+fn repeated_pictures_are_augmented_each_in_its_own_way() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let loader = train_loader(folder.path(), |config| {
+        config.draw.repeats = 3;
+        config.augment = vec![Augment::RandomResizedCrop(RandomResizedCrop::default())];
+    });
+    let batches: Vec<Batch> = loader.epoch(2, 0).collect::<Result<_, _>>().unwrap();
+    let places: Vec<usize> = batches.iter().flat_map(|batch| batch.places.clone()).collect();
+    assert_eq!(places.len(), 13);
+    assert!(places.chunks(3).all(|chunk| chunk.iter().all(|place| *place == chunk[0])), "{places:?}");
+    assert_eq!(loader.places(2).concat(), places);
+    let images: Vec<Vec<u8>> = batches
+        .iter()
+        .flat_map(|batch| {
+            (0..batch.images.size()[0]).map(|i| pixels(&batch.images.get(i))).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(images.iter().collect::<HashSet<_>>().len(), 13);
+    let again = loader.epoch(2, 2).next().unwrap().unwrap();
+    assert_eq!(pixels(&again.images), pixels(&batches[2].images));
+}
+
+#[test]
 fn an_epoch_of_shards_goes_on_in_the_middle() {
     let folder = tempfile::tempdir().unwrap();
     for (half, shards) in [("train", 20), ("val", 1)] {
@@ -132,6 +163,7 @@ fn an_epoch_of_shards_goes_on_in_the_middle() {
             batch_size: 8,
             parts: 1,
             shuffle: true,
+            draw: Draw::default(),
             augment: everything(),
             drop_last: false,
             seed: 7,

@@ -8,8 +8,8 @@ use std::io::Write;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use tchvision::data::{
-    self, Augment, Batch, DataConfig, Dataset, Images, Loaded, Loader, LoaderConfig, Pictures, Statistics,
-    augment::RandomResizedCrop,
+    self, Augment, Batch, DataConfig, Dataset, Draw, Images, Loaded, Loader, LoaderConfig, Pictures,
+    Statistics, augment::RandomResizedCrop,
 };
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
@@ -190,6 +190,7 @@ fn config(augment: Vec<Augment>) -> LoaderConfig {
         batch_size: 4,
         parts: 1,
         shuffle: true,
+        draw: Draw::default(),
         augment,
         drop_last: false,
         seed: 3,

@@ -4,12 +4,15 @@ The images are computed from integers only, on both sides (tests/data/augment.rs
 """
 
 import json
+import math
 import pathlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from timm.data import auto_augment as timm
+from torchvision import transforms
 from torchvision.transforms import functional
+from torchvision.transforms.autoaugment import _apply_op
 
 HERE = pathlib.Path(__file__).parent
 FILL = (124, 116, 104)
@@ -42,6 +45,7 @@ def picture(name):
 FACTORS = [0.0, 0.1, 0.45, 1.0, 1.3, 1.9, 2.6]
 OPERATIONS = {
     "flip": (lambda image: functional.hflip(image), [()]),
+    "vertical_flip": (lambda image: functional.vflip(image), [()]),
     "auto_contrast": (timm.auto_contrast, [()]),
     "equalize": (timm.equalize, [()]),
     "invert": (timm.invert, [()]),
@@ -78,6 +82,38 @@ for name in WARPED:
                 out = function(picture(name), number, resample=resample, fillcolor=FILL).tobytes().hex()
                 row = {"picture": name, "operation": operation, "number": number, "bicubic": bicubic, "out": out}
                 rows.append(row)
+
+# torchvision's sampling by nearest neighbours with black outside, and quarter turns; a square picture beside the others.
+PICTURES["square"] = (9, 9, noise)
+for name in WARPED + ["square"]:
+    for operation, ours, magnitudes in [
+        ("Rotate", "rotate", [7.5, -30.0, 90.0, -90.0, 135.0]),
+        ("ShearX", "shear_x", [0.3, -0.11, 0.99]),
+        ("ShearY", "shear_y", [0.27, -0.3]),
+        ("TranslateX", "translate_x", [2.9, -3.3]),
+        ("TranslateY", "translate_y", [1.0, -2.7]),
+    ]:
+        for number in magnitudes:
+            args = (operation, number, transforms.InterpolationMode.NEAREST, None)
+            out = _apply_op(picture(name), *args).tobytes().hex()
+            # Its pictures move with the sign, by whole pixels, and its slopes are of angles.
+            number = -int(number) if ours.startswith("translate") else number
+            number = math.tan(math.radians(math.degrees(math.atan(number)))) if ours.startswith("shear") else number
+            rows.append({"picture": name, "operation": ours, "number": number, "nearest": True, "out": out})
+
+for name in PICTURES:
+    gray = functional.to_grayscale(picture(name), 3).tobytes().hex()
+    rows.append({"picture": name, "operation": "gray", "number": 0, "out": gray})
+    for radius in (0.1, 0.3, 0.9, 1.37, 2.0, 5.5):
+        out = picture(name).filter(ImageFilter.GaussianBlur(radius=radius)).tobytes().hex()
+        rows.append({"picture": name, "operation": "blur", "number": radius, "out": out})
+
+# timm's mixture of three chains of one operation, with weights as drawn.
+SOLARIZE = timm.AugmentOp("SolarizeIncreasing", prob=1.0, magnitude=4, hparams={})
+for name in PICTURES:
+    mixture = timm.AugMixAugment([SOLARIZE], width=3, depth=2)
+    out = mixture._apply_basic(picture(name), np.float32([0.2, 0.5, 0.3]), np.float32(0.37)).tobytes().hex()
+    rows.append({"picture": name, "operation": "aug_mix", "number": 256 - int(0.4 * 256), "out": out})
 
 text = ",\n".join(json.dumps(row) for row in rows)
 (HERE / "augment.json").write_text(f"[\n{text}\n]\n")

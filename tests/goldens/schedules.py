@@ -55,7 +55,8 @@ def spelled(known):
 
 
 if __name__ == "__main__":
-    warm = {"warmup_t": 3, "warmup_lr_init": 0.01}
+    # `train.py` has no `--warmup-prefix` by default.
+    warm = {"warmup_t": 3, "warmup_lr_init": 0.01, "warmup_prefix": False}
     rows = [
         timm(
             "timm cosine",
@@ -65,7 +66,7 @@ if __name__ == "__main__":
         timm(
             "timm cosine after its warm-up",
             "!cosine {warmup_epochs: 3, warmup_from: 0.01, by: epoch}",
-            lambda o: CosineLRScheduler(o, EPOCHS - 3, cycle_limit=1, warmup_prefix=True, **warm),
+            lambda o: CosineLRScheduler(o, EPOCHS - 3, cycle_limit=1, **warm | {"warmup_prefix": True}),
         ),
         timm(
             "timm cosine by step",

@@ -48,14 +48,14 @@ fn what_would_be_submitted_is_shown_and_nothing_written() {
         let said = yard.fails(2, &format!("experiment launch sweep.yaml {more}"));
         assert!(said.contains(message), "{more}: {said}");
     }
-    // Started as several processes all the same, a run says so before it begins.
+    // Started as several processes that do not know which they are, a run says so before it begins.
     yard.write_run(
         "one",
         "model: {name: paper/resnet20}\ndata: {dataset: 'folder:pictures', image_size: 32}\n",
     );
     let out = yard.command("train one.yaml").env("WORLD_SIZE", "2").output().unwrap();
     let said = super::yard::stderr(&out);
-    assert!(out.status.code() == Some(2) && said.contains("WORLD_SIZE is 2"), "{said}");
+    assert!(out.status.code() == Some(2) && said.contains("WORLD_SIZE is 2 and RANK is not set"), "{said}");
     assert!(!yard.path("runs").exists());
 }
 

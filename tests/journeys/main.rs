@@ -14,6 +14,9 @@ mod fine_tune;
 mod goes_on;
 mod hub;
 mod names;
+#[cfg(feature = "distributed")]
+mod ranks;
+mod recipe;
 mod results;
 mod soup;
 mod studies;

@@ -4,6 +4,8 @@
 mod common;
 
 mod accumulate;
+#[cfg(feature = "distributed")]
+mod c10d;
 mod losses;
 mod parts;
 mod passes;

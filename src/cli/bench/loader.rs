@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Instant;
 use tch::Device;
 use tchvision::data::augment::{Augment, RandomResizedCrop};
-use tchvision::data::{DataConfig, ImageFiles, Loaded, Loader, LoaderConfig, image, open_files};
+use tchvision::data::{DataConfig, Draw, ImageFiles, Loaded, Loader, LoaderConfig, image, open_files};
 
 const PEER: &str = include_str!("../../../benches/loader.py");
 const BATCH: usize = 64;
@@ -164,6 +164,7 @@ fn time_loader(folder: &Path, args: &Args) -> Result<f64> {
         batch_size: BATCH,
         parts: 1,
         shuffle: true,
+        draw: Draw::default(),
         augment: vec![Augment::RandomResizedCrop(RandomResizedCrop::default()), Augment::Flip],
         drop_last: false,
         seed: 0,

@@ -1,14 +1,30 @@
 //! Affine transforms, with the arithmetic of Pillow's `Geometry.c`.
 
+use crate::data::Stream;
 use crate::data::image::RgbImage;
+
+/// The pixels from which one of a warped image is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    Nearest,
+    Bilinear,
+    Bicubic,
+}
 
 /// How the pixels of a warped image are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Filling {
-    /// Bicubic interpolation; bilinear otherwise.
-    pub bicubic: bool,
+    pub sampling: Sampling,
     /// The colour outside the image.
     pub color: [u8; 3],
+}
+
+impl Filling {
+    /// With a random one of the two interpolations, as timm has it.
+    pub(super) fn drawn(color: [u8; 3], stream: &mut Stream) -> Self {
+        let sampling = if stream.below(2) == 0 { Sampling::Bicubic } else { Sampling::Bilinear };
+        Self { sampling, color }
+    }
 }
 
 /// Maps output coordinates to input coordinates: x' = a x + b y + c, y' = d x + e y + f.
@@ -27,6 +43,9 @@ impl Affine {
     }
 
     pub fn apply(&self, image: &mut RgbImage, filling: Filling) {
+        if filling.sampling == Sampling::Nearest {
+            return self.nearest(image, filling.color);
+        }
         let old = image.clone();
         let [a, b, c, d, e, f] = self.0;
         let (width, height) = (old.width as f64, old.height as f64);
@@ -35,12 +54,30 @@ impl Affine {
                 let (x, y) = (f64::from(x) + 0.5, f64::from(y) + 0.5);
                 let (from_x, from_y) = (a * x + b * y + c, d * x + e * y + f);
                 let inside = (0.0..width).contains(&from_x) && (0.0..height).contains(&from_y);
-                let color = match (inside, filling.bicubic) {
+                let color = match (inside, filling.sampling) {
                     (false, _) => filling.color,
-                    (true, false) => bilinear(&old, from_x - 0.5, from_y - 0.5),
-                    (true, true) => bicubic(&old, from_x - 0.5, from_y - 0.5),
+                    (true, Sampling::Bicubic) => bicubic(&old, from_x - 0.5, from_y - 0.5),
+                    (true, _) => bilinear(&old, from_x - 0.5, from_y - 0.5),
                 };
                 pixel.copy_from_slice(&color);
+            }
+        }
+    }
+
+    /// In steps of 1/65536 of a pixel, as Pillow has it.
+    fn nearest(&self, image: &mut RgbImage, color: [u8; 3]) {
+        let old = image.clone();
+        let fixed = |value: f64| (value * 65536.0 + 0.5).floor() as i64;
+        let [a, b, c, d, e, f] = self.0;
+        let (start_x, start_y) = (fixed(c + a * 0.5 + b * 0.5), fixed(f + d * 0.5 + e * 0.5));
+        let [a, b, d, e] = [a, b, d, e].map(fixed);
+        let within = |at: i64, side: usize| usize::try_from(at >> 16).ok().filter(|&at| at < side);
+        for (row, y) in image.pixels.chunks_exact_mut(3 * old.width).zip(0i64..) {
+            for (pixel, x) in row.chunks_exact_mut(3).zip(0i64..) {
+                let (from_x, from_y) = (start_x + a * x + b * y, start_y + d * x + e * y);
+                let from = within(from_x, old.width).zip(within(from_y, old.height));
+                let color = from.map_or(&color[..], |(x, y)| &old.pixels[3 * (y * old.width + x)..][..3]);
+                pixel.copy_from_slice(color);
             }
         }
     }

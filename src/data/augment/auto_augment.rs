@@ -4,6 +4,7 @@ use self::Kind::{
     AutoContrast, Color, Contrast, Equalize, Invert, Posterize, Rotate, Sharpness, ShearX, ShearY, Solarize,
     SolarizeAdd, TranslateY,
 };
+use super::torchvision::{self, Space};
 use super::{Filling, Operation, Warp};
 use crate::data::Stream;
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,10 @@ pub enum Policy {
     /// That of EfficientNet's released code.
     #[default]
     V0,
-    /// The paper's for ImageNet.
+    /// The paper's for ImageNet, as timm has it.
     Original,
+    /// The same pairs with the operations and magnitudes of torchvision.
+    Torchvision,
 }
 
 #[derive(Clone, Copy)]
@@ -40,6 +43,27 @@ enum Kind {
     Solarize,
     SolarizeAdd,
     TranslateY,
+}
+
+impl Kind {
+    fn of_torchvision(self) -> torchvision::Kind {
+        match self {
+            AutoContrast => torchvision::Kind::AutoContrast,
+            Color => torchvision::Kind::Color,
+            Contrast => torchvision::Kind::Contrast,
+            Equalize => torchvision::Kind::Equalize,
+            Invert => torchvision::Kind::Invert,
+            Posterize => torchvision::Kind::Posterize,
+            Rotate => torchvision::Kind::Rotate,
+            Sharpness => torchvision::Kind::Sharpness,
+            ShearX => torchvision::Kind::ShearX,
+            ShearY => torchvision::Kind::ShearY,
+            Solarize => torchvision::Kind::Solarize,
+            // Not in the paper's policy.
+            SolarizeAdd => torchvision::Kind::Identity,
+            TranslateY => torchvision::Kind::TranslateY,
+        }
+    }
 }
 
 /// An operation, its probability and its magnitude from 0 to 10.
@@ -102,12 +126,15 @@ const ORIGINAL: [[Step; 2]; 25] = [
 ];
 
 impl AutoAugment {
-    /// Draws the operations for an image of this height; warps fill pixels outside the image with `fill`.
-    pub fn draw(&self, height: usize, fill: [u8; 3], stream: &mut Stream) -> Vec<Operation> {
+    /// Draws the operations for an image of this size; warps fill pixels outside the image with `fill`.
+    pub fn draw(&self, width: usize, height: usize, fill: [u8; 3], stream: &mut Stream) -> Vec<Operation> {
+        if self.policy == Policy::Torchvision {
+            return as_torchvision(&Space::of_policies(BINS, width, height), stream);
+        }
         // The paper keeps 4 to 8 bits, EfficientNet's code 0 to 4.
         let (pairs, least_bits) = match self.policy {
             Policy::V0 => (&V0, 0),
-            Policy::Original => (&ORIGINAL, 4),
+            _ => (&ORIGINAL, 4),
         };
         let pair = pairs[stream.below(pairs.len() as u64) as usize];
         let mut operations = Vec::new();
@@ -117,7 +144,7 @@ impl AutoAugment {
             }
             let level = f64::from(magnitude) / 10.0;
             let sign = if stream.below(2) == 0 { 1.0 } else { -1.0 };
-            let filling = Filling { bicubic: stream.below(2) == 0, color: fill };
+            let filling = Filling::drawn(fill, stream);
             let warp = |warp| Operation::Warp(warp, filling);
             let factor = 1.8 * level + 0.1;
             operations.push(match kind {
@@ -138,4 +165,19 @@ impl AutoAugment {
         }
         operations
     }
+}
+
+/// Magnitudes of torchvision's AutoAugment.
+const BINS: u32 = 10;
+
+fn as_torchvision(space: &Space, stream: &mut Stream) -> Vec<Operation> {
+    let pair = ORIGINAL[stream.below(ORIGINAL.len() as u64) as usize];
+    let mut operations = Vec::new();
+    for (kind, probability, magnitude) in pair {
+        let (applied, negative) = (stream.uniform() < probability, stream.below(2) == 0);
+        if applied {
+            operations.extend(space.operation(kind.of_torchvision(), u32::from(magnitude), negative));
+        }
+    }
+    operations
 }

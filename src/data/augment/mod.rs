@@ -1,7 +1,9 @@
 //! Training augmentation as in torchvision and timm.
 
 mod affine;
+mod aug_mix;
 mod auto_augment;
+mod blur;
 mod color;
 mod crop;
 mod effects;
@@ -12,9 +14,13 @@ mod placement;
 mod rand_augment;
 mod step;
 mod tone;
+mod torchvision;
+mod trivial_augment;
 
-pub use affine::Filling;
+pub use affine::{Filling, Sampling};
+pub use aug_mix::{AugMix, mix as mix_chains};
 pub use auto_augment::{AutoAugment, Policy};
+pub use blur::Blur;
 pub use color::{ColorJitter, Lighting};
 pub use crop::{Places, RandomResizedCrop, Rectangle, ScaleJitter, SquareCrop};
 pub use effects::Effects;
@@ -24,6 +30,7 @@ pub use operation::{Operation, Warp};
 pub use rand_augment::RandAugment;
 pub use step::Augment;
 pub(super) use step::{fits, validate};
+pub use trivial_augment::TrivialAugment;
 
 use super::image::{Encoded, Interpolation, RgbImage};
 use super::{Preprocess, Stream};
@@ -113,9 +120,18 @@ fn operate(steps: &[Augment], image: &mut RgbImage, fill: [u8; 3], stream: &mut 
     for step in steps {
         let operations = match step {
             Augment::Flip if stream.below(2) == 1 => vec![Operation::Flip],
+            Augment::VerticalFlip if stream.below(2) == 1 => vec![Operation::VerticalFlip],
+            Augment::Gray(probability) if stream.uniform() < *probability => vec![Operation::Gray],
+            Augment::Blur(blur) => blur.draw(stream).into_iter().collect(),
             Augment::ColorJitter(jitter) => jitter.draw(stream),
-            Augment::AutoAugment(auto) => auto.draw(image.height, fill, stream),
+            Augment::AutoAugment(auto) => auto.draw(image.width, image.height, fill, stream),
             Augment::RandAugment(rand) => rand.draw(image.width, image.height, fill, stream),
+            Augment::TrivialAugment(trivial) => trivial.draw(stream).into_iter().collect(),
+            Augment::ThreeAugment => vec![trivial_augment::three_augment(stream)],
+            Augment::AugMix(mix) => {
+                mix.apply(image, fill, stream);
+                continue;
+            }
             _ => continue,
         };
         operations.into_iter().for_each(|operation| operation.apply(image));

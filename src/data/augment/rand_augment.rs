@@ -1,8 +1,10 @@
-//! RandAugment (1909.13719) with timm's operations, magnitudes and defaults.
+//! RandAugment (1909.13719) with timm's operations, magnitudes and defaults, or with torchvision's.
 
+use super::torchvision::{Space, draw};
 use super::{Filling, Operation, Warp};
 use crate::Invalid;
 use crate::data::Stream;
+use crate::models::Library;
 use serde::{Deserialize, Serialize};
 
 /// `rand_augment: {magnitude: 9, magnitude_std: 0.5, increasing: true}` is timm's `rand-m9-mstd0.5-inc1`.
@@ -20,7 +22,17 @@ pub struct RandAugment {
     pub magnitude_max: f64,
     /// Whether a larger magnitude means a stronger change for every operation.
     pub increasing: bool,
+    /// Whose operations: `torchvision` has 14 at a `magnitude` below 31, all of which are applied.
+    #[serde(skip_serializing_if = "is_timm")]
+    pub style: Library,
 }
+
+fn is_timm(style: &Library) -> bool {
+    *style == Library::Timm
+}
+
+/// Magnitudes of torchvision's RandAugment.
+const BINS: u32 = 31;
 
 impl Default for RandAugment {
     fn default() -> Self {
@@ -31,6 +43,7 @@ impl Default for RandAugment {
             magnitude_std: 0.0,
             magnitude_max: 10.0,
             increasing: false,
+            style: Library::Timm,
         }
     }
 }
@@ -51,11 +64,24 @@ impl RandAugment {
                 return Err(Invalid::value(key, format!("{x} is not between 0 and {most}")));
             }
         }
+        if self.style == Library::Torchvision {
+            let plain =
+                Self { magnitude: self.magnitude, layers: self.layers, style: self.style, ..Self::default() };
+            if *self != plain || self.magnitude.fract() != 0.0 {
+                let message = "torchvision has whole magnitudes and no probability, deviation or direction; remove them";
+                return Err(Invalid::value("style", message));
+            }
+        }
         Ok(())
     }
 
     /// Draws the operations for an image of this size; warps fill pixels outside the image with `fill`.
     pub fn draw(&self, width: usize, height: usize, fill: [u8; 3], stream: &mut Stream) -> Vec<Operation> {
+        if self.style == Library::Torchvision {
+            let space = Space::of_policies(BINS, width, height);
+            let operations = (0..self.layers).filter_map(|_| draw(&space, self.magnitude as u32, stream));
+            return operations.collect();
+        }
         let mut operations = Vec::new();
         for _ in 0..self.layers {
             let which = stream.below(OPERATIONS);
@@ -64,28 +90,40 @@ impl RandAugment {
             }
             let magnitude = self.magnitude + self.magnitude_std * stream.normal();
             let level = magnitude.clamp(0.0, self.magnitude_max) / 10.0;
-            let sign = if stream.below(2) == 0 { 1.0 } else { -1.0 };
-            let filling = Filling { bicubic: stream.below(2) == 0, color: fill };
-            let warp = |warp| Operation::Warp(warp, filling);
-            operations.push(match which {
-                0 => Operation::AutoContrast,
-                1 => Operation::Equalize,
-                2 => Operation::Invert,
-                3 => warp(Warp::Rotate(sign * 30.0 * level)),
-                4 => Operation::Posterize(self.posterize(level)),
-                5 => Operation::Solarize(self.solarize(level)),
-                6 => Operation::SolarizeAdd(((level * 110.0) as u32).min(128)),
-                7 => Operation::Color(self.enhance(level, sign)),
-                8 => Operation::Contrast(self.enhance(level, sign)),
-                9 => Operation::Brightness(self.enhance(level, sign)),
-                10 => Operation::Sharpness(self.enhance(level, sign)),
-                11 => warp(Warp::ShearX(sign * 0.3 * level)),
-                12 => warp(Warp::ShearY(sign * 0.3 * level)),
-                13 => warp(Warp::TranslateX(sign * 0.45 * level * width as f64)),
-                _ => warp(Warp::TranslateY(sign * 0.45 * level * height as f64)),
-            });
+            operations.push(self.operation(which, level, (width, height), fill, stream));
         }
         operations
+    }
+
+    /// An operation at this level, where 1 is a magnitude of 10, with random sign and sampling.
+    pub(super) fn operation(
+        &self,
+        which: u64,
+        level: f64,
+        (width, height): (usize, usize),
+        fill: [u8; 3],
+        stream: &mut Stream,
+    ) -> Operation {
+        let sign = if stream.below(2) == 0 { 1.0 } else { -1.0 };
+        let filling = Filling::drawn(fill, stream);
+        let warp = |warp| Operation::Warp(warp, filling);
+        match which {
+            0 => Operation::AutoContrast,
+            1 => Operation::Equalize,
+            2 => Operation::Invert,
+            3 => warp(Warp::Rotate(sign * 30.0 * level)),
+            4 => Operation::Posterize(self.posterize(level)),
+            5 => Operation::Solarize(self.solarize(level)),
+            6 => Operation::SolarizeAdd(((level * 110.0) as u32).min(128)),
+            7 => Operation::Color(self.enhance(level, sign)),
+            8 => Operation::Contrast(self.enhance(level, sign)),
+            9 => Operation::Brightness(self.enhance(level, sign)),
+            10 => Operation::Sharpness(self.enhance(level, sign)),
+            11 => warp(Warp::ShearX(sign * 0.3 * level)),
+            12 => warp(Warp::ShearY(sign * 0.3 * level)),
+            13 => warp(Warp::TranslateX(sign * 0.45 * level * width as f64)),
+            _ => warp(Warp::TranslateY(sign * 0.45 * level * height as f64)),
+        }
     }
 
     /// Bits to keep.

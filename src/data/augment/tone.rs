@@ -82,6 +82,10 @@ pub(super) fn color(image: &mut RgbImage, factor: f64) {
     }
 }
 
+pub(super) fn gray(image: &mut RgbImage) {
+    image.pixels.chunks_exact_mut(3).for_each(|pixel| pixel.fill(luma(pixel)));
+}
+
 /// Blends with the image smoothed by a 3×3 kernel with 5 at its centre; the outermost pixels stay unchanged.
 pub(super) fn sharpness(image: &mut RgbImage, factor: f64) {
     let (row, height) = (3 * image.width, image.height);

@@ -3,8 +3,9 @@
 use super::features::Features;
 use super::network::Network;
 use crate::data::{Loader, Pictures, Skipped};
-use crate::evaluate::{Accuracy, ReadPictures, Scores, Views};
+use crate::evaluate::{Accuracy, Outcome, ReadPictures, Scores, Views};
 use crate::torch;
+use crate::train::ranks::Ranks;
 use crate::train::{Event, Precision, RunConfig, TestMetrics, TrainConfig};
 use anyhow::{Context, Result, ensure};
 use std::cell::RefCell;
@@ -25,8 +26,13 @@ pub struct Tested {
 ///
 /// # Errors
 /// As [`crate::evaluate::Evaluator::run`], or test images of which none can be read.
-pub fn evaluate(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<Tested> {
-    frozen(network, || evaluate_all(network, test, observe))
+pub fn evaluate(
+    network: &Network,
+    test: &Loader,
+    ranks: &Ranks,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Tested> {
+    frozen(network, || evaluate_all(network, test, ranks, observe))
 }
 
 /// As [`evaluate`], by the run's protocol.
@@ -83,12 +89,62 @@ struct Tally {
     /// Of scores that are finite.
     accuracy: Option<Accuracy>,
     all_finite: bool,
+    /// What `accuracy` has counted, batch by batch.
+    batches: Vec<Vec<Outcome>>,
 }
 
 impl Tally {
     fn new(network: &Network) -> Result<Self> {
         let zero = || Tensor::f_zeros([1], (Kind::Double, network.device));
-        Ok(Self { loss: zero()?, correct: zero()?, images: 0.0, accuracy: None, all_finite: true })
+        Ok(Self {
+            loss: zero()?,
+            correct: zero()?,
+            images: 0.0,
+            accuracy: None,
+            all_finite: true,
+            batches: Vec::new(),
+        })
+    }
+
+    /// That of all ranks, which have had the batches in turn.
+    fn together(mut self, ranks: &Ranks) -> Result<Self> {
+        if ranks.world() == 1 {
+            return Ok(self);
+        }
+        ranks.sum(&self.loss)?;
+        ranks.sum(&self.correct)?;
+        let classes = self.accuracy.as_ref().map_or(0, |accuracy| accuracy.classes.len());
+        let longest = self.batches.iter().map(Vec::len).max().unwrap_or(0);
+        let sums = ranks.sums(&[self.images, f64::from(u8::from(!self.all_finite))])?;
+        let most = ranks.most(&[classes, longest, self.batches.len()])?;
+        self.images = sums[0];
+        self.all_finite = sums[1] == 0.0;
+        let (classes, longest) = (most[0], most[1]);
+        if !self.all_finite {
+            return Ok(self);
+        }
+        // A row for each image: the outcomes are counted again, in the order of one process.
+        let mut rows = vec![[0.0; 6]; most[2] * ranks.world() * longest];
+        for (turn, batch) in self.batches.iter().enumerate() {
+            let first = (turn * ranks.world() + ranks.rank()) * longest;
+            for (row, &outcome) in rows[first..].iter_mut().zip(batch) {
+                let Outcome { label, predicted, probability, loss, in_top5, .. } = outcome;
+                *row = [1.0, label as f64, predicted as f64, probability, loss, f64::from(u8::from(in_top5))];
+            }
+        }
+        let mut accuracy = Accuracy::new(classes);
+        for row in ranks.sums(rows.as_flattened())?.chunks_exact(6).filter(|row| row[0] == 1.0) {
+            accuracy.count(&Outcome {
+                label: row[1] as usize,
+                predicted: row[2] as usize,
+                probability: row[3],
+                label_probability: f64::NAN,
+                loss: row[4],
+                in_top5: row[5] == 1.0,
+            })?;
+        }
+        self.accuracy = Some(accuracy);
+        Ok(self)
     }
 
     /// Adds a batch; its labels are on the CPU.
@@ -102,6 +158,7 @@ impl Tally {
             let accuracy = self.accuracy.get_or_insert_with(|| Accuracy::new(logits.size()[1] as usize));
             let outcomes = Accuracy::outcomes(logits, Scores::Logits, &Vec::<i64>::try_from(labels)?)?;
             outcomes.iter().try_for_each(|outcome| accuracy.count(outcome))?;
+            self.batches.push(outcomes);
         }
         self.images += labels.size()[0] as f64;
         Ok(())
@@ -109,7 +166,7 @@ impl Tally {
 
     /// What was found in `of` images, the first of which that cannot be read is `first`.
     fn tested(self, of: usize, first: Option<String>) -> Result<Tested> {
-        let Self { loss, correct, images, accuracy, all_finite } = self;
+        let Self { loss, correct, images, accuracy, all_finite, .. } = self;
         let why = first.map_or(String::new(), |first| format!("; the first: {first}"));
         ensure!(images > 0.0, "none of the {of} test pictures can be read{why}");
         let (loss, correct) = (loss.f_double_value(&[0])?, correct.f_double_value(&[0])?);
@@ -118,9 +175,16 @@ impl Tally {
     }
 }
 
-fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)) -> Result<Tested> {
+fn evaluate_all(
+    network: &Network,
+    test: &Loader,
+    ranks: &Ranks,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Tested> {
     let mut tally = Tally::new(network)?;
     let (observe, of) = (RefCell::new(observe), test.pictures().len());
+    // Whole batches, so that each has the bits that it has in one process.
+    let test = &test.dealt(ranks.rank(), ranks.world());
     let mut first = None;
     let mut skipped = |picture: Skipped| {
         first.get_or_insert_with(|| format!("{}: {}", picture.name, picture.reason));
@@ -131,7 +195,7 @@ fn evaluate_all(network: &Network, test: &Loader, observe: &mut dyn FnMut(Event)
         (observe.borrow_mut())(Event::Testing { images: tally.images as usize, of });
         Ok(ControlFlow::Continue(()))
     })?;
-    tally.tested(of, first)
+    tally.together(ranks)?.tested(of, first)
 }
 
 fn evaluate_all_views(

@@ -7,6 +7,7 @@ use crate::train::ema::Ema;
 use crate::train::loss::Criterion;
 use crate::train::optimizer::Optimizer;
 use crate::train::parts::Treatment;
+use crate::train::ranks::{Ranks, Reducer, nothing};
 use crate::train::{RunDir, TrainConfig};
 use crate::weights::About;
 use anyhow::{Context, Result};
@@ -18,6 +19,10 @@ pub struct Learner {
     optimizer: Optimizer,
     ema: Option<Ema>,
     criterion: Criterion,
+    /// What the optimizer changes.
+    trained: Vec<(String, Tensor)>,
+    /// Sums the gradients over several ranks.
+    reducer: Option<Reducer>,
 }
 
 impl Learner {
@@ -27,14 +32,21 @@ impl Learner {
         mut network: Network,
         treatments: &[Treatment],
         class_weights: Option<&[f64]>,
+        ranks: &Ranks,
     ) -> Result<Self> {
         let told = network.store.parameters().into_iter().zip(treatments);
-        let trained = told.filter_map(|((name, tensor), treatment)| {
+        let told = told.filter_map(|((name, tensor), treatment)| {
             let Treatment { lr_scale, weight_decay, trained, .. } = *treatment;
             let _set = (!trained).then(|| tensor.set_requires_grad(false));
             trained.then_some((name, tensor, [lr_scale, weight_decay]))
         });
-        let optimizer = Optimizer::grouped(&config.optimizer, trained)?;
+        let told: Vec<_> = told.collect();
+        let trained: Vec<_> =
+            told.iter().map(|(name, tensor, _)| (name.clone(), tensor.shallow_clone())).collect();
+        let optimizer = Optimizer::grouped(&config.optimizer, told.into_iter())?;
+        // Heads that no loss sees.
+        let some_unused = config.auxiliary_weight == 0.0 && !network.model.auxiliaries().is_empty();
+        let reducer = ranks.reducer(&trained, some_unused)?;
         network.count_frozen(config.auxiliary_weight)?;
         let ema = config.ema.map(|ema| Ema::new(ema, &network.store.state_dict())).transpose()?;
         let weights = class_weights.map(|weights| {
@@ -42,7 +54,7 @@ impl Learner {
             weights.f_to_device(network.device)
         });
         let criterion = Criterion::new(config.loss.clone(), config.label_smoothing, weights.transpose()?);
-        Ok(Self { network, optimizer, ema, criterion })
+        Ok(Self { network, optimizer, ema, criterion, trained, reducer })
     }
 
     /// Drops the gradients of the step before.
@@ -51,9 +63,25 @@ impl Learner {
     }
 
     /// Forward from the output of the frozen stages on, and backward, of a micro-batch that has this share of its step's
-    /// images: its gradients join those that are there.
-    pub fn accumulate(&self, config: &TrainConfig, lesson: &Lesson, share: f64) -> Result<Passed> {
-        pass(config, &self.network, &self.criterion, lesson, share)
+    /// images: its gradients join those that are there, and with the last one's those of the other ranks.
+    pub fn accumulate(
+        &mut self,
+        config: &TrainConfig,
+        lesson: &Lesson,
+        share: f64,
+        is_last: bool,
+    ) -> Result<Passed> {
+        let Self { network, criterion, reducer, .. } = self;
+        pass(config, network, criterion, lesson, share, reducer.as_mut().filter(|_| is_last))
+    }
+
+    /// In place of [`Self::accumulate`] where this rank has no images in a step.
+    pub fn accumulate_nothing(&mut self) -> Result<()> {
+        let Some(reducer) = &mut self.reducer else { return Ok(()) };
+        reducer.before_forward()?;
+        let loss = nothing(&self.trained)?;
+        reducer.before_backward(&loss)?;
+        Ok(loss.f_backward()?)
     }
 
     /// Updates by the gradients as the optimizer's step number `step`, counted from 1.
@@ -73,7 +101,7 @@ impl Learner {
         let Self { network, optimizer, criterion, .. } = self;
         let mut first = None;
         optimizer.minimise(lr, &mut || {
-            let passed = pass(config, network, criterion, lesson, 1.0)?;
+            let passed = pass(config, network, criterion, lesson, 1.0, None)?;
             let minimised = passed.minimised.f_double_value(&[])?;
             first.get_or_insert(passed);
             Ok(minimised)

@@ -1,7 +1,7 @@
 //! The loaders of a run: augmented training batches, and the test images as they are.
 
 use crate::Invalid;
-use crate::data::{DataConfig, Loaded, Loader, LoaderConfig, ModelInput, Pictures};
+use crate::data::{DataConfig, Draw, Loaded, Loader, LoaderConfig, ModelInput, Pictures};
 use crate::models::ModelSpec;
 use crate::train::{Event, Precision, RunConfig, TrainConfig};
 use crate::weights::About;
@@ -69,6 +69,7 @@ impl Loaders {
             batch_size: config.train.micro_batch_size(),
             parts: config.train.accumulate,
             shuffle: true,
+            draw: Draw { repeats: data.repeats, balanced: data.balanced },
             augment: data.augment.clone(),
             preprocess: data.preprocess(&train, &statistics)?,
             drop_last: true,

@@ -32,11 +32,12 @@ use super::identity::Change;
 use super::init::Started;
 use super::log::RunLog;
 use super::parts::treatments;
+use super::ranks::Ranks;
 use super::record::{EpochMetrics, RunResult, Start, Validation};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use super::teacher::Teacher;
-use crate::data::{Batch, Loader, Stream};
+use crate::data::{Batch, Loader, Mix, Stream};
 use crate::machine::{self, unix_time};
 use crate::models::{Complexity, ModelSpec};
 use crate::nn::Store;
@@ -79,6 +80,7 @@ const MAX_NEW: usize = 8;
 pub(super) struct Trainer<'a> {
     config: &'a RunConfig,
     dir: &'a RunDir,
+    ranks: &'a Ranks,
     header: Header,
     complexity: Complexity,
     /// What weights files say about themselves.
@@ -95,7 +97,8 @@ pub(super) struct Trainer<'a> {
     /// Of the training images, and of those that are looked at between epochs.
     features: Option<[Features; 2]>,
     progress: Progress,
-    log: RunLog,
+    /// Of the rank that writes.
+    log: Option<RunLog>,
 }
 
 impl<'a> Trainer<'a> {
@@ -104,6 +107,7 @@ impl<'a> Trainer<'a> {
         config: &'a RunConfig,
         dir: &'a RunDir,
         begin: &Begin,
+        ranks: &'a Ranks,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Self> {
         let prepared = Prepared::new(config, dir, begin, observe)?;
@@ -113,6 +117,7 @@ impl<'a> Trainer<'a> {
         let (own, resumed) = (dir.checkpoint(), dir.checkpoint().exists());
         let there = if resumed { About::of(&StateFile::open(&own)?)? } else { None };
         loaders.measure(config, there.as_ref(), observe)?;
+        header.ranks = ranks.world();
         let precision = config.train.precision;
         let mut about = loaders.about(config)?;
         let Loaders { train, validation, test, test_input, .. } = loaders;
@@ -147,7 +152,7 @@ impl<'a> Trainer<'a> {
         let teacher =
             teacher.map(|hired| hired.build(&network.input.statistics, device, precision)).transpose()?;
         let treatments = treatments(&config.train, &architecture)?;
-        let learner = Learner::new(&config.train, network, &treatments, class_weights.as_deref())?;
+        let learner = Learner::new(&config.train, network, &treatments, class_weights.as_deref(), ranks)?;
 
         let steps_per_epoch = (train.batches() / config.train.accumulate) as u64;
         let budget = Budget::new(&config.train, steps_per_epoch);
@@ -175,16 +180,22 @@ impl<'a> Trainer<'a> {
             }
             None => Progress::default(),
         };
+        let micro_batches = Some(config.train.accumulate).filter(|&parts| parts > 1);
+        let progress = Progress { micro_batches, ..progress };
+        ranks.broadcast(
+            &learner.network.store.state_dict().into_iter().map(|(_, tensor)| tensor).collect::<Vec<_>>(),
+        )?;
         let [train_skipped, test_skipped] = &progress.skipped;
         train.know_skipped(train_skipped);
         test.know_skipped(test_skipped);
         if let Some(validation) = &validation {
             validation.know_skipped(&progress.skipped_validation);
         }
-        let log = RunLog::new(config, dir, &progress)?;
+        let log = if ranks.leads() { Some(RunLog::new(config, dir, &progress)?) } else { None };
         let mut trainer = Self {
             config,
             dir,
+            ranks,
             header,
             complexity,
             about,
@@ -213,6 +224,7 @@ impl<'a> Trainer<'a> {
         Start {
             step: self.progress.step,
             device: format!("{:?}", self.learner.network.device),
+            ranks: Some(self.ranks.world()).filter(|&world| world > 1),
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
             workers: self.config.data.workers,
             machine: machine::cpu(),
@@ -251,7 +263,7 @@ impl<'a> Trainer<'a> {
             if let Some(row) = self.progress.rows.last() {
                 observe(Event::Epoch(row.clone()));
             }
-            if stop.load(Ordering::Relaxed) && !self.budget.is_over(&self.progress) {
+            if self.ranks.any(stop.load(Ordering::Relaxed))? && !self.budget.is_over(&self.progress) {
                 return Err(self.interrupted().into());
             }
         }
@@ -276,7 +288,8 @@ impl<'a> Trainer<'a> {
         let (started, mut images) = (Instant::now(), 0.0);
         let mut batches = self.batches(epoch);
         loop {
-            let batch: Vec<Work> = batches.by_ref().take(accumulate).collect::<Result<_>>()?;
+            let batch: Vec<Work> =
+                batches.by_ref().take(accumulate / self.ranks.world()).collect::<Result<_>>()?;
             if batch.is_empty() {
                 break;
             }
@@ -285,13 +298,17 @@ impl<'a> Trainer<'a> {
                     part.skipped.iter().cloned().for_each(|skipped| observe(Event::Skipped(skipped)));
                 }
             }
-            if batch.iter().all(|part| part.len() == 0) {
+            let own = batch.iter().map(Work::len).sum::<usize>() as f64;
+            let weight = batch.iter().map(|part| self.weight(part)).sum();
+            let stops = f64::from(u8::from(stop.load(Ordering::Relaxed)));
+            let [count, weight, stops] = self.ranks.totals([own, weight, stops])?;
+            if count == 0.0 {
                 self.progress.step += 1;
                 self.progress.batch += 1;
                 continue;
             }
             let lr = self.schedule.lr(self.progress.step, &self.progress.rows);
-            let (loss, correct, count) = self.step(batch, lr)?;
+            let (loss, correct) = self.step(batch, weight, lr)?;
             let _summed = loss_sum.f_add_(&loss.f_mul_scalar(count)?)?;
             let _summed = correct_sum.f_add_(&correct)?;
             images += count;
@@ -312,12 +329,13 @@ impl<'a> Trainer<'a> {
                 if logged {
                     let point = Point { step, loss, lr, wall_time: unix_time() };
                     self.progress.points.push(point);
-                    self.log.point(&point)?;
+                    self.log.as_mut().map_or(Ok(()), |log| log.point(&point))?;
                 }
             }
             observe(Event::Step { epoch, step, lr, loss: value });
 
-            let stopping = stop.load(Ordering::Relaxed);
+            // Together: a signal that came during the step is seen in the next.
+            let stopping = if self.ranks.world() > 1 { stops > 0.0 } else { stop.load(Ordering::Relaxed) };
             let saving = save_every > 0 && step.is_multiple_of(save_every);
             let last = step == self.budget.steps;
             let within = (self.progress.batch as usize) < self.train.batches() / accumulate && !last;
@@ -358,46 +376,64 @@ impl<'a> Trainer<'a> {
     /// What is left of an epoch to learn from, in micro-batches.
     fn batches(&self, epoch: u64) -> Box<dyn Iterator<Item = Result<Work>>> {
         let first = self.progress.batch as usize * self.config.train.accumulate;
+        let train = self.train.dealt(self.ranks.rank(), self.ranks.world());
         let Some([features, _]) = &self.features else {
-            return Box::new(self.train.epoch(epoch, first).map(|batch| batch.map(Work::Images)));
+            return Box::new(train.epoch(epoch, first).map(|batch| batch.map(Work::Images)));
         };
-        let places = self.train.places(epoch).into_iter().skip(first);
-        let known = places.map(|places| Ok(Work::Features(features.readable(places))));
+        let places = train.places(epoch, first);
+        let known = places.into_iter().map(|places| Ok(Work::Features(features.readable(places))));
         Box::new(known.collect::<Vec<_>>().into_iter())
     }
 
-    /// Learns from one batch, part by part; returns the main head's mean loss, how many images were classified correctly, and of
-    /// how many.
-    fn step(&mut self, batch: Vec<Work>, lr: f64) -> Result<(Tensor, Tensor, f64)> {
+    /// Learns from one batch of `count` images, part by part, of which these are this rank's; returns the main head's mean
+    /// loss, and how many images were classified correctly.
+    fn step(&mut self, batch: Vec<Work>, weight: f64, lr: f64) -> Result<(Tensor, Tensor)> {
         let RunConfig { seed, train, .. } = self.config;
         let step = self.progress.step + 1;
-        let count = batch.iter().map(Work::len).sum::<usize>() as f64;
-        let weight: f64 = batch.iter().map(|part| self.weight(part)).sum();
-        let first = self.progress.batch * batch.len() as u64;
-        let mut running = Running::new(&self.learner.network.store, batch.len())?;
+        let first = self.progress.batch * train.accumulate as u64 + (self.ranks.rank() * batch.len()) as u64;
+        let mut running = Running::new(&self.learner.network.store, train.accumulate)?;
         let mut sums: Option<(Tensor, Tensor)> = None;
         self.learner.begin_step()?;
-        for (place, part) in (first..).zip(batch).filter(|(_, part)| part.len() > 0) {
+        let mut parts = (first..).zip(batch).filter(|(_, part)| part.len() > 0).peekable();
+        while let Some((place, part)) = parts.next() {
             // Each part seeds dropout and the like by itself: a resumed run needs no random state.
             tch::manual_seed(stream_seed(*seed, "step", self.progress.epoch, place));
             let share = self.weight(&part) / weight;
             let lesson = &self.lesson(part, place)?;
             if self.learner.evaluates() {
                 let Passed { loss, correct, .. } = self.learner.minimise(train, lesson, step, lr)?;
-                return Ok((loss, correct, count));
+                return Ok((loss, correct));
             }
             running.before_part()?;
-            let Passed { loss, correct, .. } = self.learner.accumulate(train, lesson, share)?;
+            let is_last = parts.peek().is_none();
+            let Passed { loss, correct, .. } = self.learner.accumulate(train, lesson, share, is_last)?;
             running.after_part(share)?;
             sums = Some(match sums {
                 None => (loss, correct),
                 Some((losses, corrects)) => (losses.f_add(&loss)?, corrects.f_add(&correct)?),
             });
         }
-        running.finish()?;
+        if sums.is_none() {
+            self.learner.accumulate_nothing()?;
+        }
+        running.finish(self.ranks)?;
         self.learner.update(train, step, lr)?;
-        let (loss, correct) = sums.context("a step without images")?;
-        Ok((loss, correct, count))
+        self.together(sums)
+    }
+
+    /// Loss and right answers of all ranks' images, from those of this one's.
+    fn together(&self, own: Option<(Tensor, Tensor)>) -> Result<(Tensor, Tensor)> {
+        if self.ranks.world() == 1 {
+            return own.context("a step without images");
+        }
+        let all = match own {
+            Some((loss, correct)) => {
+                Tensor::f_stack(&[loss.f_to_kind(Kind::Double)?.f_view(-1)?, correct.f_view(-1)?], 0)?
+            }
+            None => Tensor::f_zeros([2, 1], (Kind::Double, self.learner.network.device))?,
+        };
+        self.ranks.sum(&all)?;
+        Ok((all.f_get(0)?.f_to_kind(Kind::Float)?.f_squeeze()?, all.f_get(1)?.f_squeeze()?))
     }
 
     /// How much a micro-batch counts in its step: by its images, or by the weights of their classes.
@@ -432,7 +468,7 @@ impl<'a> Trainer<'a> {
     fn look(&self, network: &Network, observe: &mut dyn FnMut(Event)) -> Result<Tested> {
         match &self.features {
             Some([_, features]) => evaluate_features(&self.config.train, network, features, observe),
-            None => evaluate(network, self.validation.as_ref().unwrap_or(&self.test), observe),
+            None => evaluate(network, self.validation.as_ref().unwrap_or(&self.test), self.ranks, observe),
         }
     }
 
@@ -441,7 +477,8 @@ impl<'a> Trainer<'a> {
     fn mixed(&self, images: Tensor, labels: &Tensor, place: u64) -> Result<(Tensor, Tensor)> {
         let mut stream = Stream::new(self.config.seed, "mix", self.progress.epoch, place);
         let size = images.size();
-        let mixture = self.config.data.mix.as_ref();
+        let is_on = |mix: &&Mix| mix.epochs.is_none_or(|epochs| self.progress.epoch < epochs);
+        let mixture = self.config.data.mix.as_ref().filter(is_on);
         match mixture.and_then(|mix| mix.draw(size[3] as usize, size[2] as usize, &mut stream)) {
             Some(mixture) => mixture.apply(&images, labels, self.train.pictures().classes().len() as i64),
             None => Ok((images, labels.shallow_clone())),
@@ -456,7 +493,7 @@ impl<'a> Trainer<'a> {
         clock: &dyn Fn(&mut Progress),
     ) -> Result<()> {
         let eval_every = self.config.train.eval_every;
-        clock(&mut self.progress);
+        self.tell_time(clock)?;
         let Sums { loss, correct, images } = self.progress.sums;
         let lr = self.schedule.lr(self.progress.step - 1, &self.progress.rows);
         let epoch = self.progress.epoch + 1;
@@ -488,7 +525,7 @@ impl<'a> Trainer<'a> {
             let Tested { loss, top1, metrics } = self.learner.averaged(|network| {
                 let tested = self.look(network, observe)?;
                 let Tested { loss, top1, .. } = tested;
-                if loss.is_finite() {
+                if loss.is_finite() && self.ranks.leads() {
                     let about = About {
                         epoch,
                         step: self.progress.step,
@@ -520,7 +557,7 @@ impl<'a> Trainer<'a> {
                 self.progress.test = metrics;
             }
         }
-        if row.evaluation().is_none() && self.config.train.keep.contains(&epoch) {
+        if row.evaluation().is_none() && self.config.train.keep.contains(&epoch) && self.ranks.leads() {
             let about = About { epoch, step: self.progress.step, ..self.about.clone() };
             let path = self.dir.epoch_weights(epoch);
             self.learner
@@ -528,7 +565,7 @@ impl<'a> Trainer<'a> {
         }
         // An epoch without evaluation is not the last: its time stays as it was when that was decided.
         if row.evaluation().is_some() {
-            clock(&mut self.progress);
+            self.tell_time(clock)?;
         }
         row.seconds = self.progress.seconds;
         row.wall_time = unix_time();
@@ -544,8 +581,16 @@ impl<'a> Trainer<'a> {
         self.progress.batch = 0;
         self.progress.sums = Sums::default();
         self.save()?;
-        self.drop_weights()?;
-        self.log.epoch(&self.progress)
+        let Some(log) = &mut self.log else { return Ok(()) };
+        log.epoch(&self.progress)?;
+        self.drop_weights()
+    }
+
+    /// Notes the time spent; rank 0's, by which all end alike.
+    fn tell_time(&mut self, clock: &dyn Fn(&mut Progress)) -> Result<()> {
+        clock(&mut self.progress);
+        self.progress.seconds = self.ranks.first(self.progress.seconds)?;
+        Ok(())
     }
 
     fn finish(&mut self, observe: &mut dyn FnMut(Event)) -> Result<RunResult> {
@@ -557,19 +602,23 @@ impl<'a> Trainer<'a> {
             _ => {
                 let tested = self.learner.averaged(|network| {
                     if is_center {
-                        evaluate(network, &self.test, observe)
+                        evaluate(network, &self.test, self.ranks, observe)
                     } else {
                         evaluate_views(self.config, network, &self.test, observe)
                     }
                 })?;
-                self.log.test(self.progress.step, unix_time(), tested.loss, tested.top1)?;
+                if let Some(log) = &mut self.log {
+                    log.test(self.progress.step, unix_time(), tested.loss, tested.top1)?;
+                }
                 tested
             }
         };
-        let pictures = self.learner.averaged(|network| pictures(network, &self.test))?;
-        for (title, picture) in pictures {
-            self.log.image(&title, self.progress.step, &picture)?;
+        if let Some(log) = &mut self.log {
+            for (title, picture) in self.learner.averaged(|network| pictures(network, &self.test))? {
+                log.image(&title, self.progress.step, &picture)?;
+            }
         }
+        let skipped = self.skipped()?;
         let rows = &self.progress.rows;
         let (best_epoch, best_top1) = self.progress.best.context("a run without evaluation")?;
         let result = RunResult {
@@ -588,7 +637,7 @@ impl<'a> Trainer<'a> {
             best_top1,
             best_epoch,
             images_per_second: median(rows.iter().map(|row| row.images_per_second).collect()).unwrap_or(0.0),
-            skipped: self.skipped().map(|pictures| pictures.len()).iter().sum(),
+            skipped: skipped.map(|pictures| pictures.len()).iter().sum(),
             seconds: self.progress.seconds,
             device: format!("{:?}", self.learner.network.device),
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
@@ -599,8 +648,10 @@ impl<'a> Trainer<'a> {
             wall_time: unix_time(),
             parents: self.about.parents.clone(),
         };
-        self.log.finish()?;
-        self.dir.write_result(&result)?;
+        if let Some(log) = &mut self.log {
+            log.finish()?;
+            self.dir.write_result(&result)?;
+        }
         if !self.config.train.keep_optimizer {
             // After the result, which says that nothing goes on from the checkpoint.
             self.write_checkpoint(false)?;
@@ -609,18 +660,22 @@ impl<'a> Trainer<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
-        let [train, test, validation] = self.skipped();
+        let [train, test, validation] = self.skipped()?;
         (self.progress.skipped, self.progress.skipped_validation) = ([train, test], validation);
         self.write_checkpoint(true)
     }
 
     /// The pictures that could not be read, for training, test and validation.
-    fn skipped(&self) -> [Vec<usize>; 3] {
-        let validation = self.validation.as_ref().map_or(Vec::new(), Loader::skipped);
-        [self.train.skipped(), self.test.skipped(), validation]
+    fn skipped(&self) -> Result<[Vec<usize>; 3]> {
+        let all = |loader: &Loader| self.ranks.union(loader.skipped(), loader.pictures().len());
+        let validation = self.validation.as_ref().map_or(Ok(Vec::new()), all)?;
+        Ok([all(&self.train)?, all(&self.test)?, validation])
     }
 
     fn write_checkpoint(&self, with_optimizer: bool) -> Result<()> {
+        if !self.ranks.leads() {
+            return Ok(());
+        }
         let Progress { epoch, step, batch, rows, .. } = &self.progress;
         // Within an epoch the weights are no longer those that were tested.
         let tested = rows.last().filter(|_| *batch == 0).and_then(EpochMetrics::evaluation);

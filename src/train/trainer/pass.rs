@@ -7,6 +7,7 @@ use crate::nn::Layer;
 use crate::torch::GeneratorState;
 use crate::train::TrainConfig;
 use crate::train::loss::{Criterion, distillation};
+use crate::train::ranks::Reducer;
 use anyhow::{Context, Result};
 use tch::Tensor;
 
@@ -32,20 +33,26 @@ pub struct Passed {
     pub minimised: Tensor,
 }
 
-/// Forward and backward of images that are this share of a step's.
+/// Forward and backward of images that are this share of a step's; a reducer sums the gradients over the ranks.
 pub fn pass(
     config: &TrainConfig,
     network: &Network,
     criterion: &Criterion,
     lesson: &Lesson,
     share: f64,
+    mut reducer: Option<&mut Reducer>,
 ) -> Result<Passed> {
+    reducer.as_mut().map_or(Ok(()), |reducer| reducer.before_forward())?;
+    let mut before_backward = |passed: &Passed| {
+        reducer.as_mut().map_or(Ok(()), |reducer| reducer.before_backward(&passed.minimised))
+    };
     let helped = config.auxiliary_weight != 0.0 && !network.model.auxiliaries().is_empty();
     let tokens = config.distillation.is_some();
     if config.checkpoint {
         let forward = Checkpointed::forward(network, &lesson.features)?;
         let outputs = network.outputs(&forward.outputs, helped, tokens)?;
         let passed = measure(config, criterion, outputs, lesson, share)?;
+        before_backward(&passed)?;
         passed.minimised.f_backward()?;
         forward.backward(network)?;
         return Ok(passed.detached());
@@ -61,6 +68,7 @@ pub fn pass(
     }
     let outputs = network.outputs(&outputs, helped, tokens)?;
     let passed = measure(config, criterion, outputs, lesson, share)?;
+    before_backward(&passed)?;
     passed.minimised.f_backward()?;
     Ok(passed.detached())
 }

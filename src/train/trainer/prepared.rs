@@ -123,6 +123,7 @@ fn header(
         step: progress.step,
         batch_size: train.batch_size,
         accumulate: train.accumulate,
+        ranks: 1,
         optimizer: short(&settings["optimizer"]),
         schedule: short(&settings["schedule"]),
         weights: weights(config, from, progress.step),

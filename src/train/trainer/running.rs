@@ -1,6 +1,7 @@
-//! Batch norms' running statistics over the micro-batches of one step.
+//! Batch norms' running statistics over the micro-batches of one step, on all ranks.
 
 use crate::nn::Store;
+use crate::train::ranks::Ranks;
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
@@ -89,12 +90,26 @@ impl Running {
         Ok(())
     }
 
-    pub fn finish(self) -> Result<()> {
-        match (&self.before, &self.change) {
-            (Some(Copied(Some(before), _)), Some(change)) => {
-                self.statistics.write_averages(&before.f_add(change)?)
-            }
-            _ => Ok(()),
+    /// # Errors
+    /// As above, or of another rank.
+    pub fn finish(self, ranks: &Ranks) -> Result<()> {
+        let Self { statistics, before: Some(Copied(Some(averages), counters)), change } = self else {
+            return Ok(());
+        };
+        let change = change.map_or_else(|| averages.f_zeros_like(), Ok)?;
+        ranks.sum(&change)?;
+        statistics.write_averages(&averages.f_add(&change)?)?;
+        if ranks.world() == 1 {
+            return Ok(());
         }
+        // A rank without images has not counted the step.
+        let counted = |(counter, before): (&Tensor, &Tensor)| -> Result<_> {
+            Ok(counter.f_sub(before)?.f_int64_value(&[])? as f64)
+        };
+        let own = statistics.counters.iter().zip(&counters).map(counted).collect::<Result<Vec<_>>>()?;
+        let mut all = statistics.counters.into_iter().zip(&counters).zip(ranks.sums(&own)?);
+        all.try_for_each(|((mut counter, before), more)| {
+            Ok(counter.f_copy_(&before.f_add_scalar(i64::from(more > 0.0))?)?)
+        })
     }
 }

@@ -1,0 +1,6 @@
+// What c10d names of gloo, of which libtorch ships no headers: only declarations, for a library that is in libtorch.
+#pragma once
+namespace gloo::transport {
+class Device;
+class UnboundBuffer;
+} // namespace gloo::transport
