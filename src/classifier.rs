@@ -108,6 +108,11 @@ impl Classifier {
         self.0.device
     }
 
+    /// The number of values in all parameters.
+    pub fn parameters(&self) -> u64 {
+        self.0.store.count_parameters()
+    }
+
     /// Outputs of the head.
     pub fn classes(&self) -> usize {
         self.0.classes

@@ -40,6 +40,8 @@ pub struct Evaluated {
     /// Those of them that the data has.
     pub present: Vec<usize>,
     pub accuracy: Accuracy,
+    /// Whether only those that the data has are answers.
+    pub is_masked: bool,
     /// Pictures that could not be read.
     pub skipped: usize,
 }
@@ -153,10 +155,18 @@ impl<'a> Ensemble<'a> {
             TestSet::Images(data, _) => (&data.name, &data.classes, data.label_counts(), &data.labels),
         };
         let (name, classes, labels) = (name.clone(), classes.clone(), labels.clone());
+        let present: Vec<usize> =
+            (0..).zip(has).filter(|(_, count)| *count > 0).map(|(class, _)| class).collect();
+        let mut answers = Answers::default();
+        if let TestSet::Files(files) = &data {
+            answers.several = files.several_labels().map(<[_]>::to_vec);
+            answers.among = files.is_masked.then(|| present.iter().map(|&class| class as i64).collect());
+        }
+        let is_masked = answers.among.is_some();
         let label = |place: usize| labels[place];
         let views = |pictures| Views { pictures, label: &label, ways: &ways, protocol, batch_size };
         let mut measure =
-            |source: &dyn Source| measured(&ensemble, source, classes.len(), &mut skipped, each);
+            |source: &dyn Source| measured(&ensemble, source, classes.len(), &answers, &mut skipped, each);
         let accuracy = match data {
             TestSet::Images(data, _) if protocol.is_center() => {
                 let pinned = first.device.is_cuda();
@@ -166,8 +176,7 @@ impl<'a> Ensemble<'a> {
             TestSet::Images(data, _) => measure(&views(&data))?,
             TestSet::Files(files) => measure(&views(&files))?,
         };
-        let present = (0..).zip(has).filter(|(_, count)| *count > 0).map(|(class, _)| class).collect();
-        Ok(Evaluated { data: name, classes, present, accuracy, skipped: count })
+        Ok(Evaluated { data: name, classes, present, accuracy, is_masked, skipped: count })
     }
 
     /// The members as they are tested, and the ways from pictures to their views, each once.
@@ -326,17 +335,65 @@ impl Parts {
     }
 }
 
+/// What counts as an answer, and as a right one, where not all classes do, or several at once.
+#[derive(Default)]
+struct Answers {
+    /// The classes that a picture may be taken for, in ascending order; `None` for all.
+    among: Option<Vec<i64>>,
+    /// All right classes of each picture.
+    several: Option<Vec<Box<[i64]>>>,
+}
+
+impl Answers {
+    /// Of several right classes of a picture the likeliest is its label: it comes first, or among the first five, if one of
+    /// them does.
+    fn label(&self, scores: &Tensor, places: &[usize], labels: &mut [i64]) -> Result<()> {
+        let Some(several) = &self.several else { return Ok(()) };
+        for ((row, place), label) in (0..).zip(places).zip(labels) {
+            let right = &several[*place];
+            if right.len() > 1 {
+                let own = Tensor::f_from_slice(right)?.f_to_device(scores.device())?;
+                let best = scores.f_get(row)?.f_index_select(0, &own)?.f_argmax(0, false)?;
+                *label = right[usize::try_from(best.f_int64_value(&[])?)?];
+            } else if let [only] = right[..] {
+                *label = only;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Accuracy::outcomes`], as if the model had no other outputs than those among which it answers.
+    fn outcomes(&self, scores: &Tensor, kind: Scores, labels: &[i64]) -> Result<Vec<Outcome>> {
+        let Some(among) = &self.among else { return Accuracy::outcomes(scores, kind, labels) };
+        let index = Tensor::f_from_slice(among)?.f_to_device(scores.device())?;
+        let mut scores = scores.f_index_select(1, &index)?;
+        if kind == Scores::Probabilities {
+            scores = scores.f_div(&scores.f_sum_dim_intlist(&[1i64][..], true, Kind::Float)?)?;
+        }
+        let place = |label: &i64| among.binary_search(label).map(|place| place as i64);
+        let labels: Vec<i64> = labels.iter().filter_map(|label| place(label).ok()).collect();
+        let mut outcomes = Accuracy::outcomes(&scores, kind, &labels)?;
+        for Outcome { label, predicted, .. } in &mut outcomes {
+            (*label, *predicted) = (among[*label] as usize, among[*predicted] as usize);
+        }
+        Ok(outcomes)
+    }
+}
+
 /// The accuracy on all of a source.
 fn measured(
     ensemble: &evaluate::Ensemble,
     source: &dyn Source,
     classes: usize,
+    answers: &Answers,
     skipped: &mut dyn FnMut(Skipped),
     each: &mut dyn FnMut(usize, &Outcome) -> Result<()>,
 ) -> Result<Accuracy> {
     let mut accuracy = Accuracy::new(classes);
     ensemble.run(source, skipped, &mut |batch, scores, kind| {
-        let outcomes = Accuracy::outcomes(&scores, kind, &Vec::<i64>::try_from(&batch.labels)?)?;
+        let mut labels = Vec::<i64>::try_from(&batch.labels)?;
+        answers.label(&scores, &batch.places, &mut labels)?;
+        let outcomes = answers.outcomes(&scores, kind, &labels)?;
         for (&place, outcome) in batch.places.iter().zip(&outcomes) {
             accuracy.count(outcome)?;
             each(place, outcome)?;
@@ -351,4 +408,71 @@ fn strange_class(data: &str, class: &str, classes: &[String]) -> Usage {
     let more = if classes.len() > SHOWN_CLASSES { ", …" } else { "" };
     let shown = classes[..classes.len().min(SHOWN_CLASSES)].join(", ");
     Usage(format!("{data}: `{class}` is none of the model's classes: {shown}{more}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Answers;
+    use crate::evaluate::{Accuracy, Scores};
+    use tch::{Kind, Tensor};
+
+    const CLASSES: usize = 12;
+
+    /// Scores of 40 pictures without order.
+    fn scores() -> (Tensor, Vec<Vec<f32>>) {
+        let score = |row: u32, class: u32| (row * 131 + class * class * 7919 + row * class * 31) % 997;
+        let row = |row| (0..CLASSES as u32).map(|class| score(row, class) as f32 / 99.0).collect();
+        let rows: Vec<Vec<f32>> = (0..40).map(row).collect();
+        (Tensor::from_slice(&rows.concat()).view([40, CLASSES as i64]), rows)
+    }
+
+    /// The classes of a row, the likeliest first.
+    fn order(row: &[f32]) -> Vec<i64> {
+        let mut order: Vec<i64> = (0..row.len() as i64).collect();
+        order.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
+        order
+    }
+
+    /// As timm's `RealLabelsImagenet`: right if any of the first k is among the labels.
+    #[test]
+    fn any_of_several_right_labels_counts() {
+        let (scores, rows) = scores();
+        let several: Vec<Box<[i64]>> =
+            (0..40i64).map(|i| (0..=i % 4).map(|k| (i * 5 + k * 3) % 12).collect()).collect();
+        let answers = Answers { among: None, several: Some(several.clone()) };
+        let mut labels = vec![0; 40];
+        answers.label(&scores, &(0..40).collect::<Vec<_>>(), &mut labels).unwrap();
+        let outcomes = answers.outcomes(&scores, Scores::Logits, &labels).unwrap();
+        for ((outcome, row), right) in outcomes.iter().zip(&rows).zip(&several) {
+            let among = |k: usize| order(row)[..k].iter().any(|class| right.contains(class));
+            assert_eq!((outcome.predicted == outcome.label, outcome.in_top5), (among(1), among(5)));
+        }
+        assert!(
+            outcomes.iter().any(|outcome| outcome.in_top5) && outcomes.iter().any(|outcome| !outcome.in_top5)
+        );
+    }
+
+    /// As timm's `--valid-labels`: the other outputs are cut off before anything is made of them.
+    #[test]
+    fn a_mask_is_a_model_without_the_other_outputs() {
+        let (scores, rows) = scores();
+        let among = vec![1i64, 2, 5, 6, 8, 10, 11];
+        let labels: Vec<i64> = (0..40).map(|i| among[i % 7]).collect();
+        let answers = Answers { among: Some(among.clone()), several: None };
+        let outcomes = answers.outcomes(&scores, Scores::Logits, &labels).unwrap();
+        for ((outcome, row), label) in outcomes.iter().zip(&rows).zip(&labels) {
+            let left: Vec<i64> = order(row).into_iter().filter(|class| among.contains(class)).collect();
+            assert_eq!((outcome.predicted as i64, outcome.label as i64), (left[0], *label));
+            assert_eq!(outcome.in_top5, left[..5].contains(label));
+            let sum: f64 = among.iter().map(|&class| f64::from(row[class as usize]).exp()).sum();
+            assert!((outcome.label_probability - f64::from(row[*label as usize]).exp() / sum).abs() < 1e-6);
+        }
+        // Of probabilities, as of several views, the same.
+        let shares = scores.softmax(1, Kind::Float);
+        for (a, b) in outcomes.iter().zip(answers.outcomes(&shares, Scores::Probabilities, &labels).unwrap())
+        {
+            assert!(a.predicted == b.predicted && (a.loss - b.loss).abs() < 1e-4, "{a:?} {b:?}");
+        }
+        assert_ne!(outcomes, Accuracy::outcomes(&scores, Scores::Logits, &labels).unwrap());
+    }
 }

@@ -34,7 +34,7 @@ pub enum Verb {
     },
     /// Counts, shape, classes, mean and standard deviation of a data set
     Inspect {
-        /// A known name, or idx:DIR, folder:DIR, list:DIR, webdataset:DIR, manifest:FILE, parquet:DIR, hf:OWNER/NAME
+        /// A known name, or idx:DIR, folder:DIR, list:DIR, webdataset:DIR, manifest:FILE, parquet:DIR, tfrecord:DIR, hf:OWNER/NAME
         name: String,
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
@@ -96,6 +96,9 @@ fn list(json: bool) -> Result<()> {
     let mut out = table(&["data set", "classes", "about"]);
     for known in data::imagenet() {
         out.add_row([known.name, &known.classes.to_string(), known.about]);
+    }
+    for known in data::variants() {
+        out.add_row([known.name, "test", known.about]);
     }
     print(out)?;
     print("\nWhat pretrained weights saw (`tchvision weights list --data SET` lists them):")?;

@@ -1,18 +1,21 @@
 //! `tchvision eval`: accuracy on labelled pictures.
 
+mod results;
+
 use super::predictions::Predictions;
 use super::progress::Counter;
 use super::{fields, network, print, print_json, signals, table};
 use anyhow::{Result, bail, ensure};
+use results::Results;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use tch::Tensor;
 use tchvision::classifier::{Ensemble, Evaluated};
 use tchvision::data::{self, Fields, Skipped, TestSet};
 use tchvision::evaluate::{Accuracy, ClassMetrics, Knn, Outcome, Protocol, Score, Scores};
-use tchvision::{Classifier, Interrupted, Usage};
+use tchvision::{Classifier, Interrupted, Usage, brief};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,6 +25,9 @@ pub struct Args {
     /// test data of the run that trained the weights
     #[arg(long, value_name = "DIR|DATASET", required_unless_present_any = ["run", "weights"])]
     data: Option<String>,
+    /// Only classes that the data has are answers, as imagenet-a and imagenet-r are always tested
+    #[arg(long, requires = "data")]
+    masked: bool,
     /// Where known data sets are kept; $TCHVISION_DATA, else ./datasets
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -44,6 +50,10 @@ pub struct Args {
     /// A row a picture to this file as it goes: its class, the likeliest one, their probabilities; run again to go on
     #[arg(long, value_name = "FILE.jsonl|FILE.csv")]
     predictions: Option<PathBuf>,
+    /// Each of several models by itself, a row each to this file with the columns of timm's tables of results; run again to
+    /// go on
+    #[arg(long, value_name = "FILE.csv", requires = "data", conflicts_with_all = ["knn", "predictions", "per_class", "confusion"])]
+    results: Option<PathBuf>,
     /// By the nearest training pictures in place of the classifier, weighted as DINO does: its features, no protocol
     #[arg(long, conflicts_with_all = ["protocol", "per_class", "confusion", "predictions"])]
     knn: bool,
@@ -70,6 +80,9 @@ pub fn run(args: &Args) -> Result<()> {
     if args.knn {
         return args.knn();
     }
+    if let Some(path) = &args.results {
+        return args.results(path);
+    }
     let (members, data) = args.open()?;
     let ensemble = Classifier::ensemble(&members)?;
     let protocol = args.protocol.clone().map_or_else(|| args.network.protocol(), Ok)?;
@@ -86,11 +99,7 @@ impl Args {
     /// The members of the ensemble, mostly one, and what they are tested on.
     fn open(&self) -> Result<(Vec<Classifier>, TestSet)> {
         let root = self.root.clone().unwrap_or_else(data::root);
-        let named = self
-            .data
-            .as_ref()
-            .map(|name| TestSet::open_with(name, &root, &self.fields.given()))
-            .transpose()?;
+        let named = self.data.as_ref().map(|name| self.named(name, &root)).transpose()?;
         let mut members = Vec::new();
         for mut builder in self.network.builders()? {
             if let Some(data) = &named {
@@ -105,6 +114,60 @@ impl Args {
         }
         let data = named.map_or_else(|| self.tested(&members), Ok)?;
         Ok((members, data))
+    }
+
+    /// The test half of a data set.
+    fn named(&self, name: &str, root: &Path) -> Result<TestSet> {
+        let mut data = TestSet::open_with(name, root, &self.fields.given())?;
+        match &mut data {
+            TestSet::Files(files) => files.is_masked |= self.masked,
+            TestSet::Images(..) if self.masked => {
+                bail!(Usage("--masked is for pictures in files".into()))
+            }
+            TestSet::Images(..) => {}
+        }
+        Ok(data)
+    }
+
+    /// Tests each model that has no row in the file yet, by itself.
+    fn results(&self, path: &Path) -> Result<()> {
+        let Some(name) = &self.data else { bail!(Usage("--results requires --data".into())) };
+        let (root, protocol) =
+            (self.root.clone().unwrap_or_else(data::root), self.protocol.clone().unwrap_or_default());
+        let mut results = Results::open(path, name, &protocol)?;
+        let mut failed = Vec::new();
+        for (model, builder) in self.network.names().into_iter().zip(self.network.builders()?) {
+            if results.take(&model) {
+                continue;
+            }
+            let test = || -> Result<()> {
+                let data = self.named(name, &root)?;
+                let members = [network::open(builder.trained_on(&data))?];
+                let [classifier] = &members;
+                network::show_notes(classifier);
+                let parameters = classifier.parameters();
+                let batch_size =
+                    self.batch_size.or(classifier.about().map(|about| about.batch_size)).unwrap_or(32);
+                let tested = self.evaluate(&Classifier::ensemble(&members)?, &protocol, batch_size, data)?;
+                results.add(&model, parameters, classifier.preprocess(), &tested)
+            };
+            match test() {
+                Err(error) if error.is::<Interrupted>() => return Err(error),
+                Err(error) => {
+                    eprintln!("{model}: {}", brief(&error));
+                    failed.push(model);
+                }
+                Ok(()) => {}
+            }
+        }
+        results.show(self.json)?;
+        ensure!(
+            failed.is_empty(),
+            "{} of the models could not be tested: {}; the same command tries them again",
+            failed.len(),
+            failed.join(", ")
+        );
+        Ok(())
     }
 
     /// Accuracy by the nearest training pictures.
@@ -248,6 +311,9 @@ impl Args {
             "loss": accuracy.loss(), "ece": accuracy.calibration_error(),
             "balanced_accuracy": accuracy.balanced_percent(), "f1": accuracy.f1_percent(),
         });
+        if found.is_masked {
+            out["masked"] = true.into();
+        }
         // They read the files of weights once more.
         if ensemble.count() > 1 {
             out["members"] = ensemble.identities()?.into();
@@ -289,7 +355,10 @@ impl Args {
         }
         let total = accuracy.total();
         let not_read = if *skipped > 0 { format!(", {skipped} could not be read") } else { String::new() };
-        let by = if protocol.is_center() { String::new() } else { format!(", {protocol}") };
+        let mut by = if protocol.is_center() { String::new() } else { format!(", {protocol}") };
+        if found.is_masked {
+            by += &format!(", among their {} classes", found.present.len());
+        }
         if ensemble.count() > 1 {
             print(format_args!("the mean of {}", ensemble.identities()?.join(" + ")))?;
         }

@@ -124,6 +124,19 @@ impl Args {
         self.sources()?.into_iter().map(builder).collect()
     }
 
+    /// What the flags call each of them, in the order of [`Self::builders`].
+    pub fn names(&self) -> Vec<String> {
+        let runs = self.run.iter().map(|run| run.display().to_string());
+        let weights: Vec<String> = runs.chain(self.weights.iter().cloned()).collect();
+        let model = |i: usize| self.model.get(if self.model.len() == 1 { 0 } else { i });
+        let name = |i: usize| match (model(i), weights.get(i)) {
+            (Some(model), Some(weights)) => format!("{model} {weights}"),
+            (Some(name), None) | (None, Some(name)) => name.clone(),
+            (None, None) => String::new(),
+        };
+        (0..self.model.len().max(weights.len())).map(name).collect()
+    }
+
     /// With what the flags say of device, dtype and input, for weights that are found otherwise.
     pub fn set_on(&self, source: Builder) -> Result<Builder> {
         let mut builder = source.device(resolve_device(&self.device)?);

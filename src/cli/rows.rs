@@ -8,13 +8,10 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use tchvision::Usage;
 
-/// The name of what a row is of.
-const NAME: &str = "image";
-
 /// Why there is nothing else in a row, where it is of something that could not be read.
 const ERROR: &str = "error";
 
-/// A file of rows: objects of these columns, one for each name.
+/// A file of rows: objects of these columns, one for each name, which is the first of them.
 pub struct Rows {
     path: PathBuf,
     file: File,
@@ -124,10 +121,10 @@ impl Rows {
                 }
             }
             each(&text)?;
-            *self.done.entry(text(NAME)).or_default() += 1;
+            *self.done.entry(text(&self.columns[0])).or_default() += 1;
             end += length as u64;
         }
-        torn(&line, format!("{{\"{NAME}\":\"").as_bytes())?;
+        torn(&line, format!("{{\"{}\":\"", self.columns[0]).as_bytes())?;
         Ok(end)
     }
 
@@ -152,7 +149,7 @@ impl Rows {
             let text = |column: &str| record.get(place(column)).unwrap_or_default().to_owned();
             check(same, &text)?;
             each(&text)?;
-            *self.done.entry(text(NAME)).or_default() += 1;
+            *self.done.entry(text(&self.columns[0])).or_default() += 1;
         }
         Ok(end)
     }

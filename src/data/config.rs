@@ -19,7 +19,7 @@ pub struct DataConfig {
     /// size in `folder:DIR` (`train` and `val` with a sub-folder per class), `list:DIR` (`train.txt` and
     /// `val.txt` with lines `path label`), `webdataset:DIR` (tar shards; also names with braces), `manifest:FILE` (CSV or
     /// JSON lines with columns `path`, `label` and `split`), `parquet:DIR` (as the Hugging Face Hub has
-    /// them) or `hf:OWNER/NAME` (a data set of that Hub, `@REVISION` and `:CONFIG` behind it where wanted).
+    /// them), `tfrecord:DIR` (as TensorFlow Datasets has them) or `hf:OWNER/NAME` (a data set of that Hub, `@REVISION` and `:CONFIG` behind it where wanted).
     pub dataset: String,
     /// The picture of a sample of shards, such as `rgb.jpg`, or its column in a table. Default: the usual names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,6 +205,8 @@ impl DataConfig {
                 (Pictures::Memory(train), Pictures::Memory(test))
             }
         };
+        let message = format!("{} has nothing to train on; give it to `eval --data`", self.dataset);
+        ensure!(!train.is_empty(), Invalid::value("data.dataset", message));
         // What has no half of its own to test on is tested on what is kept for validation.
         let has_test = !test.is_empty();
         if !has_test {

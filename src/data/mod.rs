@@ -35,8 +35,8 @@ pub use fetch::{Fetched, fetch};
 #[cfg(feature = "hub")]
 pub use files::fetch_from_hub;
 pub use files::{
-    Fields, FileSplits, ImageFiles, ImageNet, imagenet, open as open_files, open_test as open_test_files,
-    open_with as open_files_with, pictures_below,
+    Fields, FileSplits, ImageFiles, ImageNet, Variant, imagenet, open as open_files,
+    open_test as open_test_files, open_with as open_files_with, pictures_below, variants,
 };
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
 pub use model_input::{InputSettings, ModelInput};

@@ -8,6 +8,8 @@ mod damage;
 mod files;
 mod images;
 mod loader;
+mod records;
 mod sets;
 mod shards;
 mod tables;
+mod variants;

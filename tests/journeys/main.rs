@@ -17,6 +17,7 @@ mod names;
 #[cfg(feature = "distributed")]
 mod ranks;
 mod recipe;
+mod results;
 mod soup;
 mod studies;
 mod tells;

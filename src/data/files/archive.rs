@@ -25,6 +25,8 @@ pub(super) struct Archive {
     path: PathBuf,
     file: File,
     length: u64,
+    /// Whether a header of tar is before each picture.
+    has_names: bool,
 }
 
 impl Archive {
@@ -39,7 +41,16 @@ impl Archive {
             let path = path.display();
             bail!("{path}: compressed with {by}, and archives are read in place; unpack it to a plain .tar");
         }
-        Ok(Self { path: path.to_owned(), file, length })
+        Ok(Self { path: path.to_owned(), file, length, has_names: true })
+    }
+
+    /// A file whose pictures have no names before them, such as records.
+    pub fn without_names(self) -> Self {
+        Self { has_names: false, ..self }
+    }
+
+    pub fn length(&self) -> u64 {
+        self.length
     }
 
     pub fn path(&self) -> &Path {
@@ -118,6 +129,9 @@ impl Archive {
 
     /// The name of the entry whose bytes begin at `start`: the archive, and the name in the entry's header.
     pub fn title(&self, start: u64) -> String {
+        if !self.has_names {
+            return format!("{}: the picture at byte {start}", self.path.display());
+        }
         let name =
             start.checked_sub(BLOCK).and_then(|header| self.bytes(header, 100).ok()).unwrap_or_default();
         let name: Vec<u8> = name.iter().copied().take_while(|&byte| byte != 0).collect();

@@ -18,7 +18,7 @@ pub(super) const MAX_DEPTH: usize = 16;
 /// The syntax of names of data sets of files, for messages.
 pub(in crate::data) const NAMES: &str = "`folder:DIR` reads DIR/train and DIR/val with a sub-folder per class, \
      `list:DIR` DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR, \
-     `manifest:FILE` a table with columns `path`, `label`, `split`, `parquet:DIR` files as the Hugging Face Hub has them, \
+     `manifest:FILE` a table with columns `path`, `label`, `split`, `parquet:DIR` files as the Hugging Face Hub has them, `tfrecord:DIR` those of TensorFlow Datasets, \
      `hf:OWNER/NAME` a data set of that Hub";
 
 /// Whether a file or an entry is an image, judging by its name.
@@ -104,6 +104,30 @@ pub(super) fn walk(
         files.into_iter().map(|(name, _)| name).partition(|name| is_image(name.as_bytes()));
     each(dir, &images, &others);
     folders.iter().try_for_each(|(name, _)| walk(&dir.join(name), depth - 1, each))
+}
+
+/// The files in a folder and below it whose names are `wanted`, in the order of their names.
+pub(super) fn files_below(dir: &Path, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<PathBuf>> {
+    fn below(
+        dir: &Path,
+        depth: usize,
+        wanted: &dyn Fn(&[u8]) -> bool,
+        found: &mut Vec<PathBuf>,
+    ) -> Result<()> {
+        ensure!(depth > 0, "{}: folders are nested too deep; is there a cycle of links?", dir.display());
+        for (name, is_folder) in listing(dir)?.into_iter().filter(|(name, _)| !is_hidden(name)) {
+            let path = dir.join(&name);
+            if is_folder {
+                below(&path, depth - 1, wanted, found)?;
+            } else if wanted(name.as_bytes()) {
+                found.push(path);
+            }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    below(dir, MAX_DEPTH, wanted, &mut found)?;
+    Ok(found)
 }
 
 /// The path of the first of these names that exists in the folder.

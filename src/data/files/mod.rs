@@ -16,7 +16,10 @@ mod matlab;
 mod parquet;
 mod pictures;
 mod present;
+mod samples;
 mod table;
+mod tfrecord;
+mod variants;
 mod webdataset;
 
 pub use fields::Fields;
@@ -27,6 +30,7 @@ pub(super) use listing::NAMES;
 pub use listing::pictures_below;
 pub use pictures::{FileSplits, ImageFiles};
 pub(super) use present::check as check_test;
+pub use variants::{Variant, variants};
 
 use anyhow::{Result, bail, ensure};
 use std::path::Path;
@@ -38,12 +42,14 @@ enum Layout<'a> {
     /// A folder, or names with braces.
     Shards(&'a str),
     Parquet(&'a Path),
+    Records(&'a Path),
     /// A repository of the Hub, without `hf:`.
     #[cfg(feature = "hub")]
     Hub(&'a str),
     /// A file, or a folder.
     Table(&'a Path),
     ImageNet(&'static ImageNet, &'a Path),
+    Variant(&'static Variant, &'a Path),
 }
 
 impl<'a> Layout<'a> {
@@ -52,11 +58,15 @@ impl<'a> Layout<'a> {
             Some(("folder", dir)) => Self::Folder(Path::new(dir)),
             Some(("list", dir)) => Self::List(Path::new(dir)),
             Some(("webdataset", dir)) => Self::Shards(dir),
+            Some(("tfrecord", dir)) => Self::Records(Path::new(dir)),
             Some(("parquet", dir)) => Self::Parquet(Path::new(dir)),
             #[cfg(feature = "hub")]
             Some(("hf", name)) => Self::Hub(name),
             Some(("manifest", at)) => Self::Table(Path::new(at)),
-            _ => Self::ImageNet(imagenet().iter().find(|known| known.name == name)?, root),
+            _ => match variants().iter().find(|known| known.name == name) {
+                Some(variant) => Self::Variant(variant, root),
+                None => Self::ImageNet(imagenet().iter().find(|known| known.name == name)?, root),
+            },
         })
     }
 
@@ -64,11 +74,13 @@ impl<'a> Layout<'a> {
     /// A folder that is not there, or fields that the layout does not have.
     fn check(&self, name: &str, fields: &Fields) -> Result<()> {
         match self {
-            Self::Folder(dir) | Self::List(dir) | Self::Parquet(dir) if !dir.is_dir() => {
+            Self::Folder(dir) | Self::List(dir) | Self::Parquet(dir) | Self::Records(dir)
+                if !dir.is_dir() =>
+            {
                 bail!("{}: there is no such folder", dir.display())
             }
             Self::Table(at) if !at.exists() => bail!("{}: there is no such file or folder", at.display()),
-            Self::Folder(_) | Self::ImageNet(..) => fields.fit(name, false, false),
+            Self::Folder(_) | Self::ImageNet(..) | Self::Variant(..) => fields.fit(name, false, false),
             Self::List(_) => fields.fit(name, false, true),
             _ => Ok(()),
         }
@@ -80,10 +92,15 @@ impl<'a> Layout<'a> {
             Self::List(dir) => list::splits(dir, fields),
             Self::Shards(at) => webdataset::splits(at, fields),
             Self::Parquet(dir) => parquet::splits(dir, fields),
+            Self::Records(dir) => tfrecord::splits(dir, fields),
             #[cfg(feature = "hub")]
             Self::Hub(name) => hub::splits(name, fields),
             Self::Table(at) => table::splits(at, fields),
             Self::ImageNet(known, root) => known.splits(root),
+            Self::Variant(variant, root) => Ok(FileSplits {
+                train: ImageFiles::of_classes(&variant.classes()?),
+                test: variant.test(root)?,
+            }),
         }
     }
 
@@ -95,14 +112,17 @@ impl<'a> Layout<'a> {
             #[cfg(feature = "hub")]
             Self::Hub(name) => hub::test(name, fields),
             Self::ImageNet(known, root) => known.test(root),
-            Self::List(_) | Self::Parquet(_) | Self::Table(_) => Ok(self.splits(fields)?.test),
+            Self::Variant(variant, root) => variant.test(root),
+            Self::List(_) | Self::Parquet(_) | Self::Records(_) | Self::Table(_) => {
+                Ok(self.splits(fields)?.test)
+            }
         }
     }
 }
 
 /// Opens the training and test split of a data set of files: `folder:DIR`, `list:DIR`, `webdataset:DIR`, `manifest:FILE`,
-/// `parquet:DIR`, `hf:OWNER/NAME`, or one of [`imagenet`] below `root`. `None` for any other name. The test split is empty where shards or
-/// tables have none.
+/// `parquet:DIR`, `tfrecord:DIR`, `hf:OWNER/NAME`, or one of [`imagenet`] or [`variants`] below `root`. `None` for any other name. One split may be
+/// empty: shards and tables need no test split, and [`variants`] have nothing else.
 ///
 /// # Errors
 /// Files that are missing, truncated or of another format; the message names them.
@@ -118,9 +138,9 @@ pub fn open_with(name: &str, root: &Path, fields: &Fields) -> Result<Option<File
     let Some(layout) = Layout::of(name, root) else { return Ok(None) };
     layout.check(name, fields)?;
     let FileSplits { train, test } = layout.splits(fields)?;
-    ensure!(!train.is_empty(), "{name}: no pictures of the split `train`; name their files or folders train");
-    let test = if test.is_empty() { test } else { test.named(name)? };
-    Ok(Some(FileSplits { train: train.named(name)?, test }))
+    ensure!(!train.is_empty() || !test.is_empty(), "{name}: no images; {NAMES}");
+    let named = |half: ImageFiles| if half.is_empty() { Ok(half) } else { half.named(name) };
+    Ok(Some(FileSplits { train: named(train)?, test: named(test)? }))
 }
 
 /// Like [`open`], but the test split only: the training split may be missing if it is not needed for the

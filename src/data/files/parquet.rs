@@ -8,21 +8,19 @@ pub(super) mod tables;
 use super::fields::Fields;
 use super::halves::Half;
 use super::labels::{listed, numbered};
-use super::listing::{MAX_DEPTH, is_hidden, listing};
+use super::listing::files_below;
 use super::{FileSplits, ImageFiles};
 use anyhow::{Context, Result, ensure};
 use columns::{Columns, Label};
 use group::Reader;
 use std::collections::HashMap;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use tables::{Table, Tables};
 
 /// The files `*.parquet` in DIR and below it. The split is a word of their names, else of the folders that they lie in:
 /// `train`, `validation`, else `test`; one of both halves may be empty.
 pub(super) fn splits(dir: &Path, fields: &Fields) -> Result<FileSplits> {
-    let mut found = Vec::new();
-    below(dir, MAX_DEPTH, &mut found)?;
+    let found = files_below(dir, &|name| name.ends_with(b".parquet"))?;
     ensure!(!found.is_empty(), "{}: no files *.parquet there or below", dir.display());
     let mut halves: HashMap<Half, Vec<PathBuf>> = HashMap::new();
     for path in found {
@@ -58,20 +56,6 @@ pub(super) fn of(dir: &Path, train: Vec<PathBuf>, test: Vec<PathBuf>, fields: &F
         None => train.classes(&test),
     };
     Ok(FileSplits { train: train.files(&classes)?, test: test.files(&classes)? })
-}
-
-/// The files in a folder and below it, in the order of their names.
-fn below(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
-    ensure!(depth > 0, "{}: folders are nested too deep; is there a cycle of links?", dir.display());
-    for (name, is_folder) in listing(dir)?.into_iter().filter(|(name, _)| !is_hidden(name)) {
-        let path = dir.join(&name);
-        if is_folder {
-            below(&path, depth - 1, found)?;
-        } else if name.as_bytes().ends_with(b".parquet") {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// The rows of a split, without their pictures.

@@ -27,6 +27,10 @@ pub struct ImageFiles {
     /// One class per image, below `classes.len()`.
     pub labels: Vec<i64>,
     pub classes: Vec<String>,
+    /// Whether only classes that the data has are answers: ImageNet-A and -R are tested so.
+    pub is_masked: bool,
+    /// All right classes of each image, where it may have several.
+    several: Option<Arc<[Box<[i64]>]>>,
     locations: Vec<Location>,
     folders: Vec<PathBuf>,
     archives: Vec<Arc<Archive>>,
@@ -174,7 +178,22 @@ impl ImageFiles {
         let new: Vec<Option<i64>> =
             self.classes.iter().map(|class| numbers.get(class.as_str()).copied()).collect();
         let labels = self.labels.iter().map(|&label| new[label as usize]).collect::<Option<_>>()?;
-        Some(Self { labels, classes, ..self.clone() })
+        let all = |labels: &[i64]| labels.iter().map(|&label| new[label as usize]).collect::<Option<_>>();
+        let several = match &self.several {
+            Some(several) => Some(several.iter().map(|labels| all(labels)).collect::<Option<_>>()?),
+            None => None,
+        };
+        Some(Self { labels, classes, several, ..self.clone() })
+    }
+
+    /// All right classes of each image, where the data has several for some: the likeliest of them is then its label.
+    pub fn several_labels(&self) -> Option<&[Box<[i64]>]> {
+        self.several.as_deref()
+    }
+
+    /// One list an image.
+    pub(super) fn set_several(&mut self, labels: Vec<Box<[i64]>>) {
+        self.several = Some(labels.into());
     }
 
     /// Images per class.
@@ -187,6 +206,9 @@ impl ImageFiles {
         indices.sort_unstable();
         self.shards = self.shards.iter().map(|&end| indices.partition_point(|&i| i < end)).collect();
         self.labels = indices.iter().map(|&i| self.labels[i]).collect();
+        if let Some(several) = &self.several {
+            self.several = Some(indices.iter().map(|&i| several[i].clone()).collect());
+        }
         self.locations = indices.iter().map(|&i| self.locations[i].clone()).collect();
     }
 

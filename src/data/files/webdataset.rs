@@ -6,20 +6,16 @@ mod info;
 mod sample;
 mod shard;
 
-use super::archive::Archive;
 use super::fields::Fields;
 use super::halves::Half;
-use super::index::Entry;
-use super::labels::{CLASSES, Classes, label};
+use super::labels::{CLASSES, Classes};
 use super::listing::{listing, spelled};
+use super::samples::Samples;
 use super::{FileSplits, ImageFiles};
-use crate::machine;
 use anyhow::{Context, Result, bail, ensure};
-use info::{Info, Shards};
-use rayon::prelude::*;
+use info::{Info, Shard};
 use sample::{LabelAt, parts};
-use shard::{Located, Wanted};
-use std::collections::HashMap;
+use shard::Wanted;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -34,10 +30,10 @@ pub(super) fn splits(at: &str, fields: &Fields) -> Result<FileSplits> {
 
 fn halves(set: &Set, fields: &Fields) -> Result<FileSplits> {
     let train = match &set.train {
-        Some(half) => Rows::read(half, fields)?,
+        Some(half) => read(half, fields)?,
         None => bail!("{}", set.lacks("train")),
     };
-    let test = set.test.as_ref().map_or(Ok(Rows::default()), |half| Rows::read(half, fields))?;
+    let test = set.test.as_ref().map_or(Ok(Samples::default()), |half| read(half, fields))?;
     let classes = set.classes(fields, &train, &test)?;
     Ok(FileSplits { train: train.files(&classes)?, test: test.files(&classes)? })
 }
@@ -49,7 +45,7 @@ pub(super) fn of(dir: &Path, train: Vec<PathBuf>, test: Vec<PathBuf>, fields: &F
             return Ok(None);
         }
         let said = Info::read(dir)?.map_or(Ok(None), |info| info.half(dir, half))?;
-        Ok(said.or_else(|| Some((paths.into_iter().map(|path| (path, None)).collect(), None))))
+        Ok(said.or_else(|| Some((paths.into_iter().map(|path| Shard::of(path)).collect(), None))))
     };
     let set = Set { dir: dir.to_owned(), train: listed(Half::Train, train)?, test: listed(Half::Val, test)? };
     if set.train.is_none() {
@@ -66,10 +62,10 @@ pub(super) fn test(at: &str, fields: &Fields) -> Result<ImageFiles> {
 
 fn tested(set: &Set, fields: &Fields) -> Result<ImageFiles> {
     let Some(half) = &set.test else { bail!("{}", set.lacks("val")) };
-    let test = Rows::read(half, fields)?;
+    let test = read(half, fields)?;
     let train = match &set.train {
-        _ if set.says_classes(fields) => Rows::default(),
-        Some(half) => Rows::read(half, fields)?,
+        _ if set.says_classes(fields) => Samples::default(),
+        Some(half) => read(half, fields)?,
         None => bail!("{}; or name the classes in a file `{CLASSES}` there", set.lacks("train")),
     };
     let classes = set.classes(fields, &train, &test)?;
@@ -77,7 +73,7 @@ fn tested(set: &Set, fields: &Fields) -> Result<ImageFiles> {
 }
 
 /// The shards of one half, and the key in `json` that has their labels, where the data set says it.
-type Listed = (Shards, Option<String>);
+type Listed = (Vec<Shard>, Option<String>);
 
 struct Set {
     /// The folder that may have `classes.txt`.
@@ -118,15 +114,15 @@ impl Set {
                 path.display()
             );
             match half {
-                None | Some(Half::Train) => train.push((path, None)),
-                Some(half) if half == is_tested => test.push((path, None)),
+                None | Some(Half::Train) => train.push(Shard::of(path)),
+                Some(half) if half == is_tested => test.push(Shard::of(path)),
                 Some(_) => bail!(
                     "{}: of a test half beside a validation half; leave one of both out",
                     path.display()
                 ),
             }
         }
-        let some = |half: Shards| (!half.is_empty()).then_some((half, None));
+        let some = |half: Vec<Shard>| (!half.is_empty()).then_some((half, None));
         Ok(Self { dir, train: some(train), test: some(test) })
     }
 
@@ -141,13 +137,13 @@ impl Set {
         fields.classes.is_some() || self.dir.join(CLASSES).exists()
     }
 
-    fn classes(&self, fields: &Fields, train: &Rows, test: &Rows) -> Result<Classes> {
+    fn classes(&self, fields: &Fields, train: &Samples, test: &Samples) -> Result<Classes> {
         Classes::of(&self.dir, fields.classes.as_deref(), &train.texts, &test.texts)
     }
 }
 
 /// The shards of a half in a folder, by their names; `None` if there are none.
-fn in_folder(dir: &Path, half: Half) -> Result<Option<Shards>> {
+fn in_folder(dir: &Path, half: Half) -> Result<Option<Vec<Shard>>> {
     let split = if half == Half::Train { "train" } else { "val" };
     let inside = Some(dir.join(split)).filter(|folder| folder.is_dir());
     let folder = inside.as_deref().unwrap_or(dir);
@@ -156,7 +152,7 @@ fn in_folder(dir: &Path, half: Half) -> Result<Option<Shards>> {
         let text = spelled(name.as_bytes());
         let is_shard = ENDS.iter().any(|end| text.ends_with(end));
         if is_shard && (inside.is_some() || is_of(half, &text, dir)?) {
-            paths.push((folder.join(name), None));
+            paths.push(Shard::of(folder.join(name)));
         }
     }
     Ok(Some(paths).filter(|paths| !paths.is_empty()))
@@ -169,112 +165,28 @@ fn is_of(half: Half, name: &str, dir: &Path) -> Result<bool> {
     Ok(own == Some(half))
 }
 
-/// The samples of a half.
-#[derive(Default)]
-struct Rows {
-    /// Their labels are places in `texts`.
-    files: ImageFiles,
-    /// Each label once.
-    texts: Vec<String>,
-    /// Samples without a label, and the first of them.
-    unlabelled: Option<(usize, String)>,
-}
-
-impl Rows {
-    fn read((shards, key): &Listed, fields: &Fields) -> Result<Self> {
-        let label = match (&fields.label, key) {
-            (Some(label), _) => LabelAt::of(label),
-            (None, Some(key)) => LabelAt::Json { field: "json".to_owned(), path: key.clone() },
-            (None, None) => LabelAt::Usual,
-        };
-        let wanted = Wanted {
-            picture: fields.picture.as_ref().map(|field| field.trim_start_matches('.').to_ascii_lowercase()),
-            label,
-        };
-        let (mut rows, mut known) = (Self::default(), HashMap::new());
-        // As many at a time as cores read: the samples of all of them at once would be in memory twice.
-        for together in shards.chunks(machine::cores()) {
-            let read: Vec<_> = together.par_iter().map(|(path, _)| shard::read(path, &wanted)).collect();
-            for (read, (path, length)) in read.into_iter().zip(together) {
-                let (archive, samples) = read?;
-                if let Some(length) = length.filter(|length| *length != samples.len()) {
-                    bail!(
-                        "{}: {} samples, and the data set's info file says {length}; fetch it again",
-                        path.display(),
-                        samples.len()
-                    );
-                }
-                rows.add(archive, samples, &mut known, fields)?;
-            }
+fn read((shards, key): &Listed, fields: &Fields) -> Result<Samples> {
+    let label = match (&fields.label, key) {
+        (Some(label), _) => LabelAt::of(label),
+        (None, Some(key)) => LabelAt::Json { field: "json".to_owned(), path: key.clone() },
+        (None, None) => LabelAt::Usual,
+    };
+    let picture = fields.picture.as_ref().map(|field| field.trim_start_matches('.').to_ascii_lowercase());
+    let wanted = Wanted { picture, label };
+    let of_shard = |shard: &Shard| {
+        let (archive, samples) = shard::read(&shard.path, &wanted)?;
+        if let Some(length) = shard.length.filter(|length| *length != samples.len()) {
+            bail!(
+                "{}: {} samples, and the data set's info file says {length}; fetch it again",
+                shard.path.display(),
+                samples.len()
+            );
         }
-        Ok(rows)
-    }
-
-    fn add(
-        &mut self,
-        archive: Archive,
-        samples: Vec<Located>,
-        known: &mut HashMap<String, i64>,
-        fields: &Fields,
-    ) -> Result<()> {
-        let path = archive.path().display().to_string();
-        let number = self.files.archive(archive);
-        for Located { start, size, label: text } in samples {
-            if text.is_empty() {
-                let title = || self.files.title_at(number, start);
-                self.unlabelled.get_or_insert_with(|| (0, title())).0 += 1;
-                continue;
-            }
-            let at = match known.get(&text) {
-                Some(&at) => at,
-                None => {
-                    let first_is_number = self.texts.first().map(|first| label(first).is_some());
-                    let is_other = first_is_number.is_some_and(|is| is != label(&text).is_some());
-                    if is_other && fields.classes.is_none() {
-                        let title = self.files.title_at(number, start);
-                        let key =
-                            title.rsplit_once(": ").and_then(|(_, name)| parts(name)).map(|(key, _)| key);
-                        let key = key.unwrap_or_default();
-                        let is = if first_is_number == Some(true) {
-                            "is not a class number"
-                        } else {
-                            "is not a name"
-                        };
-                        bail!(
-                            "{path}: sample `{key}`: its label {text:.50} {is}, as those before it are; `data.classes` \
-                             names a file with both"
-                        );
-                    }
-                    let at = self.texts.len() as i64;
-                    self.texts.push(text.clone());
-                    known.insert(text, at);
-                    at
-                }
-            };
-            self.files.push_entry(number, &Entry { path: String::new(), start, size }, at)?;
-        }
-        self.files.end_shard();
-        Ok(())
-    }
-
-    fn files(self, classes: &Classes) -> Result<ImageFiles> {
-        let Self { mut files, texts, unlabelled } = self;
-        let numbers: Vec<Option<i64>> = texts.iter().map(|text| classes.number(text)).collect();
-        for index in 0..files.len() {
-            let at = files.labels[index] as usize;
-            files.labels[index] = numbers[at].with_context(|| {
-                format!(
-                    "{}: its label `{:.80}` is not one of the {} classes",
-                    files.title(index),
-                    texts[at],
-                    classes.names.len()
-                )
-            })?;
-        }
-        files.classes.clone_from(&classes.names);
-        if let Some((count, first)) = unlabelled {
-            files.set_aside(count, first, "a sample without a label");
-        }
-        Ok(files)
-    }
+        Ok((archive, samples))
+    };
+    let called = |title: &str| match title.rsplit_once(": ") {
+        Some((path, name)) => format!("{path}: sample `{}`", parts(name).map_or(name, |(key, _)| key)),
+        None => title.to_owned(),
+    };
+    Samples::read(shards, fields.classes.is_some(), of_shard, called)
 }

@@ -28,8 +28,25 @@ pub(super) struct Split {
     alt_label: String,
 }
 
-/// A shard and how many samples it has, where that is known.
-pub(super) type Shards = Vec<(PathBuf, Option<usize>)>;
+/// A shard.
+pub(super) struct Shard {
+    pub path: PathBuf,
+    /// How many samples it has, where that is known.
+    pub length: Option<usize>,
+}
+
+impl Shard {
+    /// Of a length that nothing says.
+    pub fn of(path: PathBuf) -> Self {
+        Self { path, length: None }
+    }
+}
+
+impl AsRef<Path> for Shard {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
+}
 
 impl Info {
     /// `None` if the folder has none.
@@ -57,7 +74,7 @@ impl Info {
     }
 
     /// The shards of a half and the key of their labels; without a validation half the test half is tested on.
-    pub fn half(&self, dir: &Path, half: Half) -> Result<Option<(Shards, Option<String>)>> {
+    pub fn half(&self, dir: &Path, half: Half) -> Result<Option<(Vec<Shard>, Option<String>)>> {
         let wanted = if half == Half::Train { &[Half::Train][..] } else { &[Half::Val, Half::Test] };
         for wanted in wanted {
             for (name, split) in &self.splits {
@@ -66,7 +83,8 @@ impl Info {
                         split.shard_lengths.iter().copied().map(Some).chain(std::iter::repeat(None));
                     let paths = split.filenames.iter().map(|name| dir.join(name));
                     let alt = Some(split.alt_label.clone()).filter(|alt| !alt.is_empty());
-                    return Ok(Some((paths.zip(lengths).collect(), alt)));
+                    let shards = paths.zip(lengths).map(|(path, length)| Shard { path, length });
+                    return Ok(Some((shards.collect(), alt)));
                 }
             }
         }

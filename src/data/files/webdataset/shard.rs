@@ -1,26 +1,17 @@
 //! One shard: where the pictures of its samples are, and their labels.
 
 use super::super::archive::Archive;
-use super::super::index::{Entry, Index};
+use super::super::index::Entry;
+use super::super::samples::{Located, indexed};
 use super::sample::{LabelAt, Sample, parts};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
-
-/// Shards below this size have no index of their own: reading them takes no time.
-const MIN_INDEXED_BYTES: u64 = 1 << 20;
 
 /// What is read of each sample.
 pub(super) struct Wanted {
     /// The field of the picture; `None` for the usual ones.
     pub picture: Option<String>,
     pub label: LabelAt,
-}
-
-/// A sample's picture in its archive, and its label as a text; empty if it has none.
-pub(super) struct Located {
-    pub start: u64,
-    pub size: u64,
-    pub label: String,
 }
 
 /// The samples of a shard, in its order. Those of a large shard are kept in an index beside it.
@@ -31,24 +22,8 @@ pub(super) fn read(path: &Path, wanted: &Wanted) -> Result<(Archive, Vec<Located
     let archive = Archive::open(path)?;
     let about =
         format!("samples, picture {:?}, label `{}`", wanted.picture.as_deref().unwrap_or(""), wanted.label);
-    let index = Index::of(path, MIN_INDEXED_BYTES, &about);
-    if let Some(samples) = index.as_ref().and_then(|index| index.lines(line)) {
-        return Ok((archive, samples));
-    }
-    let samples = samples(&archive, wanted)?;
-    if let Some(index) = index {
-        index.write_lines(
-            samples.iter().map(|Located { start, size, label }| format!("{start} {size} {label}")),
-        );
-    }
+    let samples = indexed(path, &about, || samples(&archive, wanted))?;
     Ok((archive, samples))
-}
-
-/// A line of the index.
-fn line(line: &str) -> Option<Located> {
-    let mut parts = line.splitn(3, ' ');
-    let (start, size) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    Some(Located { start, size, label: parts.next()?.to_owned() })
 }
 
 fn samples(archive: &Archive, wanted: &Wanted) -> Result<Vec<Located>> {
