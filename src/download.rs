@@ -12,6 +12,8 @@ use ureq::{Agent, Body};
 
 /// Attempts in a row without a byte of progress before a transfer is given up.
 const ATTEMPTS: u32 = 5;
+/// The longest wait that a busy server can ask for.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// Why a download failed.
 pub(crate) enum Failure {
@@ -100,8 +102,9 @@ impl Download<'_> {
                     if stalls == ATTEMPTS {
                         return Err(error.into());
                     }
-                    if stalls > 0 {
-                        std::thread::sleep(Duration::from_millis(100 << stalls));
+                    let asked = error.downcast_ref().and_then(|Interrupted { wait, .. }| *wait);
+                    if let Some(wait) = asked.or((stalls > 0).then(|| pause(stalls))) {
+                        std::thread::sleep(wait);
                     }
                 }
                 outcome => return outcome,
@@ -127,7 +130,10 @@ impl Download<'_> {
                 fs::remove_file(&self.part).with_context(|| format!("{}", self.part.display()))?;
                 return Err(interrupted(format!("{url}: the partial download does not match the file")));
             }
-            429 | 500..=599 => return Err(interrupted(refused(url, &response))),
+            429 | 500..=599 => {
+                let message = refused(url, &response);
+                return Err(Error::new(Interrupted { message, wait: retry_after(&response) }).into());
+            }
             404 | 410 => return Err(Failure::Missing(anyhow!(refused(url, &response)))),
             _ => return Err(anyhow!(refused(url, &response)).into()),
         };
@@ -168,18 +174,47 @@ impl Download<'_> {
 
 /// The transfer ended early and can be retried.
 #[derive(Debug)]
-struct Interrupted(String);
+struct Interrupted {
+    message: String,
+    /// How long the server asks to wait.
+    wait: Option<Duration>,
+}
 
 impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 
 impl std::error::Error for Interrupted {}
 
 fn interrupted(message: String) -> Failure {
-    Error::new(Interrupted(message)).into()
+    Error::new(Interrupted { message, wait: None }).into()
+}
+
+/// The wait before the attempt after so many.
+fn pause(attempts: u32) -> Duration {
+    Duration::from_millis(100 << attempts)
+}
+
+/// How long a server that is busy asks to wait, in seconds; not for ever.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_WAIT))
+}
+
+/// Asks again while the server is busy, as long as it says.
+pub(crate) fn patiently(
+    ask: impl Fn() -> Result<Response<Body>, Failure>,
+) -> Result<Response<Body>, Failure> {
+    for attempt in 1..ATTEMPTS {
+        let response = ask()?;
+        if !matches!(response.status().as_u16(), 429 | 500..=599) {
+            return Ok(response);
+        }
+        std::thread::sleep(retry_after(&response).unwrap_or_else(|| pause(attempt)));
+    }
+    ask()
 }
 
 /// The server did not respond.

@@ -44,6 +44,9 @@ pub mod statistics;
 #[cfg(feature = "hub")]
 mod download;
 
+#[cfg(feature = "hub")]
+mod hub;
+
 pub mod torch;
 
 pub mod nn;
@@ -61,6 +64,8 @@ pub mod evaluate;
 pub mod tensorboard;
 
 pub mod train;
+
+pub mod recipes;
 
 pub mod experiment;
 

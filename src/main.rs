@@ -38,6 +38,9 @@ enum Verb {
     Explain(cli::explain::Verb),
     /// Train one model from one YAML file; run again to go on after an interruption
     Train(cli::train::Args),
+    /// What public weights and papers trained with
+    #[command(subcommand)]
+    Recipe(cli::recipe::Verb),
     /// Answer a question from one YAML file: plan, run, status, report
     #[command(subcommand)]
     Experiment(cli::experiment::Verb),
@@ -62,6 +65,7 @@ fn main() {
         Verb::Eval(args) => cli::eval::run(&args),
         Verb::Explain(verb) => cli::explain::run(&verb),
         Verb::Train(args) => cli::train::run(args),
+        Verb::Recipe(verb) => cli::recipe::run(verb),
         Verb::Experiment(verb) => cli::experiment::run(verb),
         Verb::Bench(verb) => cli::bench::run(verb),
         Verb::Data(verb) => cli::data::run(verb),

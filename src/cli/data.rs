@@ -1,13 +1,13 @@
 //! `tchvision data`: what there is, getting it, looking at it.
 
 use super::progress::{Counter, FileBar};
-use super::{print, print_json, table};
+use super::{fields, print, print_json, table};
 use anyhow::Result;
 use clap::Subcommand;
 use comfy_table::ContentArrangement;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use tchvision::data::{self, Checked, Corpus, FileSplits, ImageFiles, Skipped, Splits};
+use tchvision::data::{self, Checked, Corpus, Fields, FileSplits, ImageFiles, Skipped, Splits};
 use tchvision::report::format::count;
 use tchvision::weights::catalogue;
 
@@ -23,6 +23,7 @@ pub enum Verb {
     },
     /// Get a data set; files that are there and right are kept
     Fetch {
+        /// A known name, or hf:OWNER/NAME[@REVISION][:CONFIG] of the Hugging Face Hub
         name: String,
         /// A folder that has the files
         #[arg(long, value_name = "DIR")]
@@ -33,10 +34,12 @@ pub enum Verb {
     },
     /// Counts, shape, classes, mean and standard deviation of a data set
     Inspect {
-        /// A known name, or idx:DIR, folder:DIR, list:DIR, webdataset:DIR, manifest:FILE, parquet:DIR
+        /// A known name, or idx:DIR, folder:DIR, list:DIR, webdataset:DIR, manifest:FILE, parquet:DIR, hf:OWNER/NAME
         name: String,
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
+        #[command(flatten)]
+        fields: fields::Args,
         /// Decode every picture: which are damaged, and between which sizes the others are
         #[arg(long)]
         check: bool,
@@ -49,7 +52,9 @@ pub fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::List { json } => list(json),
         Verb::Fetch { name, from, root } => fetch(&name, from, root),
-        Verb::Inspect { name, root, check, json } => inspect(&name, root, check, json),
+        Verb::Inspect { name, root, fields, check, json } => {
+            inspect(&name, root, &fields.given(), check, json)
+        }
     }
 }
 
@@ -113,6 +118,11 @@ fn list(json: bool) -> Result<()> {
 
 fn fetch(name: &str, from: Option<PathBuf>, root: Option<PathBuf>) -> Result<()> {
     let progress = FileBar::new();
+    if name.starts_with("hf:") {
+        let folder = data::fetch_from_hub(name, &mut |file, done, total| progress.set(file, done, total));
+        progress.finish();
+        return print(format_args!("{}: as the Hub has it", folder?.display()));
+    }
     let root = root.unwrap_or_else(data::root);
     let fetched = data::fetch(name, &root, from.as_deref(), &mut |file, done, total| {
         progress.set(file, done, total);
@@ -125,9 +135,9 @@ fn fetch(name: &str, from: Option<PathBuf>, root: Option<PathBuf>) -> Result<()>
     Ok(())
 }
 
-fn inspect(name: &str, root: Option<PathBuf>, check: bool, json: bool) -> Result<()> {
+fn inspect(name: &str, root: Option<PathBuf>, fields: &Fields, check: bool, json: bool) -> Result<()> {
     let root = root.unwrap_or_else(data::root);
-    if let Some(splits) = data::open_files(name, &root)? {
+    if let Some(splits) = data::open_files_with(name, &root, fields)? {
         return inspect_files(&splits, check, json);
     }
     // Images in memory are read, and held to their checksums, in any case.

@@ -2,7 +2,7 @@
 
 use super::predictions::Predictions;
 use super::progress::Counter;
-use super::{network, print, print_json, signals, table};
+use super::{fields, network, print, print_json, signals, table};
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use tch::Tensor;
 use tchvision::classifier::{Ensemble, Evaluated};
-use tchvision::data::{self, Skipped, TestSet};
+use tchvision::data::{self, Fields, Skipped, TestSet};
 use tchvision::evaluate::{Accuracy, ClassMetrics, Knn, Outcome, Protocol, Score, Scores};
 use tchvision::{Classifier, Interrupted, Usage};
 
@@ -25,6 +25,8 @@ pub struct Args {
     /// Where known data sets are kept; $TCHVISION_DATA, else ./datasets
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    #[command(flatten)]
+    fields: fields::Args,
     /// Which views of a picture the network sees, whose probabilities are averaged: center, ten-crop (AlexNet), 144-crop
     /// (GoogLeNet), dense, multi-scale, multi-crop or dense+multi-crop (VGG), the last three also with short sides in
     /// pixels, such as multi-scale:256,384,512; without it, center, or as a run of --run was tested at its end
@@ -84,7 +86,11 @@ impl Args {
     /// The members of the ensemble, mostly one, and what they are tested on.
     fn open(&self) -> Result<(Vec<Classifier>, TestSet)> {
         let root = self.root.clone().unwrap_or_else(data::root);
-        let named = self.data.as_ref().map(|name| TestSet::open(name, &root)).transpose()?;
+        let named = self
+            .data
+            .as_ref()
+            .map(|name| TestSet::open_with(name, &root, &self.fields.given()))
+            .transpose()?;
         let mut members = Vec::new();
         for mut builder in self.network.builders()? {
             if let Some(data) = &named {
@@ -107,7 +113,11 @@ impl Args {
         let [builder] = <[_; 1]>::try_from(self.network.builders()?)
             .map_err(|_| Usage("--knn is of one network: name one model".into()))?;
         let (config, seed) = match &self.data {
-            Some(name) => (serde_json::from_value(json!({"dataset": name, "root": root}))?, 0),
+            Some(name) => {
+                let Fields { picture, label, classes } = self.fields.given();
+                let config = json!({"dataset": name, "root": root, "field": picture, "label": label, "classes": classes});
+                (serde_json::from_value(config)?, 0)
+            }
             None => {
                 let classifier = network::open(self.network.builders()?.remove(0))?;
                 let about = classifier.about();

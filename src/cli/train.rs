@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", conflicts_with = "extend")]
     from: Option<PathBuf>,
     /// Print what the run is and what it needs, without running it
-    #[arg(long)]
+    #[arg(long, visible_alias = "dry-run")]
     plan: bool,
     /// Print how each parameter is trained, without running it: the scale of its learning rate, its weight decay
     #[arg(long, conflicts_with = "plan")]

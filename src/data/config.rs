@@ -2,7 +2,7 @@
 
 use super::image::Interpolation;
 use super::{
-    Augment, CropMode, FileSplits, Mix, ModelInput, Pictures, Portion, Preprocess, Splits, Statistics,
+    Augment, CropMode, Fields, FileSplits, Mix, ModelInput, Pictures, Portion, Preprocess, Splits, Statistics,
 };
 use super::{augment, files, load, root, shape};
 use crate::Invalid;
@@ -17,9 +17,20 @@ use std::path::PathBuf;
 pub struct DataConfig {
     /// A known name (`tchvision data list`), `idx:DIR` for a folder of MNIST-like files, or images of any
     /// size in `folder:DIR` (`train` and `val` with a sub-folder per class), `list:DIR` (`train.txt` and
-    /// `val.txt` with lines `path label`), `webdataset:DIR` (tar shards), `manifest:FILE` (CSV or JSON lines with
-    /// columns `path`, `label` and `split`) or `parquet:DIR` (as the Hugging Face Hub has them).
+    /// `val.txt` with lines `path label`), `webdataset:DIR` (tar shards; also names with braces), `manifest:FILE` (CSV or
+    /// JSON lines with columns `path`, `label` and `split`), `parquet:DIR` (as the Hugging Face Hub has
+    /// them) or `hf:OWNER/NAME` (a data set of that Hub, `@REVISION` and `:CONFIG` behind it where wanted).
     pub dataset: String,
+    /// The picture of a sample of shards, such as `rgb.jpg`, or its column in a table. Default: the usual names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The label of a sample of shards, `FIELD` or `json:KEY.KEY`, or its column in a table. Default: the usual names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// A file with the classes of shards, tables and lists: a name a line, or JSON, a list of names or an object with the
+    /// number of each. Default: `classes.txt` beside them, else what they say themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<PathBuf>,
     /// The folder of the data sets. Default: `$TCHVISION_DATA`, else `datasets`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
@@ -127,6 +138,10 @@ impl DataConfig {
         }
     }
 
+    fn fields(&self) -> Fields {
+        Fields { picture: self.field.clone(), label: self.label.clone(), classes: self.classes.clone() }
+    }
+
     fn root(&self) -> PathBuf {
         self.root.clone().unwrap_or_else(root)
     }
@@ -138,7 +153,9 @@ impl DataConfig {
     /// An unknown data set, an image size that is missing or out of range, or an augmentation that does not fit the
     /// images.
     pub fn shape(&self) -> Result<([i64; 3], i64)> {
-        if let Some(classes) = files::classes(&self.dataset, &self.root()).map_err(Self::of_dataset)? {
+        if let Some(classes) =
+            files::classes(&self.dataset, &self.root(), &self.fields()).map_err(Self::of_dataset)?
+        {
             let input = self.resized([3, self.side()?, self.side()?])?;
             augment::fits(&self.augment, 3, Some(usize::try_from(input[1])?))?;
             return Ok((input, classes));
@@ -179,7 +196,8 @@ impl DataConfig {
     /// A data set that is unknown, missing or damaged, or settings that do not fit it.
     pub fn load(&self, seed: u64) -> Result<Loaded> {
         self.validate()?;
-        let opened = files::open(&self.dataset, &self.root()).map_err(Self::of_dataset)?;
+        let opened =
+            files::open_with(&self.dataset, &self.root(), &self.fields()).map_err(Self::of_dataset)?;
         let (mut train, mut test) = match opened {
             Some(FileSplits { train, test }) => (Pictures::Files(train), Pictures::Files(test)),
             None => {
@@ -187,9 +205,19 @@ impl DataConfig {
                 (Pictures::Memory(train), Pictures::Memory(test))
             }
         };
+        // What has no half of its own to test on is tested on what is kept for validation.
+        let has_test = !test.is_empty();
+        if !has_test {
+            let message = format!(
+                "{} has no half to test on; keep a part of its training pictures, such as `validation: 0.05`",
+                self.dataset
+            );
+            let portion = self.validation.ok_or_else(|| Invalid::value("data.validation", message))?;
+            test = train.split_off(portion.of(train.len())?);
+        }
         let validation = match self.validation {
-            Some(portion) => Some(train.split_off(portion.of(train.len())?)),
-            None => None,
+            Some(portion) if has_test => Some(train.split_off(portion.of(train.len())?)),
+            _ => None,
         };
         let mut statistics = match &train {
             Pictures::Files(_) => Statistics { mean: IMAGENET_MEAN.to_vec(), std: IMAGENET_STD.to_vec() },

@@ -32,9 +32,11 @@ pub use dataset::{Dataset, Images, Splits};
 pub use draw::Draw;
 #[cfg(feature = "hub")]
 pub use fetch::{Fetched, fetch};
+#[cfg(feature = "hub")]
+pub use files::fetch_from_hub;
 pub use files::{
-    FileSplits, ImageFiles, ImageNet, imagenet, open as open_files, open_test as open_test_files,
-    pictures_below,
+    Fields, FileSplits, ImageFiles, ImageNet, imagenet, open as open_files, open_test as open_test_files,
+    open_with as open_files_with, pictures_below,
 };
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
 pub use model_input::{InputSettings, ModelInput};

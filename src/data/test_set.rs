@@ -1,6 +1,8 @@
 //! The labelled pictures of a test, by name.
 
-use super::{DataConfig, Dataset, ImageFiles, Loaded, Pictures, Splits, Statistics, files, load, shape};
+use super::{
+    DataConfig, Dataset, Fields, ImageFiles, Loaded, Pictures, Splits, Statistics, files, load, shape,
+};
 use crate::{Usage, brief};
 use anyhow::Result;
 use std::path::Path;
@@ -83,10 +85,18 @@ impl TestSet {
     /// # Errors
     /// A name that is no folder and no data set ([`Usage`]), or files that are missing or damaged.
     pub fn open(name: &str, root: &Path) -> Result<Self> {
+        Self::open_with(name, root, &Fields::default())
+    }
+
+    /// Like [`Self::open`], of these fields.
+    ///
+    /// # Errors
+    /// Same as [`Self::open`].
+    pub fn open_with(name: &str, root: &Path, fields: &Fields) -> Result<Self> {
         if Path::new(name).is_dir() {
             return Ok(Self::Files(ImageFiles::in_classes(Path::new(name))?));
         }
-        if let Some(files) = files::open_test(name, root)? {
+        if let Some(files) = files::open_test_with(name, root, fields)? {
             return Ok(Self::Files(files));
         }
         shape(name, root).map_err(|error| Usage(format!("{name}: no such folder, and {}", brief(&error))))?;

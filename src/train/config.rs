@@ -5,6 +5,7 @@ use super::init_config::InitConfig;
 use super::loss_config::{ClassWeights, DistillationConfig, LossConfig};
 use super::optimizer_config::OptimizerConfig;
 use super::parts_config::GroupConfig;
+use super::provenance::Provenance;
 use super::schedule_config::ScheduleConfig;
 use crate::data::DataConfig;
 use crate::evaluate::Protocol;
@@ -24,6 +25,9 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
+    /// Where the settings are from; it changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Provenance>,
     pub model: ModelSpec,
     pub data: DataConfig,
     /// Weights that start from those of another net; all are initialised when absent.

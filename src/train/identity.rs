@@ -8,7 +8,8 @@ use serde_yaml::Value;
 use std::collections::BTreeMap;
 
 /// Settings that say how and where a run is carried out. All others are its identity: they decide its numbers.
-const CIRCUMSTANCES: [&str; 13] = [
+const CIRCUMSTANCES: [&str; 14] = [
+    "recipe",
     "threads",
     "device",
     "data.root",

@@ -39,6 +39,10 @@ impl<'a> Hired<'a> {
         classes: i64,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Self> {
+        if let Some(known) = config.known()? {
+            // Before anything is fetched.
+            config.fitted(known, images, classes)?;
+        }
         let init = &config.teacher;
         let path = init.path(dir, observe).context(PLACE)?;
         let weights = RunWeights::open(&path, init.key.as_deref()).context(PLACE)?;

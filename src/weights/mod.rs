@@ -37,6 +37,8 @@ mod structure;
 mod torch;
 mod zip;
 
+#[cfg(feature = "hub")]
+pub use crate::hub::{Fetched, Hub};
 pub use about::{About, Parent};
 pub use adapt::{Classes, adapt, classifier, input_conv, select_classes};
 pub use average::average;
@@ -46,8 +48,6 @@ pub use differences::{Differences, Mismatch};
 pub use dtype::dtype_name;
 pub use file::{Archive, StateFile, TensorView};
 pub use growing::Growing;
-#[cfg(feature = "hub")]
-pub use hub::{Fetched, Hub};
 pub use info::{Format, Group, TensorInfo};
 pub use load::{StateDict, compare, load, take_over};
 pub use mapping::{Draft, Mapping, draft};

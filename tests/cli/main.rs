@@ -4,6 +4,7 @@
 mod common;
 
 mod bench;
+mod coming_from;
 mod data;
 mod docs;
 mod images;

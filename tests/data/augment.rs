@@ -57,6 +57,7 @@ fn operation(name: &str, number: f64, sampling: Sampling) -> Operation {
         "translate_x" => warp(Warp::TranslateX(number)),
         "translate_y" => warp(Warp::TranslateY(number)),
         "gray" => Operation::Gray,
+        "vertical_flip" => Operation::VerticalFlip,
         "blur" => Operation::Blur(number),
         _ => panic!("{name}"),
     }
@@ -144,7 +145,8 @@ fn random_resized_crop_has_the_areas_and_ratios_it_says() {
 
 #[test]
 fn colour_jitter_draws_factors_about_one_in_any_order() {
-    let jitter = ColorJitter { brightness: 0.4, contrast: 1.5, saturation: 0.0, hue: 0.1 };
+    let jitter =
+        ColorJitter { brightness: 0.4, contrast: 1.5, saturation: 0.0, hue: 0.1, ..ColorJitter::default() };
     let all = draws(6_000, |stream| jitter.draw(stream));
     let (mut brightness, mut contrast, mut hue) = (Vec::new(), Vec::new(), Vec::new());
     for operation in all.iter().flatten() {
@@ -207,7 +209,11 @@ fn rand_augment_draws_the_operations_of_timm_with_their_numbers() {
                 };
                 (name, sound && filling.color == fill)
             }
-            Operation::Flip | Operation::Hue(_) | Operation::Gray | Operation::Blur(_) => {
+            Operation::Flip
+            | Operation::VerticalFlip
+            | Operation::Hue(_)
+            | Operation::Gray
+            | Operation::Blur(_) => {
                 panic!("{operation:?}")
             }
         };
@@ -351,7 +357,7 @@ fn mixtures_have_the_shares_that_they_are_drawn_with() {
         assert!(part.left + part.width <= 40 && part.top + part.height <= 20);
         assert!((1.0 - share - (part.width * part.height) as f64 / 800.0).abs() < 1e-12);
     }
-    let both = Mix { mixup: 1.0, cutmix: 1.0, probability: 0.5, switch: 0.25 };
+    let both = Mix { mixup: 1.0, cutmix: 1.0, probability: 0.5, switch: 0.25, epochs: None };
     let all = draws(8_000, |stream| both.draw(32, 32, stream));
     let mixed = all.iter().flatten().count();
     let cut = all.iter().flatten().filter(|mixture| mixture.part.is_some()).count();

@@ -77,7 +77,13 @@ fn everything() -> Vec<Augment> {
         Augment::RandomResizedCrop(RandomResizedCrop::default()),
         Augment::Flip,
         Augment::RandAugment(RandAugment { probability: 0.9, magnitude_std: 0.5, ..RandAugment::default() }),
-        Augment::ColorJitter(ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }),
+        Augment::ColorJitter(ColorJitter {
+            brightness: 0.4,
+            contrast: 0.4,
+            saturation: 0.4,
+            hue: 0.1,
+            ..ColorJitter::default()
+        }),
         Augment::Lighting(Lighting::default()),
         Augment::RandomErasing(RandomErasing { count: [1, 3], ..RandomErasing::default() }),
     ]

@@ -9,4 +9,5 @@ mod files;
 mod images;
 mod loader;
 mod sets;
+mod shards;
 mod tables;

@@ -45,6 +45,7 @@ def picture(name):
 FACTORS = [0.0, 0.1, 0.45, 1.0, 1.3, 1.9, 2.6]
 OPERATIONS = {
     "flip": (lambda image: functional.hflip(image), [()]),
+    "vertical_flip": (lambda image: functional.vflip(image), [()]),
     "auto_contrast": (timm.auto_contrast, [()]),
     "equalize": (timm.equalize, [()]),
     "invert": (timm.invert, [()]),

@@ -12,9 +12,11 @@ mod experiment;
 mod explain;
 mod fine_tune;
 mod goes_on;
+mod hub;
 mod names;
 #[cfg(feature = "distributed")]
 mod ranks;
+mod recipe;
 mod soup;
 mod studies;
 mod tells;

@@ -1,13 +1,11 @@
 //! Fetching weights from servers on the loopback: breaks, wrong bytes, redirects, refusals, and no network at all.
 
+use crate::common::server::{Reply, Request, Server};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use tch::{Device, Kind, Tensor};
 use tchvision::models::ModelSpec;
@@ -17,121 +15,6 @@ use tchvision::weights::{self, Fetched, Hub};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const REPOSITORY: &str = "timm/resnet10t.c3_in1k";
-
-#[derive(Clone, Debug)]
-struct Request {
-    method: String,
-    path: String,
-    headers: HashMap<String, String>,
-}
-
-impl Request {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(String::as_str)
-    }
-
-    fn start(&self) -> usize {
-        let range = self.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
-        range.map_or(0, |start| start.parse().unwrap())
-    }
-}
-
-struct Reply {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    /// The connection drops after so many bytes of the body.
-    drops_after: usize,
-}
-
-impl Reply {
-    fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), drops_after: usize::MAX }
-    }
-
-    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.headers.push((name, value.to_string()));
-        self
-    }
-
-    /// A file, from where the request asks.
-    fn file(request: &Request, bytes: &[u8]) -> Self {
-        let (start, all) = (request.start(), bytes.len());
-        if start == 0 {
-            return Self { body: bytes.to_vec(), ..Self::status(200) };
-        }
-        if start >= all {
-            return Self::status(416);
-        }
-        let range = format!("bytes {start}-{}/{all}", all - 1);
-        Self { body: bytes[start..].to_vec(), ..Self::status(206) }.with("Content-Range", range)
-    }
-
-    fn redirect(status: u16, to: impl ToString) -> Self {
-        Self::status(status).with("Location", to)
-    }
-
-    fn dropping_after(self, drops_after: usize) -> Self {
-        Self { drops_after, ..self }
-    }
-}
-
-/// A server that answers each request by `handle`, until the test ends.
-struct Server {
-    url: String,
-    requests: Arc<Mutex<Vec<Request>>>,
-}
-
-impl Server {
-    fn start(handle: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let (log, handle) = (Arc::clone(&requests), Arc::new(handle));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (log, handle, stream) = (Arc::clone(&log), Arc::clone(&handle), stream.unwrap());
-                thread::spawn(move || {
-                    let request = read_request(&stream);
-                    log.lock().unwrap().push(request.clone());
-                    answer(stream, &request, handle(&request));
-                });
-            }
-        });
-        Self { url, requests }
-    }
-
-    fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
-    }
-
-    fn count(&self, method: &str) -> usize {
-        self.requests().iter().filter(|request| request.method == method).count()
-    }
-}
-
-fn read_request(stream: &TcpStream) -> Request {
-    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
-    let first = lines.next().unwrap();
-    let mut words = first.split(' ').map(str::to_owned);
-    let (method, path) = (words.next().unwrap(), words.next().unwrap());
-    let headers = lines.take_while(|line| !line.is_empty()).map(|line| {
-        let (name, value) = line.split_once(": ").unwrap();
-        (name.to_lowercase(), value.to_owned())
-    });
-    Request { method, path, headers: headers.collect() }
-}
-
-/// A client that hangs up is no error.
-fn answer(mut stream: TcpStream, request: &Request, reply: Reply) {
-    let mut head = format!("HTTP/1.1 {} Said\r\nConnection: close\r\n", reply.status);
-    head.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
-    reply.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
-    let _hung_up = stream.write_all(format!("{head}\r\n").as_bytes());
-    if request.method != "HEAD" {
-        let _hung_up = stream.write_all(&reply.body[..reply.drops_after.min(reply.body.len())]);
-    }
-}
 
 /// Bytes that no two places share.
 fn weights(length: usize) -> Vec<u8> {

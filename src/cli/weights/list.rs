@@ -4,6 +4,7 @@ use crate::cli::{print, print_json, table};
 use anyhow::Result;
 use serde::Serialize;
 use tchvision::data::{self, Corpus};
+use tchvision::recipes;
 use tchvision::weights::catalogue::{self, Entry};
 use tchvision::{Usage, brief};
 
@@ -33,6 +34,9 @@ struct Listed<'a> {
     name: String,
     naming: &'a str,
     sha256: Option<&'a str>,
+    /// What they were trained with, where it is known: a name of `tchvision recipe`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<&'a str>,
     #[serde(flatten)]
     entry: &'a Entry,
 }
@@ -57,11 +61,17 @@ pub fn run(args: Args) -> Result<()> {
     if let (Some(no_weights), true) = (no_weights, args.json || args.names) {
         eprintln!("{no_weights}");
     }
+    let recipes = recipes::all()?;
+    let recipe = |entry: &Entry| {
+        let made = recipes.iter().find(|recipe| recipe.made(&entry.name()));
+        made.map(|recipe| recipe.name.as_str())
+    };
     if args.json {
         let listed = |entry: &&'static Entry| Listed {
             name: entry.name(),
             naming: entry.naming(),
             sha256: entry.location.sha256_prefix(),
+            recipe: recipe(entry),
             entry,
         };
         return print_json(&found.iter().map(listed).collect::<Vec<_>>());
@@ -69,7 +79,11 @@ pub fn run(args: Args) -> Result<()> {
     if args.names {
         return found.iter().try_for_each(|entry| print(entry.name()));
     }
-    show(&found, corpus)
+    show(&found, corpus)?;
+    let known = named.iter().filter_map(|entry| Some((entry.name(), recipe(entry)?)));
+    known
+        .into_iter()
+        .try_for_each(|(name, recipe)| print(format_args!("{name}: `tchvision recipe show {recipe}`")))
 }
 
 fn check_family(wanted: &str, entries: &[Entry]) -> Result<()> {

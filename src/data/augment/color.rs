@@ -6,7 +6,7 @@ use crate::data::Stream;
 use serde::{Deserialize, Serialize};
 
 /// Brightness, contrast, saturation and hue by random factors, in random order (torchvision's `ColorJitter`).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ColorJitter {
     /// The factor is drawn from [max(0, 1 − x), 1 + x]; x = 0 leaves the image unchanged.
@@ -15,24 +15,42 @@ pub struct ColorJitter {
     pub saturation: f64,
     /// The shift is drawn from [−x, x], as a fraction of the colour circle; x is at most 0.5.
     pub hue: f64,
+    /// Of changing an image at all.
+    #[serde(skip_serializing_if = "is_one")]
+    pub probability: f64,
+}
+
+fn is_one(probability: &f64) -> bool {
+    *probability == 1.0
+}
+
+impl Default for ColorJitter {
+    fn default() -> Self {
+        Self { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0, probability: 1.0 }
+    }
 }
 
 impl ColorJitter {
     pub(super) fn validate(&self) -> Result<(), Invalid> {
-        let Self { brightness, contrast, saturation, hue } = *self;
+        let Self { brightness, contrast, saturation, hue, probability } = *self;
         for (key, x) in [("brightness", brightness), ("contrast", contrast), ("saturation", saturation)] {
             if !(x >= 0.0 && x.is_finite()) {
                 return Err(Invalid::value(key, format!("{x} is not a number from 0 up")));
             }
         }
-        match (0.0..=0.5).contains(&hue) {
-            true => Ok(()),
-            false => Err(Invalid::value("hue", format!("{hue} is not between 0 and 0.5"))),
+        for (key, x, most) in [("hue", hue, 0.5), ("probability", probability, 1.0)] {
+            if !(0.0..=most).contains(&x) {
+                return Err(Invalid::value(key, format!("{x} is not between 0 and {most}")));
+            }
         }
+        Ok(())
     }
 
     /// Draws the operations for one image.
     pub fn draw(&self, stream: &mut Stream) -> Vec<Operation> {
+        if self.probability < 1.0 && stream.uniform() >= self.probability {
+            return Vec::new();
+        }
         let mut factor = |x: f64| (x > 0.0).then(|| stream.between((1.0 - x).max(0.0), 1.0 + x));
         let (brightness, contrast, saturation) =
             (factor(self.brightness), factor(self.contrast), factor(self.saturation));

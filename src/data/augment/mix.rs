@@ -19,11 +19,14 @@ pub struct Mix {
     pub probability: f64,
     /// Probability of CutMix if both are on.
     pub switch: f64,
+    /// Mix in this many epochs, and no longer after them; in all of them when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { mixup: 0.0, cutmix: 0.0, probability: 1.0, switch: 0.5 }
+        Self { mixup: 0.0, cutmix: 0.0, probability: 1.0, switch: 0.5, epochs: None }
     }
 }
 
@@ -40,7 +43,7 @@ impl Mix {
     /// # Errors
     /// A parameter out of range, or both methods off.
     pub fn validate(&self) -> Result<()> {
-        let Self { mixup, cutmix, probability, switch } = *self;
+        let Self { mixup, cutmix, probability, switch, .. } = *self;
         for (key, x, most) in [
             ("mixup", mixup, 1000.0),
             ("cutmix", cutmix, 1000.0),

@@ -20,6 +20,7 @@ mod trivial_augment;
 pub use affine::{Filling, Sampling};
 pub use aug_mix::{AugMix, mix as mix_chains};
 pub use auto_augment::{AutoAugment, Policy};
+pub use blur::Blur;
 pub use color::{ColorJitter, Lighting};
 pub use crop::{Places, RandomResizedCrop, Rectangle, ScaleJitter, SquareCrop};
 pub use effects::Effects;
@@ -119,6 +120,9 @@ fn operate(steps: &[Augment], image: &mut RgbImage, fill: [u8; 3], stream: &mut 
     for step in steps {
         let operations = match step {
             Augment::Flip if stream.below(2) == 1 => vec![Operation::Flip],
+            Augment::VerticalFlip if stream.below(2) == 1 => vec![Operation::VerticalFlip],
+            Augment::Gray(probability) if stream.uniform() < *probability => vec![Operation::Gray],
+            Augment::Blur(blur) => blur.draw(stream).into_iter().collect(),
             Augment::ColorJitter(jitter) => jitter.draw(stream),
             Augment::AutoAugment(auto) => auto.draw(image.width, image.height, fill, stream),
             Augment::RandAugment(rand) => rand.draw(image.width, image.height, fill, stream),

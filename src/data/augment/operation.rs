@@ -8,6 +8,7 @@ use crate::data::image::RgbImage;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Operation {
     Flip,
+    VerticalFlip,
     AutoContrast,
     Equalize,
     Invert,
@@ -47,6 +48,10 @@ impl Operation {
     pub fn apply(self, image: &mut RgbImage) {
         match self {
             Self::Flip => flip(image),
+            Self::VerticalFlip => {
+                let rows = image.pixels.chunks_exact(3 * image.width).rev();
+                image.pixels = rows.flatten().copied().collect();
+            }
             Self::AutoContrast => tone::auto_contrast(image),
             Self::Equalize => tone::equalize(image),
             Self::Invert => tone::map(image, |value| 255 - value),

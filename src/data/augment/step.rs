@@ -1,8 +1,8 @@
 //! An augmentation step as YAML spells it, and which steps go together.
 
 use super::{
-    AugMix, AutoAugment, ColorJitter, Lighting, RandAugment, RandomErasing, RandomResizedCrop, ScaleJitter,
-    SquareCrop, TrivialAugment,
+    AugMix, AutoAugment, Blur, ColorJitter, Lighting, RandAugment, RandomErasing, RandomResizedCrop,
+    ScaleJitter, SquareCrop, TrivialAugment,
 };
 use crate::Invalid;
 use anyhow::{Result, ensure};
@@ -19,6 +19,11 @@ pub enum Augment {
     ReflectCrop(u32),
     /// Flips an image horizontally with probability 1/2.
     Flip,
+    /// Flips an image vertically with probability 1/2.
+    VerticalFlip,
+    /// Makes an image grey, in three equal channels, with this probability.
+    Gray(f64),
+    Blur(Blur),
     /// For image files, which otherwise get the evaluation crop.
     RandomResizedCrop(RandomResizedCrop),
     /// For image files, as `random_resized_crop`.
@@ -45,6 +50,9 @@ impl Augment {
             Self::PadCrop(_) => "pad_crop",
             Self::ReflectCrop(_) => "reflect_crop",
             Self::Flip => "flip",
+            Self::VerticalFlip => "vertical_flip",
+            Self::Gray(_) => "gray",
+            Self::Blur(_) => "blur",
             Self::RandomResizedCrop(_) => "random_resized_crop",
             Self::ScaleJitter(_) => "scale_jitter",
             Self::SquareCrop(_) => "square_crop",
@@ -78,6 +86,7 @@ pub(in crate::data) fn validate(steps: &[Augment]) -> Result<()> {
             Augment::PadCrop(_)
             | Augment::ReflectCrop(_)
             | Augment::Flip
+            | Augment::VerticalFlip
             | Augment::AutoAugment(_)
             | Augment::ThreeAugment
             | Augment::Lighting(_) => Ok(()),
@@ -85,6 +94,12 @@ pub(in crate::data) fn validate(steps: &[Augment]) -> Result<()> {
             Augment::ScaleJitter(jitter) => jitter.validate(),
             Augment::SquareCrop(crop) => crop.validate(),
             Augment::ColorJitter(jitter) => jitter.validate(),
+            Augment::Gray(probability) if !(0.0..=1.0).contains(probability) => {
+                let at = format!("data.augment.{i}.gray");
+                return Err(Invalid::value(&at, format!("{probability} is not between 0 and 1")).into());
+            }
+            Augment::Gray(_) => Ok(()),
+            Augment::Blur(blur) => blur.validate(),
             Augment::RandAugment(rand) => rand.validate(),
             Augment::TrivialAugment(trivial) => trivial.validate(),
             Augment::AugMix(mix) => mix.validate(),

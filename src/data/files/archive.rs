@@ -9,6 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const BLOCK: u64 = 512;
+/// Smaller archives have no index.
+const MIN_INDEXED_BYTES: u64 = 256 << 20;
 
 /// How compressed files begin, and what unpacks them in place.
 const COMPRESSED: [(&[u8], &str); 4] = [
@@ -50,7 +52,7 @@ impl Archive {
     /// # Errors
     /// A file that is truncated or not a tar archive.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        let index = Index::of(&self.path);
+        let index = Index::of(&self.path, MIN_INDEXED_BYTES, "entries");
         if let Some(entries) = index.as_ref().and_then(Index::read) {
             return Ok(entries);
         }

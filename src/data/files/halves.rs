@@ -1,6 +1,9 @@
 //! Which half of a data set a file, a folder or a row belongs to, by the words of its name.
 
-use anyhow::{Result, bail};
+use super::listing::spelled;
+use anyhow::{Context, Result, bail};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Words for the half to train on.
 const TRAIN: &[&str] = &["train", "training"];
@@ -9,7 +12,7 @@ const VAL: &[&str] = &["val", "valid", "validation"];
 /// Words for the half to test on where there is no validation half.
 const TEST: &[&str] = &["test", "testing"];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Half {
     Train,
     Val,
@@ -33,5 +36,20 @@ impl Half {
             bail!("`{name}` names both splits, {first} and {second}");
         }
         Ok(first.map(|(_, half, _)| half))
+    }
+
+    /// The half of a file below `dir`, by its name or those of its folders, the nearest first.
+    ///
+    /// # Errors
+    /// A name that has several.
+    pub fn of_path(dir: &Path, path: &Path) -> Result<Option<Self>> {
+        let inside = path.strip_prefix(dir).unwrap_or(path);
+        for part in inside.iter().rev() {
+            let half = Self::of(&spelled(part.as_bytes())).with_context(|| path.display().to_string())?;
+            if half.is_some() {
+                return Ok(half);
+            }
+        }
+        Ok(None)
     }
 }

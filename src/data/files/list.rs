@@ -1,5 +1,6 @@
 //! Lists of images in Caffe's format: one line `path label` per image.
 
+use super::fields::Fields;
 use super::labels::{class_names, label};
 use super::listing::{spelled, text_bytes};
 use super::{FileSplits, ImageFiles};
@@ -14,9 +15,9 @@ const TEST: &str = "val.txt";
 const MAX_BYTES: u64 = 8 << 30;
 
 /// `DIR/train.txt` and `DIR/val.txt`; paths are relative to DIR.
-pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
+pub(super) fn splits(dir: &Path, fields: &Fields) -> Result<FileSplits> {
     let (mut train, mut test) = (read(dir, "train.txt")?, read(dir, TEST)?);
-    train.classes = class_names(dir, train.labels.iter().chain(&test.labels))?;
+    train.classes = class_names(dir, fields.classes.as_deref(), train.labels.iter().chain(&test.labels))?;
     test.classes.clone_from(&train.classes);
     Ok(FileSplits { train, test })
 }

@@ -18,7 +18,8 @@ pub(super) const MAX_DEPTH: usize = 16;
 /// The syntax of names of data sets of files, for messages.
 pub(in crate::data) const NAMES: &str = "`folder:DIR` reads DIR/train and DIR/val with a sub-folder per class, \
      `list:DIR` DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR, \
-     `manifest:FILE` a table with columns `path`, `label`, `split`, `parquet:DIR` files as the Hugging Face Hub has them";
+     `manifest:FILE` a table with columns `path`, `label`, `split`, `parquet:DIR` files as the Hugging Face Hub has them, \
+     `hf:OWNER/NAME` a data set of that Hub";
 
 /// Whether a file or an entry is an image, judging by its name.
 pub(super) fn is_image(name: impl AsRef<[u8]>) -> bool {

@@ -5,10 +5,12 @@ mod columns;
 mod group;
 pub(super) mod tables;
 
+use super::fields::Fields;
 use super::halves::Half;
-use super::listing::{MAX_DEPTH, is_hidden, listing, spelled};
+use super::labels::{listed, numbered};
+use super::listing::{MAX_DEPTH, is_hidden, listing};
 use super::{FileSplits, ImageFiles};
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use columns::{Columns, Label};
 use group::Reader;
 use std::collections::HashMap;
@@ -17,46 +19,45 @@ use std::path::{Path, PathBuf};
 use tables::{Table, Tables};
 
 /// The files `*.parquet` in DIR and below it. The split is a word of their names, else of the folders that they lie in:
-/// `train`, `validation`, else `test`.
-pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
+/// `train`, `validation`, else `test`; one of both halves may be empty.
+pub(super) fn splits(dir: &Path, fields: &Fields) -> Result<FileSplits> {
     let mut found = Vec::new();
     below(dir, MAX_DEPTH, &mut found)?;
     ensure!(!found.is_empty(), "{}: no files *.parquet there or below", dir.display());
     let mut halves: HashMap<Half, Vec<PathBuf>> = HashMap::new();
     for path in found {
-        halves.entry(half(dir, &path)?).or_default().push(path);
-    }
-    let mut take = |half, name: &str| {
-        let missing = || {
+        let half = Half::of_path(dir, &path)?;
+        let half = half.with_context(|| {
             format!(
-                "{}: no files of the split `{name}`; name them {name}-00000.parquet and so on",
-                dir.display()
+                "{}: neither its name nor those of its folders say which split it is of; name it train-0.parquet, \
+                 validation-0.parquet or test-0.parquet",
+                path.display()
             )
-        };
-        halves.remove(&half).with_context(missing)
-    };
-    let train = Rows::read(take(Half::Train, "train")?)?;
-    let test = Rows::read(
-        take(Half::Val, "validation").or_else(|error| take(Half::Test, "test").map_err(|_| error))?,
-    )?;
-    let classes = train.classes(&test);
-    Ok(FileSplits { train: train.files(&classes)?, test: test.files(&classes)? })
+        })?;
+        halves.entry(half).or_default().push(path);
+    }
+    let train = halves.remove(&Half::Train).unwrap_or_default();
+    let test = halves.remove(&Half::Val).or_else(|| halves.remove(&Half::Test)).unwrap_or_default();
+    of(dir, train, test, fields)
 }
 
-/// The split of a file, by its name or those of its folders, the nearest first.
-fn half(dir: &Path, path: &Path) -> Result<Half> {
-    let inside = path.strip_prefix(dir).unwrap_or(path);
-    for part in inside.iter().rev() {
-        let half = Half::of(&spelled(part.as_bytes())).with_context(|| path.display().to_string())?;
-        if let Some(half) = half {
-            return Ok(half);
+/// These files, which `dir` has.
+pub(super) fn of(dir: &Path, train: Vec<PathBuf>, test: Vec<PathBuf>, fields: &Fields) -> Result<FileSplits> {
+    let (train, test) = (Rows::read(train, fields)?, Rows::read(test, fields)?);
+    let classes = match &fields.classes {
+        Some(file) => listed(file)?,
+        None if train.tables.is_empty() => {
+            let lacks = || {
+                format!(
+                    "{}: no files of the split `train`, nor names of classes; name them train-00000.parquet and so on",
+                    dir.display()
+                )
+            };
+            test.names.clone().with_context(lacks)?
         }
-    }
-    Err(anyhow!(
-        "{}: neither its name nor those of its folders say which split it is of; name it train-0.parquet, validation-0.parquet \
-         or test-0.parquet",
-        path.display()
-    ))
+        None => train.classes(&test),
+    };
+    Ok(FileSplits { train: train.files(&classes)?, test: test.files(&classes)? })
 }
 
 /// The files in a folder and below it, in the order of their names.
@@ -74,6 +75,7 @@ fn below(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// The rows of a split, without their pictures.
+#[derive(Default)]
 struct Rows {
     tables: Vec<Table>,
     /// For each file and row group one a row; `None` of rows without a label.
@@ -83,12 +85,12 @@ struct Rows {
 }
 
 impl Rows {
-    fn read(paths: Vec<PathBuf>) -> Result<Self> {
+    fn read(paths: Vec<PathBuf>, fields: &Fields) -> Result<Self> {
         let (mut tables, mut labels, mut names) = (Vec::new(), Vec::new(), None);
         for path in paths {
             let read = || -> Result<_> {
                 let reader = Reader::open(&path)?;
-                let columns = Columns::of(reader.metadata())?;
+                let columns = Columns::of(reader.metadata(), fields)?;
                 let labels: Vec<_> = (0..reader.groups())
                     .map(|group| reader.labels(group, &columns))
                     .collect::<Result<_>>()?;
@@ -132,7 +134,7 @@ impl Rows {
     }
 
     fn files(self, classes: &[String]) -> Result<ImageFiles> {
-        let numbers = super::labels::numbered(classes);
+        let numbers = numbered(classes);
         let mut files = ImageFiles::of_classes(classes);
         let (mut without, mut first) = (0, None);
         for ((table, groups), at) in self.tables.iter().zip(&self.labels).zip(0..) {

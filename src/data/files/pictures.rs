@@ -109,9 +109,14 @@ impl ImageFiles {
             Location::File { folder, name } => {
                 self.folders[*folder as usize].join(&**name).display().to_string()
             }
-            Location::Entry { archive, start, .. } => self.archives[*archive as usize].title(*start),
+            Location::Entry { archive, start, .. } => self.title_at(*archive, *start),
             Location::Row { table, group, row } => self.tables.title(*table, *group, *row),
         }
+    }
+
+    /// The name of what begins there in an archive.
+    pub(super) fn title_at(&self, archive: u32, start: u64) -> String {
+        self.archives[archive as usize].title(start)
     }
 
     /// The name of an image that is a file of its own, as the folder or the list has it.

@@ -1,7 +1,8 @@
 //! Manifests: a table with a row a picture and named columns, as CSV, TSV or JSON lines.
 
+use super::fields::Fields;
 use super::halves::Half;
-use super::labels::{CLASSES, class_names, label, numbered};
+use super::labels::Classes;
 use super::listing::{either, first, spelled, text_bytes};
 use super::{FileSplits, ImageFiles};
 use anyhow::{Context, Result, bail, ensure};
@@ -37,34 +38,23 @@ const VAL: &[&str] = &[
 /// Upper bound on the size of a table.
 const MAX_BYTES: u64 = 8 << 30;
 
+/// Whether a folder has a table that is found there by its name.
+pub(super) fn is_in(dir: &Path) -> bool {
+    [WHOLE, TRAIN].iter().any(|names| first(dir, names).is_some())
+}
+
 /// A table `FILE` with a column `split`, or a folder with such a table or one a half. Paths are relative to the table.
-pub(super) fn splits(at: &Path) -> Result<FileSplits> {
+pub(super) fn splits(at: &Path, fields: &Fields) -> Result<FileSplits> {
     let (train, test) = if at.is_dir() && first(at, WHOLE).is_none() {
-        let half = |names: &[&str]| Table::read(&either(at, names)?);
+        let half = |names: &[&str]| Table::read(&either(at, names)?, fields);
         (half(TRAIN)?, half(VAL)?)
     } else {
         let path = if at.is_dir() { either(at, WHOLE)? } else { at.to_owned() };
-        Table::read(&path)?.halves()?
+        Table::read(&path, fields)?.halves()?
     };
     let dir = if at.is_dir() { at } else { at.parent().unwrap_or(Path::new("")) };
-    let (classes, as_numbers) = classes(dir, [&train, &test])?;
-    Ok(FileSplits { train: train.files(&classes, as_numbers)?, test: test.files(&classes, as_numbers)? })
-}
-
-/// The classes of both halves: what `classes.txt` has; else numbers up to the largest label, or the training half's names,
-/// sorted. And whether all labels are numbers.
-fn classes(dir: &Path, halves: [&Table; 2]) -> Result<(Vec<String>, bool)> {
-    let labels = halves.iter().flat_map(|half| &half.labels);
-    let numbers: Option<Vec<i64>> = labels.map(|text| label(text)).collect();
-    Ok(match numbers {
-        Some(numbers) => (class_names(dir, numbers.iter())?, true),
-        None if dir.join(CLASSES).exists() => (class_names(dir, [].iter())?, false),
-        None => {
-            let mut names = halves[0].labels.clone();
-            names.sort();
-            (names, false)
-        }
-    })
+    let classes = Classes::of(dir, fields.classes.as_deref(), &train.labels, &test.labels)?;
+    Ok(FileSplits { train: train.files(&classes)?, test: test.files(&classes)? })
 }
 
 /// The rows of a table, or of one half of it.
@@ -87,7 +77,8 @@ struct Row {
 }
 
 impl Table {
-    fn read(path: &Path) -> Result<Self> {
+    fn read(path: &Path, fields: &Fields) -> Result<Self> {
+        let columns = Columns::of(fields);
         let bytes = text_bytes(path, MAX_BYTES)?;
         let mut table = Self { path: path.to_owned(), labels: Vec::new(), rows: Vec::new(), left_out: None };
         let mut known = HashMap::new();
@@ -109,9 +100,9 @@ impl Table {
             Ok(())
         };
         match path.extension().and_then(OsStr::to_str) {
-            Some("csv") => separated(&bytes, b',', &mut add),
-            Some("tsv") => separated(&bytes, b'\t', &mut add),
-            Some("jsonl" | "ndjson") => json_lines(&bytes, &mut add),
+            Some("csv") => separated(&bytes, b',', &columns, &mut add),
+            Some("tsv") => separated(&bytes, b'\t', &columns, &mut add),
+            Some("jsonl" | "ndjson") => json_lines(&bytes, &columns, &mut add),
             _ => {
                 bail!("{}: not a table by its name; those of tables end in csv, tsv or jsonl", path.display())
             }
@@ -163,11 +154,9 @@ impl Table {
         self.rows.iter_mut().for_each(|row| row.label = places[&row.label]);
     }
 
-    fn files(self, classes: &[String], as_numbers: bool) -> Result<ImageFiles> {
-        let names = numbered(classes);
-        let number = |text: &String| if as_numbers { label(text) } else { names.get(text.as_str()).copied() };
-        let numbers: Vec<Option<i64>> = self.labels.iter().map(number).collect();
-        let mut files = ImageFiles::of_classes(classes);
+    fn files(self, classes: &Classes) -> Result<ImageFiles> {
+        let numbers: Vec<Option<i64>> = self.labels.iter().map(|text| classes.number(text)).collect();
+        let mut files = ImageFiles::of_classes(&classes.names);
         let folder = files.folder(self.path.parent().unwrap_or(Path::new("")).to_owned());
         for Row { line, picture, label, .. } in self.rows {
             let number = numbers[label as usize].with_context(|| {
@@ -175,7 +164,7 @@ impl Table {
                 format!(
                     "{}:{line}: `{label:.80}` is not one of the {} classes",
                     self.path.display(),
-                    classes.len()
+                    classes.names.len()
                 )
             })?;
             files.push_file(folder, &picture, number);
@@ -192,17 +181,36 @@ type Add<'a> = dyn FnMut(u64, &[u8], &str, Option<&str>) -> Result<()> + 'a;
 /// An error and its line.
 type AtLine<T> = Result<T, (u64, anyhow::Error)>;
 
+/// What the columns may be called, the first of them that is there.
+struct Columns<'a> {
+    path: Vec<&'a str>,
+    label: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(fields: &'a Fields) -> Self {
+        let or = |given: &'a Option<String>, usual: &[&'a str]| match given {
+            Some(name) => vec![name.as_str()],
+            None => usual.to_vec(),
+        };
+        Self { path: or(&fields.picture, PATH), label: or(&fields.label, LABEL) }
+    }
+}
+
 /// Tables whose first row names the columns.
-fn separated(bytes: &[u8], delimiter: u8, add: &mut Add) -> AtLine<()> {
+fn separated(bytes: &[u8], delimiter: u8, columns: &Columns, add: &mut Add) -> AtLine<()> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(bytes);
     let line_of = |error: &csv::Error| line_at(bytes, error.position());
     let header = reader.byte_headers().map_err(|error| (line_of(&error), error.into()))?.clone();
     let header: Vec<String> = header.iter().map(|name| spelled(name).to_lowercase()).collect();
-    let column = |names: &[&str]| names.iter().find_map(|name| header.iter().position(|known| known == name));
+    let column = |names: &[&str]| {
+        names.iter().find_map(|name| header.iter().position(|known| *known == name.to_lowercase()))
+    };
     let needed = |names: &[&str], what: &str| {
         column(names).with_context(|| lacks(names, what, &header.join(", "))).map_err(|error| (1, error))
     };
-    let (path, text, split) = (needed(PATH, "path")?, needed(LABEL, "label")?, column(SPLIT));
+    let (path, text, split) =
+        (needed(&columns.path, "path")?, needed(&columns.label, "label")?, column(SPLIT));
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(|error| (line_of(&error), error.into()))? {
         let line = line_at(bytes, record.position());
@@ -222,21 +230,22 @@ fn line_at(bytes: &[u8], place: Option<&csv::Position>) -> u64 {
 }
 
 /// One JSON object a line.
-fn json_lines(bytes: &[u8], add: &mut Add) -> AtLine<()> {
+fn json_lines(bytes: &[u8], columns: &Columns, add: &mut Add) -> AtLine<()> {
     for (line, text) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
         if !text.trim_ascii().is_empty() {
-            json_row(line, text, add).map_err(|error| (line, error))?;
+            json_row(line, text, columns, add).map_err(|error| (line, error))?;
         }
     }
     Ok(())
 }
 
-fn json_row(line: u64, text: &[u8], add: &mut Add) -> Result<()> {
+fn json_row(line: u64, text: &[u8], columns: &Columns, add: &mut Add) -> Result<()> {
     let row: serde_json::Map<String, Value> = serde_json::from_slice(text).context("not a JSON object")?;
     let field = |names: &[&str]| names.iter().find_map(|name| row.get(*name));
     let all = || row.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let path = field(PATH).and_then(Value::as_str).with_context(|| lacks(PATH, "path", &all()))?;
-    let label = match field(LABEL).with_context(|| lacks(LABEL, "label", &all()))? {
+    let path =
+        field(&columns.path).and_then(Value::as_str).with_context(|| lacks(&columns.path, "path", &all()))?;
+    let label = match field(&columns.label).with_context(|| lacks(&columns.label, "label", &all()))? {
         Value::String(name) => name.clone(),
         Value::Number(number) if number.is_u64() => number.to_string(),
         other => bail!("its label {:.40} is neither the name nor the number of a class", other.to_string()),

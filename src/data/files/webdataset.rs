@@ -1,63 +1,165 @@
 //! WebDataset: tar shards in which files of one name form a sample. What follows the first dot of a file's name, in lower
 //! case, is its field in the sample; hidden files, and those without a field, belong to none.
 
+mod braces;
+mod info;
+mod sample;
+mod shard;
+
 use super::archive::Archive;
+use super::fields::Fields;
 use super::halves::Half;
 use super::index::Entry;
-use super::labels::{CLASSES, class_names, label};
-use super::listing::{BYTE_ORDER_MARK, EXTENSIONS, base, listing, spelled};
+use super::labels::{CLASSES, Classes, label};
+use super::listing::{listing, spelled};
 use super::{FileSplits, ImageFiles};
+use crate::machine;
 use anyhow::{Context, Result, bail, ensure};
+use info::{Info, Shards};
+use rayon::prelude::*;
+use sample::{LabelAt, parts};
+use shard::{Located, Wanted};
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Upper bound on the size of a label file.
-const MAX_LABEL_BYTES: u64 = 16 << 20;
+/// How shards are called; compressed ones are refused when they are opened.
+const ENDS: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"];
 
-/// The shards `*.tar` in `DIR/train` and `DIR/val`, or those in DIR with `train` and `val` among the parts of their names.
-pub(super) fn splits(dir: &Path) -> Result<FileSplits> {
-    let (mut train, mut test) = (shards(dir, Half::Train)?, shards(dir, Half::Val)?);
-    train.classes = class_names(dir, train.labels.iter().chain(&test.labels))?;
-    test.classes.clone_from(&train.classes);
-    Ok(FileSplits { train, test })
+/// The shards of a data set, in halves. `DIR`: those that `_info.json` names, else `*.tar` in `DIR/train` and `DIR/val`, else
+/// those in DIR with `train` and `val` among the parts of their names. `PATTERN`: names with braces.
+pub(super) fn splits(at: &str, fields: &Fields) -> Result<FileSplits> {
+    halves(&Set::of(at)?, fields)
 }
 
-/// The test split; without `classes.txt` the training split is read, too, to find the number of classes.
-pub(super) fn test(dir: &Path) -> Result<ImageFiles> {
-    if !dir.join(CLASSES).exists() {
-        return Ok(splits(dir)?.test);
+fn halves(set: &Set, fields: &Fields) -> Result<FileSplits> {
+    let train = match &set.train {
+        Some(half) => Rows::read(half, fields)?,
+        None => bail!("{}", set.lacks("train")),
+    };
+    let test = set.test.as_ref().map_or(Ok(Rows::default()), |half| Rows::read(half, fields))?;
+    let classes = set.classes(fields, &train, &test)?;
+    Ok(FileSplits { train: train.files(&classes)?, test: test.files(&classes)? })
+}
+
+/// These shards, or those of them that an info file in `dir` names, which has its own to say of their labels.
+pub(super) fn of(dir: &Path, train: Vec<PathBuf>, test: Vec<PathBuf>, fields: &Fields) -> Result<FileSplits> {
+    let listed = |half: Half, paths: Vec<PathBuf>| -> Result<Option<Listed>> {
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let said = Info::read(dir)?.map_or(Ok(None), |info| info.half(dir, half))?;
+        Ok(said.or_else(|| Some((paths.into_iter().map(|path| (path, None)).collect(), None))))
+    };
+    let set = Set { dir: dir.to_owned(), train: listed(Half::Train, train)?, test: listed(Half::Val, test)? };
+    if set.train.is_none() {
+        let test = tested(&set, fields)?;
+        return Ok(FileSplits { train: ImageFiles::of_classes(&test.classes), test });
     }
-    let mut test = shards(dir, Half::Val)?;
-    test.classes = class_names(dir, test.labels.iter())?;
-    Ok(test)
+    halves(&set, fields)
 }
 
-fn shards(dir: &Path, half: Half) -> Result<ImageFiles> {
+/// The test split; where no file says the classes the training split is read, too, to find their number.
+pub(super) fn test(at: &str, fields: &Fields) -> Result<ImageFiles> {
+    tested(&Set::of(at)?, fields)
+}
+
+fn tested(set: &Set, fields: &Fields) -> Result<ImageFiles> {
+    let Some(half) = &set.test else { bail!("{}", set.lacks("val")) };
+    let test = Rows::read(half, fields)?;
+    let train = match &set.train {
+        _ if set.says_classes(fields) => Rows::default(),
+        Some(half) => Rows::read(half, fields)?,
+        None => bail!("{}; or name the classes in a file `{CLASSES}` there", set.lacks("train")),
+    };
+    let classes = set.classes(fields, &train, &test)?;
+    test.files(&classes)
+}
+
+/// The shards of one half, and the key in `json` that has their labels, where the data set says it.
+type Listed = (Shards, Option<String>);
+
+struct Set {
+    /// The folder that may have `classes.txt`.
+    dir: PathBuf,
+    train: Option<Listed>,
+    test: Option<Listed>,
+}
+
+impl Set {
+    fn of(at: &str) -> Result<Self> {
+        if at.contains(['{', '}']) || at.contains("::") || ENDS.iter().any(|end| at.ends_with(end)) {
+            return Self::named(braces::expand(at)?.into_iter().map(PathBuf::from).collect());
+        }
+        let dir = Path::new(at);
+        ensure!(dir.is_dir(), "{}: there is no such folder", dir.display());
+        if let Some(info) = Info::read(dir)? {
+            let half = |half| info.half(dir, half);
+            return Ok(Self { dir: dir.to_owned(), train: half(Half::Train)?, test: half(Half::Val)? });
+        }
+        let half = |half| in_folder(dir, half).map(|paths| paths.map(|paths| (paths, None)));
+        let set = Self { dir: dir.to_owned(), train: half(Half::Train)?, test: half(Half::Val)? };
+        ensure!(set.train.is_some() || set.test.is_some(), set.lacks("train"));
+        Ok(set)
+    }
+
+    /// The half of each shard is a word of its name, else of its folder's; where no name says it all are to train on.
+    fn named(paths: Vec<PathBuf>) -> Result<Self> {
+        let halves: Vec<_> =
+            paths.iter().map(|path| Half::of_path(Path::new(""), path)).collect::<Result<_>>()?;
+        let none_says = halves.iter().all(Option::is_none);
+        let dir = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).to_owned();
+        let is_tested = if halves.contains(&Some(Half::Val)) { Half::Val } else { Half::Test };
+        let (mut train, mut test) = (Vec::new(), Vec::new());
+        for (path, half) in paths.into_iter().zip(halves) {
+            ensure!(
+                half.is_some() || none_says,
+                "{}: neither its name nor those of its folders say which split it is of, as others do: train, val or test",
+                path.display()
+            );
+            match half {
+                None | Some(Half::Train) => train.push((path, None)),
+                Some(half) if half == is_tested => test.push((path, None)),
+                Some(_) => bail!(
+                    "{}: of a test half beside a validation half; leave one of both out",
+                    path.display()
+                ),
+            }
+        }
+        let some = |half: Shards| (!half.is_empty()).then_some((half, None));
+        Ok(Self { dir, train: some(train), test: some(test) })
+    }
+
+    fn lacks(&self, split: &str) -> String {
+        format!(
+            "{}: no shards of the split `{split}`; name them {split}/*.tar, or {split}-0000.tar and so on",
+            self.dir.display()
+        )
+    }
+
+    fn says_classes(&self, fields: &Fields) -> bool {
+        fields.classes.is_some() || self.dir.join(CLASSES).exists()
+    }
+
+    fn classes(&self, fields: &Fields, train: &Rows, test: &Rows) -> Result<Classes> {
+        Classes::of(&self.dir, fields.classes.as_deref(), &train.texts, &test.texts)
+    }
+}
+
+/// The shards of a half in a folder, by their names; `None` if there are none.
+fn in_folder(dir: &Path, half: Half) -> Result<Option<Shards>> {
     let split = if half == Half::Train { "train" } else { "val" };
     let inside = Some(dir.join(split)).filter(|folder| folder.is_dir());
     let folder = inside.as_deref().unwrap_or(dir);
     let mut paths = Vec::new();
     for (name, _) in listing(folder)? {
         let text = spelled(name.as_bytes());
-        if is_shard(&text) && (inside.is_some() || is_of(half, &text, dir)?) {
-            paths.push(folder.join(name));
+        let is_shard = ENDS.iter().any(|end| text.ends_with(end));
+        if is_shard && (inside.is_some() || is_of(half, &text, dir)?) {
+            paths.push((folder.join(name), None));
         }
     }
-    ensure!(
-        !paths.is_empty(),
-        "{}: no shards of the split `{split}`; name them {split}/*.tar, or {split}-0000.tar and so on",
-        dir.display(),
-    );
-    let mut files = ImageFiles::default();
-    for path in paths {
-        shard(&mut files, Archive::open(&path)?)?;
-    }
-    Ok(files)
-}
-
-/// Whether a file is a shard, judging by its name; compressed ones are, and refused when they are opened.
-fn is_shard(name: &str) -> bool {
-    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"].iter().any(|end| name.ends_with(end))
+    Ok(Some(paths).filter(|paths| !paths.is_empty()))
 }
 
 /// Whether a shard belongs to a half by its name.
@@ -67,102 +169,112 @@ fn is_of(half: Half, name: &str, dir: &Path) -> Result<bool> {
     Ok(own == Some(half))
 }
 
-/// Adds the samples of one shard.
-fn shard(files: &mut ImageFiles, archive: Archive) -> Result<()> {
-    let mut entries = archive.entries()?;
-    entries.retain(|entry| parts(&entry.path).is_some());
-    let key = |entry: &Entry| parts(&entry.path).map(|(key, _)| key.to_owned());
-    let mut found = Vec::new();
-    let mut first: Option<String> = None;
-    for sample in entries.chunk_by(|a, b| key(a) == key(b)) {
-        let at = || format!("{}: sample `{}`", archive.path().display(), key(&sample[0]).unwrap_or_default());
-        let sample = Sample::of(sample).with_context(at)?;
-        let (field, image) = sample.picture().with_context(at)?;
-        let kind = field.rsplit_once('.').map_or("", |(kind, _)| kind).to_owned();
-        if let Some(first) = first.as_ref().filter(|first| **first != kind) {
-            let plain =
-                if first.is_empty() { "jpg, png or the like".to_owned() } else { format!("{first}.*") };
-            bail!("{}: its picture is `{field}`, and those of the samples before it are {plain}", at());
-        }
-        first.get_or_insert(kind);
-        found.push((image, sample.label(&archive).with_context(at)?));
-    }
-    let number = files.archive(archive);
-    for (image, label) in found {
-        files.push_entry(number, image, label)?;
-    }
-    files.end_shard();
-    Ok(())
+/// The samples of a half.
+#[derive(Default)]
+struct Rows {
+    /// Their labels are places in `texts`.
+    files: ImageFiles,
+    /// Each label once.
+    texts: Vec<String>,
+    /// Samples without a label, and the first of them.
+    unlabelled: Option<(usize, String)>,
 }
 
-/// The fields of a sample, in lower case.
-struct Sample<'a>(Vec<(String, &'a Entry)>);
-
-impl<'a> Sample<'a> {
-    fn of(entries: &'a [Entry]) -> Result<Self> {
-        let mut fields: Vec<(String, &Entry)> = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let field = parts(&entry.path).map_or(String::new(), |(_, field)| field.to_ascii_lowercase());
-            ensure!(fields.iter().all(|(known, _)| *known != field), "the field `{field}` is there twice");
-            fields.push((field, entry));
-        }
-        Ok(Self(fields))
-    }
-
-    fn get(&self, field: &str) -> Option<&'a Entry> {
-        self.0.iter().find(|(name, _)| name == field).map(|(_, entry)| *entry)
-    }
-
-    /// The picture and its field: `jpg`, `jpeg`, `png` and so on, the first of them that is there; in a sample without them
-    /// the only one such as `rgb.png`.
-    fn picture(&self) -> Result<(&str, &'a Entry)> {
-        if let Some((field, entry)) = EXTENSIONS.iter().find_map(|field| Some((*field, self.get(field)?))) {
-            return Ok((field, entry));
-        }
-        let is_picture = |field: &str| EXTENSIONS.iter().any(|known| field.ends_with(&format!(".{known}")));
-        let mut pictures = self.0.iter().filter(|(field, _)| is_picture(field));
-        match (pictures.next(), pictures.next()) {
-            (Some((field, entry)), None) => Ok((field, entry)),
-            (None, _) => bail!("it has no image; {}", self.fields()),
-            _ => bail!(
-                "which of its images is the picture is not clear; name that `KEY.jpg`; {}",
-                self.fields()
-            ),
-        }
-    }
-
-    /// What follows the first dots of the names, for messages.
-    fn fields(&self) -> String {
-        let names: Vec<String> = self.0.iter().take(8).map(|(field, _)| format!(".{field}")).collect();
-        let more = if self.0.len() > 8 { " and others" } else { "" };
-        format!("what follows the first dot of its files' names: {}{more}", names.join(", "))
-    }
-
-    /// The label: the `cls`, else `label` or `cls` of the `json`.
-    fn label(&self, archive: &Archive) -> Result<i64> {
-        let read = |field: &str| -> Result<Option<Vec<u8>>> {
-            let Some(entry) = self.get(field) else { return Ok(None) };
-            ensure!(entry.size <= MAX_LABEL_BYTES, "`{}`: {} bytes are too many", entry.path, entry.size);
-            archive.bytes(entry.start, entry.size).map(Some)
+impl Rows {
+    fn read((shards, key): &Listed, fields: &Fields) -> Result<Self> {
+        let label = match (&fields.label, key) {
+            (Some(label), _) => LabelAt::of(label),
+            (None, Some(key)) => LabelAt::Json { field: "json".to_owned(), path: key.clone() },
+            (None, None) => LabelAt::Usual,
         };
-        let text = if let Some(bytes) = read("cls")? {
-            String::from_utf8_lossy(&bytes).into_owned()
-        } else if let Some(bytes) = read("json")? {
-            let bytes = bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(&bytes);
-            let json: serde_json::Value =
-                serde_json::from_slice(bytes).context("its .json is not valid JSON")?;
-            let value = json.get("label").or_else(|| json.get("cls"));
-            value.context("its .json has neither `label` nor `cls`")?.to_string()
-        } else {
-            bail!("it has neither a .cls nor a .json with a label; {}", self.fields());
+        let wanted = Wanted {
+            picture: fields.picture.as_ref().map(|field| field.trim_start_matches('.').to_ascii_lowercase()),
+            label,
         };
-        label(&text).with_context(|| format!("its label {text:.50} is not a class number"))
+        let (mut rows, mut known) = (Self::default(), HashMap::new());
+        // As many at a time as cores read: the samples of all of them at once would be in memory twice.
+        for together in shards.chunks(machine::cores()) {
+            let read: Vec<_> = together.par_iter().map(|(path, _)| shard::read(path, &wanted)).collect();
+            for (read, (path, length)) in read.into_iter().zip(together) {
+                let (archive, samples) = read?;
+                if let Some(length) = length.filter(|length| *length != samples.len()) {
+                    bail!(
+                        "{}: {} samples, and the data set's info file says {length}; fetch it again",
+                        path.display(),
+                        samples.len()
+                    );
+                }
+                rows.add(archive, samples, &mut known, fields)?;
+            }
+        }
+        Ok(rows)
     }
-}
 
-/// Splits a path at the first dot of its last component: the sample's key and the field. `None` if either is empty.
-fn parts(path: &str) -> Option<(&str, &str)> {
-    let name = path.len() - base(path).len();
-    let dot = name + path[name..].find('.')?;
-    (dot > name && dot + 1 < path.len()).then_some((&path[..dot], &path[dot + 1..]))
+    fn add(
+        &mut self,
+        archive: Archive,
+        samples: Vec<Located>,
+        known: &mut HashMap<String, i64>,
+        fields: &Fields,
+    ) -> Result<()> {
+        let path = archive.path().display().to_string();
+        let number = self.files.archive(archive);
+        for Located { start, size, label: text } in samples {
+            if text.is_empty() {
+                let title = || self.files.title_at(number, start);
+                self.unlabelled.get_or_insert_with(|| (0, title())).0 += 1;
+                continue;
+            }
+            let at = match known.get(&text) {
+                Some(&at) => at,
+                None => {
+                    let first_is_number = self.texts.first().map(|first| label(first).is_some());
+                    let is_other = first_is_number.is_some_and(|is| is != label(&text).is_some());
+                    if is_other && fields.classes.is_none() {
+                        let title = self.files.title_at(number, start);
+                        let key =
+                            title.rsplit_once(": ").and_then(|(_, name)| parts(name)).map(|(key, _)| key);
+                        let key = key.unwrap_or_default();
+                        let is = if first_is_number == Some(true) {
+                            "is not a class number"
+                        } else {
+                            "is not a name"
+                        };
+                        bail!(
+                            "{path}: sample `{key}`: its label {text:.50} {is}, as those before it are; `data.classes` \
+                             names a file with both"
+                        );
+                    }
+                    let at = self.texts.len() as i64;
+                    self.texts.push(text.clone());
+                    known.insert(text, at);
+                    at
+                }
+            };
+            self.files.push_entry(number, &Entry { path: String::new(), start, size }, at)?;
+        }
+        self.files.end_shard();
+        Ok(())
+    }
+
+    fn files(self, classes: &Classes) -> Result<ImageFiles> {
+        let Self { mut files, texts, unlabelled } = self;
+        let numbers: Vec<Option<i64>> = texts.iter().map(|text| classes.number(text)).collect();
+        for index in 0..files.len() {
+            let at = files.labels[index] as usize;
+            files.labels[index] = numbers[at].with_context(|| {
+                format!(
+                    "{}: its label `{:.80}` is not one of the {} classes",
+                    files.title(index),
+                    texts[at],
+                    classes.names.len()
+                )
+            })?;
+        }
+        files.classes.clone_from(&classes.names);
+        if let Some((count, first)) = unlabelled {
+            files.set_aside(count, first, "a sample without a label");
+        }
+        Ok(files)
+    }
 }

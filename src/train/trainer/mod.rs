@@ -38,7 +38,7 @@ use super::record::{EpochMetrics, RunResult, Start, Validation};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use super::teacher::Teacher;
-use crate::data::{Batch, Loader, Stream};
+use crate::data::{Batch, Loader, Mix, Stream};
 use crate::machine::{self, unix_time};
 use crate::models::{Complexity, ModelSpec};
 use crate::nn::Store;
@@ -489,7 +489,8 @@ impl<'a> Trainer<'a> {
     fn mixed(&self, images: Tensor, labels: &Tensor, place: u64) -> Result<(Tensor, Tensor)> {
         let mut stream = Stream::new(self.config.seed, "mix", self.progress.epoch, place);
         let size = images.size();
-        let mixture = self.config.data.mix.as_ref();
+        let is_on = |mix: &&Mix| mix.epochs.is_none_or(|epochs| self.progress.epoch < epochs);
+        let mixture = self.config.data.mix.as_ref().filter(is_on);
         match mixture.and_then(|mix| mix.draw(size[3] as usize, size[2] as usize, &mut stream)) {
             Some(mixture) => mixture.apply(&images, labels, self.train.pictures().classes().len() as i64),
             None => Ok((images, labels.shallow_clone())),

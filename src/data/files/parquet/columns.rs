@@ -1,5 +1,6 @@
 //! Which columns of a file of Parquet have the pictures and the labels.
 
+use crate::data::files::fields::Fields;
 use ::parquet::basic::Type;
 use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::schema::types::ColumnDescriptor;
@@ -57,7 +58,8 @@ impl fmt::Display for Label {
 }
 
 impl Columns {
-    pub fn of(metadata: &ParquetMetaData) -> Result<Self> {
+    /// Those that `fields` names, else the usual ones.
+    pub fn of(metadata: &ParquetMetaData, fields: &Fields) -> Result<Self> {
         let file = metadata.file_metadata();
         let features = features(file.key_value_metadata().and_then(|pairs| {
             pairs.iter().find(|pair| pair.key == METADATA).and_then(|pair| pair.value.as_deref())
@@ -75,9 +77,10 @@ impl Columns {
         };
         let all = || leaves.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>().join(", ");
 
-        let pictures = match of_type("Image") {
-            known if known.is_empty() => PICTURES.to_vec(),
-            known => known,
+        let pictures = match (&fields.picture, of_type("Image")) {
+            (Some(name), _) => vec![name.as_str()],
+            (None, known) if known.is_empty() => PICTURES.to_vec(),
+            (None, known) => known,
         };
         let is_bytes = |at: &usize| leaves[*at].1.physical_type() == Type::BYTE_ARRAY;
         let picture = pictures
@@ -85,20 +88,22 @@ impl Columns {
             .find_map(|name| find(&format!("{name}.bytes")).or_else(|| find(name)))
             .filter(is_bytes)
             .with_context(|| {
-                format!("no column of pictures, such as `image.bytes`; there are {:.300}", all())
+                let name = fields.picture.as_deref().unwrap_or("image");
+                format!("no column of pictures, such as `{name}.bytes`; there are {:.300}", all())
             })?;
 
         let classes = of_type("ClassLabel");
         let named = LABELS.iter().find(|name| find(name).is_some()).copied();
-        let label = match (named, &classes[..]) {
+        let label = match (fields.label.as_deref().or(named), &classes[..]) {
             (Some(name), _) | (None, &[name]) => name,
             (None, []) => {
                 bail!("no column of labels: one of {}; there are {:.300}", LABELS.join(", "), all())
             }
             (None, several) => bail!("which of {} is the label is not clear", several.join(", ")),
         };
-        let label_at = find(label)
-            .with_context(|| format!("`{label}` has no plain values; there are {:.300}", all()))?;
+        let label_at = find(label).with_context(|| {
+            format!("there is no column `{label}` of plain values; there are {:.300}", all())
+        })?;
         let column = |at: usize| -> Result<Column> {
             let (path, leaf) = &leaves[at];
             ensure!(leaf.max_rep_level() == 0, "`{path}` has lists in its rows, and one value a row is read");
