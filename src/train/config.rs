@@ -170,7 +170,7 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Micro-batches of a step: each takes `batch_size`/`accumulate` images through the model, and one update follows the
     /// sum of their gradients. It saves memory and gives the gradient of the whole batch, but for batch norm, which sees a
-    /// micro-batch at a time.
+    /// micro-batch at a time. Several processes share them (docs/distributed.md).
     #[serde(skip_serializing_if = "is_one")]
     pub accumulate: usize,
     #[serde(serialize_with = "singleton_map::serialize")]

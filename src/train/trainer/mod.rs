@@ -30,6 +30,7 @@ use super::event::Event;
 use super::header::Header;
 use super::identity::Change;
 use super::init::Started;
+use super::lock::Owner;
 use super::log::RunLog;
 use super::parts::treatments;
 use super::ranks::Ranks;
@@ -76,11 +77,20 @@ impl Work {
 /// New tensors that the lines before a run name.
 const MAX_NEW: usize = 8;
 
+/// The processes of a run.
+#[derive(Clone, Copy)]
+pub(super) struct Together<'a> {
+    pub ranks: &'a Ranks,
+    /// Of the one that writes.
+    pub owner: Option<&'a Owner>,
+}
+
 /// A run in memory.
 pub(super) struct Trainer<'a> {
     config: &'a RunConfig,
     dir: &'a RunDir,
     ranks: &'a Ranks,
+    owner: Option<&'a Owner>,
     header: Header,
     complexity: Complexity,
     /// What weights files say about themselves.
@@ -107,7 +117,7 @@ impl<'a> Trainer<'a> {
         config: &'a RunConfig,
         dir: &'a RunDir,
         begin: &Begin,
-        ranks: &'a Ranks,
+        Together { ranks, owner }: Together<'a>,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Self> {
         let prepared = Prepared::new(config, dir, begin, observe)?;
@@ -120,7 +130,7 @@ impl<'a> Trainer<'a> {
         header.ranks = ranks.world();
         let precision = config.train.precision;
         let mut about = loaders.about(config)?;
-        let Loaders { train, validation, test, test_input, .. } = loaders;
+        let Loaders { train, validation, test, test_input, classes, .. } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
@@ -152,7 +162,7 @@ impl<'a> Trainer<'a> {
         let teacher =
             teacher.map(|hired| hired.build(&network.input.statistics, device, precision)).transpose()?;
         let treatments = treatments(&config.train, &architecture)?;
-        let learner = Learner::new(&config.train, network, &treatments, class_weights.as_deref(), ranks)?;
+        let mut learner = Learner::new(&config.train, network, &treatments, class_weights.as_deref(), ranks)?;
 
         let steps_per_epoch = (train.batches() / config.train.accumulate) as u64;
         let budget = Budget::new(&config.train, steps_per_epoch);
@@ -185,6 +195,7 @@ impl<'a> Trainer<'a> {
         ranks.broadcast(
             &learner.network.store.state_dict().into_iter().map(|(_, tensor)| tensor).collect::<Vec<_>>(),
         )?;
+        learner.rehearse(&config.train, classes)?;
         let [train_skipped, test_skipped] = &progress.skipped;
         train.know_skipped(train_skipped);
         test.know_skipped(test_skipped);
@@ -196,6 +207,7 @@ impl<'a> Trainer<'a> {
             config,
             dir,
             ranks,
+            owner,
             header,
             complexity,
             about,
@@ -529,7 +541,8 @@ impl<'a> Trainer<'a> {
             let tested = self.learner.averaged(|network| {
                 let tested = self.look(network, observe)?;
                 let (Tested { loss, top1, .. }, score) = (tested, score(&tested));
-                if loss.is_finite() && self.ranks.leads() {
+                if let (true, Some(owner)) = (loss.is_finite(), self.owner) {
+                    owner.check()?;
                     let about = About {
                         epoch,
                         step: self.progress.step,
@@ -654,6 +667,7 @@ impl<'a> Trainer<'a> {
             parents: self.about.parents.clone(),
         };
         if let Some(log) = &mut self.log {
+            self.owner.map_or(Ok(()), Owner::check)?;
             log.finish()?;
             self.dir.write_result(&result)?;
         }
@@ -678,9 +692,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn write_checkpoint(&self, with_optimizer: bool) -> Result<()> {
-        if !self.ranks.leads() {
-            return Ok(());
-        }
+        let Some(owner) = self.owner else { return Ok(()) };
+        owner.check()?;
         let Progress { epoch, step, batch, rows, .. } = &self.progress;
         // Within an epoch the weights are no longer those that were tested.
         let tested = rows.last().filter(|_| *batch == 0).and_then(EpochMetrics::evaluation);
