@@ -81,7 +81,9 @@ impl<K: Copy + PartialEq, T: Prepare> Frozen<K, T> {
         let known = sizes.iter().position(|known| known.size == size).map(|i| sizes.remove(i));
         let used = match (known, sizes.first()) {
             (Some(known), _) if known.own || on.dropped => known,
-            (None, Some(other)) if on.dropped || is_full => Sized { size, value: other.value.clone(), own: false },
+            (None, Some(other)) if on.dropped || is_full => {
+                Sized { size, value: other.value.clone(), own: false }
+            }
             _ => {
                 let value = build(on.kind)?;
                 let mut like = None;
