@@ -85,6 +85,7 @@ goldens: $(READY) ## the numbers that tests compare with, anew from PyTorch, tor
 	$(VENV)/bin/python tests/fixtures/weights/original/make.py
 	$(VENV)/bin/python tests/fixtures/weights/resized/make.py
 	$(VENV)/bin/python tests/goldens/parity.py
+	$(VENV)/bin/python tests/goldens/pooled.py
 	$(VENV)/bin/python tests/goldens/paper.py
 	$(VENV)/bin/python tests/goldens/images.py
 	$(VENV)/bin/python tests/goldens/protocols.py

@@ -19,10 +19,13 @@ mod builder;
 mod cut;
 mod ensemble;
 mod features;
+mod picture;
 
 pub use builder::Builder;
 use builder::Parts;
+use ensemble::likeliest;
 pub use ensemble::{Ensemble, Evaluated, Likely};
+pub use picture::Picture;
 
 use crate::Usage;
 use crate::data::{DataConfig, ModelInput, Preprocess, Skipped, TestSet};
@@ -31,6 +34,7 @@ use crate::models::Model;
 use crate::nn::Store;
 use crate::weights::About;
 use anyhow::{Result, bail};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -45,6 +49,14 @@ impl Builder {
     /// classifier.
     pub fn open(self, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Classifier> {
         Ok(Classifier(self.parts(progress)?))
+    }
+}
+
+impl fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parts { source, device, classes, .. } = &self.0;
+        let mut parts = f.debug_struct("Classifier");
+        parts.field("source", source).field("device", device).field("classes", classes).finish()
     }
 }
 

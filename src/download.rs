@@ -1,6 +1,6 @@
 //! Downloads of one file over HTTP: resumed after an interruption, verified, and renamed once complete.
 
-use crate::atomic;
+use crate::{ErrorKind, atomic};
 use anyhow::{Context, Error, Result, anyhow};
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -219,7 +219,8 @@ pub(crate) fn patiently(
 
 /// The server did not respond.
 pub(crate) fn unreachable(url: &str, error: ureq::Error) -> Failure {
-    Failure::Unreachable(Error::new(error).context(format!("{url}: the server cannot be reached")))
+    let error = Error::new(error).context(format!("{url}: the server cannot be reached"));
+    Failure::Unreachable(ErrorKind::Offline.mark(error))
 }
 
 /// The message for a status that is not a success.

@@ -10,6 +10,55 @@ pub struct Usage(pub String);
 #[derive(Debug)]
 pub struct Interrupted(pub String);
 
+/// What a program that uses the crate may want to tell apart, by [`ErrorKind::of`]. What an error says beside is found by
+/// [`anyhow::Error::downcast_ref`]: [`Remedy`], [`Invalid`], and of weights the differences in [`crate::weights::Mismatch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A file that is not there.
+    NotFound,
+    /// A server that cannot be reached.
+    Offline,
+    /// A file of weights that is damaged, or is not the model's.
+    Weights,
+    /// Bytes that are no picture, a damaged one, or one that is too large.
+    Image,
+    /// A name, field or value that cannot be.
+    Config,
+    /// A GPU that is not there.
+    Device,
+    /// Stopped by a signal, with everything saved.
+    Interrupted,
+    /// Anything else, such as a shape that a model does not take.
+    Other,
+}
+
+impl ErrorKind {
+    /// The same error, of this kind.
+    pub(crate) fn mark(self, error: anyhow::Error) -> anyhow::Error {
+        Marked { kind: self, error }.into()
+    }
+}
+
+/// An error whose kind was known where it was made; it reads as before.
+#[derive(Debug)]
+pub(crate) struct Marked {
+    pub kind: ErrorKind,
+    error: anyhow::Error,
+}
+
+impl fmt::Display for Marked {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Marked {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.chain().nth(1)
+    }
+}
+
 /// The last cause of an error that another choice of the caller mends. The library says what to choose; a program looks
 /// for it with [`anyhow::Error::downcast_ref`] and says how, such as by which flag.
 #[derive(Clone, Debug, PartialEq, Eq)]

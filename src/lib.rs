@@ -73,11 +73,13 @@ pub mod report;
 
 pub mod classifier;
 
+mod kind;
+
 #[cfg(feature = "report")]
 pub mod explain;
 
 pub use classifier::Classifier;
-pub use error::{Interrupted, Invalid, Remedy, Usage, brief};
+pub use error::{ErrorKind, Interrupted, Invalid, Remedy, Usage, brief};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -85,6 +87,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Compiles and runs the examples of the page on the library.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+struct Library;
 
 /// Compiles and runs the example in the README.
 #[cfg(doctest)]

@@ -1,6 +1,6 @@
 //! Which model and weights a classifier is made of, and what is known of them.
 
-use super::cut::{self, Cut};
+use super::cut::Cut;
 use crate::data::{InputSettings, ModelInput, Preprocess, TestSet};
 use crate::models::{Architecture, Model, ModelSpec};
 use crate::nn::Store;
@@ -155,19 +155,15 @@ impl Builder {
     fn read(self, state: StateFile, mut known: Known) -> Result<Parts> {
         let path = state.path().to_owned();
         let mut spec = self.spec(&mut known, &state)?;
-        let width = if self.features.is_some() { cut::width(&spec)? } else { None };
-        if let Some(width) = width {
-            spec.set("num_classes", &width.to_string())?;
+        if self.features.is_some() {
+            spec.set("num_classes", "0")?;
         }
         let averaged = self.averaged.unwrap_or_else(|| weights::has_averages(&state));
         let state = checkpoint_weights(state, averaged)?;
-        let classes = if width.is_some() { Classes::Anew } else { Classes::New };
         let map = self.map.as_deref().map(Mapping::read).transpose()?;
-        let pretrained = weights::pretrained_by(map.as_ref(), &spec, &state, classes, self.device)?;
+        let pretrained = weights::pretrained_by(map.as_ref(), &spec, &state, Classes::New, self.device)?;
         let spec = pretrained.spec;
-        if width.is_some() {
-            cut::hand_on(&pretrained.store, &pretrained.fresh)?;
-        } else if !pretrained.fresh.is_empty() {
+        if !pretrained.fresh.is_empty() {
             let fresh = pretrained.fresh.join(", ");
             let text = format!("{}: no classifier ({fresh}) of the model's classes", path.display());
             return Err(Error::new(Remedy::Classes(None)).context(text));

@@ -105,25 +105,14 @@ impl<'a> Ensemble<'a> {
         let (ensemble, ways) = self.together(&inputs, protocol)?;
         let label = |place: usize| place as i64;
         let source = Views { pictures, label: &label, ways: &ways, protocol, batch_size };
-        let (topk, labels) = (topk.min(self.classes()), self.members[0].labels.as_ref());
+        let labels = self.members[0].labels.as_ref();
         ensemble.run(&source, skipped, &mut |batch, scores, kind| {
             let probabilities = match kind {
                 Scores::Logits => probabilities(&scores)?,
                 Scores::Probabilities => scores,
             };
-            let (likely, best) = probabilities.f_topk(topk as i64, 1, true, true)?;
-            let likely = Vec::<f64>::try_from(likely.f_to_kind(Kind::Double)?.f_view(-1)?)?;
-            let best = Vec::<i64>::try_from(best.f_view(-1)?)?;
-            for (&place, (likely, best)) in
-                batch.places.iter().zip(likely.chunks(topk).zip(best.chunks(topk)))
-            {
-                let top = likely.iter().zip(best).map(|(&probability, &class)| {
-                    let class = class as usize;
-                    let label = labels.and_then(|labels| labels.get(class).cloned());
-                    Likely { class, label, probability }
-                });
-                each(place, top.collect())?;
-            }
+            let tops = likeliest(&probabilities, topk, labels.map(Vec::as_slice))?;
+            batch.places.iter().zip(tops).try_for_each(|(&place, top)| each(place, top))?;
             Ok(ControlFlow::Continue(()))
         })
     }
@@ -214,6 +203,24 @@ impl<'a> Ensemble<'a> {
     }
 }
 
+/// The likeliest classes of each row of `probabilities` (N, classes), at most `topk`.
+pub(super) fn likeliest(
+    probabilities: &Tensor,
+    topk: usize,
+    labels: Option<&[String]>,
+) -> Result<Vec<Vec<Likely>>> {
+    let topk = topk.clamp(1, probabilities.size2()?.1.max(1) as usize);
+    let (likely, best) = probabilities.f_topk(topk as i64, 1, true, true)?;
+    let likely = Vec::<f64>::try_from(likely.f_to_kind(Kind::Double)?.f_reshape(-1)?)?;
+    let best = Vec::<i64>::try_from(best.f_reshape(-1)?)?;
+    let of = |(&probability, &class): (&f64, &i64)| {
+        let class = class as usize;
+        Likely { class, label: labels.and_then(|labels| labels.get(class).cloned()), probability }
+    };
+    let rows = likely.chunks(topk).zip(best.chunks(topk));
+    Ok(rows.map(|(likely, best)| likely.iter().zip(best).map(of).collect()).collect())
+}
+
 /// The input of the views of a protocol.
 fn viewed(input: &ModelInput, protocol: &Protocol) -> ModelInput {
     if protocol.is_center() { input.clone() } else { input.of_pictures() }
@@ -262,6 +269,7 @@ impl Parts {
     pub(super) fn ready_for(&self, views: usize) {
         if let Some(dtype) = self.frozen
             && (views >= WORTH_FREEZING || dtype != Kind::Float)
+            && self.store.frozen() != Some(dtype)
         {
             self.store.freeze(dtype);
         }

@@ -53,7 +53,7 @@ struct Listed<'a> {
 
 fn list(family: Option<&str>, source: Option<&str>, json: bool) -> Result<()> {
     let same = |wanted: Option<&str>, has: &str| wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(has));
-    let wanted = |entry: &&Entry| same(family, entry.family) && same(source, entry.source());
+    let wanted = |entry: &&&Entry| same(family, entry.family) && same(source, entry.source());
     let mut rows = Vec::new();
     for entry in models::entries().iter().filter(wanted) {
         let model = entry.architecture()?;

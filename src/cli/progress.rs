@@ -269,7 +269,7 @@ impl FileBar {
 
 /// A completed epoch in one line.
 pub fn epoch_line(row: &EpochMetrics, epochs: u64) -> String {
-    let tested = row.evaluation().map_or(String::new(), |Evaluation { loss, top1, is_validation }| {
+    let tested = row.evaluation().map_or(String::new(), |Evaluation { loss, top1, is_validation, .. }| {
         let images = if is_validation { "validation" } else { "test" };
         format!(", {images} loss {loss:.4} top-1 {top1:.2} %")
     });

@@ -4,6 +4,7 @@ use super::{Batch, Input, Protocol, Scores, Source, probabilities};
 use crate::data::image::RgbImage;
 use crate::data::{ModelInput, Skipped};
 use crate::models::Model;
+use crate::nn::Outputs;
 use crate::torch::Autocast;
 use anyhow::{Context, Result, ensure};
 use std::ops::ControlFlow;
@@ -122,8 +123,17 @@ impl<'a> Evaluator<'a> {
 
     /// The logits (N, classes) of inputs.
     fn logits(&self, input: &Tensor) -> Result<Tensor> {
+        Ok(self.outputs(input)?.logits)
+    }
+
+    /// Logits and pooled vectors of inputs (N, C, H, W), float32.
+    ///
+    /// # Errors
+    /// Inputs that the model does not take.
+    pub fn outputs(&self, input: &Tensor) -> Result<Outputs> {
         let _autocast = self.precision()?;
-        Ok(self.model.forward(input, false)?.f_to_kind(Kind::Float)?)
+        let Outputs { pooled, logits } = self.model.outputs(input, false)?;
+        Ok(Outputs { pooled: pooled.f_to_kind(Kind::Float)?, logits: logits.f_to_kind(Kind::Float)? })
     }
 
     /// The dtype of convolutions and matrix products, while the guard lives.

@@ -8,6 +8,7 @@ use crate::nn::Store;
 use crate::{Invalid, yaml};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_yaml::{Mapping, Value};
+use std::fmt;
 
 /// One registered model.
 pub struct Entry {
@@ -48,6 +49,15 @@ pub struct Architecture {
     pub name: &'static str,
     pub family: &'static str,
     config: Box<dyn ErasedConfig>,
+}
+
+impl fmt::Debug for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Architecture")
+            .field("name", &self.name)
+            .field("fields", &self.config.fields())
+            .finish()
+    }
 }
 
 impl Architecture {

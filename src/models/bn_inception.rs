@@ -156,8 +156,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         stages.push((name, inception(&(path / name), config, channels, widths)?));
         channels = widths.out_channels(channels);
     }
-    let fc = Linear::new(&(path / "fc"), channels, config.num_classes)?;
-    Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
+    let fc = || Linear::new(&(path / "fc"), channels, config.num_classes);
+    Ok(Net::new(stages, Classifier::new(config.num_classes, config.dropout, fc)?))
 }
 
 /// The paper's net, and SENet's.

@@ -6,8 +6,8 @@
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Conv, Conv2d, DropPath, Dropout, FeedForward, Init, Layer, LayerNorm, LayerNorm2d, LayerScale, Linear,
-    Mlp, Path, Sequential, Store,
+    self, Conv, Conv2d, DropPath, FeedForward, Init, Layer, LayerNorm, LayerNorm2d, LayerScale, Linear,
+    Logits, Mlp, Outputs, Path, Sequential, Store,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -182,14 +182,13 @@ impl Layer for Block {
 /// Global average pooling, norm, dropout and classifier.
 struct Head {
     norm: LayerNorm2d,
-    dropout: Dropout,
-    classifier: Linear,
+    logits: Logits,
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         let x = self.norm.forward(&x.f_adaptive_avg_pool2d([1, 1])?, train)?.f_flatten(1, -1)?;
-        self.classifier.forward(&self.dropout.forward(&x, train)?, train)
+        self.logits.of(x, train)
     }
 }
 
@@ -218,8 +217,9 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let classifier = path / "classifier";
     let head = Head {
         norm: LayerNorm2d::new(&(&classifier / 0), channels)?.eps(NORM_EPS),
-        dropout: Dropout::new(config.dropout)?,
-        classifier: Linear::transformer(&(&classifier / 2), channels, config.num_classes, true)?,
+        logits: Logits::new(config.num_classes, config.dropout, || {
+            Linear::transformer(&(&classifier / 2), channels, config.num_classes, true)
+        })?,
     };
     Ok(Net::new(features.into_layers(), head))
 }

@@ -221,8 +221,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         }
     }
     add("norm5", Box::new(NormAct::new(&(&features / "norm5"), channels, Activation::Relu)?));
-    let classifier = Linear::zero_bias(&(path / "classifier"), channels, config.num_classes)?;
-    Ok(Net::new(stages, Classifier::new(classifier, config.dropout)?))
+    let classifier = || Linear::zero_bias(&(path / "classifier"), channels, config.num_classes);
+    Ok(Net::new(stages, Classifier::new(config.num_classes, config.dropout, classifier)?))
 }
 
 /// Both libraries' nets and the paper's others.

@@ -8,8 +8,8 @@ use super::inception_v3::{TransformInput, basic_conv, excited};
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, AvgPool2d, Classifier, Concat, Conv, Conv2d, ConvAct, Dropout, Init, Layer, Linear,
-    LocalResponseNorm, MaxPool2d, Path, Store, adaptive_avg_pool,
+    Activation, AvgPool2d, Classifier, Concat, Conv, Conv2d, ConvAct, Head, Init, Layer, Linear,
+    LocalResponseNorm, Logits, MaxPool2d, Outputs, Path, Store, adaptive_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -233,8 +233,7 @@ struct AuxiliaryHead {
     pool: AuxiliaryPool,
     conv: Box<dyn Layer>,
     fc1: Linear,
-    fc2: Linear,
-    dropout: Dropout,
+    logits: Logits,
 }
 
 impl AuxiliaryHead {
@@ -243,8 +242,9 @@ impl AuxiliaryHead {
             pool: config.aux_pool,
             conv: config.conv(&(path / "conv"), Conv::new(in_channels, 128, 1))?,
             fc1: Linear::weights(&(path / "fc1"), 128 * 16, 1024, config.init())?,
-            fc2: Linear::weights(&(path / "fc2"), 1024, config.num_classes, config.init())?,
-            dropout: Dropout::new(config.aux_dropout)?,
+            logits: Logits::new(config.num_classes, config.aux_dropout, || {
+                Linear::weights(&(path / "fc2"), 1024, config.num_classes, config.init())
+            })?,
         })
     }
 }
@@ -257,34 +257,33 @@ impl Layer for AuxiliaryHead {
         };
         let x = self.conv.forward(&x, train)?.f_flatten(1, -1)?;
         let x = self.fc1.forward_act(&x, Activation::Relu, train)?;
-        self.fc2.forward(&self.dropout.forward(&x, train)?, train)
+        Ok(self.logits.of(x, train)?.logits)
     }
 }
 
 /// Dropout and the classifier of a flattened map.
 struct FlatHead {
     side: i64,
-    dropout: Dropout,
-    fc: Linear,
+    logits: Logits,
 }
 
-impl Layer for FlatHead {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = adaptive_avg_pool(x, [self.side; 2])?.f_flatten(1, -1)?;
-        self.fc.forward(&self.dropout.forward(&x, train)?, train)
+impl Head for FlatHead {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
+        self.logits.of(adaptive_avg_pool(x, [self.side; 2])?.f_flatten(1, -1)?, train)
     }
 }
 
-fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
+fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Head>> {
+    let Config { num_classes, dropout, .. } = *config;
     let fc = |features| Linear::weights(&(path / "fc"), features, config.num_classes, config.init());
     Ok(match config.head {
-        HeadKind::Average => Box::new(Classifier::new(fc(channels)?, config.dropout)?),
+        HeadKind::Average => Box::new(Classifier::new(num_classes, dropout, || fc(channels))?),
         HeadKind::Flatten => {
             // Five times half: three poolings of 3 round down, the first convolution and the last pooling, of 2, up.
             let stem = (config.image_size + 1) / 2;
             let side = ((stem / 8).max(1) + 1) / 2;
-            let dropout = Dropout::new(config.dropout)?;
-            Box::new(FlatHead { side, dropout, fc: fc(side * side * channels)? })
+            let logits = Logits::new(num_classes, dropout, || fc(side * side * channels))?;
+            Box::new(FlatHead { side, logits })
         }
     })
 }
@@ -319,7 +318,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         }
     }
     let mut auxiliaries = Vec::new();
-    for (key, stage, channels) in taps.into_iter().filter(|_| config.aux_logits) {
+    for (key, stage, channels) in taps.into_iter().filter(|_| config.aux_logits && config.num_classes > 0) {
         auxiliaries.push((stage, AuxiliaryHead::new(&(path / key), config, channels)?));
     }
     let net = Net::new(stages, head(path, config, channels)?);

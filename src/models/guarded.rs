@@ -1,7 +1,7 @@
 //! A network that keeps what freezing promises: its passes have no gradient, and take the images that others take.
 
 use super::Model;
-use crate::nn::{Layer, Store};
+use crate::nn::{Head, Layer, Outputs, Store};
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
@@ -18,6 +18,10 @@ impl Guarded {
 
     /// `pass` over `x`, without a gradient if it is a frozen one.
     fn pass<T>(&self, x: &Tensor, train: bool, pass: impl FnOnce(&dyn Model) -> Result<T>) -> Result<T> {
+        ensure!(
+            !self.store.is_spent(),
+            "the model's float weights were dropped: it can only stay frozen as it was"
+        );
         let Some(kind) = self.store.frozen().filter(|_| !train) else {
             return pass(self.net.as_ref());
         };
@@ -37,12 +41,16 @@ impl Model for Guarded {
         self.net.stages()
     }
 
-    fn head(&self) -> &dyn Layer {
+    fn head(&self) -> &dyn Head {
         self.net.head()
     }
 
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         self.pass(x, train, |net| net.forward(x, train))
+    }
+
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
+        self.pass(x, train, |net| net.outputs(x, train))
     }
 
     fn auxiliaries(&self) -> Vec<(&str, &dyn Layer)> {

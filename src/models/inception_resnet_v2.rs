@@ -207,8 +207,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         ("block8", block8(&(path / "block8"), last)?),
         conv("conv2d_7b", Conv::new(2080, 1536, 1))?,
     ];
-    let linear = Linear::new(&(path / "classif"), 1536, config.num_classes)?;
-    Ok(Net::new(stages, Classifier::new(linear, config.dropout)?))
+    let linear = || Linear::new(&(path / "classif"), 1536, config.num_classes);
+    Ok(Net::new(stages, Classifier::new(config.num_classes, config.dropout, linear)?))
 }
 
 /// timm's net, and the same with squeeze-excitation.

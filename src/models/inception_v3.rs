@@ -268,7 +268,7 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         ("Mixed_6d", module_c(&at("Mixed_6d"), 768, 160)?),
         ("Mixed_6e", module_c(&at("Mixed_6e"), 768, 192)?),
     ];
-    let auxiliary = if config.aux_logits {
+    let auxiliary = if config.aux_logits && config.num_classes > 0 {
         Some(AuxiliaryHead::new(&at("AuxLogits"), 768, config.num_classes)?)
     } else {
         None
@@ -278,8 +278,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         ("Mixed_7b", module_e(&at("Mixed_7b"), 1280)?),
         ("Mixed_7c", module_e(&at("Mixed_7c"), 2048)?),
     ]);
-    let fc = Linear::weights(&at("fc"), 2048, config.num_classes, Init::TruncatedNormal(0.1))?;
-    let net = Net::new(stages, Classifier::new(fc, config.dropout)?);
+    let fc = || Linear::weights(&at("fc"), 2048, config.num_classes, Init::TruncatedNormal(0.1));
+    let net = Net::new(stages, Classifier::new(config.num_classes, config.dropout, fc)?);
     Ok(match auxiliary {
         Some(auxiliary) => net.auxiliary("Mixed_6e", auxiliary),
         None => net,

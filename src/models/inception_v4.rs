@@ -190,8 +190,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     add(b, &inception_b)?;
     add(1, &reduction_b)?;
     add(c, &inception_c)?;
-    let linear = Linear::new(&(path / "last_linear"), 1536, config.num_classes)?;
-    Ok(Net::new(stages, Classifier::new(linear, config.dropout)?))
+    let linear = || Linear::new(&(path / "last_linear"), 1536, config.num_classes);
+    Ok(Net::new(stages, Classifier::new(config.num_classes, config.dropout, linear)?))
 }
 
 /// timm's net.

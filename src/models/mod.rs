@@ -5,6 +5,7 @@
 
 mod architecture;
 mod complexity;
+mod frozen;
 mod guarded;
 mod model;
 mod net;
@@ -13,8 +14,10 @@ mod spec;
 
 pub use architecture::{Architecture, Entry};
 pub use complexity::{Complexity, StageComplexity};
+pub use frozen::Frozen;
 pub use model::{Config, Library, Model};
-pub use registry::{entries, find, is_registered};
+pub use net::Net;
+pub use registry::{entries, find, is_registered, register};
 pub use spec::ModelSpec;
 
 /// Declares the modules of the families, and lists what they register.

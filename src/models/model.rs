@@ -1,29 +1,37 @@
 //! What every model is: a [`Config`] of named fields that builds a [`Model`] of stages and a head.
 
-use crate::nn::{Layer, Store};
+use crate::nn::{Head, Layer, Outputs, Store};
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// A network for images: (N, C, H, W) float32 in, logits (N, classes) out.
-pub trait Model: Send {
+pub trait Model: Send + Sync {
     /// The stages of the features in order, by the names of their keys in the state_dict where they have one.
     fn stages(&self) -> Vec<(&str, &dyn Layer)>;
 
     /// What turns the last stage's features into logits: pooling and classifier.
-    fn head(&self) -> &dyn Layer;
+    fn head(&self) -> &dyn Head;
 
     /// The logits of a batch.
     ///
     /// # Errors
     /// Images of another shape than the model takes.
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        Ok(self.outputs(x, train)?.logits)
+    }
+
+    /// The logits of a batch, and the pooled vectors (N, D) that its classifier takes, in one pass.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         let mut x = x.shallow_clone();
         for (name, stage) in self.stages() {
             x = stage.forward(&x, train).with_context(|| format!("stage `{name}`, input {:?}", x.size()))?;
         }
-        self.head().forward(&x, train).context("head")
+        self.head().outputs(&x, train).context("head")
     }
 
     /// Heads beside the last that help training: the stage whose output each takes, and its layers.

@@ -384,8 +384,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         }
         stages.push((name, Box::new(Sequence(blocks))));
     }
-    let fc = Linear::init(&(path / "fc"), channels, config.num_classes, Init::Normal(0.01))?;
-    Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
+    let fc = || Linear::init(&(path / "fc"), channels, config.num_classes, Init::Normal(0.01));
+    Ok(Net::new(stages, Classifier::new(config.num_classes, config.dropout, fc)?))
 }
 
 /// torchvision's nets.

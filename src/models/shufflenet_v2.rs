@@ -202,8 +202,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     }
     let conv5 = conv_norm(&(path / "conv5"), 0, Conv::new(channels, config.last, 1))?;
     stages.push(("conv5", Box::new(ConvNormAct::relu(conv5))));
-    let fc = Linear::new(&(path / "fc"), config.last, config.num_classes)?;
-    Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
+    let fc = || Linear::new(&(path / "fc"), config.last, config.num_classes);
+    Ok(Net::new(stages, Classifier::new(config.num_classes, config.dropout, fc)?))
 }
 
 /// torchvision's nets.

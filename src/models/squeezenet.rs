@@ -5,7 +5,8 @@
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, ConvAct, Dropout, Init, Layer, MaxPool2d, Path, Store, global_avg_pool,
+    self, Activation, Conv, Conv2d, ConvAct, Dropout, Init, Layer, MaxPool2d, Outputs, Path, Store,
+    global_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -145,13 +146,20 @@ impl Layer for FireModule {
 /// Dropout, a 1×1 convolution to the classes with ReLU, and the global average.
 struct Head {
     dropout: Dropout,
-    classifier: Conv2d,
+    classifier: Option<Conv2d>,
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = self.dropout.forward(x, train)?;
-        global_avg_pool(&self.classifier.forward_act(&x, Activation::Relu, train)?)
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
+        let pooled = global_avg_pool(x)?;
+        let logits = match &self.classifier {
+            Some(classifier) => {
+                let x = self.dropout.forward(x, train)?;
+                global_avg_pool(&classifier.forward_act(&x, Activation::Relu, train)?)?
+            }
+            None => pooled.shallow_clone(),
+        };
+        Ok(Outputs { pooled, logits })
     }
 }
 
@@ -175,11 +183,11 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         channels = fire.expand1x1 + fire.expand3x3;
     }
     let classifier = Conv::new(channels, config.num_classes, 1).init(Init::Normal(0.01)).zero_bias();
-    let head = Head {
-        dropout: Dropout::new(config.dropout)?,
-        classifier: Conv2d::new(&(path / "classifier" / 1), classifier)?,
+    let classifier = match config.num_classes {
+        0 => None,
+        _ => Some(Conv2d::new(&(path / "classifier" / 1), classifier)?),
     };
-    Ok(Net::new(stages, head))
+    Ok(Net::new(stages, Head { dropout: Dropout::new(config.dropout)?, classifier }))
 }
 
 /// torchvision's nets.

@@ -9,8 +9,8 @@ use super::alexnet::RESPONSE_NORM;
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv, Conv2d, ConvAct, ConvNorm, ConvNormAct, Dropout, Init, Layer, Linear, MaxPool2d, Path,
-    Sequence, SqueezeExcite, Store, adaptive_avg_pool, global_avg_pool,
+    Activation, Conv, Conv2d, ConvAct, ConvNorm, ConvNormAct, Dropout, Head, Init, Layer, Linear, Logits,
+    MaxPool2d, Outputs, Path, Sequence, SqueezeExcite, Store, adaptive_avg_pool, global_avg_pool,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -226,28 +226,28 @@ const FIELD: i64 = 7;
 struct LinearHead {
     fc1: Linear,
     fc2: Linear,
-    fc3: Linear,
+    logits: Logits,
     dropout: Dropout,
 }
 
-impl Layer for LinearHead {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl Head for LinearHead {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         let x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
         let x = self.fc1.forward_act(&x, Activation::Relu, train)?;
         let x = self.fc2.forward_act(&self.dropout.forward(&x, train)?, Activation::Relu, train)?;
-        self.fc3.forward(&self.dropout.forward(&x, train)?, train)
+        self.logits.of(x, train)
     }
 }
 
 struct ConvolutionalHead {
     fc1: Conv2d,
     fc2: Conv2d,
-    fc: Linear,
+    logits: Logits,
     dropout: Dropout,
 }
 
-impl Layer for ConvolutionalHead {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl Head for ConvolutionalHead {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         let (_, _, h, w) = x.size4()?;
         let x = if h < FIELD || w < FIELD {
             adaptive_avg_pool(x, [h.max(FIELD), w.max(FIELD)])?
@@ -256,7 +256,7 @@ impl Layer for ConvolutionalHead {
         };
         let x = self.fc1.forward_act(&x, Activation::Relu, train)?;
         let x = self.fc2.forward_act(&self.dropout.forward(&x, train)?, Activation::Relu, train)?;
-        self.fc.forward(&self.dropout.forward(&global_avg_pool(&x)?, train)?, train)
+        self.logits.of(global_avg_pool(&x)?, train)
     }
 }
 
@@ -299,8 +299,12 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     Ok(Net::new(stages, head(path, config, channels)?))
 }
 
-fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
+fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Head>> {
     let Config { hidden, num_classes, .. } = *config;
+    let logits = |path: &Path| {
+        let last = || Linear::init(path, hidden, num_classes, config.linear());
+        Logits::new(num_classes, config.dropout, last)
+    };
     let dropout = Dropout::new(config.dropout)?;
     Ok(match config.head {
         HeadKind::Linear => {
@@ -308,14 +312,14 @@ fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
             Box::new(LinearHead {
                 fc1: Linear::init(&(&path / 0), FIELD * FIELD * channels, hidden, config.linear())?,
                 fc2: Linear::init(&(&path / 3), hidden, hidden, config.linear())?,
-                fc3: Linear::init(&(&path / 6), hidden, num_classes, config.linear())?,
+                logits: logits(&(&path / 6))?,
                 dropout,
             })
         }
         HeadKind::Convolutional => Box::new(ConvolutionalHead {
             fc1: Conv2d::new(&(path / "pre_logits" / "fc1"), config.conv(channels, hidden, FIELD))?,
             fc2: Conv2d::new(&(path / "pre_logits" / "fc2"), config.conv(hidden, hidden, 1))?,
-            fc: Linear::init(&(path / "head" / "fc"), hidden, num_classes, config.linear())?,
+            logits: logits(&(path / "head" / "fc"))?,
             dropout,
         }),
     })

@@ -245,8 +245,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     };
     let exit = Sequence(vec![exit(3, 1024, 1536)?, exit(4, 1536, 2048)?]);
     stages.push(("conv4".to_owned(), Box::new(exit)));
-    let fc = Linear::new(&(path / "fc"), width(2048), config.num_classes)?;
-    Ok(Net::new(stages, Classifier::new(fc, config.dropout)?))
+    let fc = || Linear::new(&(path / "fc"), width(2048), config.num_classes);
+    Ok(Net::new(stages, Classifier::new(config.num_classes, config.dropout, fc)?))
 }
 
 /// timm's net, and the paper's of Figure 9 (no shortcuts), Figure 10 (activation between depthwise and pointwise) and

@@ -6,8 +6,8 @@
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, Layer, Linear, NormAct, Path, Sequence,
-    Skip, Store,
+    self, Activation, Classifier, Conv, Conv2d, ConvNorm, ConvNormAct, Layer, Linear, NormAct, Outputs, Path,
+    Sequence, Skip, Store,
 };
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -209,12 +209,12 @@ struct Head {
     classifier: Classifier,
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         if self.relu {
-            self.classifier.forward(&Activation::Relu.apply(x)?, train)
+            self.classifier.outputs(&Activation::Relu.apply(x)?, train)
         } else {
-            self.classifier.forward(x, train)
+            self.classifier.outputs(x, train)
         }
     }
 }
@@ -246,8 +246,8 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
         stages.push((format!("blocks.{i}"), Box::new(block)));
         channels = shape.channels[2];
     }
-    let fc = Linear::new(&(path / "head" / "fc"), channels, config.num_classes)?;
-    let classifier = Classifier::new(fc, config.dropout)?;
+    let fc = || Linear::new(&(path / "head" / "fc"), channels, config.num_classes);
+    let classifier = Classifier::new(config.num_classes, config.dropout, fc)?;
     Ok(Net::new(stages, Head { relu: config.pre_activation, classifier }))
 }
 

@@ -4,6 +4,7 @@ use super::conv::Conv;
 use super::cost;
 use super::store::Path;
 use crate::torch;
+use crate::torch::SharedTensor;
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
@@ -11,7 +12,7 @@ use tch::Tensor;
 /// (experts, out · in/groups · kh · kw); no bias.
 pub struct CondConv2d {
     spec: Conv,
-    weight: Tensor,
+    weight: SharedTensor,
 }
 
 impl CondConv2d {

@@ -7,7 +7,7 @@ use super::norm::BatchNorm2d;
 use super::store::{Path, Store};
 use super::switch::On;
 use super::{Layer, cost, observe};
-use crate::torch::{self, Window};
+use crate::torch::{self, SharedTensor, Window};
 use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
@@ -221,8 +221,8 @@ impl Conv {
 /// `torch.nn.Conv2d`: (N, C, H, W) to (N, out_channels, H′, W′). Keys `weight` (out, in/groups, kh, kw) and `bias`.
 pub struct Conv2d {
     spec: Conv,
-    weight: Tensor,
-    bias: Option<Tensor>,
+    weight: SharedTensor,
+    bias: Option<SharedTensor>,
     frozen: Frozen<[i64; 4], Kernel>,
 }
 
@@ -270,10 +270,15 @@ impl Conv2d {
         Ok(standard.f_reshape(self.weight.size())?)
     }
 
+    /// The weight as it is trained.
+    pub(super) fn parameter(&self) -> &Tensor {
+        &self.weight
+    }
+
     /// A 1×1 convolution as a matrix product over the channels: weight (in, out) and bias.
     pub(super) fn transposed(&self) -> Result<(Tensor, Option<Tensor>)> {
         let weight = self.weight()?.f_detach()?.f_flatten(1, 3)?.f_transpose(0, 1)?.f_contiguous()?;
-        Ok((weight, self.bias.as_ref().map(Tensor::detach)))
+        Ok((weight, self.bias.as_deref().map(Tensor::detach)))
     }
 
     /// Whether a training pass runs as a matrix product: oneDNN's AVX2 kernel for the weight gradient of 1×1
@@ -291,7 +296,7 @@ impl Conv2d {
         let Conv { in_channels, out_channels, stride: [down, right], .. } = self.spec;
         let x = x.f_slice(2, None, None, down)?.f_slice(3, None, None, right)?;
         let weight = self.weight()?.f_reshape([out_channels, in_channels])?;
-        let y = x.f_permute([0, 2, 3, 1])?.f_linear(&weight, self.bias.as_ref())?;
+        let y = x.f_permute([0, 2, 3, 1])?.f_linear(&weight, self.bias.as_deref())?;
         Ok(y.f_permute([0, 3, 1, 2])?)
     }
 }
@@ -306,16 +311,15 @@ impl Conv2d {
     }
 
     pub(super) fn run(&self, x: &Tensor, after: After<'_>, train: bool) -> Result<Tensor> {
-        if let Some(on) = self.frozen.on().filter(|_| !train)
-            && let Some(y) = self.run_frozen(on, x, &after)?
-        {
+        if let Some(on) = self.frozen.on().filter(|_| !train) {
+            let y = self.run_frozen(on, x, &after)?;
             self.record(y.numel());
             return Ok(y);
         }
         let y = match (torch::is_meta(x)?, self.is_product(x, train)) {
             (true, _) => torch::empty_meta(&self.spec.output_size(&x.size())?, x.kind())?,
             (_, true) => self.product(x)?,
-            _ => self.spec.apply(x, &self.weight()?, self.bias.as_ref(), 1)?,
+            _ => self.spec.apply(x, &self.weight()?, self.bias.as_deref(), 1)?,
         };
         self.record(y.numel());
         let y = observe::weighted(&self.weight, y, false)?;
@@ -332,14 +336,20 @@ impl Conv2d {
     }
 
     /// The convolution and what follows it in one call to the kernel of a frozen model.
-    fn run_frozen(&self, on: On, x: &Tensor, after: &After<'_>) -> Result<Option<Tensor>> {
+    fn run_frozen(&self, on: On, x: &Tensor, after: &After<'_>) -> Result<Tensor> {
         let (x, padding) = self.spec.pad(x)?;
         let (n, c, h, w) = x.size4()?;
         let wanted = self.spec.in_channels;
         ensure!(c == wanted, "a convolution of {wanted} channels was given {c}: {:?}", x.size());
         let (window, input) = (self.spec.window(padding), [n, c, h, w]);
-        let kernel = self.frozen.get(on, input, |kind| self.fold(after.norm, kind, window, input))?;
-        kernel.map(|kernel| kernel.convolve(&x, window, after.residual, after.activation)).transpose()
+        let kernel = self.frozen.get(on, &self.weight, input, |kind| {
+            let kernel = self.fold(after.norm, kind, window, input)?;
+            if kernel.is_packed() {
+                self.frozen.packed(&self.weight);
+            }
+            Ok(kernel)
+        })?;
+        kernel.convolve(&x, window, after.residual, after.activation)
     }
 
     /// The kernel with the norm folded in: its scale in the weights, its shift in the bias.
@@ -353,7 +363,7 @@ impl Conv2d {
         let _no_grad = tch::no_grad_guard();
         let weight = self.weight()?;
         let Some(norm) = norm else {
-            return Kernel::convolution(&weight, self.bias.as_ref(), kind, window, input);
+            return Kernel::convolution(&weight, self.bias.as_deref(), kind, window, input);
         };
         let (scale, mut shift) = norm.affine()?;
         if let Some(bias) = &self.bias {

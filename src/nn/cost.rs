@@ -33,8 +33,10 @@ pub fn measure<T>(pass: impl FnOnce() -> T) -> (T, Cost) {
     (result, RUNNING.take().unwrap_or_default())
 }
 
-/// Called by a layer: adds to the count, if one is running.
-pub(super) fn record(macs: i64, activations: i64) {
+/// Called by a layer with its multiply-adds and outputs: adds to the count, if one is running on this thread.
+/// A model is counted on the meta device, for which libtorch lacks some operators: a layer that needs one of these gives
+/// [`crate::torch::empty_meta`] of its output's shape there.
+pub fn record(macs: i64, activations: i64) {
     if let Some(mut sum) = RUNNING.get() {
         sum += Cost { macs: macs.unsigned_abs(), activations: activations.unsigned_abs() };
         RUNNING.set(Some(sum));

@@ -4,76 +4,119 @@
 use super::Activation;
 use super::store::Path;
 use super::switch::{On, Switch};
-use crate::torch::{self, Pointwise, Window};
-use anyhow::Result;
-use std::cell::{Ref, RefCell};
+use crate::locked;
+use crate::torch::{self, Pointwise, SharedTensor, Window};
+use anyhow::{Error, Result};
+use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
 
-/// A layer's weights as prepared for its kernel, built by the first frozen pass that needs them.
+/// How many input sizes a layer has weights prepared for.
+const SIZES: usize = 8;
+
+/// A layer's weights as prepared for its kernel, built by the frozen passes that need them, for all threads.
 pub(super) struct Frozen<K, T> {
     switch: Switch,
-    cache: RefCell<Option<Cached<K, T>>>,
+    prepared: Mutex<Prepared<K, T>>,
 }
 
-struct Cached<K, T> {
-    count: u64,
-    /// The input size that it was built for.
+struct Prepared<K, T> {
+    /// The freeze and the version of the weights that they were built from.
+    of: (u64, i64),
+    /// By input size, the one used last first.
+    sizes: Vec<Sized<K, T>>,
+}
+
+struct Sized<K, T> {
     size: K,
-    /// The input size of the last pass.
-    last: K,
-    value: T,
+    value: Arc<T>,
+    /// Whether the value is the best for this size, not what another size had.
+    own: bool,
 }
 
-impl<K: Copy + PartialEq, T> Frozen<K, T> {
+/// What can be prepared for several input sizes.
+pub(super) trait Prepare: Send + Sync {
+    /// Whether `self`, prepared from the same weights, can stand for `other` at no cost.
+    fn is_like(&self, _other: &Self) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+impl<K: Copy + PartialEq, T: Prepare> Frozen<K, T> {
     pub(super) fn new(switch: Switch) -> Self {
-        Self { switch, cache: RefCell::new(None) }
+        Self { switch, prepared: Mutex::new(Prepared { of: (0, 0), sizes: Vec::new() }) }
     }
 
-    /// Whether the model is frozen. To be called in every pass: it also frees the cache of a thawed model.
+    /// Whether the model is frozen. To be called in every pass: it also frees what a thawed model had prepared.
     pub(super) fn on(&self) -> Option<On> {
         let on = self.switch.on();
         if on.is_none() {
-            drop(self.cache.take());
+            locked(&self.prepared).sizes.clear();
         }
         on
     }
 
-    /// The cached value, or what `build` returns for the frozen dtype. A value built for another input size is correct
-    /// but slower: it is rebuilt when a size comes twice in a row.
+    /// What is prepared, or what `build` returns for the frozen dtype and the values that `weight` has now. Each size has its
+    /// own, unless that is the same, so that the bits of a pass do not depend on those before it. Where sizes are many, what
+    /// was built for another is correct but can be slower: a size then gets its own when it comes for the second time.
     ///
     /// # Errors
     /// Those of `build`.
     pub(super) fn get(
         &self,
         on: On,
+        weight: &Tensor,
         size: K,
         build: impl FnOnce(Kind) -> Result<T>,
-    ) -> Result<Option<Ref<'_, T>>> {
-        let On { count, kind } = on;
-        let is_current = match self.cache.borrow_mut().as_mut() {
-            Some(cached) if cached.count == count => {
-                let last = std::mem::replace(&mut cached.last, size);
-                cached.size == size || last != size
-            }
-            _ => false,
-        };
-        if !is_current {
-            let cached = Cached { count, size, last: size, value: build(kind)? };
-            *self.cache.borrow_mut() = Some(cached);
+    ) -> Result<Arc<T>> {
+        let of = (on.count, weight.f_internal_version().unwrap_or(0));
+        let mut prepared = locked(&self.prepared);
+        if prepared.of != of {
+            *prepared = Prepared { of, sizes: Vec::new() };
         }
-        Ok(Ref::filter_map(self.cache.borrow(), |cache| cache.as_ref().map(|cached| &cached.value)).ok())
+        let sizes = &mut prepared.sizes;
+        if let Some(first) = sizes.first().filter(|first| first.size == size && first.own) {
+            return Ok(first.value.clone());
+        }
+        let is_full = sizes.len() >= SIZES;
+        let known = sizes.iter().position(|known| known.size == size).map(|i| sizes.remove(i));
+        let used = match (known, sizes.first()) {
+            (Some(known), _) if known.own || on.dropped => known,
+            (None, Some(other)) if on.dropped || is_full => Sized { size, value: other.value.clone(), own: false },
+            _ => {
+                let value = build(on.kind)?;
+                let mut like = None;
+                for other in sizes.iter().filter(|other| other.own) {
+                    if other.value.is_like(&value)? {
+                        like = Some(other.value.clone());
+                        break;
+                    }
+                }
+                Sized { size, value: like.unwrap_or_else(|| Arc::new(value)), own: true }
+            }
+        };
+        let value = used.value.clone();
+        sizes.insert(0, used);
+        sizes.truncate(SIZES);
+        Ok(value)
+    }
+
+    /// Tells that the kernel has all that it needs of this weight.
+    pub(super) fn packed(&self, weight: &Tensor) {
+        self.switch.packed(weight);
     }
 }
 
 /// A parameter without a packed kernel: float32, and in a frozen model also in the frozen dtype.
 pub(super) struct Cast {
-    parameter: Tensor,
-    frozen: Frozen<(), Tensor>,
+    parameter: SharedTensor,
+    frozen: Frozen<(), SharedTensor>,
 }
+
+impl Prepare for SharedTensor {}
 
 impl Cast {
     /// Wraps a parameter at `path`.
-    pub(super) fn new(path: &Path, parameter: Tensor) -> Self {
+    pub(super) fn new(path: &Path, parameter: SharedTensor) -> Self {
         Self { parameter, frozen: Frozen::new(path.switch()) }
     }
 
@@ -84,27 +127,41 @@ impl Cast {
 
     /// In the dtype of a frozen model if `cast`; otherwise unchanged.
     pub(super) fn get(&self, cast: bool) -> Result<Tensor> {
-        let frozen = match self.frozen.on().filter(|_| cast) {
-            Some(on) => self.frozen.get(on, (), |kind| Ok(self.parameter.f_detach()?.f_to_kind(kind)?))?,
-            None => None,
+        let Some(on) = self.frozen.on().filter(|_| cast) else {
+            return Ok(self.parameter.shallow_clone());
         };
-        Ok(frozen.as_deref().unwrap_or(&self.parameter).shallow_clone())
+        let build = |kind| Ok(self.parameter.f_detach()?.f_to_kind(kind)?.into());
+        Ok(self.frozen.get(on, &self.parameter, (), build)?.shallow_clone())
     }
 }
 
 /// Weight and bias of a convolution or linear layer in the form that the kernel takes.
 pub(super) struct Kernel {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    weight: SharedTensor,
+    bias: Option<SharedTensor>,
     kind: Kind,
     /// In oneDNN's own layout, for the CPU's fused kernels.
     packed: bool,
 }
 
+impl Prepare for Kernel {
+    fn is_like(&self, other: &Self) -> Result<bool> {
+        match (self.packed, other.packed) {
+            (true, true) => torch::is_packed_alike(&self.weight, &other.weight),
+            (packed, other) => Ok(packed == other),
+        }
+    }
+}
+
 impl Kernel {
+    /// Whether the weight is in oneDNN's own layout: nothing else is needed of the floats.
+    pub(super) fn is_packed(&self) -> bool {
+        self.packed
+    }
+
     fn new(weight: &Tensor, bias: Option<&Tensor>, kind: Kind) -> Result<Self> {
-        let bias = bias.map(|bias| bias.f_detach()?.f_to_kind(kind)).transpose()?;
-        Ok(Self { weight: weight.f_detach()?.f_to_kind(kind)?, bias, kind, packed: false })
+        let cast = |tensor: &Tensor| Ok::<SharedTensor, Error>(tensor.f_detach()?.f_to_kind(kind)?.into());
+        Ok(Self { weight: cast(weight)?, bias: bias.map(cast).transpose()?, kind, packed: false })
     }
 
     /// For a convolution over inputs of size `input`.
@@ -118,9 +175,9 @@ impl Kernel {
         let kernel = Self::new(weight, bias, kind)?;
         if is_fused(weight, kind) {
             let weight = torch::pack_convolution(&kernel.weight, window, input)?;
-            Ok(Self { weight, packed: true, ..kernel })
+            Ok(Self { weight: weight.into(), packed: true, ..kernel })
         } else {
-            Ok(Self { weight: torch::channels_last(&kernel.weight)?, ..kernel })
+            Ok(Self { weight: torch::channels_last(&kernel.weight)?.into(), ..kernel })
         }
     }
 
@@ -128,7 +185,7 @@ impl Kernel {
     pub(super) fn linear(weight: &Tensor, bias: Option<&Tensor>, kind: Kind, rows: i64) -> Result<Self> {
         let kernel = Self::new(weight, bias, kind)?;
         if is_fused(weight, kind) {
-            Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?, packed: true, ..kernel })
+            Ok(Self { weight: torch::pack_linear(&kernel.weight, rows)?.into(), packed: true, ..kernel })
         } else {
             Ok(kernel)
         }
@@ -146,7 +203,7 @@ impl Kernel {
         let residual = residual.map(|residual| cast(residual, self.kind)).transpose()?;
         if !self.packed {
             let Window { padding, stride, dilation, groups } = window;
-            let y = x.f_conv2d(&self.weight, self.bias.as_ref(), stride, padding, dilation, groups)?;
+            let y = x.f_conv2d(&*self.weight, self.bias.as_deref(), stride, padding, dilation, groups)?;
             return activation.forward_add(y, residual.as_ref());
         }
         // After an addition, oneDNN's operator supports only ReLU.
@@ -158,7 +215,7 @@ impl Kernel {
         let (now, later) = split(activation, fused);
         let residual = residual.map(|residual| torch::channels_last(&residual)).transpose()?;
         let y =
-            torch::fused_convolution(&x, &self.weight, self.bias.as_ref(), window, residual.as_ref(), now)?;
+            torch::fused_convolution(&x, &self.weight, self.bias.as_deref(), window, residual.as_ref(), now)?;
         later.forward(y)
     }
 
@@ -166,10 +223,10 @@ impl Kernel {
     pub(super) fn multiply(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         let x = cast(x, self.kind)?;
         if !self.packed {
-            return activation.forward(x.f_linear(&self.weight, self.bias.as_ref())?);
+            return activation.forward(x.f_linear(&*self.weight, self.bias.as_deref())?);
         }
         let (now, later) = split(activation, activation.pointwise());
-        later.forward(torch::fused_linear(&x, &self.weight, self.bias.as_ref(), now)?)
+        later.forward(torch::fused_linear(&x, &self.weight, self.bias.as_deref(), now)?)
     }
 }
 

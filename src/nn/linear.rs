@@ -4,13 +4,14 @@ use super::frozen::{Frozen, Kernel};
 use super::init::{Init, fan_in_bound};
 use super::store::Path;
 use super::{Activation, Layer, cost, observe};
+use crate::torch::SharedTensor;
 use anyhow::Result;
 use tch::Tensor;
 
 /// `torch.nn.Linear`: (…, in) to (…, out). Keys `weight` (out, in) and `bias` (out).
 pub struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    weight: SharedTensor,
+    bias: Option<SharedTensor>,
     frozen: Frozen<i64, Kernel>,
 }
 
@@ -74,7 +75,7 @@ impl Linear {
     }
 
     /// From tensors that are already registered at `path`.
-    pub(super) fn of(path: &Path, weight: Tensor, bias: Option<Tensor>) -> Self {
+    pub(super) fn of(path: &Path, weight: SharedTensor, bias: Option<SharedTensor>) -> Self {
         Self { weight, bias, frozen: Frozen::new(path.switch()) }
     }
 
@@ -94,7 +95,7 @@ impl Linear {
     /// # Errors
     /// As [`Layer::forward`].
     pub fn forward_act(&self, x: &Tensor, activation: Activation, train: bool) -> Result<Tensor> {
-        self.multiply(x, self.bias.as_ref(), activation, train)
+        self.multiply(x, self.bias.as_deref(), activation, train)
     }
 
     /// With a bias assembled from other parameters in place of its own.
@@ -115,7 +116,13 @@ impl Linear {
         let kernel = match self.frozen.on() {
             Some(on) if !train => {
                 let rows = x.numel() as i64 / self.weight.size()[1].max(1);
-                self.frozen.get(on, rows, |kind| Kernel::linear(&self.weight, bias, kind, rows))?
+                Some(self.frozen.get(on, &self.weight, rows, |kind| {
+                    let kernel = Kernel::linear(&self.weight, bias, kind, rows)?;
+                    if kernel.is_packed() {
+                        self.frozen.packed(&self.weight);
+                    }
+                    Ok(kernel)
+                })?)
             }
             _ => None,
         };

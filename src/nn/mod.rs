@@ -35,7 +35,7 @@ pub use attention::{
     MultiQueryAttention, QueryHeads, SelfAttention, biased_attention, join_heads,
     scaled_dot_product_attention, split_heads,
 };
-pub use classifier::Classifier;
+pub use classifier::{Classifier, Head, Logits, Outputs};
 pub use compose::{Concat, Sequence, Sequential};
 pub use cond_conv::CondConv2d;
 pub use conv::{Conv, Conv2d, first_filters, make_divisible};
@@ -64,7 +64,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 /// Something that maps one tensor to another.
-pub trait Layer: Send {
+pub trait Layer: Send + Sync {
     /// `train` selects batch statistics, dropout and stochastic depth, as `module.train()` does.
     ///
     /// # Errors

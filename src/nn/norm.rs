@@ -2,11 +2,11 @@
 
 use super::Layer;
 use super::activation::Activation;
-use super::frozen::{Cast, Frozen};
+use super::frozen::{Cast, Frozen, Prepare};
 use super::init::Init;
 use super::observe::{self, Backward};
 use super::store::Path;
-use crate::torch;
+use crate::torch::{self, SharedTensor};
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
@@ -31,11 +31,11 @@ fn ensure_variance(x: &Tensor) -> Result<()> {
 
 /// `torch.nn.BatchNorm2d`. Keys `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
 pub struct BatchNorm2d {
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    num_batches_tracked: Tensor,
+    weight: SharedTensor,
+    bias: SharedTensor,
+    running_mean: SharedTensor,
+    running_var: SharedTensor,
+    num_batches_tracked: SharedTensor,
     eps: f64,
     momentum: Option<f64>,
     frozen: Frozen<(), Affine>,
@@ -43,9 +43,11 @@ pub struct BatchNorm2d {
 
 /// A batch norm in evaluation: a scale and a shift for every channel.
 struct Affine {
-    scale: Tensor,
-    shift: Tensor,
+    scale: SharedTensor,
+    shift: SharedTensor,
 }
+
+impl Prepare for Affine {}
 
 impl BatchNorm2d {
     /// With eps 1e-5 and momentum 0.1.
@@ -122,10 +124,10 @@ impl BatchNorm2d {
             return Ok(y);
         }
         let y = x.f_batch_norm(
-            Some(&self.weight),
-            Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_var),
+            Some(&*self.weight),
+            Some(&*self.bias),
+            Some(&*self.running_mean),
+            Some(&*self.running_var),
             train,
             momentum,
             self.eps,
@@ -167,10 +169,11 @@ impl BatchNorm2d {
             }
             Some(on) if residual.is_none() => {
                 let float = |(scale, shift): (Tensor, Tensor)| -> Result<Affine> {
-                    Ok(Affine { scale: scale.f_to_kind(Kind::Float)?, shift: shift.f_to_kind(Kind::Float)? })
+                    let float = |tensor: Tensor| tensor.f_to_kind(Kind::Float).map(SharedTensor::from);
+                    Ok(Affine { scale: float(scale)?, shift: float(shift)? })
                 };
-                let affine = self.frozen.get(on, (), |_| float(self.affine()?))?;
-                affine.map_or(Ok(None), |a| torch::affine_relu(x, &a.scale, &a.shift, relu))
+                let affine = self.frozen.get(on, weight, (), |_| float(self.affine()?))?;
+                torch::affine_relu(x, &affine.scale, &affine.shift, relu)
             }
             _ => Ok(None),
         }

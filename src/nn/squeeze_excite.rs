@@ -1,6 +1,6 @@
 //! Squeeze-and-excitation (1709.01507).
 
-use super::frozen::Frozen;
+use super::frozen::{Frozen, Prepare};
 use super::store::Path;
 use super::taps::Taps;
 use super::{Activation, Conv, Conv2d, Init, Layer};
@@ -47,6 +47,8 @@ pub struct SqueezeExcite {
     /// The key of this layer.
     name: String,
 }
+
+impl Prepare for Option<[Product; 2]> {}
 
 impl SqueezeExcite {
     /// The paper's: C to C/r channels and back, ReLU between, sigmoid after.
@@ -137,7 +139,7 @@ impl SqueezeExcite {
         };
         let product = |conv: &Conv2d, after| -> Result<Product> {
             let (weight, bias) = conv.transposed()?;
-            Ok(Product { weight, bias, after })
+            Ok(Product { weight: weight.into(), bias: bias.map(Into::into), after })
         };
         let products = |_| {
             let after = self.activation.pointwise().zip(self.gate.pointwise());
@@ -145,8 +147,8 @@ impl SqueezeExcite {
                 .map(|(inner, outer)| Ok([product(&self.reduce, inner)?, product(&self.expand, outer)?]))
                 .transpose()
         };
-        let products = self.frozen.get(on, (), products)?;
-        let Some([reduce, expand]) = products.as_deref().and_then(Option::as_ref) else { return Ok(None) };
+        let products = self.frozen.get(on, self.reduce.parameter(), (), products)?;
+        let Some([reduce, expand]) = products.as_ref() else { return Ok(None) };
         let y = torch::squeeze_excite(x, reduce, expand)?;
         if y.is_some() {
             for (conv, product) in [(&self.reduce, reduce), (&self.expand, expand)] {

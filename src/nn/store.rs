@@ -3,10 +3,11 @@
 use super::init::Init;
 use super::switch::Switch;
 use super::taps::Taps;
+use crate::torch::SharedTensor;
 use crate::{locked, torch};
 use anyhow::{Result, ensure};
 use std::collections::HashSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::ops::Div;
 use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
@@ -41,6 +42,8 @@ struct Entries {
 pub struct Store {
     allocation: Allocation,
     entries: Arc<Mutex<Entries>>,
+    /// Of an uninitialised store the tensors that are initialised all the same.
+    fresh: Arc<HashSet<String>>,
     switch: Switch,
     taps: Taps,
 }
@@ -62,6 +65,13 @@ impl Allocation {
     }
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tensors = locked(&self.entries).list.len();
+        f.debug_struct("Store").field("on", &self.allocation).field("tensors", &tensors).finish()
+    }
+}
+
 impl Store {
     /// A store whose tensors are float32 on `device`, initialised by their layers from the global generator
     /// (seed it with [`tch::manual_seed`] first).
@@ -74,18 +84,34 @@ impl Store {
         Self::with(Allocation::Uninitialised(device))
     }
 
+    /// The same, with the tensors of these keys initialised.
+    pub fn uninitialised_but(device: Device, fresh: &[String]) -> Self {
+        Self { fresh: Arc::new(fresh.iter().cloned().collect()), ..Self::uninitialised(device) }
+    }
+
     /// A store whose tensors have shapes but no memory: for counting costs (see [`super::cost`]).
     pub fn meta() -> Self {
         Self::with(Allocation::Meta)
     }
 
     fn with(allocation: Allocation) -> Self {
-        Self { allocation, entries: Arc::default(), switch: Switch::default(), taps: Taps::default() }
+        Self {
+            allocation,
+            entries: Arc::default(),
+            fresh: Arc::default(),
+            switch: Switch::default(),
+            taps: Taps::default(),
+        }
     }
 
     /// The path of the whole model.
     pub fn root(&self) -> Path {
         Path { store: self.clone(), prefix: String::new() }
+    }
+
+    /// The device of its tensors; `None` for the meta device.
+    pub fn device(&self) -> Option<Device> {
+        self.allocation.device()
     }
 
     /// Every tensor with its key, parameters and buffers, in order; the tensors are shared, not copied.
@@ -133,8 +159,9 @@ impl Store {
     /// residual additions inside the kernels, weights in the kernels' own layout. `kind` is the dtype of convolutions
     /// and linear layers: float32 gives the same logits within rounding, bfloat16 trades precision for speed.
     ///
-    /// These passes have no gradient and use the weights as they were in the first of them: freeze again after changing
-    /// the weights. Training passes are unaffected.
+    /// These passes have no gradient. They follow a change of the weights themselves, such as a load; freeze again after a
+    /// change of a norm's alone. Training passes are unaffected. Several threads may pass at once; weights are prepared
+    /// once for all of them, and for several input sizes where the kernels ask for it.
     pub fn freeze(&self, kind: Kind) {
         self.switch.freeze(kind);
     }
@@ -147,6 +174,21 @@ impl Store {
     /// The dtype in which the model is frozen, if it is.
     pub fn frozen(&self) -> Option<Kind> {
         self.switch.on().map(|on| on.kind)
+    }
+
+    /// Frees the floats of the weights that layers have packed for the frozen model, and returns their bytes: half of what
+    /// such a model takes. From then on the model is only what it is now: it cannot be thawed, saved, or loaded anew, and
+    /// for input sizes that it has not seen it may be slower.
+    ///
+    /// # Errors
+    /// None but libtorch's.
+    pub fn drop_floats(&self) -> Result<u64> {
+        self.switch.drop_floats()
+    }
+
+    /// Whether a pass would need weights that [`Store::drop_floats`] has freed.
+    pub fn is_spent(&self) -> bool {
+        self.switch.is_spent()
     }
 
     /// From here on, layers keep what is looked for inside a model (the gates of squeeze-and-excitation), until it is taken;
@@ -165,8 +207,10 @@ impl Store {
         let _no_grad = tch::no_grad_guard();
         let mut tensor = match self.allocation {
             Allocation::Meta => torch::empty_meta(size, kind)?,
-            Allocation::Uninitialised(device) => Tensor::f_empty(size, (kind, device))?,
-            Allocation::Initialised(device) => {
+            Allocation::Uninitialised(device) if !self.fresh.contains(&name) => {
+                Tensor::f_empty(size, (kind, device))?
+            }
+            Allocation::Initialised(device) | Allocation::Uninitialised(device) => {
                 let mut tensor = Tensor::f_empty(size, (kind, device))?;
                 init.fill(&mut tensor)?;
                 tensor
@@ -206,16 +250,16 @@ impl Path {
     ///
     /// # Errors
     /// A size that is not positive, or a duplicate name.
-    pub fn parameter(&self, name: &str, size: &[i64], init: Init) -> Result<Tensor> {
-        self.store.insert(self.key(name), Role::Parameter, size, Kind::Float, init)
+    pub fn parameter(&self, name: &str, size: &[i64], init: Init) -> Result<SharedTensor> {
+        Ok(self.store.insert(self.key(name), Role::Parameter, size, Kind::Float, init)?.into())
     }
 
     /// A new buffer at this path; an empty `size` is a scalar.
     ///
     /// # Errors
     /// As [`Path::parameter`].
-    pub fn buffer(&self, name: &str, size: &[i64], kind: Kind, init: Init) -> Result<Tensor> {
-        self.store.insert(self.key(name), Role::Buffer, size, kind, init)
+    pub fn buffer(&self, name: &str, size: &[i64], kind: Kind, init: Init) -> Result<SharedTensor> {
+        Ok(self.store.insert(self.key(name), Role::Buffer, size, kind, init)?.into())
     }
 
     /// A buffer that the layer computes itself, such as a table of indices: written even if all other values come from
@@ -223,13 +267,13 @@ impl Path {
     ///
     /// # Errors
     /// A duplicate name.
-    pub fn constant(&self, name: &str, values: &Tensor) -> Result<Tensor> {
-        self.store.register(self.key(name), Role::Buffer, self.store.place(values)?)
+    pub fn constant(&self, name: &str, values: &Tensor) -> Result<SharedTensor> {
+        Ok(self.store.register(self.key(name), Role::Buffer, self.store.place(values)?)?.into())
     }
 
     /// The same for a table that is not in the state_dict (`persistent=False`): only moved to the model's device.
-    pub fn hidden_constant(&self, values: &Tensor) -> Result<Tensor> {
-        self.store.place(values)
+    pub fn hidden_constant(&self, values: &Tensor) -> Result<SharedTensor> {
+        Ok(self.store.place(values)?.into())
     }
 
     /// The switch that tells whether the model is frozen.

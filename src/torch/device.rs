@@ -5,6 +5,7 @@
 //! (seeding the random generators is such a query): resolve the device before anything else.
 
 use super::ffi::{check, tv_allow_tf32, tv_peak_cuda_bytes, tv_synchronize};
+use crate::ErrorKind;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
@@ -43,6 +44,10 @@ pub fn is_name(name: &str) -> bool {
 
 /// The GPU with this index, checked to be usable.
 fn cuda(index: usize) -> Result<Device> {
+    usable(index).map_err(|error| ErrorKind::Device.mark(error))
+}
+
+fn usable(index: usize) -> Result<Device> {
     ensure!(
         has_driver(),
         "device `cuda:{index}`: no NVIDIA driver (libcuda.so.1) on this machine; use `cpu`"

@@ -137,6 +137,8 @@ unsafe extern "C" {
         n: usize,
         algorithm: *const c_char,
     ) -> *mut c_char;
+    pub(super) fn tv_is_packed_alike(same: *mut c_int, a: *const C_tensor, b: *const C_tensor)
+    -> *mut c_char;
     pub(super) fn tv_pack_linear(out: *mut *mut C_tensor, weight: *const C_tensor, rows: i64) -> *mut c_char;
     pub(super) fn tv_fused_linear(
         out: *mut *mut C_tensor,

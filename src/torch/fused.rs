@@ -2,7 +2,8 @@
 //! follows it, in one call. They have no gradient.
 
 use super::ffi::{
-    check, or_null, tv_fused_convolution, tv_fused_linear, tv_has_mkldnn, tv_pack_convolution, tv_pack_linear,
+    check, or_null, tv_fused_convolution, tv_fused_linear, tv_has_mkldnn, tv_is_packed_alike,
+    tv_pack_convolution, tv_pack_linear,
 };
 use anyhow::{Result, ensure};
 use std::ffi::CStr;
@@ -122,6 +123,14 @@ pub fn pack_linear(weight: &Tensor, rows: i64) -> Result<Tensor> {
         check(tv_pack_linear(&mut out, weight.as_ptr(), rows))?;
         Ok(Tensor::from_ptr(out))
     }
+}
+
+/// Whether two packed weights of the same values are the same bytes, because they have the same layout.
+pub fn is_packed_alike(a: &Tensor, b: &Tensor) -> Result<bool> {
+    let mut same = 0;
+    // SAFETY: the shim reads two live tensors, and writes one number.
+    unsafe { check(tv_is_packed_alike(&mut same, a.as_ptr(), b.as_ptr()))? };
+    Ok(same != 0)
 }
 
 /// `after(x · weightᵀ + bias)` with a packed weight.

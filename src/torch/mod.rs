@@ -13,6 +13,7 @@ mod fused;
 mod generator;
 mod memory;
 mod rectifier;
+mod shared;
 mod squeeze_excite;
 mod tensor;
 mod trace;
@@ -23,11 +24,12 @@ pub use ffi::{cpu_capability, show_config, version};
 pub use foreach::{AdamStep, SgdStep, clear_grads, clip_grad_norm, fused_adam, fused_sgd, lerp};
 pub use fused::{
     Pointwise, Window, computes_in_bfloat16, fused_convolution, fused_linear, has_fused_kernels,
-    pack_convolution, pack_linear,
+    is_packed_alike, pack_convolution, pack_linear,
 };
 pub use generator::GeneratorState;
 pub use memory::{keep_allocations, peak_resident_bytes};
 pub use rectifier::rectifier;
+pub use shared::SharedTensor;
 pub use squeeze_excite::{Product, squeeze_excite};
 pub use tensor::{channels_last, empty_meta, from_owner, is_meta, scaled, upload, written};
 pub use trace::{Operand, Operator, trace_operators};

@@ -248,6 +248,14 @@ char *tv_fused_convolution(at::Tensor **out, const at::Tensor *x, const at::Tens
   });
 }
 
+// Whether two packed weights have the same layout.
+char *tv_is_packed_alike(int *same, const at::Tensor *a, const at::Tensor *b) {
+  return guarded([&] {
+    static auto layout = mkldnn<at::Tensor(const at::Tensor &)>("mkldnn::_get_mkldnn_serialized_md");
+    *same = a->sizes() == b->sizes() && a->scalar_type() == b->scalar_type() && layout.call(*a).equal(layout.call(*b));
+  });
+}
+
 // The weight of a linear layer in the layout that is best for oneDNN's kernel for that many rows.
 char *tv_pack_linear(at::Tensor **out, const at::Tensor *weight, int64_t rows) {
   return guarded([&] {

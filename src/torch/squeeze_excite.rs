@@ -1,15 +1,15 @@
 //! Squeeze-and-excitation in one operator: float32 on the CPU in channels_last order.
 
-use super::Pointwise;
 use super::ffi::{check, or_null, tv_squeeze_excite};
+use super::{Pointwise, SharedTensor};
 use anyhow::Result;
 use std::ptr;
 use tch::Tensor;
 
 /// A matrix product over the channels: weight (in, out), bias (out), and the function after it.
 pub struct Product {
-    pub weight: Tensor,
-    pub bias: Option<Tensor>,
+    pub weight: SharedTensor,
+    pub bias: Option<SharedTensor>,
     pub after: Pointwise,
 }
 
@@ -24,9 +24,9 @@ pub fn squeeze_excite(x: &Tensor, reduce: &Product, expand: &Product) -> Result<
             &mut out,
             x.as_ptr(),
             reduce.weight.as_ptr(),
-            or_null(reduce.bias.as_ref()),
+            or_null(reduce.bias.as_deref()),
             expand.weight.as_ptr(),
-            or_null(expand.bias.as_ref()),
+            or_null(expand.bias.as_deref()),
             reduce.after.name.as_ptr(),
             expand.after.name.as_ptr(),
         ))?;

@@ -6,7 +6,7 @@ use super::loss_config::{ClassWeights, DistillationConfig, LossConfig};
 use super::optimizer_config::OptimizerConfig;
 use super::parts_config::GroupConfig;
 use super::provenance::Provenance;
-use super::schedule_config::ScheduleConfig;
+use super::schedule_config::{ScheduleConfig, Watched};
 use crate::data::DataConfig;
 use crate::evaluate::Protocol;
 use crate::models::{Architecture, Complexity, ModelSpec};
@@ -160,6 +160,9 @@ pub struct TrainConfig {
     /// The run ends with the epoch in which this many minutes have passed; how far it gets depends on the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
+    /// By what the best evaluation is known, for `patience`, `best.safetensors` and `keep_best`: `top1`, `top5` or `loss`.
+    #[serde(skip_serializing_if = "is_top1")]
+    pub metric: Watched,
     /// The run ends after this many evaluations in a row without a new best.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
@@ -167,7 +170,7 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Micro-batches of a step: each takes `batch_size`/`accumulate` images through the model, and one update follows the
     /// sum of their gradients. It saves memory and gives the gradient of the whole batch, but for batch norm, which sees a
-    /// micro-batch at a time.
+    /// micro-batch at a time. Several processes share them (docs/distributed.md).
     #[serde(skip_serializing_if = "is_one")]
     pub accumulate: usize,
     #[serde(serialize_with = "singleton_map::serialize")]
@@ -276,6 +279,10 @@ fn is_one(value: &usize) -> bool {
     *value == 1
 }
 
+fn is_top1(metric: &Watched) -> bool {
+    *metric == Watched::Top1
+}
+
 fn is_true(value: &bool) -> bool {
     *value
 }
@@ -290,6 +297,7 @@ impl Default for TrainConfig {
             epochs: 10,
             steps: None,
             minutes: None,
+            metric: Watched::Top1,
             patience: None,
             batch_size: 128,
             accumulate: 1,

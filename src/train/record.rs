@@ -1,6 +1,7 @@
 //! The records of a run: one row per epoch, one per start, and the final result.
 
 use super::identity::Change;
+use super::schedule_config::Watched;
 use crate::evaluate::{Accuracy, Protocol};
 use crate::weights::Parent;
 use serde::{Deserialize, Serialize};
@@ -63,15 +64,28 @@ pub struct Validation {
 pub struct Evaluation {
     pub loss: f64,
     pub top1: f64,
+    /// Unknown in records of before it was kept.
+    pub top5: Option<f64>,
     pub is_validation: bool,
 }
 
 impl Evaluation {
-    fn new(validation: Option<Validation>, test: Option<(f64, f64)>) -> Option<Self> {
+    fn new(validation: Option<Validation>, test: Option<(f64, f64)>, top5: Option<f64>) -> Option<Self> {
         match (validation, test) {
-            (Some(Validation { loss, top1, .. }), _) => Some(Self { loss, top1, is_validation: true }),
-            (None, Some((loss, top1))) => Some(Self { loss, top1, is_validation: false }),
+            (Some(Validation { loss, top1, top5 }), _) => {
+                Some(Self { loss, top1, top5, is_validation: true })
+            }
+            (None, Some((loss, top1))) => Some(Self { loss, top1, top5, is_validation: false }),
             (None, None) => None,
+        }
+    }
+
+    /// The metric's value where more is better; the least there is where it is unknown.
+    pub fn score(&self, metric: Watched) -> f64 {
+        match metric {
+            Watched::Loss => -self.loss,
+            Watched::Top1 => self.top1,
+            Watched::Top5 => self.top5.unwrap_or(f64::NEG_INFINITY),
         }
     }
 }
@@ -79,7 +93,7 @@ impl Evaluation {
 impl EpochMetrics {
     /// The epoch's evaluation; `None` where it had none.
     pub fn evaluation(&self) -> Option<Evaluation> {
-        Evaluation::new(self.validation, self.test_loss.zip(self.test_top1))
+        Evaluation::new(self.validation, self.test_loss.zip(self.test_top1), self.test_top5)
     }
 }
 

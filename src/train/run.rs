@@ -8,7 +8,7 @@ use super::header::Header;
 use super::ranks::Ranks;
 use super::record::RunResult;
 use super::run_dir::RunDir;
-use super::trainer::{Prepared, Trainer};
+use super::trainer::{Prepared, Together, Trainer};
 use crate::torch::device;
 use crate::{Interrupted, Usage, brief, machine};
 use anyhow::{Context, Result, ensure};
@@ -67,10 +67,7 @@ pub fn run_over(
     observe: &mut dyn FnMut(Event),
 ) -> Result<Option<RunResult>> {
     let outcome = train(ranks, config, dir, begin, until, stop, observe);
-    if let Err(error) = &outcome {
-        ranks.fail(error);
-    }
-    outcome
+    outcome.map_err(|error| ranks.fail(error))
 }
 
 fn train(
@@ -85,9 +82,9 @@ fn train(
     let dir = RunDir::new(dir);
     let take = || -> Result<_> {
         let new = dir.create()?;
-        Ok((new, Some(dir.lock()?)))
+        Ok((new, Some(dir.own()?)))
     };
-    let (new, _lock) = ranks.agree(if ranks.leads() { take() } else { Ok((None, None)) })?;
+    let (new, owner) = ranks.agree(if ranks.leads() { take() } else { Ok((None, None)) })?;
     let abandon = || if ranks.leads() { dir.abandon(new.as_deref()) } else { Ok(()) };
     if new.is_some()
         && config.train.distillation.is_some()
@@ -121,7 +118,13 @@ fn train(
     let mut carry_out = || -> Result<_> {
         // As this start carries it out, which its identity does not say.
         let carried = dealt(config, &dir, ranks)?;
-        let mut trainer = ranks.agree(Trainer::new(&carried, &dir, begin, ranks, observe))?;
+        let mut trainer = ranks.agree(Trainer::new(
+            &carried,
+            &dir,
+            begin,
+            Together { ranks, owner: owner.as_ref() },
+            observe,
+        ))?;
         let note = || -> Result<()> {
             dir.write_config(config)?;
             dir.clear_outcome()?;

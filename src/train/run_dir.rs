@@ -2,13 +2,13 @@
 
 use super::config::RunConfig;
 use super::identity::{Change, EXTENDABLE, changes};
-use super::lock::{is_locked, lock};
+use super::lock::{Owner, is_locked};
 use super::record::{EpochMetrics, RunResult, Start};
 use crate::weights::{About, Parent, StateFile};
 use crate::{Remedy, Usage, atomic, tensorboard, yaml};
 use anyhow::{Context, Error, Result};
 use serde_yaml::Value;
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -112,15 +112,15 @@ impl RunDir {
         Ok(new)
     }
 
-    /// Keeps other processes from working in the directory, for as long as the file is open; what an earlier one was
+    /// Keeps other processes from working in the directory, for as long as the value lives; what an earlier one was
     /// writing when it was killed is removed.
     ///
     /// # Errors
     /// Another process works there.
-    pub(crate) fn lock(&self) -> Result<File> {
-        let file = lock(&self.lock_file())?;
+    pub(super) fn own(&self) -> Result<Owner> {
+        let owner = Owner::take(&self.lock_file())?;
         self.remove_files(atomic::UNFINISHED)?;
-        Ok(file)
+        Ok(owner)
     }
 
     /// How far the run has come.
@@ -325,7 +325,7 @@ mod tests {
         for file in [".tmp-a1b2c3", ".tmp-d4", "last.safetensors", ".tmpfile"] {
             fs::write(folder.path().join(file), "x").unwrap();
         }
-        let _lock = dir.lock().unwrap();
+        let _lock = dir.own().unwrap();
         let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<_> = entries.collect();
         names.sort();

@@ -7,9 +7,10 @@ use std::f64::consts::PI;
 impl Watched {
     /// The metric in an epoch that was evaluated.
     fn of(self, row: &EpochMetrics) -> Option<f64> {
-        row.evaluation().map(|evaluation| match self {
-            Self::Loss => evaluation.loss,
-            Self::Top1 => evaluation.top1,
+        row.evaluation().and_then(|evaluation| match self {
+            Self::Loss => Some(evaluation.loss),
+            Self::Top1 => Some(evaluation.top1),
+            Self::Top5 => evaluation.top5,
         })
     }
 }
@@ -43,7 +44,7 @@ impl Plateau {
     fn improves(&self, value: f64, best: f64) -> bool {
         let sign = match self.metric {
             Watched::Loss => -1.0,
-            Watched::Top1 => 1.0,
+            Watched::Top1 | Watched::Top5 => 1.0,
         };
         match self.threshold_mode {
             Threshold::Rel => sign * value > sign * best * (1.0 + sign * self.threshold),

@@ -277,14 +277,17 @@ impl Default for Plateau {
     }
 }
 
-/// What a plateau is a plateau of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an evaluation is judged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Watched {
     /// Cross-entropy, which should fall.
     Loss,
     /// Percent of right answers, which should rise.
+    #[default]
     Top1,
+    /// Percent with the right answer among the five likeliest, which should rise.
+    Top5,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

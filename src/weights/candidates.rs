@@ -39,7 +39,7 @@ const PARTIAL: usize = 3;
 /// be: all that fit whole, in the order of the registry, or those that come nearest.
 pub fn candidates(tensors: &[TensorInfo], starts: &[&str]) -> Vec<Candidate> {
     let wanted =
-        |entry: &&Entry| starts.is_empty() || starts.iter().any(|start| entry.name.starts_with(start));
+        |entry: &&&Entry| starts.is_empty() || starts.iter().any(|start| entry.name.starts_with(start));
     let mut families: Vec<Vec<&'static Entry>> = Vec::new();
     for entry in entries().iter().filter(wanted) {
         match families.iter_mut().find(|family| kin(&family[0].name) == kin(&entry.name)) {

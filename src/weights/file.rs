@@ -7,7 +7,7 @@ use super::naming::under;
 use super::torch::Contents;
 use super::zip;
 use super::{foreign, npy, safetensors, torch};
-use crate::Remedy;
+use crate::{ErrorKind, Remedy};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
@@ -42,12 +42,26 @@ impl Archive {
         if folder::is_index(&path) { Self::joined(path) } else { Self::single(path) }
     }
 
+    /// The same of a file's bytes in memory, such as those of `include_bytes!`. Messages call them by `name`; its ending
+    /// says nothing.
+    ///
+    /// # Errors
+    /// Bytes that are cut or of no known format.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        Self::of(PathBuf::from(name), Mapped::of_bytes(bytes).with_context(|| name.to_owned())?)
+    }
+
     fn single(path: PathBuf) -> Result<Self> {
+        let file = Mapped::open(&path).with_context(|| path.display().to_string())?;
+        Self::of(path, file)
+    }
+
+    fn of(path: PathBuf, file: Mapped) -> Result<Self> {
         let at = || path.display().to_string();
-        let file = Mapped::open(&path).with_context(at)?;
         let mut metadata = HashMap::new();
-        let (format, Contents { mut groups, opaque, arch }) =
-            read(&path, &file, &mut metadata).with_context(at)?;
+        let (format, Contents { mut groups, opaque, arch }) = read(&path, &file, &mut metadata)
+            .with_context(at)
+            .map_err(|error| ErrorKind::Weights.mark(error))?;
         metadata.extend(arch.map(|arch| (torch::ARCH.to_owned(), arch)));
         for group in &groups {
             group.check(file.len()).with_context(|| format!("{}: state_dict `{}`", at(), group.key))?;

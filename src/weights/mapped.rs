@@ -4,8 +4,10 @@ use crate::torch;
 use anyhow::{Context, Result, ensure};
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +38,20 @@ impl Mapped {
         // To open a pipe would wait for who writes into it.
         let about = fs::metadata(path).context("cannot be opened")?;
         ensure!(about.is_file(), "no file, but a folder or a device");
-        let file = File::open(path).context("cannot be opened")?;
+        Self::of(File::open(path).context("cannot be opened")?)
+    }
+
+    /// Bytes in memory, copied into a file that has no name.
+    ///
+    /// # Errors
+    /// No memory, or, where files cannot be in memory, no folder for temporary ones.
+    pub fn of_bytes(bytes: &[u8]) -> Result<Self> {
+        let mut file = nameless().context("no file in memory can be made")?;
+        file.write_all(bytes).context("no room for the bytes")?;
+        Self::of(file)
+    }
+
+    fn of(file: File) -> Result<Self> {
         // SAFETY: a private map, whose memory is ours. What another process does to the file is seen, or not, by libtorch
         // alone: no reference is made to these bytes, only tensors.
         let map = unsafe { MmapOptions::new().no_reserve_swap().map_copy(&file) }?;
@@ -101,6 +116,24 @@ impl Mapped {
     pub fn pages(&self, range: Range<usize>) -> Pages {
         Pages { map: Arc::clone(&self.map), range }
     }
+}
+
+/// An empty file in memory.
+#[cfg(target_os = "linux")]
+fn nameless() -> io::Result<File> {
+    // SAFETY: the name ends with NUL, and the descriptor is owned by nobody else.
+    unsafe {
+        match libc::memfd_create(c"weights".as_ptr(), libc::MFD_CLOEXEC) {
+            -1 => Err(io::Error::last_os_error()),
+            descriptor => Ok(File::from_raw_fd(descriptor)),
+        }
+    }
+}
+
+/// An empty file without a name.
+#[cfg(not(target_os = "linux"))]
+fn nameless() -> io::Result<File> {
+    tempfile::tempfile()
 }
 
 /// A tensor over a copy of the bytes.

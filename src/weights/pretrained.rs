@@ -186,10 +186,13 @@ pub fn pretrained_by(
 ) -> Result<Pretrained> {
     let Named { spec, naming, mut state, notes } = named(spec, file, map)?;
     let architecture = spec.resolve()?;
-    let store = if spec.set.is_empty() { Store::uninitialised(device) } else { Store::new(device) };
+    let meta = Store::meta();
+    architecture.build(&meta)?;
+    let fresh = adapt(&mut state, &spec, &meta.state_dict(), classes)?;
+    // What the file has needs no values of its own: to draw them takes longer than to read the file.
+    let store = Store::uninitialised_but(device, &fresh);
     let model = architecture.build(&store)?;
     let mut wanted = store.state_dict();
-    let fresh = adapt(&mut state, &spec, &wanted, classes)?;
     wanted.retain(|(name, _)| !fresh.contains(name));
     if let Err(error) = load(&state, &wanted) {
         let heads = classifier(&spec)?;

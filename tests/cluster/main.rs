@@ -7,3 +7,5 @@ mod arrays;
 mod cluster;
 mod image;
 mod manifests;
+#[cfg(feature = "distributed")]
+mod ranks;

@@ -124,7 +124,7 @@ fn repeated_pictures_are_augmented_each_in_its_own_way() {
     let places: Vec<usize> = batches.iter().flat_map(|batch| batch.places.clone()).collect();
     assert_eq!(places.len(), 13);
     assert!(places.chunks(3).all(|chunk| chunk.iter().all(|place| *place == chunk[0])), "{places:?}");
-    assert_eq!(loader.places(2).concat(), places);
+    assert_eq!(loader.places(2, 0).concat(), places);
     let images: Vec<Vec<u8>> = batches
         .iter()
         .flat_map(|batch| {
@@ -517,4 +517,30 @@ fn a_lone_picture_of_a_part_joins_the_same_part_of_the_next_step() {
     assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [0, 2, 3, 2, 2, 2]);
     assert_eq!(all[2][0], files.order(7, 3)[0]);
     assert!(places(2) == all[2..] && places(4) == all[4..]);
+}
+
+/// Processes that share the batches of steps of six: each has its own of every step, one after the other, and reads no others.
+#[test]
+fn batches_are_dealt() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let loader = train_loader(folder.path(), |config| {
+        (config.batch_size, config.parts, config.drop_last) = (1, 6, true);
+    });
+    let whole = loader.places(3, 0);
+    assert_eq!(whole.len(), 12);
+    for (world, first) in [(1, 0), (2, 0), (3, 6), (6, 0)] {
+        let own = 6 / world;
+        for rank in 0..world {
+            let dealt = loader.dealt(rank, world);
+            let wanted: Vec<_> =
+                whole[first..].chunks(6).flat_map(|step| &step[rank * own..][..own]).cloned().collect();
+            assert_eq!(dealt.places(3, first), wanted, "rank {rank} of {world}");
+            let made: Vec<_> = dealt.epoch(3, first).map(|batch| batch.unwrap().places).collect();
+            assert_eq!(made, wanted, "rank {rank} of {world}");
+        }
+    }
+    // A test has no steps: its batches go around.
+    let around: Vec<_> = (0..4).map(|rank| loader.dealt(rank, 4).places(3, 0)).collect();
+    assert!((0..12).all(|batch| around[batch % 4][batch / 4] == whole[batch]));
 }

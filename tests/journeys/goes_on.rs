@@ -197,3 +197,29 @@ fn chosen_epochs_are_kept_evaluated_or_not() {
         assert!(!yard.path(file).exists(), "{file}");
     }
 }
+
+/// The best by another metric: learning rates far too high at first, so that loss and top-1 disagree.
+#[test]
+fn the_best_is_the_best_by_the_metric_that_is_asked_for() {
+    let yard = yard();
+    for (metric, key, sign) in
+        [("loss", "test_loss", -1.0), ("top1", "test_top1", 1.0), ("top5", "test_top5", 1.0)]
+    {
+        yard.ok(&format!(
+            "train run.yaml --out {metric} train.epochs=6 train.metric={metric} train.keep_best=2 \
+             train.optimizer.sgd.lr=0.3 train.schedule=constant"
+        ));
+        let rows = metrics(&yard, metric);
+        let score = |row: &serde_json::Value| sign * row[key].as_f64().unwrap();
+        let mut epochs: Vec<usize> = (1..=rows.len()).collect();
+        epochs.sort_by(|&a, &b| score(&rows[b - 1]).total_cmp(&score(&rows[a - 1])).then(a.cmp(&b)));
+        let state =
+            tchvision::weights::StateFile::open(&yard.path(&format!("{metric}/best.safetensors"))).unwrap();
+        let about = tchvision::weights::About::of(&state).unwrap().unwrap();
+        assert_eq!(about.epoch as usize, epochs[0], "{metric}: {rows:?}");
+        for epoch in 1..=rows.len() {
+            let kept = yard.path(&format!("{metric}/epoch-{epoch}.safetensors")).exists();
+            assert_eq!(kept, epochs[..2].contains(&epoch), "{metric}: epoch {epoch}");
+        }
+    }
+}

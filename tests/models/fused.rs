@@ -172,7 +172,8 @@ fn kernels_of_convolutions_do_what_follows_them() {
         // Two images: a table for all of them is no tensor of their shape.
         let mut x = Tensor::zeros([2, 3, size, size], (Kind::Float, Device::Cpu));
         // What a stage puts out is a feature, to be read as it is.
-        for (stage, layer) in net.stages().into_iter().chain([("head", net.head())]) {
+        let head: &dyn Layer = net.head();
+        for (stage, layer) in net.stages().into_iter().chain([("head", head)]) {
             let (y, left) = frozen(|| layer.forward(&x, false).unwrap());
             x = y;
             if let Some(first) = left.first() {

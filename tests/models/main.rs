@@ -12,4 +12,6 @@ mod networks;
 mod operators;
 mod paper;
 mod parity;
+mod pooled;
+mod shared;
 mod transformers;

@@ -196,8 +196,8 @@ fn squeeze_excitation_is_that_of_separate_operators() {
         for (index, (inner, inner_function)) in functions.iter().enumerate() {
             let (outer, outer_function) = functions[(index + 2) % 4];
             let product = |name: &str, from, to, after: &'static _| torch::Product {
-                weight: images(name, &[from, to]),
-                bias: (index % 2 == 0).then(|| images("bias", &[to])),
+                weight: images(name, &[from, to]).into(),
+                bias: (index % 2 == 0).then(|| images("bias", &[to]).into()),
                 after: torch::Pointwise::named(after),
             };
             let reduce = product("reduce", channels, squeezed, inner);
@@ -206,7 +206,7 @@ fn squeeze_excitation_is_that_of_separate_operators() {
             let got = got.expect("libtorch's threads are GNU OpenMP's here");
             let apply = |x: &Tensor, product: &torch::Product, function: &Function| {
                 let y = x.matmul(&product.weight);
-                function(&product.bias.as_ref().map_or(y.shallow_clone(), |bias| y + bias))
+                function(&product.bias.as_deref().map_or(y.shallow_clone(), |bias| y + bias))
             };
             let mean = x.mean_dim([2, 3].as_slice(), false, Kind::Float);
             let gates = apply(&apply(&mean, &reduce, inner_function), &expand, &outer_function);

@@ -1,6 +1,6 @@
 //! Windows and OS/2 BMP: 1 to 32 bits per pixel, palettes, colour masks and run-length encoding.
 
-use super::rgb::{RgbImage, bounded};
+use super::rgb::{RgbImage, bounded_by};
 use anyhow::{Context, Result, bail, ensure};
 
 /// Values of the header's `compression` field: `BI_RGB`, `BI_RLE8`, `BI_RLE4` and `BI_BITFIELDS`.
@@ -9,9 +9,9 @@ const RLE8: u32 = 1;
 const RLE4: u32 = 2;
 const MASKS: u32 = 3;
 
-pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+pub fn decode(bytes: &[u8], most: u64) -> Result<RgbImage> {
     let header = Header::read(bytes)?;
-    let count = bounded(header.width, header.height)?;
+    let count = bounded_by(header.width, header.height, most)?;
     let data = bytes.get(header.data..).unwrap_or_default();
     let row_bytes = (header.width * header.bits).div_ceil(8);
     let stride = row_bytes.next_multiple_of(4);

@@ -1,11 +1,11 @@
 //! GIF: the first frame. As in Pillow, what stands before it and is no block is passed over.
 
-use super::rgb::{MAX_PIXELS, RgbImage, bounded};
+use super::rgb::{MAX_PIXELS, RgbImage, bounded_by};
 use anyhow::{Context, Result, ensure};
 use gif::{ColorOutput, DecodeOptions, MemoryLimit};
 use std::num::NonZeroU64;
 
-pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+pub fn decode(bytes: &[u8], most: u64) -> Result<RgbImage> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(MAX_PIXELS).context("no limit")?));
@@ -16,7 +16,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let [left, top, wide, high] = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
     let background = frame.transparent.unwrap_or(0);
     let (width, height) = (screen[0].max(left + wide), screen[1].max(top + high));
-    bounded(width, height)?;
+    bounded_by(width, height, most)?;
     let mut indices = vec![0; wide * high];
     ensure!(file.buffer_size() == indices.len(), "the first frame does not have the size that it states");
     file.read_into_buffer(&mut indices)?;

@@ -17,8 +17,9 @@ pub(crate) use rgb::luma;
 pub use rgb::{MAX_PIXELS, RgbImage};
 pub use tiles::{Png, tiles};
 
+use crate::ErrorKind;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use rgb::within;
+use rgb::{bounded_by, within};
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
@@ -80,7 +81,17 @@ impl ImageFormat {
 /// Bytes that are not JPEG, PNG, WebP, GIF, BMP, TIFF or PPM, are damaged or truncated, or state more than
 /// [`MAX_PIXELS`] pixels.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
-    Encoded::open(bytes)?.into_whole()
+    decode_within(bytes, MAX_PIXELS)
+}
+
+/// The same of pictures from strangers: at most `max_pixels` are decoded. The size is known from the header, before memory
+/// or time is spent on pixels.
+///
+/// # Errors
+/// Same as [`decode`], and more pixels than that.
+pub fn decode_within(bytes: &[u8], max_pixels: u64) -> Result<RgbImage> {
+    let whole = Encoded::opened(bytes, max_pixels.min(MAX_PIXELS)).and_then(Encoded::into_whole);
+    whole.map_err(|error| ErrorKind::Image.mark(error))
 }
 
 /// An image file; a JPEG is decoded only as far as its pixels are needed.
@@ -102,13 +113,28 @@ impl<'a> Encoded<'a> {
     /// # Errors
     /// Same as [`decode`].
     pub fn open(bytes: &'a [u8]) -> Result<Self> {
+        Self::open_within(bytes, MAX_PIXELS)
+    }
+
+    /// The same of an image of at most so many pixels.
+    ///
+    /// # Errors
+    /// Same as [`decode_within`].
+    pub fn open_within(bytes: &'a [u8], max_pixels: u64) -> Result<Self> {
+        Self::opened(bytes, max_pixels.min(MAX_PIXELS)).map_err(|error| ErrorKind::Image.mark(error))
+    }
+
+    fn opened(bytes: &'a [u8], most: u64) -> Result<Self> {
         let Some(format) = ImageFormat::of(bytes) else {
             ensure!(!bytes.is_empty(), "the file is empty");
             bail!("neither JPEG, PNG, WebP, GIF, BMP, TIFF nor PPM; convert it to one of them");
         };
         let decode = match format {
             ImageFormat::Jpeg => match jpeg::Frame::parse(bytes) {
-                Some(frame) => return Ok(Self(Kind::Jpeg(bytes, Box::new(frame)))),
+                Some(frame) => {
+                    bounded_by(frame.width, frame.height, most)?;
+                    return Ok(Self(Kind::Jpeg(bytes, Box::new(frame))));
+                }
                 None => jpeg::decode,
             },
             ImageFormat::Png => png::decode,
@@ -118,7 +144,7 @@ impl<'a> Encoded<'a> {
             ImageFormat::Tiff => tiff::decode,
             ImageFormat::Netpbm => pnm::decode,
         };
-        Ok(Self(Kind::Decoded(caught(format, || decode(bytes))?)))
+        Ok(Self(Kind::Decoded(caught(format, || decode(bytes, most))?)))
     }
 
     /// Width and height.

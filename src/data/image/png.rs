@@ -3,7 +3,7 @@
 //! Pillow's rules for damaged files: checksums of chunks count before the pixels, not of the pixels or behind them; unknown
 //! chunks are passed over, critical ones too; and neither the end chunk nor the checksum of all pixels need be there.
 
-use super::rgb::{RgbImage, bounded};
+use super::rgb::{RgbImage, bounded_by};
 use anyhow::{Context, Result, bail, ensure};
 use flate2::Crc;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
@@ -12,12 +12,12 @@ use std::io::{Cursor, ErrorKind};
 /// Bytes of the checksum behind the compressed pixels.
 const CHECKSUM: usize = 4;
 
-pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+pub fn decode(bytes: &[u8], most: u64) -> Result<RgbImage> {
     let File { head, mut data } = File::read(bytes)?;
-    match pixels(&head, &data, true) {
+    match pixels(&head, &data, true, most) {
         Err(error) if is_cut(&error) => {
             data.extend([0; CHECKSUM]);
-            pixels(&head, &data, false)
+            pixels(&head, &data, false, most)
         }
         decoded => decoded,
     }
@@ -92,7 +92,7 @@ fn push(file: &mut Vec<u8>, kind: &[u8; 4], body: &[u8]) {
     file.extend(checksum(kind, body).to_be_bytes());
 }
 
-fn pixels(head: &[u8], data: &[u8], is_checked: bool) -> Result<RgbImage> {
+fn pixels(head: &[u8], data: &[u8], is_checked: bool, most: u64) -> Result<RgbImage> {
     let mut clean = head.to_vec();
     push(&mut clean, b"IDAT", data);
     push(&mut clean, b"IEND", &[]);
@@ -101,7 +101,7 @@ fn pixels(head: &[u8], data: &[u8], is_checked: bool) -> Result<RgbImage> {
     let header = file.read_header_info()?;
     let (width, height) = (header.width as usize, header.height as usize);
     let is_gray16 = header.color_type == ColorType::Grayscale && header.bit_depth == BitDepth::Sixteen;
-    bounded(width, height)?;
+    bounded_by(width, height, most)?;
     // Expands palettes, and 1, 2 and 4 bits to 8; keeps the high byte of 16 bits.
     let expand = Transformations::EXPAND;
     file.set_transformations(if is_gray16 { expand } else { expand | Transformations::STRIP_16 });

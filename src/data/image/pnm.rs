@@ -1,15 +1,15 @@
 //! Netpbm's PBM, PGM and PPM (P1 to P6), with Pillow's values.
 
-use super::rgb::{RgbImage, bounded};
+use super::rgb::{RgbImage, bounded_by};
 use anyhow::{Context, Result, ensure};
 
 /// Digits of a number at most, as in Pillow.
 const MAX_DIGITS: usize = 10;
 
-pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+pub fn decode(bytes: &[u8], most: u64) -> Result<RgbImage> {
     let (kind, mut rest) = (bytes[1], &bytes[2..]);
     let (width, height) = (number(&mut rest)?, number(&mut rest)?);
-    let count = bounded(width, height)?;
+    let count = bounded_by(width, height, most)?;
     let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
     let samples: Vec<u8> = match kind {
         b'1' => {

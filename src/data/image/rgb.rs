@@ -16,6 +16,20 @@ pub struct RgbImage {
 }
 
 impl RgbImage {
+    /// From `pixels` (height, width, 3), RGB, contiguous.
+    ///
+    /// # Errors
+    /// Too few or too many bytes, and a size without pixels or with more than [`MAX_PIXELS`].
+    pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self> {
+        let wanted = bounded(width, height)? * 3;
+        ensure!(
+            pixels.len() == wanted,
+            "{} bytes for {width}×{height} RGB pixels, which take {wanted}",
+            pixels.len()
+        );
+        Ok(Self { width, height, pixels })
+    }
+
     /// From 8-bit samples, `channels` per pixel: grey, grey and alpha, RGB or RGBA. Alpha is dropped.
     pub(super) fn from_samples(
         width: usize,
@@ -121,9 +135,14 @@ pub(super) fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
 
 /// The number of pixels of a size stated by a file, checked against [`MAX_PIXELS`].
 pub(super) fn bounded(width: usize, height: usize) -> Result<usize> {
+    bounded_by(width, height, MAX_PIXELS)
+}
+
+/// The same, checked against `most` pixels.
+pub(super) fn bounded_by(width: usize, height: usize, most: u64) -> Result<usize> {
     ensure!(width > 0 && height > 0, "it has no pixels: {width}×{height}");
-    let count = width.checked_mul(height).filter(|&count| count as u64 <= MAX_PIXELS);
-    count.with_context(|| format!("{width}×{height} pixels are more than {MAX_PIXELS}; make it smaller"))
+    let count = width.checked_mul(height).filter(|&count| count as u64 <= most);
+    count.with_context(|| format!("{width}×{height} pixels are more than {most}; make it smaller"))
 }
 
 /// Checks that columns and rows are not empty and lie within an image of this size.

@@ -1,6 +1,6 @@
 //! TIFF: the first page, in its orientation, as Pillow turns it.
 
-use super::rgb::{RgbImage, bounded, cmyk_to_rgb};
+use super::rgb::{RgbImage, bounded_by, cmyk_to_rgb};
 use anyhow::{Context, Result, bail, ensure};
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -17,7 +17,7 @@ const PLANAR: u16 = 2;
 /// A picture's colours, alpha and two more.
 const MAX_CHANNELS: usize = 6;
 
-pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+pub fn decode(bytes: &[u8], most: u64) -> Result<RgbImage> {
     let (mut bytes, mut palette) = (Cow::Borrowed(bytes), None);
     let mut file = open(&bytes)?;
     let photometric = tag(&mut file, Tag::PhotometricInterpretation, BLACK_IS_ZERO)?;
@@ -35,7 +35,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     }
     let (width, height) = file.dimensions()?;
     let (width, height) = (width as usize, height as usize);
-    let count = bounded(width, height)?;
+    let count = bounded_by(width, height, most)?;
     ensure!(tag(&mut file, Tag::FillOrder, 1)? == 1, "bits in reverse order are not supported; save it anew");
     let channels = usize::from(tag(&mut file, Tag::SamplesPerPixel, 1)?);
     ensure!((1..=MAX_CHANNELS).contains(&channels), "{channels} channels are not supported");

@@ -132,9 +132,6 @@ fn check(trials: &[&Trial], options: &LaunchOptions) -> Result<()> {
         let text = || format!("{}: a batch of {batch} cannot be divided among {world} processes", trial.id);
         ensure!(batch.is_multiple_of(world), Usage(text()));
     }
-    let text =
-        format!("a trial of {world} processes: this version trains in one; a dry run shows the script");
-    ensure!(world == 1 || options.dry_run, Usage(text));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The fields of an AlexNet and its layers.
 
-use crate::nn::{Activation, Conv, Init, Linear, LocalResponseNorm, MaxPool2d, Path};
+use crate::nn::{Activation, Conv, Init, Linear, LocalResponseNorm, Logits, MaxPool2d, Path};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -158,8 +158,9 @@ impl Config {
         self.linear(path, from, to, self.hidden_bias)
     }
 
-    pub(super) fn last_layer(&self, path: &Path, from: i64) -> Result<Linear> {
-        self.linear(path, from, self.num_classes, 0.0)
+    /// The last layer has no dropout.
+    pub(super) fn logits(&self, path: &Path, from: i64) -> Result<Logits> {
+        Logits::new(self.num_classes, 0.0, || self.linear(path, from, self.num_classes, 0.0))
     }
 
     fn linear(&self, path: &Path, from: i64, to: i64, bias: f64) -> Result<Linear> {

@@ -13,7 +13,8 @@ pub use config::{Config, ConvLayer, ResponseNorm, Start};
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, Conv2d, ConvAct, Dropout, Layer, Linear, Path, Sequence, Store, adaptive_avg_pool,
+    self, Activation, Conv2d, ConvAct, Dropout, Layer, Linear, Logits, Outputs, Path, Sequence, Store,
+    adaptive_avg_pool,
 };
 use anyhow::{Context, Result, bail, ensure};
 use config::FIELD;
@@ -56,7 +57,7 @@ struct Head {
     hidden: Vec<Linear>,
     dropout: Dropout,
     activation: Activation,
-    last: Linear,
+    logits: Logits,
 }
 
 impl Head {
@@ -68,19 +69,19 @@ impl Head {
             hidden.push(config.hidden_layer(&(&path / (3 * i + 1)), features, width)?);
             features = width;
         }
-        let last = config.last_layer(&(&path / (3 * hidden.len())), features)?;
+        let logits = config.logits(&(&path / (3 * hidden.len())), features)?;
         let dropout = Dropout::new(config.dropout)?;
-        Ok(Self { hidden, dropout, activation: config.activation, last })
+        Ok(Self { hidden, dropout, activation: config.activation, logits })
     }
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         let mut x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
         for linear in &self.hidden {
             x = linear.forward_act(&self.dropout.forward(&x, train)?, self.activation, train)?;
         }
-        self.last.forward(&x, train)
+        self.logits.of(x, train)
     }
 }
 

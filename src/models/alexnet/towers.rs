@@ -4,7 +4,8 @@
 use super::config::{Config, ConvLayer, FIELD, RESPONSE_NORM, ResponseNorm};
 use crate::models::net::Net;
 use crate::nn::{
-    Activation, Conv2d, Dropout, Layer, Linear, LocalResponseNorm, MaxPool2d, Path, adaptive_avg_pool,
+    self, Activation, Conv2d, Dropout, Layer, Linear, LocalResponseNorm, Logits, MaxPool2d, Outputs, Path,
+    adaptive_avg_pool,
 };
 use crate::torch::device;
 use anyhow::{Context, Result, ensure};
@@ -123,19 +124,19 @@ struct Head {
     hidden: Vec<[Linear; 2]>,
     dropout: Dropout,
     activation: Activation,
-    last: Linear,
+    logits: Logits,
     devices: [Option<Device>; 2],
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         let mut x = adaptive_avg_pool(x, [FIELD; 2])?.f_flatten(1, -1)?;
         for halves in &self.hidden {
             x = self.dropout.forward(&x, train)?;
             let half = |i: usize| halves[i].forward_act(&on(&x, self.devices[i])?, self.activation, train);
             x = Halves([half(0)?, half(1)?]).gather(self.devices[0])?;
         }
-        self.last.forward(&x, train)
+        self.logits.of(x, train)
     }
 }
 
@@ -164,12 +165,11 @@ pub(super) fn network(path: &Path, config: &Config) -> Result<Net> {
         hidden.push([half(&first)?, half(&second)?]);
         features = width;
     }
-    let last = path / "classifier" / (3 * hidden.len());
-    let last = config.last_layer(&last, features)?;
+    let logits = config.logits(&(path / "classifier" / (3 * hidden.len())), features)?;
     let dropout = Dropout::new(config.dropout)?;
     let features: Box<dyn Layer> = Box::new(Features { stages, devices });
     Ok(Net::new(
         vec![("features", features)],
-        Head { hidden, dropout, activation: config.activation, last, devices },
+        Head { hidden, dropout, activation: config.activation, logits, devices },
     ))
 }

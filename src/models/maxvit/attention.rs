@@ -6,14 +6,15 @@ use crate::nn::{
     relative_position_bias, relative_position_index, split_heads,
 };
 use crate::torch;
+use crate::torch::SharedTensor;
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
 /// Attention with relative position biases: (…, tokens, channels) to the same shape.
 struct RelativeAttention {
     heads: i64,
-    relative_position_bias_table: Tensor,
-    relative_position_index: Tensor,
+    relative_position_bias_table: SharedTensor,
+    relative_position_index: SharedTensor,
     to_qkv: Linear,
     merge: Linear,
 }

@@ -11,8 +11,8 @@ pub use config::Config;
 use super::net::Net;
 use super::{Entry, Model};
 use crate::nn::{
-    Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, ConvNorm, DropPath, Excitation, Layer, LayerNorm,
-    Linear, Path, Sequence, Sequential, Skip, SqueezeExcite, Store, global_avg_pool,
+    self, Activation, AvgPool2d, BatchNorm2d, Conv, Conv2d, ConvNorm, DropPath, Excitation, Layer, LayerNorm,
+    Linear, Logits, Outputs, Path, Sequence, Sequential, Skip, SqueezeExcite, Store, global_avg_pool,
 };
 use anyhow::Result;
 use attention::{Partition, PartitionAttention};
@@ -171,13 +171,13 @@ impl Layer for Stem {
 struct Head {
     norm: LayerNorm,
     hidden: Linear,
-    classifier: Linear,
+    logits: Logits,
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         let x = self.norm.forward(&global_avg_pool(x)?, train)?;
-        self.classifier.forward(&Activation::Tanh.forward(self.hidden.forward(&x, train)?)?, train)
+        self.logits.of(Activation::Tanh.forward(self.hidden.forward(&x, train)?)?, train)
     }
 }
 
@@ -204,7 +204,9 @@ fn network(path: &Path, config: &Config) -> Result<Net> {
     let head = Head {
         norm: LayerNorm::new(&(&classifier / 2), channels)?,
         hidden: Linear::init(&(&classifier / 3), channels, channels, INIT)?,
-        classifier: Linear::with(&(&classifier / 5), channels, config.num_classes, INIT, None)?,
+        logits: Logits::new(config.num_classes, 0.0, || {
+            Linear::with(&(&classifier / 5), channels, config.num_classes, INIT, None)
+        })?,
     };
     stages.extend(blocks.into_layers());
     Ok(Net::new(stages, head))

@@ -3,7 +3,7 @@
 use super::names::Names;
 use super::{ClassifierInit, Config, Head};
 use crate::models::Library;
-use crate::nn::{Activation, Conv, ConvNorm, ConvNormAct, Dropout, Init, Layer, Linear, Path};
+use crate::nn::{self, Activation, Conv, ConvNorm, ConvNormAct, Init, Layer, Linear, Logits, Outputs, Path};
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
@@ -59,8 +59,7 @@ fn classifier_init(config: &Config) -> Init {
 /// Global average, hidden features where there are some, dropout and classifier: (N, C, H, W) to logits (N, classes).
 pub(super) struct Classifier {
     hidden: Option<Hidden>,
-    dropout: Dropout,
-    classifier: Linear,
+    logits: Logits,
 }
 
 impl Classifier {
@@ -73,18 +72,19 @@ impl Classifier {
         let init = classifier_init(config);
         Ok(Self {
             hidden,
-            dropout: Dropout::new(config.dropout)?,
-            classifier: Linear::init(&(root / classifier), features, config.num_classes, init)?,
+            logits: Logits::new(config.num_classes, config.dropout, || {
+                Linear::init(&(root / classifier), features, config.num_classes, init)
+            })?,
         })
     }
 }
 
-impl Layer for Classifier {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl nn::Head for Classifier {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         let mut y = x.f_adaptive_avg_pool2d([1, 1])?;
         if let Some(hidden) = &self.hidden {
             y = hidden.forward(&y, train)?;
         }
-        self.classifier.forward(&self.dropout.forward(&y.f_flatten(1, -1)?, train)?, train)
+        self.logits.of(y.f_flatten(1, -1)?, train)
     }
 }

@@ -17,7 +17,9 @@ pub(super) use names::entries;
 
 use super::Model;
 use super::net::Net;
-use crate::nn::{Classifier, Conv, Conv2d, Dropout, Init, Layer, Linear, Path, Sequence, Store};
+use crate::nn::{
+    self, Classifier, Conv, Conv2d, Dropout, Init, Layer, Linear, Outputs, Path, Sequence, Store,
+};
 use anyhow::{Result, ensure};
 use block::{Block, Place};
 use tch::Tensor;
@@ -91,15 +93,16 @@ pub(super) fn trunk(path: &Path, config: &Config) -> Result<Trunk> {
     Ok(Trunk { stages, channels: in_channels })
 }
 
-fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn Layer>> {
+fn head(path: &Path, config: &Config, channels: i64) -> Result<Box<dyn nn::Head>> {
     let (path, dropout) = (path / config.keys.names().classifier, config.dropout.unwrap_or(0.0));
     Ok(match (config.num_classes, config.keys) {
-        (0, _) => Box::new(Classifier::new(None, dropout)?),
-        (classes, Keys::Resnetv2) => {
+        (classes @ 1.., Keys::Resnetv2) => {
             let fc = Conv::new(channels, classes, 1).zero_bias().init(Init::Normal(0.01));
             Box::new(Head { dropout: Dropout::new(dropout)?, fc: Conv2d::new(&path, fc)? })
         }
-        (classes, _) => Box::new(Classifier::new(Linear::new(&path, channels, classes)?, dropout)?),
+        (classes, _) => {
+            Box::new(Classifier::new(classes, dropout, || Linear::new(&path, channels, classes))?)
+        }
     })
 }
 
@@ -109,9 +112,10 @@ struct Head {
     fc: Conv2d,
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mean = self.dropout.forward(&x.f_adaptive_avg_pool2d([1, 1])?, train)?;
-        Ok(self.fc.forward(&mean, train)?.f_flatten(1, -1)?)
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
+        let mean = x.f_adaptive_avg_pool2d([1, 1])?;
+        let logits = self.fc.forward(&self.dropout.forward(&mean, train)?, train)?.f_flatten(1, -1)?;
+        Ok(Outputs { pooled: mean.f_flatten(1, -1)?, logits })
     }
 }

@@ -8,6 +8,7 @@ use crate::nn::{
     relative_position_index, split_heads,
 };
 use crate::torch;
+use crate::torch::SharedTensor;
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
@@ -90,9 +91,9 @@ struct Qkv {
 /// Biases of queries and values only.
 enum KeylessBias {
     /// timm's keys: `q_bias`, `v_bias`.
-    Split { q_bias: Tensor, v_bias: Tensor },
+    Split { q_bias: SharedTensor, v_bias: SharedTensor },
     /// torchvision's key: `qkv.bias`, whose second third is not used.
-    Part(Tensor),
+    Part(SharedTensor),
 }
 
 impl Qkv {
@@ -139,7 +140,7 @@ impl Layer for Qkv {
 /// Cosine attention: normalised queries and keys, times a learned factor of at most 100 per head. Key `logit_scale`,
 /// its logarithm.
 struct Cosine {
-    logit_scale: Tensor,
+    logit_scale: SharedTensor,
 }
 
 impl Cosine {
@@ -168,13 +169,13 @@ fn normalize(x: &Tensor) -> Result<Tensor> {
 /// Biases for the relative position of two tokens in a window.
 enum RelativePosition {
     Table {
-        table: Tensor,
-        index: Tensor,
+        table: SharedTensor,
+        index: SharedTensor,
     },
     /// From a network over their logarithmic coordinates (continuous position bias).
     Network {
-        coords: Tensor,
-        index: Tensor,
+        coords: SharedTensor,
+        index: SharedTensor,
         fc1: Linear,
         fc2: Linear,
     },

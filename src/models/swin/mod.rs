@@ -14,7 +14,10 @@ pub use config::{Config, Position, Version};
 pub(super) use names::entries;
 
 use super::Model;
-use crate::nn::{Conv, Dropout, Init, Layer, LayerNorm, Linear, PatchEmbed, Path, Store};
+use crate::nn::{
+    self, Conv, Dropout, Init, Layer, LayerNorm, Linear, Logits, Outputs, PatchEmbed, Path, Store,
+};
+use crate::torch::SharedTensor;
 use anyhow::{Result, ensure};
 use block::Stage;
 use tch::Tensor;
@@ -42,7 +45,7 @@ impl super::Config for Config {
 /// Patches with their norm and, if configured, their absolute positions: (N, C, H, W) to (N, H/patch, W/patch,
 /// channels).
 struct Embedding {
-    position: Option<Tensor>,
+    position: Option<SharedTensor>,
     patch_embed: PatchEmbed,
     norm: LayerNorm,
     dropout: Dropout,
@@ -56,7 +59,7 @@ impl Embedding {
             Position::Absolute | Position::AbsoluteAndRelative => {
                 let table =
                     root.parameter("absolute_pos_embed", &[1, grid * grid, width], Init::TRANSFORMER)?;
-                Some(table.f_view([1, grid, grid, width])?)
+                Some(table.f_view([1, grid, grid, width])?.into())
             }
         };
         let path = root / names.embedding;
@@ -92,28 +95,23 @@ impl Layer for Embedding {
 /// Norm, mean over all positions, classifier: (N, H, W, channels) to (N, classes).
 struct Head {
     norm: LayerNorm,
-    head: Option<Linear>,
+    logits: Logits,
 }
 
 impl Head {
     fn new(root: &Path, config: &Config) -> Result<Self> {
         let channels = config.channels(config.depths.len() - 1);
         let norm = LayerNorm::new(&(root / "norm"), channels)?;
-        let head = match config.num_classes {
-            0 => None,
-            classes => Some(Linear::transformer(&(root / config.names().head), channels, classes, true)?),
-        };
-        Ok(Self { norm, head })
+        let classes = config.num_classes;
+        let last = || Linear::transformer(&(root / config.names().head), channels, classes, true);
+        Ok(Self { norm, logits: Logits::new(classes, 0.0, last)? })
     }
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
         let x = self.norm.forward(x, train)?.f_mean_dim([1, 2].as_slice(), false, None)?;
-        match &self.head {
-            Some(head) => head.forward(&x, train),
-            None => Ok(x),
-        }
+        self.logits.of(x, train)
     }
 }
 
@@ -130,7 +128,7 @@ impl Model for Swin {
         std::iter::once((*name, embedding as &dyn Layer)).chain(stages).collect()
     }
 
-    fn head(&self) -> &dyn Layer {
+    fn head(&self) -> &dyn nn::Head {
         &self.head
     }
 }

@@ -3,14 +3,15 @@
 use super::{Config, Position};
 use crate::models::{Library, resnet};
 use crate::nn::{Conv, Dropout, Init, Layer, LayerNorm, PatchEmbed, Path, Sequence};
+use crate::torch::SharedTensor;
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
 /// Patches with the tokens before them and their positions: (N, C, H, W) to (N, tokens, channels).
 pub(super) struct Embedding {
     /// Class, distillation and register tokens, (1, n, channels) each, in the order in which they precede the patches.
-    prefix: Vec<Tensor>,
-    position: Option<Tensor>,
+    prefix: Vec<SharedTensor>,
+    position: Option<SharedTensor>,
     /// Whether the position table begins with the prefix.
     prefix_has_position: bool,
     /// What the patches are cut from the features of.

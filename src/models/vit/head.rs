@@ -3,15 +3,17 @@
 use super::{Config, Pool};
 use crate::models::Library;
 use crate::nn::{
-    FeedForward, Init, Layer, LayerNorm, Linear, Path, join_heads, scaled_dot_product_attention, split_heads,
+    self, FeedForward, Init, Layer, LayerNorm, Linear, Logits, Outputs, Path, join_heads,
+    scaled_dot_product_attention, split_heads,
 };
+use crate::torch::SharedTensor;
 use anyhow::Result;
 use tch::Tensor;
 
 /// Attention pooling with one learned query (timm's `AttentionPoolLatent`): (N, tokens, channels) to (N, channels).
 struct AttentionPool {
     heads: i64,
-    latent: Tensor,
+    latent: SharedTensor,
     q: Linear,
     kv: Linear,
     proj: Linear,
@@ -62,9 +64,9 @@ pub(super) struct Head {
     pooling: Pooling,
     norm: LayerNorm,
     norm_after_pool: bool,
-    head: Classifier,
+    logits: Logits,
     /// For the distillation token.
-    head_dist: Option<Classifier>,
+    distilled: Option<Logits>,
 }
 
 impl Head {
@@ -77,15 +79,14 @@ impl Head {
             Pool::Average => Pooling::Average,
             Pool::Map => Pooling::Map(Box::new(AttentionPool::new(&(root / "attn_pool"), config)?)),
         };
-        let head_dist =
-            if config.distillation { Some(Classifier::new(&(root / "head_dist"), config)?) } else { None };
+        let distilled = if config.distillation { Some(logits(&(root / "head_dist"), config)?) } else { None };
         Ok(Self {
             prefix: config.prefix(),
             pooling,
             norm,
             norm_after_pool: config.norm_after_pool,
-            head: Classifier::new(&(root / names.head), config)?,
-            head_dist,
+            logits: logits(&(root / names.head), config)?,
+            distilled,
         })
     }
 
@@ -100,8 +101,8 @@ impl Head {
 }
 
 impl Head {
-    /// The logits of the pooled tokens, and those of the distillation token.
-    pub(super) fn logits(&self, x: &Tensor, train: bool) -> Result<(Tensor, Option<Tensor>)> {
+    /// Of the pooled tokens, and of the distillation token.
+    pub(super) fn apart(&self, x: &Tensor, train: bool) -> Result<(Outputs, Option<Outputs>)> {
         // The norm works on each token separately: where only one is used, the others need no norm.
         let pooled_first = self.norm_after_pool || matches!(self.pooling, Pooling::Token);
         let features = if pooled_first {
@@ -109,46 +110,31 @@ impl Head {
         } else {
             self.pool(&self.norm.forward(x, train)?, train)?
         };
-        let logits = self.head.forward(&features, train)?;
-        let Some(head_dist) = &self.head_dist else { return Ok((logits, None)) };
-        let distilled = self.norm.forward(&x.f_select(1, 1)?, train)?;
-        Ok((logits, Some(head_dist.forward(&distilled, train)?)))
+        let first = self.logits.of(features, train)?;
+        let Some(distilled) = &self.distilled else { return Ok((first, None)) };
+        let token = self.norm.forward(&x.f_select(1, 1)?, train)?;
+        Ok((first, Some(distilled.of(token, train)?)))
     }
 }
 
-impl Layer for Head {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        match self.logits(x, train)? {
-            (logits, None) => Ok(logits),
-            (logits, Some(distilled)) => Ok(logits.f_add(&distilled)?.f_div_scalar(2.0)?),
-        }
+impl nn::Head for Head {
+    fn outputs(&self, x: &Tensor, train: bool) -> Result<Outputs> {
+        let (first, second) = self.apart(x, train)?;
+        let Some(second) = second else { return Ok(first) };
+        let mean = |a: Tensor, b: &Tensor| a.f_add(b)?.f_div_scalar(2.0);
+        Ok(Outputs {
+            pooled: mean(first.pooled, &second.pooled)?,
+            logits: mean(first.logits, &second.logits)?,
+        })
     }
 }
 
-/// A linear layer, or the identity if there are no classes.
-struct Classifier {
-    linear: Option<Linear>,
-}
-
-impl Classifier {
-    fn new(path: &Path, config: &Config) -> Result<Self> {
-        if config.num_classes == 0 {
-            return Ok(Self { linear: None });
-        }
-        let weight = match config.keys {
-            Library::Torchvision => Init::ZEROS,
-            Library::Timm => Init::TRANSFORMER,
-        };
-        let linear = Linear::with(path, config.embed_dim, config.num_classes, weight, Some(Init::ZEROS))?;
-        Ok(Self { linear: Some(linear) })
-    }
-}
-
-impl Layer for Classifier {
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        match &self.linear {
-            Some(linear) => linear.forward(x, train),
-            None => Ok(x.shallow_clone()),
-        }
-    }
+/// The classifier at `path`.
+fn logits(path: &Path, config: &Config) -> Result<Logits> {
+    let weight = match config.keys {
+        Library::Torchvision => Init::ZEROS,
+        Library::Timm => Init::TRANSFORMER,
+    };
+    let Config { embed_dim, num_classes, .. } = *config;
+    Logits::new(num_classes, 0.0, || Linear::with(path, embed_dim, num_classes, weight, Some(Init::ZEROS)))
 }

@@ -15,7 +15,7 @@ pub use config::{Backbone, Config, Pool, Position};
 pub(super) use names::entries;
 
 use super::Model;
-use crate::nn::{Layer, Store};
+use crate::nn::{self, Layer, Store};
 use anyhow::Result;
 use block::Block;
 use embedding::Embedding;
@@ -56,12 +56,12 @@ impl Model for VisionTransformer {
         std::iter::once(("embedding", &self.embedding as &dyn Layer)).chain(blocks).collect()
     }
 
-    fn head(&self) -> &dyn Layer {
+    fn head(&self) -> &dyn nn::Head {
         &self.head
     }
 
     fn token_logits(&self, x: &Tensor, train: bool) -> Result<Option<[Tensor; 2]>> {
-        let (logits, distilled) = self.head.logits(x, train)?;
-        Ok(distilled.map(|distilled| [logits, distilled]))
+        let (first, distilled) = self.head.apart(x, train)?;
+        Ok(distilled.map(|distilled| [first.logits, distilled.logits]))
     }
 }

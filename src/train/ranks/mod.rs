@@ -178,12 +178,14 @@ impl Ranks {
         }
     }
 
-    /// Tells the others why this one ends, for as long as they may ask.
-    pub fn fail(&self, error: &anyhow::Error) {
-        if let Some(group) = &self.group {
-            group.tell(error);
-            group.linger();
-        }
+    /// Tells the others why this one ends, for as long as they may ask; returns what to say, which is not gloo's own text where
+    /// another has ended during a backward pass.
+    pub fn fail(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(group) = &self.group else { return error };
+        let error = group.explained(error);
+        group.tell(&error);
+        group.linger();
+        error
     }
 
     /// Sums the gradients of these parameters while backward runs; `None` alone. Where a step may leave out some of them,

@@ -139,6 +139,12 @@ mod c10d {
             let _ = self.store.set(&reason(self.place.rank), &format!("{kind} {}", brief(error)));
         }
 
+        /// What an error of gloo's means.
+        pub fn explained(&self, error: Error) -> Error {
+            let is_of_gloo = error.chain().any(|cause| cause.to_string().contains("gloo"));
+            if is_of_gloo { why(&self.store, 0..self.place.world, &error) } else { error }
+        }
+
         /// The reason that another has told.
         pub fn told(&self) -> Error {
             why(&self.store, 0..self.place.world, &anyhow!("another rank has failed"))
@@ -189,9 +195,11 @@ mod c10d {
             };
         }
         let error = brief(error);
-        let error = error.lines().next().unwrap_or_default();
+        // Of gloo's text what the system says: `… Read error [127.0.0.1]:20178: Connection reset by peer. This is …`.
+        let said = ["Connection reset by peer", "Connection closed by peer", "Timed out"];
+        let said = said.into_iter().find(|said| error.contains(said)).unwrap_or(&error);
         Interrupted(format!(
-            "another rank has ended ({error}); start all again to go on from the last checkpoint"
+            "another rank has ended ({said}); start all again to go on from the last checkpoint"
         ))
         .into()
     }
@@ -255,6 +263,10 @@ mod none {
         }
 
         pub fn told(&self) -> Error {
+            match *self {}
+        }
+
+        pub fn explained(&self, _: Error) -> Error {
             match *self {}
         }
 

@@ -1,7 +1,7 @@
 //! When a run ends.
 
 use crate::train::checkpoint::Progress;
-use crate::train::{EpochMetrics, TrainConfig};
+use crate::train::{EpochMetrics, TrainConfig, Watched};
 
 pub struct Budget {
     /// Of the whole run.
@@ -10,6 +10,8 @@ pub struct Budget {
     seconds: Option<f64>,
     /// Evaluations in a row without a new best after which the run ends.
     patience: Option<u64>,
+    /// By what that is known.
+    metric: Watched,
 }
 
 impl Budget {
@@ -17,7 +19,8 @@ impl Budget {
     pub fn new(config: &TrainConfig, steps_per_epoch: u64) -> Self {
         let all = steps_per_epoch.saturating_mul(config.epochs);
         let steps = config.steps.map_or(all, |steps| steps.min(all));
-        Self { steps, seconds: config.minutes.map(|minutes| 60.0 * minutes), patience: config.patience }
+        let &TrainConfig { minutes, patience, metric, .. } = config;
+        Self { steps, seconds: minutes.map(|minutes| 60.0 * minutes), patience, metric }
     }
 
     /// Whether all steps are done or the time is up.
@@ -27,19 +30,19 @@ impl Budget {
 
     /// Whether the run is complete: the budget is spent, or patience ran out.
     pub fn is_over(&self, progress: &Progress) -> bool {
-        let impatient = self.patience.is_some_and(|patience| since_best(progress) >= patience);
+        let impatient = self.patience.is_some_and(|patience| since_best(progress, self.metric) >= patience);
         impatient || self.is_spent(progress)
     }
 }
 
 /// Evaluations since the best one.
-fn since_best(progress: &Progress) -> u64 {
-    let evaluations = progress.rows.iter().filter_map(EpochMetrics::evaluation).map(|seen| seen.top1);
+fn since_best(progress: &Progress, metric: Watched) -> u64 {
+    let scores = progress.rows.iter().filter_map(EpochMetrics::evaluation).map(|seen| seen.score(metric));
     let (_, since) =
-        evaluations.fold(
+        scores.fold(
             (f64::NEG_INFINITY, 0),
-            |(best, since), top1| {
-                if top1 > best { (top1, 0) } else { (best, since + 1) }
+            |(best, since), score| {
+                if score > best { (score, 0) } else { (best, since + 1) }
             },
         );
     since

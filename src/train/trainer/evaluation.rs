@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// What a pass over the test images found, of those that can be read.
+#[derive(Clone, Copy)]
 pub struct Tested {
     /// Mean cross-entropy.
     pub loss: f64,

@@ -2,6 +2,7 @@
 
 use super::network::Network;
 use super::pass::{Lesson, Passed, pass};
+use super::running::Statistics;
 use crate::train::checkpoint::{Progress, State};
 use crate::train::ema::Ema;
 use crate::train::loss::Criterion;
@@ -73,6 +74,29 @@ impl Learner {
     ) -> Result<Passed> {
         let Self { network, criterion, reducer, .. } = self;
         pass(config, network, criterion, lesson, share, reducer.as_mut().filter(|_| is_last))
+    }
+
+    /// Lets the reducer see in which order gradients come: it puts its buckets into that order, once, and a sum over three ranks
+    /// or more depends on them in its last bits. A run that goes on has them then from its first step on, as one that never
+    /// stopped. Nothing is learned.
+    pub fn rehearse(&mut self, config: &TrainConfig, classes: i64) -> Result<()> {
+        if self.reducer.is_none() {
+            return Ok(());
+        }
+        let device = self.network.device;
+        let statistics = Statistics::of(&self.network.store);
+        let kept = statistics.copy()?;
+        let labels = Tensor::f_zeros([2], (Kind::Int64, device))?;
+        let taught = match config.distillation {
+            Some(_) => Some(Tensor::f_zeros([2, classes], (Kind::Float, device))?),
+            None => None,
+        };
+        let features = self.network.prefix(&self.network.blank(2)?, true)?;
+        let lesson = Lesson { features, targets: labels.shallow_clone(), labels, taught };
+        self.begin_step()?;
+        self.accumulate(config, &lesson, 1.0, true)?;
+        self.begin_step()?;
+        statistics.write(&kept)
     }
 
     /// In place of [`Self::accumulate`] where this rank has no images in a step.

@@ -30,10 +30,11 @@ use super::event::Event;
 use super::header::Header;
 use super::identity::Change;
 use super::init::Started;
+use super::lock::Owner;
 use super::log::RunLog;
 use super::parts::treatments;
 use super::ranks::Ranks;
-use super::record::{EpochMetrics, RunResult, Start, Validation};
+use super::record::{EpochMetrics, Evaluation, RunResult, Start, Validation};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use super::teacher::Teacher;
@@ -76,11 +77,20 @@ impl Work {
 /// New tensors that the lines before a run name.
 const MAX_NEW: usize = 8;
 
+/// The processes of a run.
+#[derive(Clone, Copy)]
+pub(super) struct Together<'a> {
+    pub ranks: &'a Ranks,
+    /// Of the one that writes.
+    pub owner: Option<&'a Owner>,
+}
+
 /// A run in memory.
 pub(super) struct Trainer<'a> {
     config: &'a RunConfig,
     dir: &'a RunDir,
     ranks: &'a Ranks,
+    owner: Option<&'a Owner>,
     header: Header,
     complexity: Complexity,
     /// What weights files say about themselves.
@@ -107,7 +117,7 @@ impl<'a> Trainer<'a> {
         config: &'a RunConfig,
         dir: &'a RunDir,
         begin: &Begin,
-        ranks: &'a Ranks,
+        Together { ranks, owner }: Together<'a>,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Self> {
         let prepared = Prepared::new(config, dir, begin, observe)?;
@@ -120,7 +130,7 @@ impl<'a> Trainer<'a> {
         header.ranks = ranks.world();
         let precision = config.train.precision;
         let mut about = loaders.about(config)?;
-        let Loaders { train, validation, test, test_input, .. } = loaders;
+        let Loaders { train, validation, test, test_input, classes, .. } = loaders;
 
         tch::manual_seed(stream_seed(config.seed, "init", 0, 0));
         let parent = if let Begin::From(run) = begin { Some(RunDir::new(run).checkpoint()) } else { None };
@@ -152,7 +162,7 @@ impl<'a> Trainer<'a> {
         let teacher =
             teacher.map(|hired| hired.build(&network.input.statistics, device, precision)).transpose()?;
         let treatments = treatments(&config.train, &architecture)?;
-        let learner = Learner::new(&config.train, network, &treatments, class_weights.as_deref(), ranks)?;
+        let mut learner = Learner::new(&config.train, network, &treatments, class_weights.as_deref(), ranks)?;
 
         let steps_per_epoch = (train.batches() / config.train.accumulate) as u64;
         let budget = Budget::new(&config.train, steps_per_epoch);
@@ -185,6 +195,7 @@ impl<'a> Trainer<'a> {
         ranks.broadcast(
             &learner.network.store.state_dict().into_iter().map(|(_, tensor)| tensor).collect::<Vec<_>>(),
         )?;
+        learner.rehearse(&config.train, classes)?;
         let [train_skipped, test_skipped] = &progress.skipped;
         train.know_skipped(train_skipped);
         test.know_skipped(test_skipped);
@@ -196,6 +207,7 @@ impl<'a> Trainer<'a> {
             config,
             dir,
             ranks,
+            owner,
             header,
             complexity,
             about,
@@ -520,12 +532,17 @@ impl<'a> Trainer<'a> {
             if self.learner.has_averages() {
                 row.raw_top1 = Some(self.look(&self.learner.network, observe)?.top1);
             }
-            let best = self.progress.best;
-            let is_best = |top1: f64| best.is_none_or(|best| top1 > best.1);
-            let Tested { loss, top1, metrics } = self.learner.averaged(|network| {
+            let is_validation = self.validation.is_some();
+            let score = |tested: &Tested| {
+                let &Tested { loss, top1, metrics } = tested;
+                let top5 = metrics.map(|metrics| metrics.top5);
+                Evaluation { loss, top1, top5, is_validation }.score(self.config.train.metric)
+            };
+            let tested = self.learner.averaged(|network| {
                 let tested = self.look(network, observe)?;
-                let Tested { loss, top1, .. } = tested;
-                if loss.is_finite() && self.ranks.leads() {
+                let (Tested { loss, top1, .. }, score) = (tested, score(&tested));
+                if let (true, Some(owner)) = (loss.is_finite(), self.owner) {
+                    owner.check()?;
                     let about = About {
                         epoch,
                         step: self.progress.step,
@@ -535,22 +552,23 @@ impl<'a> Trainer<'a> {
                     };
                     let save =
                         |path: &Path| weights::save(path, &network.store.state_dict(), about.metadata()?);
-                    if is_best(top1) {
+                    if self.is_best(score) {
                         save(&self.dir.best_weights())?;
                     }
-                    if self.is_kept(epoch, top1) {
+                    if self.is_kept(epoch, score) {
                         save(&self.dir.epoch_weights(epoch))?;
                     }
                 }
                 Ok(tested)
             })?;
-            let what = if self.validation.is_some() { "validation loss" } else { "test loss" };
+            let Tested { loss, top1, metrics } = tested;
+            let what = if is_validation { "validation loss" } else { "test loss" };
             self.check_finite(what, loss, lr)?;
-            if is_best(top1) {
+            if self.is_best(score(&tested)) {
                 self.progress.best = Some((epoch, top1));
             }
             let top5 = metrics.map(|metrics| metrics.top5);
-            if self.validation.is_some() {
+            if is_validation {
                 row.validation = Some(Validation { loss, top1, top5 });
             } else {
                 (row.test_loss, row.test_top1, row.test_top5) = (Some(loss), Some(top1), top5);
@@ -649,6 +667,7 @@ impl<'a> Trainer<'a> {
             parents: self.about.parents.clone(),
         };
         if let Some(log) = &mut self.log {
+            self.owner.map_or(Ok(()), Owner::check)?;
             log.finish()?;
             self.dir.write_result(&result)?;
         }
@@ -673,9 +692,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn write_checkpoint(&self, with_optimizer: bool) -> Result<()> {
-        if !self.ranks.leads() {
-            return Ok(());
-        }
+        let Some(owner) = self.owner else { return Ok(()) };
+        owner.check()?;
         let Progress { epoch, step, batch, rows, .. } = &self.progress;
         // Within an epoch the weights are no longer those that were tested.
         let tested = rows.last().filter(|_| *batch == 0).and_then(EpochMetrics::evaluation);

@@ -52,7 +52,7 @@ impl Network {
         if auxiliary_weight != 0.0 && !self.model.auxiliaries().is_empty() {
             return Ok(());
         }
-        let mut x = self.blank()?;
+        let mut x = self.blank(1)?;
         let (mut frozen, stages) = (0, self.model.stages());
         for (name, stage) in &stages {
             x = stage.forward(&x, false).with_context(|| format!("stage `{name}`"))?;
@@ -71,15 +71,15 @@ impl Network {
         tch::manual_seed(0);
         let first = next()?;
         tch::manual_seed(0);
-        let _features = self.prefix(&self.blank()?, true)?;
+        let _features = self.prefix(&self.blank(1)?, true)?;
         Ok(next()? != first)
     }
 
-    /// An image without anything on it.
-    fn blank(&self) -> Result<Tensor> {
+    /// Images without anything on them.
+    pub fn blank(&self, count: i64) -> Result<Tensor> {
         let [height, width] = self.size;
         let channels = self.input.statistics.std.len() as i64;
-        torch::channels_last(&Tensor::f_zeros([1, channels, height, width], (Kind::Float, self.device))?)
+        torch::channels_last(&Tensor::f_zeros([count, channels, height, width], (Kind::Float, self.device))?)
     }
 
     /// The output of the frozen stages, without graph.

@@ -1,7 +1,7 @@
 //! JPEG decoding by libjpeg, with the options that Pillow uses, and with the overflows of libjpeg-turbo's vector code.
 
 use super::idct;
-use crate::data::image::rgb::{RgbImage, bounded, cmyk_to_rgb};
+use crate::data::image::rgb::{RgbImage, bounded_by, cmyk_to_rgb};
 use anyhow::{Result, anyhow, bail, ensure};
 // Linked for libjpeg.c.
 use mozjpeg_sys as _;
@@ -33,7 +33,7 @@ unsafe extern "C" {
 ///
 /// # Errors
 /// Same as [`crate::data::image::decode`].
-pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+pub fn decode(bytes: &[u8], most: u64) -> Result<RgbImage> {
     let stated = stated(bytes)?;
     let (mut about, mut message) = ([0; 4], [0; MESSAGE]);
     let failed = |message: &[c_char; MESSAGE]| {
@@ -55,7 +55,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
         stated.0,
         stated.1
     );
-    let count = bounded(width, height)?;
+    let count = bounded_by(width, height, most)?;
     let mut samples = vec![0; count * channels];
     // SAFETY: `samples` has as many bytes as an image of this size and so many channels.
     if unsafe { tchvision_jpeg_read(file.0, channels as c_int, samples.as_mut_ptr(), message.as_mut_ptr()) }

@@ -12,7 +12,7 @@ mod scan;
 pub use frame::Frame;
 pub use libjpeg::decode;
 
-use super::RgbImage;
+use super::{MAX_PIXELS, RgbImage};
 use anyhow::Result;
 use scan::Wanted;
 use std::ops::Range;
@@ -26,7 +26,7 @@ pub fn part(bytes: &[u8], frame: &Frame, columns: Range<usize>, rows: Range<usiz
     match scan::decode(bytes, frame, &wanted) {
         Some(planes) => Ok(color::convert(frame, &planes, wanted)),
         // libjpeg decides which damaged files can still be decoded.
-        None => libjpeg::decode(bytes)?.crop(columns, rows),
+        None => libjpeg::decode(bytes, MAX_PIXELS)?.crop(columns, rows),
     }
 }
 
