@@ -39,6 +39,7 @@ const VAL: &[&str] = &[
 const MAX_BYTES: u64 = 8 << 30;
 
 /// Whether a folder has a table that is found there by its name.
+#[cfg(feature = "hub")]
 pub(super) fn is_in(dir: &Path) -> bool {
     [WHOLE, TRAIN].iter().any(|names| first(dir, names).is_some())
 }

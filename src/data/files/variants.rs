@@ -6,7 +6,7 @@ use super::imagenet::{ImageNet, imagenet};
 use super::listing::{first, listing, spelled, text};
 use anyhow::{Context, Result, bail, ensure};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A test set of pictures of ImageNet-1k's classes.
 pub struct Variant {
@@ -127,7 +127,7 @@ fn real(known: &ImageNet, root: &Path) -> Result<ImageFiles> {
         let of_picture = number(&title).and_then(|number| labels.get(number.checked_sub(1)?));
         let of_picture = of_picture.with_context(|| format!("{title}: has no row in {}", path.display()))?;
         if of_picture.is_empty() {
-            without.get_or_insert_with(|| (0, title)).0 += 1;
+            without.get_or_insert((0, title)).0 += 1;
         } else {
             kept.push(index);
         }
@@ -143,7 +143,7 @@ fn real(known: &ImageNet, root: &Path) -> Result<ImageFiles> {
 }
 
 /// A list of labels for each of the validation images, in the order of their numbers.
-fn labels(path: &PathBuf, classes: i64) -> Result<Vec<Box<[i64]>>> {
+fn labels(path: &Path, classes: i64) -> Result<Vec<Box<[i64]>>> {
     let read = || -> Result<Vec<Box<[i64]>>> {
         let labels: Vec<Box<[i64]>> = serde_json::from_str(&text(path, MAX_BYTES)?)?;
         if let Some(label) = labels.iter().flatten().find(|label| !(0..classes).contains(*label)) {

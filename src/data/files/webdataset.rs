@@ -39,13 +39,14 @@ fn halves(set: &Set, fields: &Fields) -> Result<FileSplits> {
 }
 
 /// These shards, or those of them that an info file in `dir` names, which has its own to say of their labels.
+#[cfg(feature = "hub")]
 pub(super) fn of(dir: &Path, train: Vec<PathBuf>, test: Vec<PathBuf>, fields: &Fields) -> Result<FileSplits> {
     let listed = |half: Half, paths: Vec<PathBuf>| -> Result<Option<Listed>> {
         if paths.is_empty() {
             return Ok(None);
         }
         let said = Info::read(dir)?.map_or(Ok(None), |info| info.half(dir, half))?;
-        Ok(said.or_else(|| Some((paths.into_iter().map(|path| Shard::of(path)).collect(), None))))
+        Ok(said.or_else(|| Some((paths.into_iter().map(Shard::of).collect(), None))))
     };
     let set = Set { dir: dir.to_owned(), train: listed(Half::Train, train)?, test: listed(Half::Val, test)? };
     if set.train.is_none() {

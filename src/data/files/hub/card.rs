@@ -132,7 +132,8 @@ impl DataFiles {
 fn matches(pattern: &[u8], path: &[u8]) -> bool {
     // Where the last `*` and the last `**` began, in both: what they take grows by one there.
     let (mut p, mut s) = (0, 0);
-    let (mut star, mut stars): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    let mut star: Option<(usize, usize)> = None;
+    let mut stars = star;
     loop {
         if pattern[p..].starts_with(b"**") {
             p += if pattern[p + 2..].starts_with(b"/") { 3 } else { 2 };
