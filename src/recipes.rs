@@ -179,8 +179,7 @@ fn read(name: String, text: &'static str) -> Result<Recipe> {
     let value: Value = yaml::parse(text, &name)?;
     let run = value.get("base").unwrap_or(&value);
     let text_of = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-    let provenance: Option<Provenance> =
-        value.get("recipe").map(|recipe| yaml::from_value(recipe)).transpose()?;
+    let provenance: Option<Provenance> = value.get("recipe").map(yaml::from_value).transpose()?;
     let Provenance { source, top1, weights } = provenance
         .unwrap_or_else(|| Provenance { source: text_of(value.get("paper")), ..Provenance::default() });
     let epochs = run.get("train").and_then(|train| train.get("epochs")).and_then(Value::as_u64).unwrap_or(0);

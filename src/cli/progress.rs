@@ -269,10 +269,11 @@ impl FileBar {
 
 /// A completed epoch in one line.
 pub fn epoch_line(row: &EpochMetrics, epochs: u64) -> String {
-    let tested = row.evaluation().map_or(String::new(), |Evaluation { loss, top1, is_validation, .. }| {
-        let images = if is_validation { "validation" } else { "test" };
-        format!(", {images} loss {loss:.4} top-1 {top1:.2} %")
-    });
+    let tested =
+        row.evaluation().map_or(String::new(), |Evaluation { loss, top1, is_validation, .. }| {
+            let images = if is_validation { "validation" } else { "test" };
+            format!(", {images} loss {loss:.4} top-1 {top1:.2} %")
+        });
     format!(
         "epoch {}/{epochs}: train loss {:.4} top-1 {:.2} %{tested}, {:.0} img/s",
         row.epoch, row.train_loss, row.train_top1, row.images_per_second

@@ -200,7 +200,7 @@ pub struct RunResult {
 impl RunResult {
     /// What a choice among runs looks at.
     pub fn evaluation(&self) -> Option<Evaluation> {
-        Evaluation::new(self.validation, Some((self.loss, self.top1)))
+        Evaluation::new(self.validation, Some((self.loss, self.top1)), self.test.map(|test| test.top5))
     }
 }
 

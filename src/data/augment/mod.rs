@@ -4,6 +4,7 @@ mod affine;
 mod aug_mix;
 mod auto_augment;
 mod blur;
+mod box_blur;
 mod color;
 mod crop;
 mod effects;

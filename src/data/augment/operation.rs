@@ -1,7 +1,7 @@
 //! Operations on the pixels of one image, with all random numbers already drawn; bit-exact with Pillow.
 
 use super::affine::{Affine, Filling};
-use super::{blur, tone};
+use super::{box_blur, tone};
 use crate::data::image::RgbImage;
 
 /// An operation with its parameters. Factors are those of Pillow's `ImageEnhance`: 1 changes nothing.
@@ -70,7 +70,7 @@ impl Operation {
             Self::Hue(shift) => tone::hue(image, shift),
             Self::Warp(warp, filling) => warp.apply(image, filling),
             Self::Gray => tone::gray(image),
-            Self::Blur(radius) => blur::gaussian(image, radius),
+            Self::Blur(radius) => box_blur::gaussian(image, radius),
         }
     }
 }
