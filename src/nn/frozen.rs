@@ -205,7 +205,7 @@ impl Kernel {
         let residual = residual.map(|residual| cast(residual, self.kind)).transpose()?;
         if !self.packed {
             let Window { padding, stride, dilation, groups } = window;
-            let y = x.f_conv2d(&*self.weight, self.bias.as_deref(), stride, padding, dilation, groups)?;
+            let y = x.f_conv2d(&self.weight, self.bias.as_deref(), stride, padding, dilation, groups)?;
             return activation.forward_add(y, residual.as_ref());
         }
         // After an addition, oneDNN's operator supports only ReLU.
@@ -225,7 +225,7 @@ impl Kernel {
     pub(super) fn multiply(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         let x = cast(x, self.kind)?;
         if !self.packed {
-            return activation.forward(x.f_linear(&*self.weight, self.bias.as_deref())?);
+            return activation.forward(x.f_linear(&self.weight, self.bias.as_deref())?);
         }
         let (now, later) = split(activation, activation.pointwise());
         later.forward(torch::fused_linear(&x, &self.weight, self.bias.as_deref(), now)?)

@@ -25,9 +25,6 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Where the settings are from; it changes nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recipe: Option<Provenance>,
     pub model: ModelSpec,
     pub data: DataConfig,
     /// Weights that start from those of another net; all are initialised when absent.
@@ -47,6 +44,9 @@ pub struct RunConfig {
     /// Threads of one operation; all cores when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Where the settings are from; it changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Provenance>,
 }
 
 fn auto() -> String {

@@ -63,7 +63,7 @@ model: => dataset: cifar10\nmodel:
 model: => output_dir: runs/x\nmodel:
     run.yaml:1:1: unknown key `output_dir`; the run directory is chosen when the run is started, not in its file
 model: => axis: x\nmodel:
-    run.yaml:1:1: unknown key `axis`; the keys here are model, data, init, train, protocol, seed, device, threads
+    run.yaml:1:1: unknown key `axis`; the keys here are model, data, init, train, protocol, seed, device, threads, recipe
 {dataset: => {num_workers: 8, dataset:
     run.yaml:2:8: unknown key `data.num_workers`; did you mean `workers`?
 {dataset: => {imgsz: 224, dataset:
@@ -159,7 +159,7 @@ lr: 0.1 => lr: -0.1
 {sgd: {lr: 0.1, momentum: 0.9}} => {sgd: {lr: 0.1}, adamw: {lr: 1e-3}}
     run.yaml:6:14: `train.optimizer`: takes one choice, and here are 2: sgd, adamw; keep one, or set `train.optimizer` as a whole
 {cosine: {warmup_epochs: 1}} => linear
-    run.yaml:7:13: `train.schedule`: no choice is called `linear`; the choices are cosine, constant, step, multi_step, plateau
+    run.yaml:7:13: `train.schedule`: no choice is called `linear`; the choices are cosine, polynomial, constant, step, multi_step, plateau
 {cosine: {warmup_epochs: 1}} => {step: {gamma: 0.1}}
     run.yaml:7:20: `train.schedule.step`: `every` is missing; write `train.schedule.step.every: 30`
 {dataset: => {image_size: 224x224, dataset:
@@ -227,7 +227,7 @@ paper/resnet20 => my_net
 'idx:data' => data
     run.yaml:2:17: `data.dataset`: `data` is a folder, not the name of a data set; write `folder:data`
 'idx:data' => my-photos
-    run.yaml:2:17: `data.dataset`: unknown data set `my-photos`; `tchvision data list` has them all; of your own, `folder:DIR` reads DIR/train and DIR/val with a sub-folder per class, `list:DIR` DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR, `manifest:FILE` a table with columns `path`, `label`, `split`, `parquet:DIR` files as the Hugging Face Hub has them
+    run.yaml:2:17: `data.dataset`: unknown data set `my-photos`; `tchvision data list` has them all; of your own, `folder:DIR` reads DIR/train and DIR/val with a sub-folder per class, `list:DIR` DIR/train.txt and DIR/val.txt with lines `path label`, `webdataset:DIR` tar shards below DIR, `manifest:FILE` a table with columns `path`, `label`, `split`, `parquet:DIR` files as the Hugging Face Hub has them, `tfrecord:DIR` those of TensorFlow Datasets, `hf:OWNER/NAME` a data set of that Hub
 'idx:data' => cifar10
     run.yaml:2:17: `data.dataset`: sets/cifar10/cifar-10-binary.tar.gz is missing; `tchvision data fetch cifar10` gets it
 "##;

@@ -357,7 +357,7 @@ fn mixtures_have_the_shares_that_they_are_drawn_with() {
         assert!(part.left + part.width <= 40 && part.top + part.height <= 20);
         assert!((1.0 - share - (part.width * part.height) as f64 / 800.0).abs() < 1e-12);
     }
-    let both = Mix { mixup: 1.0, cutmix: 1.0, probability: 0.5, switch: 0.25, epochs: None };
+    let both = Mix { mixup: 1.0, cutmix: 1.0, probability: 0.5, switch: 0.25, off_epoch: None };
     let all = draws(8_000, |stream| both.draw(32, 32, stream));
     let mixed = all.iter().flatten().count();
     let cut = all.iter().flatten().filter(|mixture| mixture.part.is_some()).count();

@@ -19,14 +19,14 @@ pub struct Mix {
     pub probability: f64,
     /// Probability of CutMix if both are on.
     pub switch: f64,
-    /// Mix in this many epochs, and no longer after them; in all of them when absent.
+    /// The epoch, counted from 0, from which on nothing is mixed any more; never when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub epochs: Option<u64>,
+    pub off_epoch: Option<u64>,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { mixup: 0.0, cutmix: 0.0, probability: 1.0, switch: 0.5, epochs: None }
+        Self { mixup: 0.0, cutmix: 0.0, probability: 1.0, switch: 0.5, off_epoch: None }
     }
 }
 

@@ -489,7 +489,7 @@ impl<'a> Trainer<'a> {
     fn mixed(&self, images: Tensor, labels: &Tensor, place: u64) -> Result<(Tensor, Tensor)> {
         let mut stream = Stream::new(self.config.seed, "mix", self.progress.epoch, place);
         let size = images.size();
-        let is_on = |mix: &&Mix| mix.epochs.is_none_or(|epochs| self.progress.epoch < epochs);
+        let is_on = |mix: &&Mix| mix.off_epoch.is_none_or(|off| self.progress.epoch < off);
         let mixture = self.config.data.mix.as_ref().filter(is_on);
         match mixture.and_then(|mix| mix.draw(size[3] as usize, size[2] as usize, &mut stream)) {
             Some(mixture) => mixture.apply(&images, labels, self.train.pictures().classes().len() as i64),
