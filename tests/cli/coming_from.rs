@@ -31,7 +31,7 @@ fn every_option_of_the_other_programs_has_a_row() {
             let is_meant = |word: &&str| {
                 *word == option || word.strip_suffix('*').is_some_and(|start| option.starts_with(start))
             };
-            assert!(words.iter().any(|word| is_meant(word)), "{program}: {option} has no row");
+            assert!(words.iter().any(is_meant), "{program}: {option} has no row");
         }
     }
 }
